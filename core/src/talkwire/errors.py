@@ -1,0 +1,224 @@
+"""The tree of errors, named for what the caller must do.
+
+    TalkwireError
+    ├── Rejected            intake: answer 401, store nothing
+    ├── Unreadable          intake: keep the value as unread
+    ├── SendError           what became of an attempt
+    │   ├── NotSent         nothing left this machine: the account waits, no attempt counted
+    │   ├── TryLater        the provider said no for now: again after `after`
+    │   ├── Wait            nobody is there: held until `wake`
+    │   ├── Refused         the provider said no for ever: failed
+    │   │   └── MarkupRefused   … to the markup: once more as plain text
+    │   ├── Unreachable     this address cannot be reached until it writes again
+    │   ├── AccountBroken   a person must act: the account's sending sleeps
+    │   └── Uncertain       not known: said so, never silently sent again
+    ├── ReplyError          a reply that was not stored: tell whoever wrote it
+    │   ├── Refuse          a hook said no
+    │   ├── Unsupported     the channel cannot carry a block
+    │   ├── NoAnswer        the conversation cannot be answered now
+    │   │   ├── SessionEnded
+    │   │   ├── WindowClosed
+    │   │   └── AccountAbsent, AccountIsBroken, AddressUnreachable, Blocked
+    │   └── KeyReused       the same idempotency key with another request
+    ├── NotFound            there is no such thing: check the id
+    ├── Conflict            somebody else was first: look again
+    ├── SettingsError       the file is wrong: every fault with its remedy
+    ├── SchemaError         the database is not of this version: `talkwire db upgrade`
+    └── StoreDown           the database does not answer: try again
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from .model import Answer, AnswerCode
+
+
+class TalkwireError(Exception):
+    """Anything that Talkwire raises on purpose; the text is for a person and holds no secret."""
+
+
+class Rejected(TalkwireError):
+    """This did not come from the provider."""
+
+
+class Unreadable(TalkwireError):
+    """A value of the provider's is not what its documentation says; the text names the place."""
+
+
+class SendError(TalkwireError):
+    """What became of an attempt that brought no receipt."""
+
+    def __init__(self, text: str = "", *, code: str = "") -> None:
+        super().__init__(text or code or type(self).__name__)
+        self.code = code  # the provider's
+
+
+class NotSent(SendError):
+    """Nothing left this machine."""
+
+
+class TryLater(SendError):
+    """The provider said no for now."""
+
+    def __init__(
+        self,
+        text: str = "",
+        *,
+        after: timedelta | None = None,  # None: the core's own back-off
+        scope: str = "address",  # or `account`: who has to wait
+        code: str = "",
+    ) -> None:
+        super().__init__(text, code=code)
+        self.after = after
+        self.scope = scope
+
+
+class Wait(SendError):
+    """Nobody is there; the part is held until `Channel.wake`."""
+
+    def __init__(self, reason: str = "recipient_offline") -> None:
+        super().__init__(reason, code=reason)
+        self.reason = reason
+
+
+class Refused(SendError):
+    """The provider said no for ever."""
+
+
+class MarkupRefused(Refused):
+    """The provider could not read our markup and documents that nothing was sent."""
+
+
+class Unreachable(SendError):
+    """This address cannot be reached until it writes again."""
+
+
+class AccountBroken(SendError):
+    """The account cannot send until a person acts."""
+
+
+class Uncertain(SendError):
+    """Whether the customer got it is not known."""
+
+
+class ReplyError(TalkwireError):
+    """A reply was not stored."""
+
+    code = "refused"
+
+
+class Refuse(ReplyError):
+    """A hook stops the reply; the text is shown to whoever wrote it."""
+
+
+class Unsupported(ReplyError):
+    """The channel cannot carry a block of the draft."""
+
+    code = "unsupported"
+
+    def __init__(self, text: str, *, block: int = 0, kind: str = "") -> None:
+        super().__init__(text)
+        self.block = block  # position in the draft, from 0
+        self.kind = kind  # the block's type: `card`
+
+
+class NoAnswer(ReplyError):
+    """The conversation cannot be answered now; `answer` says since when, why, which ways are left."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.text or (answer.code or "no answer"))
+        self.answer = answer
+        self.code = str(answer.code or "refused")
+
+
+class SessionEnded(NoAnswer):
+    """The customer's session is over."""
+
+
+class WindowClosed(NoAnswer):
+    """The provider's window for answers has closed."""
+
+
+class AccountAbsent(NoAnswer):
+    """The account's plugin or its settings are gone."""
+
+
+class AccountIsBroken(NoAnswer):
+    """The account cannot send until a person acts."""
+
+
+class AddressUnreachable(NoAnswer):
+    """The address cannot be reached until it writes again."""
+
+
+class Blocked(NoAnswer):
+    """Somebody here blocked the address."""
+
+
+_BY_CODE: dict[AnswerCode, type[NoAnswer]] = {
+    AnswerCode.SESSION_ENDED: SessionEnded,
+    AnswerCode.WINDOW_CLOSED: WindowClosed,
+    AnswerCode.ACCOUNT_ABSENT: AccountAbsent,
+    AnswerCode.ACCOUNT_BROKEN: AccountIsBroken,
+    AnswerCode.ADDRESS_UNREACHABLE: AddressUnreachable,
+    AnswerCode.BLOCKED: Blocked,
+}
+
+
+def no_answer(answer: Answer) -> NoAnswer:
+    """Make the error that fits an answer which is not allowed."""
+    return _BY_CODE[answer.code](answer) if answer.code else NoAnswer(answer)
+
+
+class KeyReused(ReplyError):
+    """The idempotency key was used for another request."""
+
+    code = "key_reused"
+
+
+class NotFound(TalkwireError):
+    """There is no such thing."""
+
+
+class Conflict(TalkwireError):
+    """Somebody else was first."""
+
+    def __init__(self, text: str, *, code: str = "conflict") -> None:
+        super().__init__(text)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong in the settings."""
+
+    path: str  # `accounts.shop-bot.tokn`
+    reason: str  # what, and what to do
+
+
+class SettingsError(TalkwireError):
+    """The settings are wrong; all faults at once."""
+
+    def __init__(self, file: str, faults: Sequence[Fault]) -> None:
+        self.file = file
+        self.faults = tuple(faults)
+        count = len(self.faults)
+        width = max((len(fault.path) for fault in self.faults), default=0)
+        lines = [f"{file}: {count} fault{'s' if count != 1 else ''}"]
+        lines += [f"  {fault.path:<{width}}   {fault.reason}" for fault in self.faults]
+        super().__init__("\n".join(lines))
+
+
+class SchemaError(TalkwireError):
+    """The database's schema is not the one this version works with."""
+
+
+class StoreDown(TalkwireError):
+    """The database does not answer."""
+
+
+class HistoryGone(TalkwireError):
+    """The cursor is older than the log: begin from a fresh look (410 `cursor_expired`)."""

@@ -1,0 +1,79 @@
+"""What a channel can do, as data: what the API refuses and what a composer offers derive from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from .formatting.dialect import PLAIN, Dialect
+from .model import Level, Rate, State, Unit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaFeature:
+    """One family of files that a channel carries."""
+
+    types: tuple[str, ...]  # media types, `image/*` for a family
+    limit: int  # bytes of one file
+    caption_limit: int = 0  # in the text's unit; 0: captions go as a message of their own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptionFeature:
+    """Buttons or rows of a list."""
+
+    level: Level = Level.PARTIAL  # PARTIAL: they become a numbered list in the text
+    most: int = 0  # how many the provider takes; more of them become a numbered list
+    title_limit: int = 20  # characters
+    description_limit: int = 0  # characters; 0: no descriptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Features:
+    """What a channel can do."""
+
+    # text
+    text_limit: int | None = None  # in `unit`, of one part; None: no limit
+    unit: Unit = Unit.CHARACTERS
+    parts: int = 10  # a reply that would need more is refused
+    dialect: Dialect = PLAIN  # marks and escapes; PLAIN for channels without any
+    subject: Level = Level.DROPPED
+    # blocks beside text
+    media: tuple[MediaFeature, ...] = ()
+    buttons: OptionFeature = OptionFeature()
+    lists: OptionFeature = OptionFeature()
+    card: Level = Level.PARTIAL
+    location: Level = Level.PARTIAL
+    form_link: Level = Level.PARTIAL
+    template: Level = Level.REJECTED
+    reply_to: Level = Level.DROPPED
+    # life
+    reports: State = State.SENT  # the largest state it can ever claim
+    window: timedelta | None = None  # how long after a customer's message we may answer
+    sessions: bool = False  # a talk begins and ends; after the end no answer
+    writes_first: bool = True  # we may write to an address that never wrote to us
+    edits: bool = False  # `Channel.edit` replaces in place
+    movable: bool = False  # a conversation may be moved to another channel
+    # sending
+    rates: tuple[Rate, ...] = ()
+    idempotent: bool = False  # the provider folds two requests with the same `Outgoing.key`
+    reconciles: bool = False  # `Channel.reconcile` can tell whether a part arrived
+    send_timeout: timedelta = timedelta(seconds=15)
+    give_up_after: timedelta = timedelta(hours=24)
+    # receiving
+    webhook: bool = True  # envelopes arrive at `/in/<endpoint>`
+    listens: bool = False  # `Channel.listen` polls or holds a connection
+    shared_endpoint: bool = False  # several accounts may share one endpoint
+    kept_headers: frozenset[str] = field(default_factory=frozenset)  # lower case; beside content-type
+    secret_query: frozenset[str] = field(default_factory=frozenset)  # never stored
+    body_limit: int = 4 * 1024 * 1024  # bytes of one envelope
+
+    def media_for(self, media_type: str) -> MediaFeature | None:
+        """Find the family that carries a media type; None where none does."""
+        family = media_type.split("/", 1)[0] + "/*"
+        return next((m for m in self.media if _matches(m.types, media_type, family)), None)
+
+
+def _matches(types: Iterable[str], media_type: str, family: str) -> bool:
+    return any(kind in (media_type, family, "*/*") for kind in types)
