@@ -89,8 +89,7 @@ def _install_ours() -> None:
 def _pip(*words: str) -> None:
     started = time.monotonic()
     python = str(VENV / "bin" / "python")
-    # --no-compile would be faster here and slower at each first start; people start more than they install.
-    _run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", *words)
+    _run(python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-input", *words)
     _say(f"done in {time.monotonic() - started:.0f} s")
 
 

@@ -1,0 +1,11 @@
+"""What every test of this repository may use, in whichever distribution it lives."""
+
+pytest_plugins = [
+    "pytester",  # for tests of the collector itself
+    "tests.parts.wants",
+    "tests.parts.numbers",
+    "tests.parts.loopback",
+    "tests.parts.postgres",
+    "tests.parts.chromium",
+    "tests.parts.proof",
+]

@@ -1,0 +1,131 @@
+"""The tests' own rules are tested: a rule that refuses nothing guards nothing."""
+
+import asyncio
+import socket
+
+import pytest
+
+from tests.parts.numbers import tag_by_number
+
+NUMBERS = "| # | tag | statement |\n| --- | --- | --- |\n| 3DN-09 | U | drawn |\n| 3DN-19 | BU | refused |\n| CARD-01 | B | hooks |\n"
+
+
+UNICORN = """
+from tests.parts.wants import PARTS, Part
+
+PARTS["unicorn"] = Part(packages=("unicorn",), is_here=lambda: False)
+"""
+OURS = ("numbers", "wants", "loopback")
+
+
+@pytest.fixture
+def inner(pytester, pytestconfig, monkeypatch):
+    """A run inside the run, in a process of its own, with our rules and nothing else."""
+    (pytester.path / "requirements").mkdir()
+    (pytester.path / "requirements" / "numbers.md").write_text(NUMBERS)
+    pytester.makeini("[pytest]\nasyncio_mode = auto\nmarkers =\n requirement\n needs")
+    pytester.makeconftest(UNICORN)
+    monkeypatch.setenv("PYTHONPATH", str(pytestconfig.rootpath))
+    monkeypatch.setenv("TALKWIRE_REQUIRE", "")
+
+    def run(source):
+        pytester.makepyfile(source)
+        rules = [word for name in OURS for word in ("-p", f"tests.parts.{name}")]
+        return pytester.runpytest_subprocess(*rules, "-p", "no:randomly", "-p", "no:cacheprovider", "-p", "no:talkwire")
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("marker", "fixture", "words"),
+    [
+        ('"3DN-99"', "", "*has no 3DN-99*"),
+        ('"CARD-01", "3DN-19"', "", "*names one number*"),
+        ("", "", "*names one number*"),
+        ('"3DN-19"', "tmp_path", "*3DN-19 is tagged BU*must open a page*"),
+        ('"3DN-09"', "", "*3DN-09 is tagged U*must open a page*"),
+    ],
+)
+def test_the_collector_refuses_a_false_requirement(inner, marker, fixture, words):
+    result = inner(f"import pytest\n\n@pytest.mark.requirement({marker})\ndef test_it({fixture}): pass\n")
+    result.stderr.fnmatch_lines([words])
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+
+
+def test_the_collector_takes_a_true_requirement(inner):
+    result = inner(
+        "import pytest\nfrom tests.parts.wants import PARTS\n\nPARTS.pop('chromium')\n\n@pytest.fixture\ndef page(): pass\n\n"
+        '@pytest.mark.requirement("3DN-19")\ndef test_page(page): pass\n\n'
+        '@pytest.mark.requirement("CARD-01")\ndef test_wire(): pass\n'
+    )
+    result.assert_outcomes(passed=2)
+
+
+def test_every_number_of_the_list_is_read(pytestconfig):
+    tags = tag_by_number(pytestconfig.rootpath)
+    prefixes = [number.partition("-")[0] for number in tags]
+    assert {prefix: prefixes.count(prefix) for prefix in prefixes} == {"CARD": 10, "3DN": 23, "3DR": 17, "OCT": 31, "OCC": 18, "D": 35}
+
+
+NEEDY = 'import pytest\n\n@pytest.mark.needs("unicorn")\ndef test_it(): pass\n'
+
+
+def test_a_missing_part_is_skipped_loudly(inner):
+    result = inner(NEEDY)
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["1 tests skipped for want of: unicorn (1)", "type: apt-get install * unicorn"])
+
+
+def test_a_missing_part_fails_where_all_is_required(inner, monkeypatch):
+    monkeypatch.setenv("TALKWIRE_REQUIRE", "all")
+    inner(NEEDY).assert_outcomes(errors=1)
+
+
+def test_a_part_nobody_knows_is_refused(inner):
+    result = inner('import pytest\n\n@pytest.mark.needs("unicron")\ndef test_it(): pass\n')
+    result.stderr.fnmatch_lines(["*no part is called unicron*"])
+
+
+LEAVING = """
+import asyncio, socket
+import pytest
+
+def test_by_number():
+    with pytest.raises(OSError), socket.socket() as outside:
+        outside.connect(("192.0.2.1", 80))
+
+async def test_by_name():
+    with pytest.raises(OSError):
+        await asyncio.get_running_loop().getaddrinfo("talkwire.example", 80)
+"""
+
+
+def test_a_test_that_leaves_the_machine_fails_even_if_it_catches_the_error(inner):
+    result = inner(LEAVING)
+    result.assert_outcomes(passed=2, errors=2)
+    result.stdout.fnmatch_lines(["*wanted to leave the machine*192.0.2.1*"])
+
+
+async def test_loopback_is_not_outside():
+    server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
+    async with server:
+        _, writer = await asyncio.open_connection("localhost", server.sockets[0].getsockname()[1], family=socket.AF_INET)
+        writer.close()
+        await writer.wait_closed()
+
+
+def test_a_database_is_fresh_for_each_test_and_durable(postgres_url):
+    psycopg = pytest.importorskip("psycopg")
+    with psycopg.connect(postgres_url) as connection:
+        assert connection.execute("SHOW fsync").fetchone() == ("on",)
+        assert connection.execute("SELECT count(*) FROM pg_class WHERE relname = 'left_over'").fetchone() == (0,)
+        connection.execute("CREATE TABLE left_over (n int)")
+
+
+def test_a_second_database_knows_nothing_of_the_first(postgres_url):
+    test_a_database_is_fresh_for_each_test_and_durable(postgres_url)
+
+
+async def test_the_browser_runs_scripts_and_stays_here(page):
+    await page.set_content("<p id=a></p><script>document.getElementById('a').textContent = 1 + 1</script>")
+    assert await page.text_content("#a") == "2"
