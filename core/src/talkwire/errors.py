@@ -21,6 +21,8 @@
     │   │   └── AccountAbsent, AccountIsBroken, AddressUnreachable, Blocked
     │   └── KeyReused       the same idempotency key with another request
     ├── NotFound            there is no such thing: check the id
+    ├── TooLarge            more bytes than we take: send less
+    ├── UnsafeUrl           an address we never call: do not try again
     ├── Conflict            somebody else was first: look again
     ├── SettingsError       the file is wrong: every fault with its remedy
     ├── SchemaError         the database is not of this version: `talkwire db upgrade`
@@ -181,6 +183,14 @@ class KeyReused(ReplyError):
 
 class NotFound(TalkwireError):
     """There is no such thing."""
+
+
+class TooLarge(TalkwireError):
+    """More bytes than we take."""
+
+
+class UnsafeUrl(TalkwireError):
+    """A foreign URL that we never call: not http, or it leads into a private network."""
 
 
 class Conflict(TalkwireError):
