@@ -64,7 +64,14 @@ def test_the_collector_takes_a_true_requirement(inner):
 def test_every_number_of_the_list_is_read(pytestconfig):
     tags = tag_by_number(pytestconfig.rootpath)
     prefixes = [number.partition("-")[0] for number in tags]
-    assert {prefix: prefixes.count(prefix) for prefix in prefixes} == {"CARD": 10, "3DN": 23, "3DR": 17, "OCT": 31, "OCC": 18, "D": 35}
+    assert {prefix: prefixes.count(prefix) for prefix in prefixes} == {
+        "CARD": 10,
+        "3DN": 23,
+        "3DR": 17,
+        "OCT": 31,
+        "OCC": 18,
+        "D": 35,
+    }
 
 
 NEEDY = 'import pytest\n\n@pytest.mark.needs("unicorn")\ndef test_it(): pass\n'
@@ -109,7 +116,9 @@ def test_a_test_that_leaves_the_machine_fails_even_if_it_catches_the_error(inner
 async def test_loopback_is_not_outside():
     server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
     async with server:
-        _, writer = await asyncio.open_connection("localhost", server.sockets[0].getsockname()[1], family=socket.AF_INET)
+        _, writer = await asyncio.open_connection(
+            "localhost", server.sockets[0].getsockname()[1], family=socket.AF_INET
+        )
         writer.close()
         await writer.wait_closed()
 

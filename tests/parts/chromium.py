@@ -29,7 +29,7 @@ def launch_options() -> dict:
 @pytest.fixture
 async def browser() -> "AsyncIterator[Browser]":
     """A Chromium of one test's own."""
-    from playwright.async_api import async_playwright  # noqa: PLC0415  (not in the kit; without it the test is skipped)
+    from playwright.async_api import async_playwright
 
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(**launch_options())

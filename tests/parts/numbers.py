@@ -32,12 +32,16 @@ def faults(items: list[pytest.Item], tags: dict[str, str]) -> list[str]:
             elif number not in tags:
                 found.append(f"{item.nodeid}: requirements/numbers.md has no {number}")
             elif tags[number] in ON_A_PAGE and not PAGE_FIXTURES & set(getattr(item, "fixturenames", ())):
-                found.append(f"{item.nodeid}: {number} is tagged {tags[number]}, so its test must open a page (browser or page)")
+                found.append(
+                    f"{item.nodeid}: {number} is tagged {tags[number]}, so its test must open a page (browser or page)"
+                )
     return found
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--numbers-to", metavar="FILE", help="write which collected tests carry which requirement, as JSON")
+    parser.addoption(
+        "--numbers-to", metavar="FILE", help="write which collected tests carry which requirement, as JSON"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -35,7 +35,19 @@ class Cluster:
         self._uid, self._gid = _owner()
         self._process: subprocess.Popen[bytes] | None = None
         os.chown(self.folder, self._uid, self._gid)
-        self._run("initdb", "-D", str(self.data), "-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-instructions")
+        self._run(
+            "initdb",
+            "-D",
+            str(self.data),
+            "-U",
+            SUPERUSER,
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--no-locale",
+            "--no-instructions",
+        )
 
     @property
     def data(self) -> Path:
@@ -91,7 +103,7 @@ class Cluster:
         self._do(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     def _do(self, sql: str) -> None:
-        import psycopg  # noqa: PLC0415  (an extra; without it these tests are skipped)
+        import psycopg
 
         with psycopg.connect(self.url(), autocommit=True) as connection:
             connection.execute(sql)

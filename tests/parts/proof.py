@@ -57,7 +57,9 @@ def machine() -> str:
     model, memory = platform.machine(), ""
     cpuinfo, meminfo = Path("/proc/cpuinfo"), Path("/proc/meminfo")
     if cpuinfo.exists():
-        names = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        names = [
+            line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
+        ]
         model = names[0] if names else model
     if meminfo.exists():
         memory = f", {int(meminfo.read_text().split()[1]) / 2**20:.0f} GiB"
@@ -79,5 +81,7 @@ def _is_proving() -> bool:
 
 
 def _commit(root: Path) -> str:
-    asked = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=root, capture_output=True, text=True, check=False)
+    asked = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=root, capture_output=True, text=True, check=False
+    )
     return asked.stdout.strip() or "not in a git checkout"

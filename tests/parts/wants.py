@@ -27,7 +27,9 @@ class Part:
 
 def postgres_binary(name: str) -> str | None:
     """Give the path of a PostgreSQL program; the newest version wins, Debian keeps them off the PATH."""
-    versions = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[4].split(".")[0]))
+    versions = sorted(
+        Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[4].split(".")[0])
+    )
     return str(versions[-1]) if versions else shutil.which(name)
 
 
@@ -66,7 +68,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         parts = needed(item)
         if unknown := parts - PARTS.keys():
-            raise pytest.UsageError(f"{item.nodeid}: no part is called {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+            raise pytest.UsageError(
+                f"{item.nodeid}: no part is called {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}"
+            )
         if parts and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(SECONDS_WITH_REAL_PARTS))
 
