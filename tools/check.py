@@ -14,7 +14,7 @@ CHECKS = {
     "format": [BIN / "ruff", "format", "--check", "--quiet", "."],
     "lint": [BIN / "ruff", "check", "--quiet", "."],
     "types": [BIN / "mypy", "--no-error-summary", "core/src"],
-    "boundaries": [PYTHON, "-m", "pytest", "-q", *TESTS],
+    "boundaries": [PYTHON, "-m", "pytest", "-q", "-n", "auto", "--maxprocesses=4", *TESTS],
     "licences": [PYTHON, "tools/licences.py"],
     "requirements": [PYTHON, "tools/requirements.py", "--short"],
 }

@@ -4,6 +4,8 @@ A stamp in `.venv` holds the digest of what was installed, so that a second call
 Only the standard library is used: this runs before anything is installed.
 """
 
+from __future__ import annotations  # an older Python must get as far as being told that it is too old
+
 import fcntl
 import hashlib
 import subprocess

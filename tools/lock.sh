@@ -19,3 +19,4 @@ export_to() {
 export_to dev --all-packages --all-groups --all-extras                            # what .venv has for work and tests
 export_to run --all-packages --no-default-groups --extra postgres --group build   # what `make demo` needs
 export_to kit --package talkwire --no-default-groups --extra testing --extra postgres # what a plugin's author gets
+export_to wheels --all-packages --no-default-groups --extra testing --extra postgres  # what CI puts our wheels beside
