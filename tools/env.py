@@ -53,7 +53,7 @@ def _alone() -> TextIO:
 
 
 def _make_venv() -> None:
-    if (VENV / "bin" / "pip").exists() and _same("python", sys.version):
+    if _works():  # whichever Python made it; to change it, remove .venv
         return
     _say(f"making .venv with Python {sys.version.split()[0]}")
     try:
@@ -63,7 +63,15 @@ def _make_venv() -> None:
             "The environment could not be made. On Debian and Ubuntu the module venv is a package of its own:\n"
             f"  apt-get install python{sys.version_info[0]}.{sys.version_info[1]}-venv"
         )
-    _stamp("python", sys.version)
+
+
+def _works() -> bool:
+    """Say whether .venv holds a Python that still runs, is new enough and has pip."""
+    python = VENV / "bin" / "python"
+    if not python.exists():
+        return False
+    ask = f"import sys, importlib.util as u; sys.exit(sys.version_info < {OLDEST} or u.find_spec('pip') is None)"
+    return subprocess.run([str(python), "-c", ask], check=False, capture_output=True).returncode == 0
 
 
 def _install_locked(lock: Path) -> None:

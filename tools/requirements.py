@@ -6,6 +6,7 @@ Planned: requirements/planned.toml names the piece of work that will prove it. M
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -81,4 +82,5 @@ def collect() -> dict[str, list[str]]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # make requirements | head
     sys.exit(main())

@@ -63,7 +63,7 @@ def machine() -> str:
         model = names[0] if names else model
     if meminfo.exists():
         memory = f", {int(meminfo.read_text().split()[1]) / 2**20:.0f} GiB"
-    return f"{os.cpu_count()} × {model}{memory}, {platform.system()} {platform.release()}, Python {platform.python_version()}"
+    return f"{os.cpu_count()} × {model}{memory}, {platform.system()} {platform.release().partition('-')[0]}, Python {platform.python_version()}"
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
