@@ -22,9 +22,10 @@ OLDEST = (3, 11)
 
 
 def distributions() -> list[Path]:
-    """Give the folders of all distributions that have code by now."""
+    """Give the folders of all distributions that can be built: one that is only begun must not stop the others."""
     found = [path for pattern in FOLDERS for path in sorted(ROOT.glob(pattern))]
-    return [path for path in found if (path / "pyproject.toml").is_file() and any(path.glob("src/*/__init__.py"))]
+    begun = [path for path in found if (path / "pyproject.toml").is_file()]
+    return [path for path in begun if (path / "README.md").is_file() and any(path.glob("src/*/__init__.py"))]
 
 
 def main() -> None:
