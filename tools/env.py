@@ -24,8 +24,14 @@ OLDEST = (3, 11)
 def distributions() -> list[Path]:
     """Give the folders of all distributions that can be built: one that is only begun must not stop the others."""
     found = [path for pattern in FOLDERS for path in sorted(ROOT.glob(pattern))]
-    begun = [path for path in found if (path / "pyproject.toml").is_file()]
-    return [path for path in begun if (path / "README.md").is_file() and any(path.glob("src/*/__init__.py"))]
+    return [path for path in found if _is_whole(path)]
+
+
+def _is_whole(path: Path) -> bool:
+    described = path / "pyproject.toml"
+    if not described.is_file() or not any(path.glob("src/*/__init__.py")):
+        return False
+    return "\nreadme =" not in described.read_text() or (path / "README.md").is_file()
 
 
 def main() -> None:
