@@ -35,8 +35,8 @@ from .model import (
     NotThere,
     Outgoing,
     Receipt,
-    Rendered,
     RenderContext,
+    Rendered,
     SignalKind,
     State,
     Unread,
@@ -65,9 +65,7 @@ class Answered:
 
     __slots__ = ("body", "content_type", "status")
 
-    def __init__(
-        self, body: str = "", *, status: int = 200, content_type: str = "text/plain"
-    ) -> None:
+    def __init__(self, body: str = "", *, status: int = 200, content_type: str = "text/plain") -> None:
         self.body = body
         self.status = status
         self.content_type = content_type
@@ -92,10 +90,14 @@ class Route:
 class Services(Protocol):
     """What the core lends to a channel; the test kit lends its own."""
 
-    account: str
-    log: FilteringBoundLogger
-    clock: Clock
-    http: Http
+    @property
+    def account(self) -> str: ...
+    @property
+    def log(self) -> FilteringBoundLogger: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def http(self) -> Http: ...
 
     async def keep(self, name: str, value: str, *, secret: bool = False) -> None: ...
     async def kept(self, name: str) -> str: ...
@@ -118,9 +120,12 @@ class Exchange(Protocol):
 class Answer(Protocol):
     """A provider's HTTP answer, read whole."""
 
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...  # names in any case
+    @property
+    def body(self) -> bytes: ...
 
     def text(self) -> str: ...
     def json(self) -> Any: ...
@@ -150,6 +155,9 @@ class Http(Protocol):
     def download(self, url: str, *, headers: Mapping[str, str] | None = None) -> AsyncIterator[bytes]: ...
 
 
+_SettingsClass = type[Settings]  # inside `Channel` both words mean its own attributes
+
+
 class Channel:
     """One account of a way to talk.
 
@@ -158,7 +166,7 @@ class Channel:
     """
 
     type: ClassVar[str] = ""
-    Settings: ClassVar[type[Settings]] = Settings
+    Settings: ClassVar[_SettingsClass] = Settings
     features: ClassVar[Features] = Features()
 
     def __init__(self, settings: Any, services: Services) -> None:
@@ -191,7 +199,7 @@ class Channel:
 
     def render(self, draft: Draft, context: RenderContext) -> Rendered:
         """Shape a draft; the default follows `features`. Raises `Unsupported`."""
-        from .formatting import render  # noqa: PLC0415  the parser is loaded with the first reply
+        from .formatting import render
 
         return render(draft, self.features, context)
 
@@ -253,7 +261,7 @@ class Channel:
         found: set[str] = set()
         for name in type(settings).model_fields:
             value = getattr(settings, name)
-            if match := re.match(r"https?://([^/?#@]+)", str(value)):
+            if match := re.match(r"https?://(?:[^/?#@]*@)?([^/?#@]+)", str(value)):
                 found.add(match[1].lower())
         return frozenset(found)
 
@@ -297,9 +305,7 @@ def each(values: Iterable[T], one: Callable[[T], Iterable[Item]]) -> Iterable[It
 class Payload(pydantic.BaseModel):
     """A strict model of what a provider sends; unknown keys are left alone."""
 
-    model_config = pydantic.ConfigDict(
-        extra="ignore", frozen=True, strict=True, hide_input_in_errors=True
-    )
+    model_config = pydantic.ConfigDict(extra="ignore", frozen=True, strict=True, hide_input_in_errors=True)
 
     @classmethod
     def read(cls, value: Any) -> Self:
@@ -320,8 +326,7 @@ class Payload(pydantic.BaseModel):
 def _places(error: pydantic.ValidationError) -> str:
     faults = error.errors(include_input=False, include_url=False, include_context=False)
     return "; ".join(
-        f"{'.'.join(str(step) for step in fault['loc']) or 'the whole'}: {fault['msg']}"
-        for fault in faults[:3]
+        f"{'.'.join(str(step) for step in fault['loc']) or 'the whole'}: {fault['msg']}" for fault in faults[:3]
     )
 
 
