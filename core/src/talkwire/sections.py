@@ -1,0 +1,201 @@
+"""The sections of `talkwire.toml`: what may stand in them, in which form, and what holds where nothing stands."""
+
+from __future__ import annotations
+
+import re
+import zoneinfo
+from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo
+from pydantic import field_validator as validates
+
+from .channel import Settings as Table
+from .model import Policy
+
+NAME = re.compile(r"[a-z0-9-]{1,64}")  # of accounts, endpoints, recipients
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}  # seconds
+_DURATION = re.compile(r"(?:\d+\s*(?:ms|[smhd])\s*)+")
+_SIZES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}  # bytes
+_SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB)")
+
+
+def _duration(value: Any) -> Any:
+    if isinstance(value, timedelta):
+        return value
+    if not isinstance(value, str) or not _DURATION.fullmatch(value.strip()):
+        raise ValueError("write a duration with its unit: 10s, 2m, 24h, 1h30m, 7d")
+    steps = re.findall(r"(\d+)\s*(ms|[smhd])", value)
+    return timedelta(seconds=sum(int(number) * _UNITS[unit] for number, unit in steps))
+
+
+def _size(value: Any) -> Any:
+    if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
+        return int(match[1]) * _SIZES[match[2]]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise ValueError("write a size with its unit: 512 KiB, 25 MiB")
+
+
+class Listen(NamedTuple):
+    """Where a server listens."""
+
+    host: str
+    port: int  # 0: any free one
+
+
+def _listen(value: Any) -> Any:
+    if isinstance(value, Listen):
+        return value
+    match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\s]+):(\d{1,5})", value) if isinstance(value, str) else None
+    if match is None or int(match[2]) > 65535:
+        raise ValueError("write host:port, such as 127.0.0.1:8080 or [::1]:8080")
+    return Listen(match[1].strip("[]"), int(match[2]))
+
+
+def _network(value: Any) -> Any:
+    try:
+        return ip_network(value)
+    except ValueError:
+        raise ValueError("write a network such as 10.0.0.0/8, or one address") from None
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Size = Annotated[int, BeforeValidator(_size)]  # bytes
+ListenAddress = Annotated[Listen, BeforeValidator(_listen)]
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
+
+
+class General(Table):
+    """What holds for everything."""
+
+    time_zone: str = "UTC"
+    language: Annotated[str, Field(pattern=r"^[a-z]{2}(-[A-Z]{2})?$")] = "en"
+    give_up_after: Duration | None = None  # of sending; None: what each channel says
+
+    @validates("time_zone")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        try:
+            zoneinfo.ZoneInfo(value)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("no such time zone; write one such as Asia/Jakarta") from None
+        return value
+
+
+class StoreSettings(Table):
+    """Where everything is kept."""
+
+    url: SecretStr = Field(SecretStr("sqlite:///talkwire.db"), validate_default=True)  # may hold a password
+    files: Path = Field(Path("files"), validate_default=True)  # attachments, on SQLite only
+    synchronous: Literal["full", "normal"] = "full"  # SQLite: normal may lose the last commits with the power
+
+    @validates("url")
+    @classmethod
+    def _is_ours(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        url = value.get_secret_value()
+        if url.startswith("sqlite:///") and len(url) > len("sqlite:///"):
+            return SecretStr(f"sqlite:///{_beside(Path(url.removeprefix('sqlite:///')), info)}")
+        if not url.startswith("postgresql://"):
+            raise ValueError("write sqlite:///file or postgresql://user@host/database")
+        return value
+
+    @validates("files")
+    @classmethod
+    def _is_whole(cls, value: Path, info: ValidationInfo) -> Path:
+        return _beside(value, info)
+
+    @property
+    def place(self) -> str:
+        """Give the URL without user and password, for people."""
+        return re.sub(r"//[^/]*@", "//", self.url.get_secret_value()).split("?", 1)[0]
+
+
+class Server(Table):
+    """What the world reaches."""
+
+    listen: ListenAddress = Listen("127.0.0.1", 8080)
+    public_url: Annotated[str, Field(pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*)?)?$")] = ""  # as providers see us
+    trusted_proxies: tuple[Network, ...] = ()  # whose X-Forwarded-For is believed
+    body_limit: Size = 4 * 1024**2  # bytes of one webhook; a channel may ask for more
+    upload_limit: Size = 25 * 1024**2  # bytes of one attachment by the API
+
+    @validates("public_url")
+    @classmethod
+    def _has_no_slash(cls, value: str) -> str:
+        return value.rstrip("/")
+
+
+class Admin(Table):
+    """What only operators reach."""
+
+    listen: ListenAddress = Listen("127.0.0.1", 9464)
+    socket: Path = Field(Path("talkwire.sock"), validate_default=True)  # commands ask the running daemon here
+
+    @validates("socket")
+    @classmethod
+    def _is_whole(cls, value: Path, info: ValidationInfo) -> Path:
+        return _beside(value, info)
+
+
+class Log(Table):
+    """What the daemon says of itself."""
+
+    format: Literal["console", "json"] = "console"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Retention(Table):
+    """How long things are kept, in days."""
+
+    journal_days: Annotated[int, Field(ge=1)] = 14  # raw envelopes
+    log_days: Annotated[int, Field(ge=1)] = 30  # facts
+    trace_days: Annotated[int, Field(ge=1)] = 7  # exchanges with providers
+
+
+class RecipientSettings(Table):
+    """Who can be notified."""
+
+    email: Annotated[str, Field(pattern=r"^([^@\s]+@[^@\s]+)?$")] = ""
+    media: tuple[str, ...] = ()  # wanted; empty: what the rule says
+
+
+class Rule(Table):
+    """Which facts become notifications, without any desk."""
+
+    on: Annotated[tuple[str, ...], Field(min_length=1)]  # types of facts
+    accounts: tuple[str, ...] = ()  # empty: all
+    to: Annotated[tuple[str, ...], Field(min_length=1)]  # recipients
+    media: tuple[str, ...] = ()  # empty: what each recipient wants
+    after: Duration = timedelta(0)  # dropped if answered meanwhile
+
+
+class AccountKeys(Table):
+    """What each account's table has beside its channel's own settings."""
+
+    channel: str
+    endpoint: Annotated[str, Field(pattern=f"^{NAME.pattern}$")] = ""
+    when_closed: Literal[Policy.REJECT, Policy.HOLD] = Policy.REJECT
+
+
+class PluginKeys(Table):
+    """What `[plugins]` has beside the plugins' tables."""
+
+    enabled: tuple[str, ...] = ()
+
+
+SECTIONS: dict[str, type[Table]] = {
+    "general": General,
+    "store": StoreSettings,
+    "server": Server,
+    "admin": Admin,
+    "log": Log,
+    "retention": Retention,
+}
+
+
+def _beside(path: Path, info: ValidationInfo) -> Path:
+    """Make a path whole: what is relative lies beside the file."""
+    return Path((info.context or {}).get("base", "")) / path

@@ -1,0 +1,360 @@
+"""`talkwire.toml` as a frozen `Config`, or every fault of it at once; no fault shows a value.
+
+read ──▶ RawConfig (tables, sections, the faults so far) ──complete(channels, plugins)──▶ Config
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import hmac
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar, cast, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import to_json
+
+from .channel import Channel
+from .errors import Fault, SettingsError
+from .model import Policy
+from .plugins import Plugins
+from .references import References, Step
+from .sections import (
+    NAME,
+    SECTIONS,
+    AccountKeys,
+    Admin,
+    General,
+    Log,
+    PluginKeys,
+    RecipientSettings,
+    Retention,
+    Rule,
+    Server,
+    StoreSettings,
+)
+
+M = TypeVar("M", bound=BaseModel)
+Raw = dict[str, Any]
+
+_ROOT = (*SECTIONS, "plugins", "accounts", "recipients", "notify")
+_OURS = tuple(AccountKeys.model_fields)
+_SHARED = ("general", "retention", "accounts", "recipients", "notify")  # must be equal in all daemons
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountConfig:
+    """One account, as configured."""
+
+    name: str
+    channel: str
+    endpoint: str
+    when_closed: Policy
+    settings: Any = field(default=None, repr=False)  # the channel's `Settings`; None: the channel is absent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The settings of one daemon."""
+
+    path: Path  # of the file, absolute
+    general: General
+    store: StoreSettings
+    server: Server
+    admin: Admin
+    log: Log
+    retention: Retention
+    enabled: tuple[str, ...]  # plugins, in order, as written
+    accounts: Mapping[str, AccountConfig]
+    recipients: Mapping[str, RecipientSettings]
+    notify: tuple[Rule, ...]
+    plugins: Mapping[str, Any] = field(repr=False)  # plugin → its own settings, where it has any
+    warnings: tuple[Fault, ...] = ()  # the daemon runs all the same, `check` names them
+    shared: bytes = field(repr=False)  # what `shared_hash` is made of; holds secrets
+
+    def shared_hash(self, key: bytes = b"") -> str:
+        """Give what must be equal in all daemons of one database, as hex; `key` is the first instance key.
+
+        In it: general, retention, accounts, recipients, rules, plugins with their tables, public_url.
+        """
+        return hmac.new(key, self.shared, hashlib.sha256).hexdigest()
+
+    @classmethod
+    def from_text(
+        cls,
+        text: str,
+        base: Path,
+        env: Mapping[str, str],
+        channels: Mapping[str, type[Channel]] | None = None,
+        plugins: Mapping[str, type[BaseModel] | None] | None = None,
+    ) -> Config:
+        """Make a config from the text of a file in the folder `base`. Errors: `SettingsError`."""
+        return RawConfig(text, base / "talkwire.toml", env).complete(channels or {}, plugins or {})
+
+
+class Loaded(NamedTuple):
+    """The settings, and the plugins that they name."""
+
+    config: Config
+    plugins: Plugins
+
+
+def load(path: Path, env: Mapping[str, str] = os.environ, *, extra: Mapping[str, Any] | None = None) -> Loaded:
+    """Read a file, load the plugins it names (and `extra`, from this process), check the whole.
+
+    Errors: `SettingsError` with every fault.
+    """
+    return load_raw(read(path, env), extra=extra)
+
+
+def load_raw(raw: RawConfig, *, extra: Mapping[str, Any] | None = None) -> Loaded:
+    """Load the plugins that a file names, and check the whole. Errors: `SettingsError` with every fault."""
+    plugins = Plugins(raw.enabled, channels=raw.channels, media=raw.media, extra=extra)
+    config = raw.complete(
+        plugins.channels,
+        plugins.settings_models,
+        others=plugins.others,
+        faults=plugins.faults,
+        warnings=plugins.warnings,
+    )
+    return Loaded(config, plugins)
+
+
+def read(path: Path, env: Mapping[str, str] = os.environ) -> RawConfig:
+    """Read a file without looking at channels and plugins. Errors: `SettingsError` where it cannot be read."""
+    reason = "it is not UTF-8"
+    try:
+        text = path.read_text("utf-8")
+    except OSError as error:
+        reason = f"{(error.strerror or type(error).__name__).lower()}; talkwire init makes one"
+    except UnicodeDecodeError:
+        pass  # it holds the content: not chained
+    else:
+        return RawConfig(text, path.absolute(), env)
+    raise SettingsError(str(path), [Fault("the file", f"cannot be read: {reason}")])
+
+
+class RawConfig:
+    """A file whose structure is known; its channels and plugins have not been looked at.
+
+    Call `check` before using a section: one with faults is missing. Errors on making: `SettingsError` where the text
+    is no TOML.
+    """
+
+    def __init__(self, text: str, path: Path, env: Mapping[str, str]) -> None:
+        self.path = path
+        self.faults: list[Fault] = []
+        references = References(path.parent, env, self._fault)
+        self._given = references.given
+        self._tables: Raw = references.resolve(_parsed(text, path))
+        self._unknown(self._tables, _ROOT)
+        self._sections = {name: self._model(kind, self._tables.get(name, {}), name) for name, kind in SECTIONS.items()}
+        self._plugin_tables = self._named("plugins")
+        keys = self._model(PluginKeys, {"enabled": self._plugin_tables.pop("enabled", ())}, "plugins")
+        self.enabled: tuple[str, ...] = keys.enabled if keys is not None else ()
+        self._account_tables = self._named("accounts", NAME)
+        self.accounts = self._each(AccountKeys, "accounts", self._account_tables, only=_OURS)
+        self.recipients = self._each(RecipientSettings, "recipients", self._named("recipients", NAME))
+        self.rules = self._rules()
+
+    @property
+    def store(self) -> StoreSettings:
+        """Give the section that commands without plugins need; after `check`."""
+        return cast("StoreSettings", self._sections["store"])
+
+    @property
+    def channels(self) -> Mapping[str, str]:
+        """Say which channels accounts ask for, and the key that asks first."""
+        return {a.channel: f"accounts.{name}.channel" for name, a in reversed(self.accounts.items())}
+
+    @property
+    def media(self) -> Mapping[str, str]:
+        """Say which media rules and recipients ask for, and a key that asks."""
+        found = {m: f"recipients.{name}.media" for name, r in self.recipients.items() for m in r.media}
+        return found | {m: f"notify[{i}].media" for i, rule in enumerate(self.rules) for m in rule.media}
+
+    def check(self) -> None:
+        """Raise `SettingsError` with the faults so far."""
+        if self.faults:
+            raise SettingsError(str(self.path), self.faults)
+
+    def complete(
+        self,
+        channels: Mapping[str, type[Channel]],
+        plugins: Mapping[str, type[BaseModel] | None],
+        *,
+        others: Iterable[str] = (),
+        faults: Sequence[Fault] = (),
+        warnings: Sequence[Fault] = (),
+    ) -> Config:
+        """Check the tables of accounts and plugins, and give the whole.
+
+        `plugins` names those that run, each with its model (None: it takes no settings); tables of `others` (not
+        enabled, or failed) are left alone. Errors: `SettingsError` with every fault, `faults` among them.
+        """
+        self.faults += faults
+        accounts = {name: self._account(name, keys, channels.get(keys.channel)) for name, keys in self.accounts.items()}
+        self._endpoints(accounts.values(), channels)
+        self._unknown(self._plugin_tables, ("enabled", *plugins, *others), "plugins")
+        own = {}
+        for name, kind in plugins.items():
+            table = self._plugin_tables.get(name, {})
+            if kind is not None:
+                own[name] = self._model(kind, table, "plugins", name)
+            elif table:
+                self._fault(("plugins", name), "this plugin takes no settings; take the table out")
+        self.check()
+        shared = {key: self._tables.get(key) for key in _SHARED}
+        shared["plugins"] = [[name, self._plugin_tables.get(name)] for name in plugins]  # their order matters
+        shared["public_url"] = self._tables.get("server", {}).get("public_url")
+        return Config(
+            path=self.path,
+            enabled=self.enabled,
+            accounts=accounts,
+            recipients=self.recipients,
+            notify=self.rules,
+            plugins=own,
+            warnings=tuple(warnings),
+            shared=to_json(_sorted(shared)),
+            **cast("dict[str, Any]", self._sections),
+        )
+
+    def _account(self, name: str, keys: AccountKeys, channel: type[Channel] | None) -> AccountConfig:
+        rest = {key: value for key, value in self._account_tables[name].items() if key not in _OURS}
+        return AccountConfig(
+            name=name,
+            channel=keys.channel,
+            endpoint=keys.endpoint or name,
+            when_closed=keys.when_closed,
+            settings=self._model(channel.Settings, rest, "accounts", name, also=_OURS) if channel else None,
+        )
+
+    def _endpoints(self, accounts: Iterable[AccountConfig], channels: Mapping[str, type[Channel]]) -> None:
+        first: dict[str, AccountConfig] = {}
+        for account in accounts:
+            channel = channels.get(account.channel)
+            if channel is None or not channel.features.webhook:
+                continue
+            other = first.setdefault(account.endpoint, account)
+            if other is not account and (other.channel != account.channel or not channel.features.shared_endpoint):
+                reason = f"accounts.{other.name} has this endpoint, and they cannot share it; choose another"
+                self._fault(("accounts", account.name, "endpoint"), reason)
+
+    def _rules(self) -> tuple[Rule, ...]:
+        tables = self._tables.get("notify", [])
+        if not isinstance(tables, list):
+            self._fault(("notify",), "write [[notify]], with two brackets")
+            return ()
+        rules = [self._model(Rule, table, "notify", i) for i, table in enumerate(tables)]
+        people = self._named("recipients")
+        for i, rule in enumerate(rules):
+            for j, name in enumerate(rule.to if rule is not None else ()):
+                if name not in people:
+                    self._fault(("notify", i, "to", j), f"no such recipient{_nearest(name, people)}")
+            for j, name in enumerate(rule.accounts if rule is not None else ()):
+                if name not in self._account_tables:
+                    near = _nearest(name, self._account_tables)
+                    self._fault(("notify", i, "accounts", j), f"no such account{near}")
+        return tuple(rule for rule in rules if rule is not None)
+
+    def _named(self, section: str, names: re.Pattern[str] | None = None) -> Raw:
+        tables = self._tables.get(section, {})
+        if not isinstance(tables, dict):
+            self._fault((section,), f"write [{section}.NAME]")
+            return {}
+        for name, table in tables.items():
+            if names and not names.fullmatch(name):
+                self._fault((section, name), "a name has 1 to 64 of a-z, 0-9 and the hyphen")
+            elif names and not isinstance(table, dict):
+                self._fault((section, name), f"write [{section}.{name}], a table")
+        return {name: table for name, table in tables.items() if names is None or isinstance(table, dict)}
+
+    def _each(self, kind: type[M], section: str, tables: Raw, only: Sequence[str] = ()) -> dict[str, M]:
+        found = {}
+        for name, table in tables.items():
+            ours = {key: value for key, value in table.items() if not only or key in only}
+            model = self._model(kind, ours, section, name)
+            if model is not None:
+                found[name] = model
+        return found
+
+    def _model(self, kind: type[M], table: Any, *path: Step, also: Sequence[str] = ()) -> M | None:
+        try:
+            return kind.model_validate(table, context={"base": self.path.parent})
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_context=False)
+        for fault in found:
+            loc = fault["loc"]
+            if fault["type"] == "extra_forbidden":
+                known = (*_keys(kind, loc[:-1]), *(also if len(loc) == 1 else ()))
+                self._fault((*path, *loc), f"unknown key{_nearest(str(loc[-1]), known)}")
+            elif fault["type"] == "missing":
+                self._fault((*path, *loc), "is missing")
+            else:
+                self._fault((*path, *loc), self._shown(fault["msg"], fault["input"]))
+        return None
+
+    def _unknown(self, tables: Raw, known: Iterable[str], *path: Step) -> None:
+        known = tuple(known)
+        for key in tables:
+            if key not in known:
+                self._fault((*path, key), f"unknown key{_nearest(key, known)}")
+
+    def _fault(self, path: Sequence[Step], reason: str) -> None:
+        where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
+        if all(fault.path != where for fault in self.faults):  # the first one is the cause
+            self.faults.append(Fault(where, reason))
+
+    def _shown(self, message: str, value: Any) -> str:
+        """Take every value out of a text: a validator's own words may quote what it was given."""
+        message = message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
+        for secret in sorted({*self._given, *_leaves(value)}, key=len, reverse=True):
+            message = message.replace(secret, "…") if len(secret) > 3 else message
+        return message
+
+
+def _parsed(text: str, path: Path) -> Raw:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        place = re.search(r"\(at .*\)$", str(error))  # the words before it may quote the line
+    raise SettingsError(str(path), [Fault("the file", f"is no TOML {place[0] if place else ''}".strip())])
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), 1, 0.5)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _keys(kind: type[BaseModel], path: Sequence[Step]) -> list[str]:
+    """Name the valid keys of the model that lies at a path of a model."""
+    for step in path:
+        inner = kind.model_fields.get(str(step))
+        kind = next(_models(inner.annotation), kind) if inner else kind
+    return [inner.alias or name for name, inner in kind.model_fields.items()]
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models(inner)
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    if isinstance(value, dict | list | tuple):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(inner)
+    elif not isinstance(value, bool) and value is not None:
+        yield str(value)
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_sorted(inner) for inner in value]
+    return {key: _sorted(value[key]) for key in sorted(value)} if isinstance(value, dict) else value

@@ -1,0 +1,371 @@
+"""A file becomes a config, or every fault of it at once."""
+
+from datetime import timedelta
+from ipaddress import ip_network
+from pathlib import Path
+
+import pydantic
+import pytest
+
+from talkwire.channel import Channel
+from talkwire.channel import Settings as Table
+from talkwire.errors import SettingsError
+from talkwire.features import Features
+from talkwire.hooks import hookimpl
+from talkwire.model import Policy
+from talkwire.sections import Duration, Listen
+from talkwire.settings import Config, RawConfig, load, read
+
+BASE = Path("/srv/desk")
+
+
+class Inner(Table):
+    host: str
+    password: pydantic.SecretStr = pydantic.SecretStr("")
+
+
+class PhoneSettings(Table):
+    token: pydantic.SecretStr
+    port: int = 25
+    imap: Inner | None = None
+    every: Duration = timedelta(seconds=5)
+
+    @pydantic.field_validator("port")
+    @classmethod
+    def _is_even(cls, value):
+        if value % 2 and value != 25:
+            raise ValueError(f"{value} is odd")
+        return value
+
+
+class Phone(Channel):
+    type = "phone"
+    Settings = PhoneSettings
+
+
+class Shared(Channel):
+    type = "shared"
+    features = Features(shared_endpoint=True)
+
+
+class Polled(Channel):
+    type = "polled"
+    features = Features(webhook=False)
+
+
+CHANNELS = {"phone": Phone, "shared": Shared, "polled": Polled}
+
+
+def config(text, env=None, plugins=None, base=BASE):
+    return Config.from_text(text, base, env or {}, CHANNELS, plugins)
+
+
+def faults(text, env=None, plugins=None):
+    with pytest.raises(SettingsError) as raised:
+        config(text, env, plugins)
+    assert raised.value.__cause__ is None
+    assert raised.value.__context__ is None  # a chained pydantic error would show values in a traceback
+    return {fault.path: fault.reason for fault in raised.value.faults}
+
+
+def test_an_empty_file_works_on_a_laptop():
+    made = config("")
+    assert made.server.listen == Listen("127.0.0.1", 8080)
+    assert made.admin.listen == Listen("127.0.0.1", 9464)
+    assert made.admin.socket == BASE / "talkwire.sock"
+    assert made.store.url.get_secret_value() == "sqlite:////srv/desk/talkwire.db"
+    assert made.store.synchronous == "full"
+    assert (made.retention.journal_days, made.retention.log_days, made.retention.trace_days) == (14, 30, 7)
+    assert made.general.time_zone == "UTC"
+    assert (made.accounts, made.recipients, made.notify, made.enabled) == ({}, {}, (), ())
+
+
+WHOLE = """
+[general]
+time_zone = "Asia/Jakarta"
+give_up_after = "1h30m"
+[store]
+url = "postgresql://desk:pw@db/desk?sslmode=require"
+[server]
+listen = "[::1]:80"
+public_url = "https://desk.example.org/"
+trusted_proxies = ["10.0.0.0/8"]
+body_limit = "512 KiB"
+[plugins]
+enabled = ["hours"]
+[plugins.hours]
+size = 3
+[accounts.shop-1]
+channel = "phone"
+when_closed = "hold"
+token = "t"
+imap.host = "mail"
+every = "10 s"
+[accounts.old]
+channel = "gone"
+anything = 1
+[recipients.ops]
+email = "ops@example.org"
+[[notify]]
+on = ["message.received"]
+accounts = ["shop-1"]
+to = ["ops"]
+media = ["email"]
+after = "2m"
+"""
+
+
+class Hours(Table):
+    size: int = 1
+
+
+def test_every_section_is_read():
+    made = config(WHOLE, plugins={"hours": Hours})
+    shop = made.accounts["shop-1"]
+    assert made.general.give_up_after == timedelta(minutes=90)
+    assert made.server.listen == Listen("::1", 80)
+    assert made.server.public_url == "https://desk.example.org"
+    assert made.server.trusted_proxies == (ip_network("10.0.0.0/8"),)
+    assert made.server.body_limit == 512 * 1024
+    assert made.store.place == "postgresql://db/desk"
+    assert (shop.channel, shop.endpoint, shop.when_closed) == ("phone", "shop-1", Policy.HOLD)
+    assert (shop.settings.token.get_secret_value(), shop.settings.imap.host) == ("t", "mail")
+    assert shop.settings.every == timedelta(seconds=10)
+    assert made.accounts["old"].settings is None
+    assert made.plugins["hours"].size == 3
+    assert made.enabled == ("hours",)
+    assert made.recipients["ops"].email == "ops@example.org"
+    assert made.notify[0].after == timedelta(minutes=2)
+
+
+def test_every_fault_is_told_at_once():
+    found = faults(
+        """
+        colour = "red"
+        [general]
+        time_zone = "Mars/Olympus"
+        [server]
+        listn = "127.0.0.1:1"
+        trusted_proxies = ["10.0.0.0/8", "everybody"]
+        [log]
+        format = "xml"
+        [plugins.hours]
+        sise = 3
+        [plugins.ours]
+        [accounts.shop]
+        channel = "phone"
+        tokn = "${NOT_SET}"
+        imap = {hots = "mail"}
+        every = "5"
+        [accounts.Shop]
+        channel = "phone"
+        [accounts.bare]
+        endpont = "x"
+        [recipients.ops]
+        email = "nobody"
+        [[notify]]
+        on = []
+        to = ["ops"]
+        [[notify]]
+        on = ["message.received"]
+        to = ["opss"]
+        accounts = ["shopp"]
+        """,
+        plugins={"hours": Hours},
+    )
+    assert found == {
+        "colour": "unknown key",
+        "general.time_zone": "no such time zone; write one such as Asia/Jakarta",
+        "server.listn": "unknown key; did you mean listen?",
+        "server.trusted_proxies[1]": "write a network such as 10.0.0.0/8, or one address",
+        "log.format": "Input should be 'console' or 'json'",
+        "plugins.hours.sise": "unknown key; did you mean size?",
+        "plugins.ours": "unknown key; did you mean hours?",
+        "accounts.shop.tokn": "the environment variable NOT_SET is not set",
+        "accounts.shop.token": "is missing",
+        "accounts.shop.imap.host": "is missing",
+        "accounts.shop.imap.hots": "unknown key; did you mean host?",
+        "accounts.shop.every": "write a duration with its unit: 10s, 2m, 24h, 1h30m, 7d",
+        "accounts.Shop": "a name has 1 to 64 of a-z, 0-9 and the hyphen",
+        "accounts.Shop.token": "is missing",
+        "accounts.bare.channel": "is missing",
+        "recipients.ops.email": "String should match pattern '^([^@\\s]+@[^@\\s]+)?$'",
+        "notify[0].on": "Tuple should have at least 1 item after validation, not 0",
+        "notify[1].to[0]": "no such recipient; did you mean ops?",
+        "notify[1].accounts[0]": "no such account; did you mean shop?",
+    }
+
+
+def test_the_nearest_key_is_one_of_ours_or_of_the_channel():
+    found = faults('[accounts.shop]\nchannel = "phone"\ntoken = "t"\nendpont = "x"\nprt = 2')
+    assert found == {
+        "accounts.shop.endpont": "unknown key; did you mean endpoint?",
+        "accounts.shop.prt": "unknown key; did you mean port?",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ('accounts = "x"', "accounts"),
+        ("[accounts]\nshop = 1", "accounts.shop"),
+        ("[notify]\non = []", "notify"),
+        ("plugins = 1", "plugins"),
+        ("[plugins]\nenabled = 'livechat'", "plugins.enabled"),
+        ("general = 3", "general"),
+        ("[[notify]]\n[accounts]\nx = []", "notify[0].on"),
+    ],
+)
+def test_a_value_of_the_wrong_shape_is_a_fault_and_no_crash(text, path):
+    assert path in faults(text)
+
+
+@pytest.mark.parametrize("text", ["[general", "a = 'top-secret\n", 'x = "\\q"'])
+def test_what_is_no_toml_is_told_with_its_place_and_without_its_words(text):
+    (reason,) = faults(text).values()
+    assert reason.startswith("is no TOML (at ")
+    assert "top-secret" not in reason
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("2m", timedelta(minutes=2)),
+        ("24h", timedelta(days=1)),
+        ("1h30m", timedelta(minutes=90)),
+        ("10 s", timedelta(seconds=10)),
+        ("7d", timedelta(days=7)),
+        ("250ms", timedelta(milliseconds=250)),
+    ],
+)
+def test_durations_have_units(written, meant):
+    assert config(f'[general]\ngive_up_after = "{written}"').general.give_up_after == meant
+
+
+@pytest.mark.parametrize("written", ["'10'", "10", "''", "'1x'", "'-5s'", "'1.5h'", "'m'", "true"])
+def test_a_duration_without_a_unit_is_refused(written):
+    assert "with its unit" in faults(f"[general]\ngive_up_after = {written}")["general.give_up_after"]
+
+
+@pytest.mark.parametrize("url", ["mysql://db", "sqlite://x", "sqlite:///", "talkwire.db"])
+def test_a_store_we_do_not_have_is_refused(url):
+    assert "postgresql://" in faults(f'[store]\nurl = "{url}"')["store.url"]
+
+
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [
+        ("sqlite:///a/b.db", "sqlite:////srv/desk/a/b.db"),
+        ("sqlite:////var/b.db", "sqlite:////var/b.db"),
+        ("postgresql://db/x", "postgresql://db/x"),
+    ],
+)
+def test_a_relative_file_lies_beside_the_settings(url, meant):
+    assert config(f'[store]\nurl = "{url}"').store.url.get_secret_value() == meant
+
+
+def test_an_endpoint_is_shared_only_where_the_channel_says_so():
+    two = '[accounts.a]\nchannel = "{0}"\n{2}\n[accounts.b]\nchannel = "{1}"\nendpoint = "a"\n{2}'
+    assert list(faults(two.format("phone", "phone", "token = 't'"))) == ["accounts.b.endpoint"]
+    assert "accounts.b.endpoint" in faults(two.format("shared", "phone", ""))
+    assert config(two.format("shared", "shared", "")).accounts["b"].endpoint == "a"
+    assert config(two.format("polled", "polled", "")).accounts["b"].endpoint == "a"
+
+
+def test_a_table_of_a_plugin_that_takes_none_is_a_fault_and_one_of_a_plugin_that_is_off_is_left_alone():
+    assert "takes no settings" in faults("[plugins.p]\na = 1", plugins={"p": None})["plugins.p"]
+    raw = RawConfig("[plugins.p]\na = 1", BASE / "talkwire.toml", {})
+    assert raw.complete({}, {}, others=["p"]).plugins == {}
+
+
+def test_references_stand_for_values_after_parsing(tmp_path):
+    (tmp_path / "secret").write_text('line "one"\nline two\n')
+    made = config(
+        '[accounts.a]\nchannel = "phone"\ntoken = "${file:secret}"\nport = "${PORT}"\nimap.host = "${NO:-a.b}/${E:-x}$$"',
+        {"PORT": "26", "E": ""},
+        base=tmp_path,
+    ).accounts["a"]
+    assert made.settings.token.get_secret_value() == 'line "one"\nline two'
+    assert made.settings.port == 26
+    assert made.settings.imap.host == "a.b/x$"
+
+
+def test_a_value_is_not_read_again_for_references():
+    made = config('[accounts.a]\nchannel = "phone"\ntoken = "${A}"', {"A": "$${B}${B}", "B": "b"}).accounts["a"]
+    assert made.settings.token.get_secret_value() == "$${B}${B}"
+
+
+def test_a_lone_dollar_sign_and_keys_stay_as_they_are():
+    made = config('[accounts.a]\nchannel = "phone"\ntoken = "pa$word$"').accounts["a"]
+    assert made.settings.token.get_secret_value() == "pa$word$"
+    assert list(faults('["${A}"]', {"A": "general"})) == ["${A}"]
+
+
+def test_references_that_lead_nowhere_are_faults(tmp_path):
+    found = faults(
+        '[accounts.a]\nchannel = "phone"\ntoken = "${NOT_SET}"\nimap.host = "${file:/nowhere/x}"\nport = "${-}"'
+    )
+    assert found == {
+        "accounts.a.token": "the environment variable NOT_SET is not set",
+        "accounts.a.imap.host": "file /nowhere/x cannot be read: no such file or directory",
+        "accounts.a.port": "write ${NAME}, ${NAME:-default} or ${file:/path}; $$ is a dollar sign",
+    }
+
+
+def test_daemons_with_the_same_meaning_have_the_same_hash_and_others_do_not():
+    base = config(WHOLE, plugins={"hours": Hours})
+    moved = WHOLE.replace('"[::1]:80"', '"0.0.0.0:99"').replace("desk:pw@db", "desk:pw@replica")
+    assert config(moved, plugins={"hours": Hours}).shared_hash(b"k") == base.shared_hash(b"k")
+    assert base.shared_hash(b"other") != base.shared_hash(b"k")
+    for old, new in (('token = "t"', 'token = "u"'), ("size = 3", "size = 4"), ('"2m"', '"3m"'), ("desk.ex", "d.ex")):
+        assert config(WHOLE.replace(old, new), plugins={"hours": Hours}).shared_hash(b"k") != base.shared_hash(b"k"), (
+            new
+        )
+
+
+def test_a_file_that_is_not_there_is_a_fault_with_a_remedy(tmp_path):
+    with pytest.raises(SettingsError, match="talkwire init"):
+        read(tmp_path / "talkwire.toml")
+
+
+def test_read_alone_gives_the_store_once_it_is_checked(tmp_path):
+    (tmp_path / "talkwire.toml").write_text('[store]\nurl = "sqlite:///x.db"\n[accounts.a]\nchannel = "unheard-of"')
+    raw = read(tmp_path / "talkwire.toml", {})
+    raw.check()
+    assert raw.store.url.get_secret_value() == f"sqlite:///{tmp_path}/x.db"
+    assert dict(raw.channels) == {"unheard-of": "accounts.a.channel"}
+
+
+class PhonePlugin:
+    @hookimpl
+    def register_channels(self):
+        return [Phone]
+
+    @hookimpl
+    def register_settings(self):
+        return Hours
+
+
+def test_load_brings_faults_of_the_file_the_accounts_and_the_plugins_together(tmp_path):
+    path = tmp_path / "talkwire.toml"
+    path.write_text(
+        '[log]\nlevl = "info"\n[plugins]\nenabled = ["nowhere_at_all"]\nphone = {sise = 1}\n[accounts.a]\nchannel = "phone"'
+    )
+    with pytest.raises(SettingsError) as raised:
+        load(path, {}, extra={"phone": PhonePlugin()})
+    assert [fault.path for fault in raised.value.faults] == [
+        "log.levl",
+        "plugins.enabled[0]",
+        "accounts.a.token",
+        "plugins.phone.sise",
+    ]
+
+
+def test_load_gives_the_config_with_its_plugins_and_warns_of_absent_channels(tmp_path):
+    path = tmp_path / "talkwire.toml"
+    path.write_text('[accounts.a]\nchannel = "phone"\ntoken = "t"\n[accounts.b]\nchannel = "nowhere_at_all"')
+    made, plugins = load(path, {}, extra={"phone": PhonePlugin()})
+    assert plugins.channels == {"phone": Phone}
+    assert made.plugins["phone"] == Hours()
+    assert made.accounts["b"].settings is None
+    assert [warning.path for warning in made.warnings] == ["accounts.b.channel"]
