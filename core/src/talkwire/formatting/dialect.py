@@ -14,8 +14,10 @@ def _unchanged(text: str) -> str:
 class Dialect:
     """Marks, escapes and gaps of one markup; a mark of None is what the channel cannot say.
 
-    A pair is what stands before and after. What cannot be said becomes readable text and is named
-    as a degradation.
+    A pair is what stands before and after; it never has a space on its inner side. What cannot be
+    said becomes readable text and is named as a degradation. A text may be cut anywhere and each
+    piece escaped by itself, so `escape` looks at no neighbours, and a longer text never gets shorter
+    by it.
     """
 
     name: str
@@ -29,8 +31,14 @@ class Dialect:
     link: Callable[[str, str], str] | None = None  # (text already in the dialect, url) → text
     escape: Callable[[str], str] = field(default=_unchanged)  # plain text → text without marks
     escape_code: Callable[[str], str] = field(default=_unchanged)  # inside code
-    heading: tuple[str, str] | None = None
+    heading: tuple[str, str] | None = None  # None: as bold
     spans_lines: bool = True  # False: marks must close before a line break and open again after
+
+    @property
+    def is_plain(self) -> bool:
+        """Say whether what is written in this dialect is plain text."""
+        marks = (self.bold, self.italic, self.strike, self.code, self.pre, self.heading, self.link)
+        return not any(marks) and self.escape is _unchanged
 
 
 PLAIN = Dialect(name="plain", quote="> ")

@@ -1,0 +1,101 @@
+"""Blocks as JSON text, in the form in which they are stored and served."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, asdict, fields
+from typing import Any
+
+from talkwire.model import Block, Option, Text, type_names
+
+_TYPES: dict[str, type[Any]] = {name: kind for kind, name in type_names.items()}
+
+
+def blocks_to_json(blocks: Sequence[Block]) -> str:
+    """Give blocks as a JSON array; each has its name in `type`."""
+    if not blocks:  # most of what comes in
+        return "[]"
+    return json.dumps([{"type": type_names[type(block)], **asdict(block)} for block in blocks], separators=(",", ":"))
+
+
+def blocks_from_json(text: str) -> tuple[Block, ...]:
+    """Read what `blocks_to_json` wrote, in this version of Talkwire or another.
+
+    Never raises. A field we do not know is passed over; a block we cannot read becomes a text that
+    shows what is stored.
+    """
+    if text == "[]":
+        return ()
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        return (_unreadable(text),)
+    return tuple(map(_block, values)) if isinstance(values, list) else (_unreadable(text),)
+
+
+def _block(value: Any) -> Block:
+    try:
+        block: Block = _built(_TYPES[value["type"]], value)
+        return block
+    except (KeyError, TypeError):
+        return _unreadable(json.dumps(value))
+
+
+def _unreadable(stored: str) -> Text:
+    # Indented: a code block, whatever stands in it.
+    return Text("This part is of another version of Talkwire:\n\n    " + " ".join(stored.split()))
+
+
+def _built(kind: type[Any], value: Mapping[str, Any]) -> Any:
+    """Build a dataclass of what is there; KeyError, TypeError where that cannot be."""
+    known = [field for field in fields(kind) if field.name in value]
+    found = {field.name: _field(field.name, value[field.name]) for field in known}
+    missing = [field.name for field in fields(kind) if field.default is MISSING and field.name not in found]
+    if missing:
+        raise KeyError(*missing)
+    return kind(**found)
+
+
+def _field(name: str, value: Any) -> Any:
+    read: Callable[[Any], Any] = _FIELDS.get(name, _text)
+    return read(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(type(value))
+    return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise TypeError(type(value))
+    return tuple(map(_text, value))
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, int | float):
+        raise TypeError(type(value))
+    return float(value)
+
+
+def _size(value: Any) -> int | None:
+    if value is not None and not isinstance(value, int):
+        raise TypeError(type(value))
+    return value
+
+
+def _options(value: Any) -> tuple[Option, ...]:
+    return tuple(_built(Option, option) for option in value)
+
+
+_FIELDS: dict[str, Callable[[Any], Any]] = {  # any other field is text
+    "options": _options,
+    "latitude": _number,
+    "longitude": _number,
+    "size": _size,
+    "values": _texts,
+    "phones": _texts,
+    "emails": _texts,
+}

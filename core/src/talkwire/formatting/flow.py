@@ -1,0 +1,179 @@
+"""The tree as a flow of marked text, which can be cut at any character and written in any dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from .dialect import Dialect
+from .parse import Break, Code, CodeBlock, Heading, Link, List, Node, Paragraph, Quote, Rule, Span, Styled, Table, Words
+
+DEPTH_LIMIT = 4  # quotes and lists inside each other that still indent; each costs room in every line
+
+
+class Mark(NamedTuple):
+    """What holds for a stretch of the flow, from the outside in.
+
+    Kinds: bold, italic, strike, code, pre, heading, link (argument: its URL), quote, item (argument:
+    columns to indent), bullet (argument: a number, or nothing for the dialect's own bullet). Table
+    and address change nothing, but say that something else once stood there.
+    """
+
+    kind: str
+    arg: str = ""
+
+
+Marks = tuple[Mark, ...]
+
+
+class Piece(NamedTuple):
+    """Text under one set of marks."""
+
+    text: str  # plain; the one character of a bullet stands for it
+    marks: Marks = ()
+
+
+def _always(_url: str) -> bool:
+    return True
+
+
+def flow(nodes: Iterable[Node], marks: Marks = (), *, keeps: Callable[[str], bool] = _always) -> Iterator[Piece]:
+    """Lay nodes out one below the other.
+
+    `keeps` says of a URL whether the dialect can hang it on its text; where not, it stands behind it.
+    """
+    gap = "\n" if any(mark.kind == "item" for mark in marks) else "\n\n"
+    for number, node in enumerate(nodes):
+        if number:
+            yield Piece(gap, marks)
+        match node:
+            case Paragraph(spans):
+                yield from _inline(spans, marks, keeps)
+            case Heading(_, spans):
+                yield from _inline(spans, (*marks, Mark("heading")), keeps)
+            case CodeBlock(text):
+                yield Piece(text, (*marks, Mark("pre")))
+            case Quote(inner):
+                yield from flow(inner, _deeper(marks, Mark("quote")), keeps=keeps)
+            case List(items, start):
+                yield from _list(items, start, marks, keeps)
+            case Table(rows):
+                yield from _table(rows, (*marks, Mark("table")), keeps)
+            case Rule():
+                yield Piece("———", marks)
+
+
+def _list(
+    items: Sequence[Sequence[Node]], start: int | None, marks: Marks, keeps: Callable[[str], bool]
+) -> Iterator[Piece]:
+    for number, item in enumerate(items):
+        if number:
+            yield Piece("\n", marks)
+        bullet = "" if start is None else f"{start + number}. "
+        inside = _deeper(marks, Mark("item", str(len(bullet) or 2)))
+        yield Piece("•", (*inside, Mark("bullet", bullet)))
+        yield from flow(item, inside, keeps=keeps)
+
+
+def _table(rows: Iterable[Iterable[Sequence[Span]]], marks: Marks, keeps: Callable[[str], bool]) -> Iterator[Piece]:
+    for number, row in enumerate(rows):
+        if number:
+            yield Piece("\n", marks)
+        for column, cell in enumerate(row):
+            if column:
+                yield Piece(" | ", marks)
+            yield from _inline(cell, marks, keeps)
+
+
+def _inline(spans: Iterable[Span], marks: Marks, keeps: Callable[[str], bool]) -> Iterator[Piece]:
+    for span in spans:
+        match span:
+            case Words(text):
+                yield Piece(text, marks)
+            case Code(text):
+                yield Piece(text, (*marks, Mark("code")))
+            case Break():
+                yield Piece("\n", marks)
+            case Styled(kind, inner):
+                # A heading is bold already where it has no mark of its own.
+                double = kind == "bold" and any(mark.kind == "heading" for mark in marks)
+                yield from _inline(inner, marks if double else (*marks, Mark(kind)), keeps)
+            case Link(url, inner) if keeps(url):
+                yield from _inline(inner, (*marks, Mark("link", url)), keeps)
+            case Link(url, inner):
+                pieces = list(_inline(inner, marks, keeps))
+                text = "".join(piece.text for piece in pieces)
+                yield from pieces
+                yield Piece(with_address(text, url).removeprefix(text), (*marks, Mark("address")))
+
+
+def _deeper(marks: Marks, mark: Mark) -> Marks:
+    depth = sum(mark.kind in ("quote", "item") for mark in marks)
+    return (*marks, mark) if depth < DEPTH_LIMIT else marks
+
+
+def write(pieces: Iterable[Piece], dialect: Dialect, depth: int = 0) -> str:
+    """Write a flow, or any cut of one, in a dialect: every mark that is opened is closed."""
+    written = []
+    for mark, group in groupby(pieces, lambda piece: piece.marks[depth] if depth < len(piece.marks) else None):
+        if mark is None:
+            written.append("".join(dialect.escape(piece.text) for piece in group))
+        else:
+            written.append(_marked(mark, list(group), dialect, depth + 1))
+    return "".join(written)
+
+
+def cut(pieces: Iterable[Piece], start: int, end: int) -> Iterator[Piece]:
+    """Give what lies between two positions of the flow's text."""
+    for text, marks in pieces:
+        if end <= 0:
+            return
+        if start < len(text) and (inside := text[max(start, 0) : end]):
+            yield Piece(inside, marks)
+        start, end = start - len(text), end - len(text)
+
+
+def _marked(mark: Mark, pieces: list[Piece], dialect: Dialect, depth: int) -> str:
+    if mark.kind == "bullet":
+        return dialect.escape(mark.arg) if mark.arg else dialect.bullet
+    pair: tuple[str, str] | None = getattr(dialect, mark.kind, None) if mark.kind not in _OTHERWISE else None
+    if mark.kind in ("code", "pre") and pair:
+        code = dialect.escape_code("".join(piece.text for piece in pieces))
+        return pair[0] + code + pair[1]
+    inner = write(pieces, dialect, depth)
+    if mark.kind == "heading":
+        pair = pair or dialect.bold
+    if mark.kind == "quote":
+        return "\n".join(((dialect.quote or "") + line).rstrip() for line in inner.split("\n"))
+    if mark.kind == "item":
+        first, *others = inner.split("\n")
+        return "\n".join([first, *(" " * int(mark.arg) + line if line else "" for line in others)])
+    if mark.kind == "link":
+        link, url = dialect.link, mark.arg
+        return _around(
+            inner, lambda text: link(text, url) if link else with_address(text, dialect.escape(url)), dialect
+        )
+    if pair is None:
+        return inner
+    before, after = pair
+    return _around(inner, lambda text: before + text + after, dialect)
+
+
+_OTHERWISE = frozenset({"quote", "item", "link", "table", "address"})  # no pair of marks stands around these
+
+
+def _around(inner: str, wrap: Callable[[str], str], dialect: Dialect) -> str:
+    # "*bold *" is not bold anywhere: spaces stay outside.
+    if not dialect.spans_lines and "\n" in inner:
+        return "\n".join(_around(line, wrap, dialect) for line in inner.split("\n"))
+    text = inner.strip()
+    if not text:
+        return inner
+    at = inner.index(text)
+    return inner[:at] + wrap(text) + inner[at + len(text) :]
+
+
+def with_address(text: str, url: str) -> str:
+    """Put a link's address behind its text, unless it is the text."""
+    return text if url in (text, f"mailto:{text}", f"tel:{text}") else f"{text} ({url})"

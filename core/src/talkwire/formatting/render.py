@@ -1,0 +1,305 @@
+"""A draft in the form a channel allows, with every loss named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from talkwire.errors import Unsupported
+from talkwire.model import (
+    Block,
+    Buttons,
+    Card,
+    Choices,
+    Degradation,
+    Draft,
+    FormLink,
+    Level,
+    Location,
+    Media,
+    Option,
+    Part,
+    RenderContext,
+    Rendered,
+    Template,
+    Text,
+    Unit,
+    type_names,
+)
+
+from .blocks import blocks_to_json
+from .dialect import PLAIN
+from .flow import Piece, cut, flow, with_address, write
+from .parse import Heading, Node, Words, parse
+from .plain import headed, numbered, readable
+from .split import cuts, length, split, widest
+
+if TYPE_CHECKING:
+    from talkwire.features import Features, OptionFeature
+
+_MARKS = {
+    "bold": "bold", "italic": "italic", "strike": "strike-through", "code": "code", "pre": "code blocks",
+    "heading": "headings", "quote": "quotes",
+}  # fmt: skip  # our word → for a person
+
+
+def render(draft: Draft, features: Features, context: RenderContext) -> Rendered:
+    """Make the parts of a draft, by features alone.
+
+    Texts that follow each other are one text, in the features' dialect, cut between their blocks,
+    measured in the provider's unit as they will be sent; marks are closed at a cut and opened again.
+    A list, a card, a location, a form link and a template that the channel carries in full also give
+    the block as JSON in `Part.payload`, for the channel's `send`.
+
+    *errors*: `Unsupported` for an empty draft, a block the channel rejects, or too many parts.
+    """
+    rendering = _Rendering(features, context)
+    rendering.head(draft)
+    for position, block in enumerate(draft.blocks):
+        rendering.block, rendering.kind = position, type_names[type(block)]
+        rendering.take(block)
+    rendering.flush()
+    if not rendering.parts:
+        raise rendering.refusal("there is nothing to send")
+    return Rendered(tuple(rendering.parts), tuple(dict.fromkeys(rendering.degradations)))
+
+
+class _Rendering:
+    def __init__(self, features: Features, context: RenderContext) -> None:
+        self.features = features
+        self.context = context
+        self.parts: list[Part] = []
+        self.degradations: list[Degradation] = []
+        self.flow: list[Piece] = []  # text that is not yet in a part
+        self.block, self.kind = 0, "text"  # where we are
+
+    def head(self, draft: Draft) -> None:
+        """Take care of what a draft has beside its blocks; where it is carried in full, `send` sees it."""
+        for kind, value, level in (
+            ("subject", draft.subject, self.features.subject),
+            ("reply_to", draft.reply_to, self.features.reply_to),
+        ):
+            self.kind = kind
+            if not value or level is Level.FULL:
+                continue
+            if level is Level.REJECTED:
+                raise self.refusal(f"this channel takes no {kind}")
+            if level is Level.PARTIAL and kind == "subject":
+                self.say((Heading(1, (Words(value),)),))
+                self.note("subject_as_text", "The subject is the first line of the text.")
+            else:
+                word = "subject" if kind == "subject" else "reference to the message that is answered"
+                self.note(f"{kind}_dropped", f"The {word} is left out.", lost=True)
+
+    def take(self, block: Block) -> None:
+        match block:
+            case Text(markdown):
+                self.say(parse(markdown))
+            case Media():
+                self.media(block)
+            case Buttons():
+                self.choose(block, parse(block.text), self.features.buttons)
+            case Choices():
+                self.choose(block, parse(block.text), self.features.lists)
+            case Card():
+                self.card(block)
+            case Location():
+                self.native(block, self.features.location)
+            case FormLink():
+                self.native(block, self.features.form_link)
+            case Template():
+                self.native(block, self.features.template)
+            case _:
+                raise self.refusal(f"a block of type {self.kind} only comes in")
+
+    # --- blocks ---
+
+    def native(self, block: Block, level: Level) -> None:
+        if not self.left_out(level):
+            if level is Level.FULL:
+                self.send(readable(block), Part(payload=_payload(block)))
+            else:
+                self.say(readable(block))
+                self.note(f"{self.kind}_as_text", f"The {self.word} is sent as text.")
+
+    def media(self, block: Media) -> None:
+        attachment = self.context.attachments.get(block.attachment)
+        if attachment is None:
+            raise self.refusal(f"the attachment {block.attachment} is not in our store")
+        feature = self.features.media_for(attachment.media_type)
+        if feature is None:
+            raise self.refusal(f"this channel does not carry files of type {attachment.media_type}")
+        if attachment.size > feature.limit:
+            raise self.refusal(f"the file has {attachment.size} bytes, this channel takes {feature.limit}")
+        self.flush()
+        nodes = parse(block.caption)
+        text, twin = self.written(self.pieces(nodes))
+        if self.measured(text, twin) <= feature.caption_limit:
+            self.emit(Part(attachment=attachment.id, text=text, plain=twin))
+        else:
+            self.emit(Part(attachment=attachment.id))
+            self.say(nodes)
+            self.note("caption_apart", "The caption is a message of its own.")
+
+    def choose(self, block: Buttons | Choices | Card, nodes: tuple[Node, ...], feature: OptionFeature) -> None:
+        if not block.options:
+            self.say(nodes)
+        elif feature.level is Level.DROPPED:
+            self.say(nodes)
+            self.note("options_dropped", "The options are left out.", lost=True)
+        elif feature.level is Level.REJECTED:
+            raise self.refusal(f"this channel takes no {self.word}")
+        elif options := self.fitting(block.options, feature):
+            payload = _payload(replace(block, options=options)) if isinstance(block, Choices) else ""
+            self.send(nodes, Part(options=options, payload=payload))
+        else:
+            self.say((*nodes, *numbered(block.options)))
+            opener = f" below “{block.button}”" if isinstance(block, Choices) and block.button else ""
+            what = "list" if isinstance(block, Choices) else "buttons"
+            self.note(f"{what}_as_text", f"{len(block.options)} options{opener} are sent as a numbered list.")
+
+    def card(self, block: Card) -> None:
+        level = self.features.card
+        if self.left_out(level):
+            return
+        if level is Level.FULL:
+            options = self.fitting(block.options, self.features.buttons)
+            if options or not block.options:
+                whole = replace(block, options=options)
+                self.send(headed(block), Part(attachment=block.image, options=options, payload=_payload(whole)))
+                return
+        self.note("card_as_text", "The card is sent as text.")
+        if block.image:
+            self.media(Media(attachment=block.image))
+        self.choose(block, headed(block), self.features.buttons)
+
+    def left_out(self, level: Level) -> bool:
+        if level is Level.REJECTED:
+            raise self.refusal(f"this channel takes no {self.word}")
+        if level is Level.DROPPED:
+            self.note(f"{self.kind}_dropped", f"The {self.word} is left out.", lost=True)
+        return level is Level.DROPPED
+
+    def fitting(self, options: tuple[Option, ...], feature: OptionFeature) -> tuple[Option, ...]:
+        """Give the options in the provider's limits; none where they cannot be told apart any more."""
+        if feature.level is not Level.FULL or len(options) > feature.most or feature.title_limit < 2:
+            return ()
+        shorter = tuple(
+            replace(
+                option,
+                title=_shortened(option.title, feature.title_limit),
+                description=_shortened(option.description, feature.description_limit),
+            )
+            for option in options
+        )
+        if len({option.title for option in shorter}) < len(options):
+            return ()
+        for old, new in zip(options, shorter, strict=True):
+            if old.title != new.title:
+                self.note("title_cut", f"“{old.title}” is cut to “{new.title}”.", lost=True)
+            if old.description != new.description:
+                self.note("description_cut", f"The description of “{old.title}” is cut or left out.", lost=True)
+        return shorter
+
+    # --- text ---
+
+    def say(self, nodes: Iterable[Node]) -> None:
+        """Add to the text that goes into the next part."""
+        pieces = self.pieces(nodes)
+        if pieces:
+            self.flow += [Piece("\n\n"), *pieces] if self.flow else pieces
+
+    def pieces(self, nodes: Iterable[Node]) -> list[Piece]:
+        pieces = list(flow(nodes, keeps=self.keeps))
+        used = {mark.kind for piece in pieces for mark in piece.marks}
+        dialect = self.features.dialect
+        gone = [word for kind, word in _MARKS.items() if kind in used and getattr(dialect, kind) is None]
+        if dialect.bold and "headings" in gone:
+            gone.remove("headings")
+        if gone:
+            self.note("marks_dropped", f"Shown without marks: {', '.join(gone)}.")
+        if "table" in used:
+            self.note("table_as_text", "The table is sent as lines of text.")
+        bare = [
+            (piece.text, mark.arg)
+            for piece in pieces
+            for mark in piece.marks
+            if mark.kind == "link" and not dialect.link
+        ]
+        if "address" in used or any(with_address(text, url) != text for text, url in bare):
+            self.note("links_as_text", "Links stand beside their text.")
+        return pieces
+
+    def keeps(self, url: str) -> bool:
+        """Say whether a link can be told again in each part that its text is cut into."""
+        limit, link = self.features.text_limit, self.features.dialect.link
+        return limit is None or 2 * self.measured(link("", url) if link else url, f" ({url})") <= limit
+
+    def flush(self) -> None:
+        for text, twin in self.texts(self.flow):
+            self.emit(Part(text=text, plain=twin))
+        self.flow = []
+
+    def send(self, nodes: Iterable[Node], last: Part) -> None:
+        """Emit a text; what the last of its parts has beside it is in `last`."""
+        self.flush()
+        texts = list(self.texts(self.pieces(nodes))) or [("", "")]
+        for text, twin in texts[:-1]:
+            self.emit(Part(text=text, plain=twin))
+        text, twin = texts[-1]
+        self.emit(replace(last, text=text, plain=twin))
+
+    def texts(self, pieces: Sequence[Piece]) -> Iterator[tuple[str, str]]:
+        """Cut a flow into parts: each as the channel writes it, with its plain twin."""
+        visible = "".join(piece.text for piece in pieces)
+        limit, unit = self.features.text_limit, self.features.unit
+
+        def measure(start: int, end: int) -> int:
+            return self.measured(*self.written(cut(pieces, start, end)))
+
+        if limit is None:
+            if visible.strip():
+                yield self.written(pieces)
+            return
+        try:
+            for start, end in cuts(visible, limit, measure, widest(limit, unit)):
+                yield self.written(cut(pieces, start, end))
+        except ValueError as error:
+            raise self.refusal(f"the text does not fit into parts of {limit} {unit.value}") from error
+
+    def written(self, pieces: Iterable[Piece]) -> tuple[str, str]:
+        pieces = list(pieces)
+        text = write(pieces, self.features.dialect)
+        return text, "" if self.features.dialect.is_plain else write(pieces, PLAIN)
+
+    def measured(self, text: str, twin: str) -> int:
+        """Measure the longer of both: where markup is refused, the twin has to fit too."""
+        return max(length(text, self.features.unit), length(twin, self.features.unit))
+
+    # --- what comes of it ---
+
+    def emit(self, part: Part) -> None:
+        if len(self.parts) == self.features.parts:
+            raise self.refusal(f"the reply needs more than the {self.features.parts} parts this channel allows")
+        self.parts.append(part)
+
+    def note(self, what: str, text: str, *, lost: bool = False) -> None:
+        self.degradations.append(Degradation(block=self.block, what=what, text=text, lost=lost))
+
+    def refusal(self, text: str) -> Unsupported:
+        return Unsupported(f"Block {self.block + 1} cannot be sent: {text}.", block=self.block, kind=self.kind)
+
+    @property
+    def word(self) -> str:
+        return self.kind.replace("_", " ")
+
+
+def _payload(block: Block) -> str:
+    return blocks_to_json((block,))[1:-1]
+
+
+def _shortened(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    return split(text, limit - 1, Unit.CHARACTERS)[0] + "…" if limit > 1 else ""

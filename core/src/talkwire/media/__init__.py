@@ -1,0 +1,1 @@
+"""Attachments: fetched with care, named, classed, kept and handed out."""
