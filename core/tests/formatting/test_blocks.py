@@ -9,7 +9,19 @@ from hypothesis import strategies as st
 from talkwire import model
 from talkwire.formatting import blocks_from_json, blocks_to_json, plain_text
 from talkwire.model import (
-    Buttons, Card, Choice, Choices, ContactCard, Draft, FormLink, Location, Media, Option, RemoteMedia, Template, Text,
+    Buttons,
+    Card,
+    Choice,
+    Choices,
+    ContactCard,
+    Draft,
+    FormLink,
+    Location,
+    Media,
+    Option,
+    RemoteMedia,
+    Template,
+    Text,
 )  # fmt: skip
 
 ROWS = [  # a block of each type, with its plain twin

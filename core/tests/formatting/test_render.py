@@ -12,8 +12,26 @@ from talkwire.errors import Unsupported
 from talkwire.features import Features, MediaFeature, OptionFeature
 from talkwire.formatting import Dialect, length, plain_text, render
 from talkwire.model import (
-    Address, Attachment, AttachmentClass, Buttons, Card, Choice, Choices, Draft, FormLink, Level, Location, Media, Option,
-    RemoteMedia, RenderContext, Template, Text, Unit, draft, type_names,
+    Address,
+    Attachment,
+    AttachmentClass,
+    Buttons,
+    Card,
+    Choice,
+    Choices,
+    Draft,
+    FormLink,
+    Level,
+    Location,
+    Media,
+    Option,
+    RemoteMedia,
+    RenderContext,
+    Template,
+    Text,
+    Unit,
+    draft,
+    type_names,
 )  # fmt: skip
 
 
@@ -362,7 +380,8 @@ def test_every_word_is_in_a_part_or_its_loss_is_named_and_every_limit_holds(bloc
     try:
         result = render(Draft(blocks=blocks), features, CONTEXT)
     except Unsupported as refused:
-        assert "nothing to send" in str(refused)
+        if "nothing to send" not in str(refused):
+            raise
         return
     said = "".join(
         part.text + "".join(option.title + option.description for option in part.options) for part in result.parts

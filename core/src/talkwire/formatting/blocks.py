@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, fields
 from typing import Any
 
@@ -58,44 +58,19 @@ def _built(kind: type[Any], value: Mapping[str, Any]) -> Any:
 
 
 def _field(name: str, value: Any) -> Any:
-    read: Callable[[Any], Any] = _FIELDS.get(name, _text)
-    return read(value)
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(type(value))
+    if name == "options":
+        return tuple(_built(Option, option) for option in value)
+    if name in _LISTS and isinstance(value, list):
+        return tuple(_field("", item) for item in value)
+    if not isinstance(value, _TYPES_OF_FIELDS.get(name, str)):
+        raise TypeError(name)
     return value
 
 
-def _texts(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise TypeError(type(value))
-    return tuple(map(_text, value))
-
-
-def _number(value: Any) -> float:
-    if not isinstance(value, int | float):
-        raise TypeError(type(value))
-    return float(value)
-
-
-def _size(value: Any) -> int | None:
-    if value is not None and not isinstance(value, int):
-        raise TypeError(type(value))
-    return value
-
-
-def _options(value: Any) -> tuple[Option, ...]:
-    return tuple(_built(Option, option) for option in value)
-
-
-_FIELDS: dict[str, Callable[[Any], Any]] = {  # any other field is text
-    "options": _options,
-    "latitude": _number,
-    "longitude": _number,
-    "size": _size,
-    "values": _texts,
-    "phones": _texts,
-    "emails": _texts,
+_LISTS = frozenset({"values", "phones", "emails"})
+_TYPES_OF_FIELDS: dict[str, Any] = {  # any other field is text
+    "latitude": int | float,
+    "longitude": int | float,
+    "size": int | None,
+    **dict.fromkeys(_LISTS, tuple),
 }

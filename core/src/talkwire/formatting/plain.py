@@ -4,22 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from talkwire.model import (
-    Block,
-    Buttons,
-    Card,
-    Choice,
-    Choices,
-    ContactCard,
-    Draft,
-    FormLink,
-    Location,
-    Media,
-    Option,
-    RemoteMedia,
-    Template,
-    Text,
-)
+from talkwire import model
 
 from .dialect import PLAIN
 from .flow import flow, write
@@ -31,55 +16,55 @@ def plain(markdown: str) -> str:
     return write(flow(parse(markdown)), PLAIN)
 
 
-def plain_text(said: Draft | Sequence[Block]) -> str:
+def plain_text(said: model.Draft | Sequence[model.Block]) -> str:
     """Give blocks as readable text, for `Message.text` and previews."""
-    blocks = said.blocks if isinstance(said, Draft) else said
+    blocks = said.blocks if isinstance(said, model.Draft) else said
     if not blocks:  # most of what comes in
         return ""
     texts = (write(flow(readable(block)), PLAIN) for block in blocks)
     return "\n\n".join(text for text in texts if text)
 
 
-def readable(block: Block) -> tuple[Node, ...]:
+def readable(block: model.Block) -> tuple[Node, ...]:
     """Say a block in text: the form it takes where a channel has none of its own for it."""
     match block:
-        case Text(markdown):
+        case model.Text(markdown):
             return parse(markdown)
-        case Media(caption=caption):
+        case model.Media(caption=caption):
             return parse(caption) or as_written("[attachment]")
-        case RemoteMedia(name=name, media_type=media_type, caption=caption):
+        case model.RemoteMedia(name=name, media_type=media_type, caption=caption):
             return as_written(f"[{name or media_type or 'attachment'}]\n{caption}")
-        case Buttons(text=text, options=options) | Choices(text=text, options=options):
+        case model.Buttons(text=text, options=options) | model.Choices(text=text, options=options):
             return (*parse(text), *numbered(options))
-        case Card(options=options):
+        case model.Card(options=options):
             return (*headed(block), *numbered(options))
-        case Location(latitude=latitude, longitude=longitude, name=name, address=address):
+        case model.Location(latitude=latitude, longitude=longitude, name=name, address=address):
             point = f"{round(latitude, 6)}, {round(longitude, 6)}"
             url = f"https://www.openstreetmap.org/?mlat={latitude:.6f}&mlon={longitude:.6f}"
             place = ", ".join(part for part in (name, address) if part)
             return _lines((Words(place),) if place else (), (Link(url, (Words(point),)),))
-        case Template(name=name, values=values, text=text):
+        case model.Template(name=name, values=values, text=text):
             return as_written(text or " · ".join((name, *values)))
-        case FormLink(label=label, url=url):
+        case model.FormLink(label=label, url=url):
             return (Paragraph((Link(url, (Words(label or url),)),)),)
-        case Choice(title=title):
+        case model.Choice(title=title):
             return as_written(title)
-        case ContactCard(name=name, phones=phones, emails=emails):
+        case model.ContactCard(name=name, phones=phones, emails=emails):
             return as_written("\n".join((name, *phones, *emails)))
 
 
-def headed(card: Card) -> tuple[Node, ...]:
+def headed(card: model.Card) -> tuple[Node, ...]:
     """Give a card's title and text."""
     title = (Paragraph((Styled("bold", (Words(card.title),)),)),) if card.title else ()
     return (*title, *parse(card.text))
 
 
-def numbered(options: Sequence[Option]) -> tuple[Node, ...]:
+def numbered(options: Sequence[model.Option]) -> tuple[Node, ...]:
     """Give options as a list that can be answered with a number."""
     return (List(tuple((Paragraph(_option(option)),) for option in options), 1),) if options else ()
 
 
-def _option(option: Option) -> tuple[Span, ...]:
+def _option(option: model.Option) -> tuple[Span, ...]:
     title = Words(option.title)
     named = Link(option.url, (title,)) if option.url else title
     return (named, Words(f" – {option.description}")) if option.description else (named,)

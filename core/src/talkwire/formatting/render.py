@@ -6,27 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from talkwire import model
 from talkwire.errors import Unsupported
-from talkwire.model import (
-    Block,
-    Buttons,
-    Card,
-    Choices,
-    Degradation,
-    Draft,
-    FormLink,
-    Level,
-    Location,
-    Media,
-    Option,
-    Part,
-    RenderContext,
-    Rendered,
-    Template,
-    Text,
-    Unit,
-    type_names,
-)
 
 from .blocks import blocks_to_json
 from .dialect import PLAIN
@@ -44,7 +25,7 @@ _MARKS = {
 }  # fmt: skip  # our word → for a person
 
 
-def render(draft: Draft, features: Features, context: RenderContext) -> Rendered:
+def render(draft: model.Draft, features: Features, context: model.RenderContext) -> model.Rendered:
     """Make the parts of a draft, by features alone.
 
     Texts that follow each other are one text, in the features' dialect, cut between their blocks,
@@ -57,73 +38,73 @@ def render(draft: Draft, features: Features, context: RenderContext) -> Rendered
     rendering = _Rendering(features, context)
     rendering.head(draft)
     for position, block in enumerate(draft.blocks):
-        rendering.block, rendering.kind = position, type_names[type(block)]
+        rendering.block, rendering.kind = position, model.type_names[type(block)]
         rendering.take(block)
     rendering.flush()
     if not rendering.parts:
         raise rendering.refusal("there is nothing to send")
-    return Rendered(tuple(rendering.parts), tuple(dict.fromkeys(rendering.degradations)))
+    return model.Rendered(tuple(rendering.parts), tuple(dict.fromkeys(rendering.degradations)))
 
 
 class _Rendering:
-    def __init__(self, features: Features, context: RenderContext) -> None:
+    def __init__(self, features: Features, context: model.RenderContext) -> None:
         self.features = features
         self.context = context
-        self.parts: list[Part] = []
-        self.degradations: list[Degradation] = []
+        self.parts: list[model.Part] = []
+        self.degradations: list[model.Degradation] = []
         self.flow: list[Piece] = []  # text that is not yet in a part
         self.block, self.kind = 0, "text"  # where we are
 
-    def head(self, draft: Draft) -> None:
+    def head(self, draft: model.Draft) -> None:
         """Take care of what a draft has beside its blocks; where it is carried in full, `send` sees it."""
         for kind, value, level in (
             ("subject", draft.subject, self.features.subject),
             ("reply_to", draft.reply_to, self.features.reply_to),
         ):
             self.kind = kind
-            if not value or level is Level.FULL:
+            if not value or level is model.Level.FULL:
                 continue
-            if level is Level.REJECTED:
+            if level is model.Level.REJECTED:
                 raise self.refusal(f"this channel takes no {kind}")
-            if level is Level.PARTIAL and kind == "subject":
+            if level is model.Level.PARTIAL and kind == "subject":
                 self.say((Heading(1, (Words(value),)),))
                 self.note("subject_as_text", "The subject is the first line of the text.")
             else:
                 word = "subject" if kind == "subject" else "reference to the message that is answered"
                 self.note(f"{kind}_dropped", f"The {word} is left out.", lost=True)
 
-    def take(self, block: Block) -> None:
+    def take(self, block: model.Block) -> None:
         match block:
-            case Text(markdown):
+            case model.Text(markdown):
                 self.say(parse(markdown))
-            case Media():
+            case model.Media():
                 self.media(block)
-            case Buttons():
+            case model.Buttons():
                 self.choose(block, parse(block.text), self.features.buttons)
-            case Choices():
+            case model.Choices():
                 self.choose(block, parse(block.text), self.features.lists)
-            case Card():
+            case model.Card():
                 self.card(block)
-            case Location():
+            case model.Location():
                 self.native(block, self.features.location)
-            case FormLink():
+            case model.FormLink():
                 self.native(block, self.features.form_link)
-            case Template():
+            case model.Template():
                 self.native(block, self.features.template)
             case _:
                 raise self.refusal(f"a block of type {self.kind} only comes in")
 
     # --- blocks ---
 
-    def native(self, block: Block, level: Level) -> None:
+    def native(self, block: model.Block, level: model.Level) -> None:
         if not self.left_out(level):
-            if level is Level.FULL:
-                self.send(readable(block), Part(payload=_payload(block)))
+            if level is model.Level.FULL:
+                self.send(readable(block), model.Part(payload=_payload(block)))
             else:
                 self.say(readable(block))
                 self.note(f"{self.kind}_as_text", f"The {self.word} is sent as text.")
 
-    def media(self, block: Media) -> None:
+    def media(self, block: model.Media) -> None:
         attachment = self.context.attachments.get(block.attachment)
         if attachment is None:
             raise self.refusal(f"the attachment {block.attachment} is not in our store")
@@ -136,54 +117,56 @@ class _Rendering:
         nodes = parse(block.caption)
         text, twin = self.written(self.pieces(nodes))
         if self.measured(text, twin) <= feature.caption_limit:
-            self.emit(Part(attachment=attachment.id, text=text, plain=twin))
+            self.emit(model.Part(attachment=attachment.id, text=text, plain=twin))
         else:
-            self.emit(Part(attachment=attachment.id))
+            self.emit(model.Part(attachment=attachment.id))
             self.say(nodes)
             self.note("caption_apart", "The caption is a message of its own.")
 
-    def choose(self, block: Buttons | Choices | Card, nodes: tuple[Node, ...], feature: OptionFeature) -> None:
+    def choose(
+        self, block: model.Buttons | model.Choices | model.Card, nodes: tuple[Node, ...], feature: OptionFeature
+    ) -> None:
         if not block.options:
             self.say(nodes)
-        elif feature.level is Level.DROPPED:
+        elif feature.level is model.Level.DROPPED:
             self.say(nodes)
             self.note("options_dropped", "The options are left out.", lost=True)
-        elif feature.level is Level.REJECTED:
+        elif feature.level is model.Level.REJECTED:
             raise self.refusal(f"this channel takes no {self.word}")
         elif options := self.fitting(block.options, feature):
-            payload = _payload(replace(block, options=options)) if isinstance(block, Choices) else ""
-            self.send(nodes, Part(options=options, payload=payload))
+            payload = _payload(replace(block, options=options)) if isinstance(block, model.Choices) else ""
+            self.send(nodes, model.Part(options=options, payload=payload))
         else:
             self.say((*nodes, *numbered(block.options)))
-            opener = f" below “{block.button}”" if isinstance(block, Choices) and block.button else ""
-            what = "list" if isinstance(block, Choices) else "buttons"
+            opener = f" below “{block.button}”" if isinstance(block, model.Choices) and block.button else ""
+            what = "list" if isinstance(block, model.Choices) else "buttons"
             self.note(f"{what}_as_text", f"{len(block.options)} options{opener} are sent as a numbered list.")
 
-    def card(self, block: Card) -> None:
+    def card(self, block: model.Card) -> None:
         level = self.features.card
         if self.left_out(level):
             return
-        if level is Level.FULL:
+        if level is model.Level.FULL:
             options = self.fitting(block.options, self.features.buttons)
             if options or not block.options:
                 whole = replace(block, options=options)
-                self.send(headed(block), Part(attachment=block.image, options=options, payload=_payload(whole)))
+                self.send(headed(block), model.Part(attachment=block.image, options=options, payload=_payload(whole)))
                 return
         self.note("card_as_text", "The card is sent as text.")
         if block.image:
-            self.media(Media(attachment=block.image))
+            self.media(model.Media(attachment=block.image))
         self.choose(block, headed(block), self.features.buttons)
 
-    def left_out(self, level: Level) -> bool:
-        if level is Level.REJECTED:
+    def left_out(self, level: model.Level) -> bool:
+        if level is model.Level.REJECTED:
             raise self.refusal(f"this channel takes no {self.word}")
-        if level is Level.DROPPED:
+        if level is model.Level.DROPPED:
             self.note(f"{self.kind}_dropped", f"The {self.word} is left out.", lost=True)
-        return level is Level.DROPPED
+        return level is model.Level.DROPPED
 
-    def fitting(self, options: tuple[Option, ...], feature: OptionFeature) -> tuple[Option, ...]:
+    def fitting(self, options: tuple[model.Option, ...], feature: OptionFeature) -> tuple[model.Option, ...]:
         """Give the options in the provider's limits; none where they cannot be told apart any more."""
-        if feature.level is not Level.FULL or len(options) > feature.most or feature.title_limit < 2:
+        if feature.level is not model.Level.FULL or len(options) > feature.most or feature.title_limit < 2:
             return ()
         shorter = tuple(
             replace(
@@ -238,15 +221,15 @@ class _Rendering:
 
     def flush(self) -> None:
         for text, twin in self.texts(self.flow):
-            self.emit(Part(text=text, plain=twin))
+            self.emit(model.Part(text=text, plain=twin))
         self.flow = []
 
-    def send(self, nodes: Iterable[Node], last: Part) -> None:
+    def send(self, nodes: Iterable[Node], last: model.Part) -> None:
         """Emit a text; what the last of its parts has beside it is in `last`."""
         self.flush()
         texts = list(self.texts(self.pieces(nodes))) or [("", "")]
         for text, twin in texts[:-1]:
-            self.emit(Part(text=text, plain=twin))
+            self.emit(model.Part(text=text, plain=twin))
         text, twin = texts[-1]
         self.emit(replace(last, text=text, plain=twin))
 
@@ -279,13 +262,13 @@ class _Rendering:
 
     # --- what comes of it ---
 
-    def emit(self, part: Part) -> None:
+    def emit(self, part: model.Part) -> None:
         if len(self.parts) == self.features.parts:
             raise self.refusal(f"the reply needs more than the {self.features.parts} parts this channel allows")
         self.parts.append(part)
 
     def note(self, what: str, text: str, *, lost: bool = False) -> None:
-        self.degradations.append(Degradation(block=self.block, what=what, text=text, lost=lost))
+        self.degradations.append(model.Degradation(block=self.block, what=what, text=text, lost=lost))
 
     def refusal(self, text: str) -> Unsupported:
         return Unsupported(f"Block {self.block + 1} cannot be sent: {text}.", block=self.block, kind=self.kind)
@@ -295,11 +278,11 @@ class _Rendering:
         return self.kind.replace("_", " ")
 
 
-def _payload(block: Block) -> str:
+def _payload(block: model.Block) -> str:
     return blocks_to_json((block,))[1:-1]
 
 
 def _shortened(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
-    return split(text, limit - 1, Unit.CHARACTERS)[0] + "…" if limit > 1 else ""
+    return split(text, limit - 1, model.Unit.CHARACTERS)[0] + "…" if limit > 1 else ""
