@@ -31,7 +31,7 @@ LIMIT = 20.0  # seconds to wait for anything before saying that it never came
 NUDGE = 0.02  # seconds; an empty line makes fakesmsc look at its connection, which by itself it does once a second
 LINE_LIMIT = 255  # bytes of a message as fakesmsc reads it
 SHORT_CODE = "13013"
-_ESCAPES = "from=%p&to=%P&text=%b&charset=%C&coding=%c&id=%I&ts=%T&smsc=%i"
+ESCAPES = "from=%p&to=%P&text=%b&charset=%C&coding=%c&id=%I&ts=%T&smsc=%i"
 _UDH_CONCAT = re.compile(
     rb"\x05\x00\x03(.)(.)(.)", re.DOTALL
 )  # reference, how many, which (3GPP TS 23.040, 9.2.3.24.1)
@@ -270,7 +270,7 @@ async def kannel(
     `max_messages` is how many texts Kannel makes of the endpoint's HTTP answer. `more` are further query parameters.
     """
     fixed = {**({"token": token} if token else {}), **more}
-    get_url = f"{endpoint}?{_ESCAPES}{''.join(f'&{name}={value}' for name, value in fixed.items())}"
+    get_url = f"{endpoint}?{ESCAPES}{''.join(f'&{name}={value}' for name, value in fixed.items())}"
     folder = Path(tempfile.mkdtemp(prefix="tw-kannel-"))
     gateway = Kannel(folder, get_url, recode=recode, max_messages=max_messages)
     try:

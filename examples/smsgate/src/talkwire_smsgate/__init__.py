@@ -6,7 +6,6 @@ Sources: Kannel 1.4.5 User's Guide, "Parameters (Escape Codes)", "Using the HTTP
 
 import re
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from datetime import UTC
 from typing import Annotated, Self
 
@@ -42,6 +41,7 @@ from talkwire import (
 
 STATES = {"1": State.DELIVERED, "2": State.FAILED, "8": State.SENT, "16": State.FAILED}  # 4, buffered, is no news
 NOT_ROUTABLE = "Not routable. Do not try again."  # comes as 403, like a wrong password
+NO_RECEIVER = "Missing receiver number, rejected"
 ERRORS = {NOT_ROUTABLE: Refused, 404: AccountBroken, 503: TryLater}  # 404: sendsms is elsewhere, see `sendsms-url`
 Url = Annotated[str, Field(pattern=r"^https?://[^\s?#%]+$")]  # in a dlr-url Kannel replaces what follows a %
 
@@ -139,8 +139,11 @@ class SmsGate(Channel):
         return Receipt(state=State.ACCEPTED)  # "0: Accepted for delivery" or "3: Queued for later delivery", and no id
 
     async def probe(self) -> str:
-        with suppress(Refused):  # "Missing receiver number, rejected"; a wrong password is refused before that
-            await self._sendsms({})
+        try:
+            await self._sendsms({})  # shows nothing to anybody: there is no `to`
+        except Refused as no:  # a wrong password is noticed before a missing receiver
+            if no.code != NO_RECEIVER:
+                raise
         return f"Kannel knows {self.settings.username}"
 
     async def _sendsms(self, query: Mapping[str, str]) -> None:
@@ -156,7 +159,7 @@ def _decoded(text: str | None, charset: str, errors: str = "strict") -> str | No
     try:
         return text and text.encode("utf-8", "surrogateescape").decode(charset, errors)
     except (LookupError, ValueError) as error:
-        raise Unreadable(f"text is not in charset {charset!r}") from error
+        raise Unreadable(f"text is not in charset {charset[:20]!r}") from error
 
 
 @hookimpl

@@ -72,13 +72,21 @@ class Gateway:
     """What the gateway and the phone remember."""
 
     def __init__(
-        self, inbound_url: str, *, token: str, password: str, pause: float = PAUSE, slow: float = SLOW
+        self,
+        inbound_url: str,
+        *,
+        token: str,
+        password: str,
+        pause: float = PAUSE,  # seconds, as the next two
+        slow: float = SLOW,
+        retry_every: float = RETRY_EVERY,
     ) -> None:
         self.inbound_url = inbound_url
         self.token = token
         self.password = password
         self.pause = pause
         self.slow = slow
+        self.retry_every = retry_every
         self.messages: list[dict[str, Any]] = []
         self.faults: set[str] = set()
         self.requests = 0  # how often sendsms was asked
@@ -265,7 +273,7 @@ class Gateway:
 
     async def _deliver_again(self, message: dict[str, Any]) -> None:
         for _ in range(RETRIES):
-            await asyncio.sleep(RETRY_EVERY)
+            await asyncio.sleep(self.retry_every)
             if await self._deliver(message) in {200, 401}:
                 return
 
