@@ -24,6 +24,7 @@ from talkwire import (
     Receipt,
     Refused,
     Report,
+    SendError,
     Settings,
     Simulator,
     State,
@@ -42,7 +43,11 @@ from talkwire import (
 STATES = {"1": State.DELIVERED, "2": State.FAILED, "8": State.SENT, "16": State.FAILED}  # 4, buffered, is no news
 NOT_ROUTABLE = "Not routable. Do not try again."  # comes as 403, like a wrong password
 NO_RECEIVER = "Missing receiver number, rejected"
-ERRORS = {NOT_ROUTABLE: Refused, 404: AccountBroken, 503: TryLater}  # 404: sendsms is elsewhere, see `sendsms-url`
+ERRORS: dict[int | str, type[SendError]] = {
+    NOT_ROUTABLE: Refused,
+    404: AccountBroken,
+    503: TryLater,
+}  # 404: sendsms is elsewhere, see `sendsms-url`
 Url = Annotated[str, Field(pattern=r"^https?://[^\s?#%]+$")]  # in a dlr-url Kannel replaces what follows a %
 
 
