@@ -45,9 +45,9 @@ NOT_ROUTABLE = "Not routable. Do not try again."  # comes as 403, like a wrong p
 NO_RECEIVER = "Missing receiver number, rejected"
 ERRORS: dict[int | str, type[SendError]] = {
     NOT_ROUTABLE: Refused,
-    404: AccountBroken,
+    404: AccountBroken,  # sendsms is elsewhere, see `sendsms-url` in Kannel's configuration
     503: TryLater,
-}  # 404: sendsms is elsewhere, see `sendsms-url`
+}
 Url = Annotated[str, Field(pattern=r"^https?://[^\s?#%]+$")]  # in a dlr-url Kannel replaces what follows a %
 
 
