@@ -45,7 +45,9 @@ RICH = Draft(
     ],
 )
 def test_an_action_comes_back_as_it_was(action):
-    assert from_json(to_json(action)) == action
+    again = from_json(to_json(action))
+    assert again == action
+    assert repr(again) == repr(action)  # a Policy equals its word, and is not the same
 
 
 @pytest.mark.parametrize(

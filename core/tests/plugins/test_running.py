@@ -1,6 +1,7 @@
 """A hook that raises, hangs or answers nonsense hurts only its own work."""
 
 import asyncio
+import json
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -100,6 +101,24 @@ async def test_an_error_of_a_stranger_is_named_without_its_text(run):
     shaped = await plugins.shape_inbound(HELLO, ACCOUNT)
     assert "ValueError" in shaped.notes[0]
     assert "hello" not in shaped.notes[0]
+
+
+async def test_an_error_is_placed_in_the_plugins_own_file(run):
+    plugins = run("shape_inbound", lambda message: json.loads(message.text))
+    shaped = await plugins.shape_inbound(HELLO, ACCOUNT)
+    assert "raised JSONDecodeError (test_running.py:" in shaped.notes[0]
+
+
+async def test_a_hook_is_not_begun_when_no_time_is_left(run):
+    called = []
+
+    async def waits(message):
+        called.append("on the loop")
+
+    plugins = run("shape_inbound", waits, lambda message: called.append("in a thread"))
+    shaped = await plugins.shape_inbound(HELLO, ACCOUNT, asyncio.get_running_loop().time() - 1)
+    assert (called, len(shaped.notes)) == ([], 2)
+    assert "no time was left" in shaped.notes[0]
 
 
 async def test_a_late_shape_hook_keeps_nobody_waiting(run, gate):

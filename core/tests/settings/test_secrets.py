@@ -26,6 +26,8 @@ class Talkative(pydantic.BaseModel):
     @pydantic.field_validator("token")
     @classmethod
     def _is_short(cls, value):
+        if "user:" in value:
+            raise ValueError(f"nobody is called {value.removeprefix('user:')}")
         if "bad" in value:
             raise ValueError(f"{value} is no token")
         return value
@@ -62,6 +64,7 @@ def told(text, env=None):
     [
         f'token = "{PLANTED}-bad"',
         'token = "${SECRET}-bad"',
+        'token = "user:${SECRET}"',
         f'token = "{PLANTED}"\nkind = "x"',
         'token = "${SECRET}"\nkind = "some kind"',
         f'token = "t"\nlevel = "{PLANTED}"',

@@ -369,3 +369,17 @@ def test_load_gives_the_config_with_its_plugins_and_warns_of_absent_channels(tmp
     assert made.plugins["phone"] == Hours()
     assert made.accounts["b"].settings is None
     assert [warning.path for warning in made.warnings] == ["accounts.b.channel"]
+
+
+class Misspelt:
+    @hookimpl
+    def on_fakt(self):
+        return None
+
+
+def test_the_table_of_a_plugin_that_failed_is_left_alone(tmp_path):
+    path = tmp_path / "talkwire.toml"
+    path.write_text("[plugins.broken]\nsize = 1")
+    made, plugins = load(path, {}, extra={"broken": Misspelt()})
+    assert plugins.others == ("broken",)
+    assert dict(made.plugins) == {}
