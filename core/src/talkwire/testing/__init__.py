@@ -1,0 +1,108 @@
+"""The kit: what tells an author what is wrong with a channel, and what tests of a channel stand on.
+
+    # tests/case.py                                  # tests/test_conformance.py
+    case = Case(channel=…, settings=…, samples=…)    test_conformance = conformance_tests(case)
+
+Names are loaded when they are used, so that the pytest plugin costs nothing where nobody uses it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .case import Case, Drafted, Sample, with_header, with_param
+    from .conformance import CHECKS, Failure, NotApplicable, conformance_tests
+    from .provider import (
+        Answers,
+        FakeProvider,
+        Reply,
+        Seen,
+        Step,
+        accept,
+        busy,
+        deliver,
+        down,
+        garbage_200,
+        hang_after_acceptance,
+        in_disorder,
+        refuse,
+        reset_after_body,
+        says,
+        slow,
+        truncated,
+        unauthorised,
+    )
+    from .services import NOON, Lent, LentServices, Logs, TurnedClock, lend, secrets_of
+
+_WHERE = {
+    "case": ("Case", "Drafted", "Sample", "with_header", "with_param"),
+    "conformance": ("CHECKS", "Failure", "NotApplicable", "conformance_tests"),
+    "provider": (
+        "Answers",
+        "FakeProvider",
+        "Reply",
+        "Seen",
+        "Step",
+        "accept",
+        "busy",
+        "deliver",
+        "down",
+        "garbage_200",
+        "hang_after_acceptance",
+        "in_disorder",
+        "refuse",
+        "reset_after_body",
+        "says",
+        "slow",
+        "truncated",
+        "unauthorised",
+    ),
+    "services": ("NOON", "Lent", "LentServices", "Logs", "TurnedClock", "lend", "secrets_of"),
+}
+_MODULE = {name: module for module, names in _WHERE.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_MODULE[name]}", __name__), name)
+
+
+__all__ = [
+    "CHECKS",
+    "NOON",
+    "Answers",
+    "Case",
+    "Drafted",
+    "Failure",
+    "FakeProvider",
+    "Lent",
+    "LentServices",
+    "Logs",
+    "NotApplicable",
+    "Reply",
+    "Sample",
+    "Seen",
+    "Step",
+    "TurnedClock",
+    "accept",
+    "busy",
+    "conformance_tests",
+    "deliver",
+    "down",
+    "garbage_200",
+    "hang_after_acceptance",
+    "in_disorder",
+    "lend",
+    "refuse",
+    "reset_after_body",
+    "says",
+    "secrets_of",
+    "slow",
+    "truncated",
+    "unauthorised",
+    "with_header",
+    "with_param",
+]

@@ -1,0 +1,115 @@
+"""The check of `render`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..errors import Unsupported
+from ..model import Part, Rendered
+from .case import PICTURE, WORD, Case, Drafted
+from .verdict import Judge, alone, said
+
+
+async def check_render_keeps_limits_and_loses_nothing_unsaid(case: Case) -> None:
+    """Each part fits, and each word arrives or its loss is named."""
+    from ..formatting import length
+
+    judge = Judge("render keeps limits and loses nothing unsaid", case)
+    features = case.channel.features
+    async with alone(case) as lent:
+        for drafted in case.to_render():
+            try:
+                rendered = lent.channel.render(drafted.draft, case.context())
+                again = lent.channel.render(drafted.draft, case.context())
+            except Unsupported as error:
+                if drafted.name == "a short text":
+                    raise judge.failure(
+                        "render", drafted.name, f"a short text is refused: {error}", "every channel carries text"
+                    ) from error
+                continue
+            except Exception as error:
+                raise judge.failure(
+                    "render",
+                    drafted.name,
+                    f"it raised {said(error)}",
+                    "raise Unsupported, naming the block, or render it",
+                ) from error
+            if rendered != again:
+                raise judge.failure("render", drafted.name, "twice gave two results", "take everything from the draft")
+            if not rendered.parts:
+                raise judge.failure("render", drafted.name, "it gave no part", "raise Unsupported, or render it")
+            if len(rendered.parts) > features.parts:
+                raise judge.failure(
+                    "render",
+                    drafted.name,
+                    f"{len(rendered.parts)} parts, and features.parts is {features.parts}",
+                    "raise Unsupported, or raise features.parts",
+                )
+            for n, part in enumerate(rendered.parts):
+                for name, text in (("text", part.text), ("plain", part.plain)):
+                    if features.text_limit is not None and length(text, features.unit) > features.text_limit:
+                        raise judge.failure(
+                            "render",
+                            drafted.name,
+                            f"{name} of part {n + 1} is {length(text, features.unit)} {features.unit.value} long, "
+                            f"features.text_limit is {features.text_limit}",
+                            "split with talkwire.formatting.split, which measures in the provider's unit after escaping",
+                        )
+            _nothing_unsaid(drafted, rendered, judge)
+
+
+def _nothing_unsaid(drafted: Drafted, rendered: Rendered, judge: Judge) -> None:
+    arrived = "".join(_letters(text) for part in rendered.parts for text in _texts_of(part))
+    lost = {degradation.block for degradation in rendered.degradations if degradation.lost}
+    reached = 0
+    for block in range(len(drafted.draft.blocks)):
+        for word in drafted.words(block):
+            place = arrived.find(_letters(word), reached)
+            if place < 0:
+                if block not in lost:
+                    raise judge.failure(
+                        "render",
+                        drafted.name,
+                        f"from the word {word!r} of block {block} on, words are missing or out of order",
+                        f"carry all, or name the loss: Degradation(block={block}, what=…, text=…, lost=True)",
+                    )
+                break
+            reached = place + len(_letters(word))
+    shown = any(PICTURE in (part.attachment, *re.findall(PICTURE, part.payload)) for part in rendered.parts)
+    if "picture" in drafted.name and not shown and 0 not in lost:
+        raise judge.failure(
+            "render",
+            drafted.name,
+            "the picture is in no part",
+            "set Part.attachment, or name the loss as a degradation",
+        )
+
+
+def _letters(text: str) -> str:
+    return "".join(WORD.findall(text)).lower()
+
+
+def _texts_of(part: Part) -> Iterator[str]:
+    yield part.text
+    for option in part.options:
+        yield option.title
+        yield option.description
+    if part.payload:
+        try:
+            yield from _strings(json.loads(part.payload))
+        except ValueError:
+            yield part.payload
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _strings(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _strings(inner)

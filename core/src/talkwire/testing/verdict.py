@@ -1,0 +1,206 @@
+"""What all checks share: how they fail, how they open a channel, how they compare."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import inspect
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import fields, is_dataclass
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+import pydantic
+
+from ..errors import Unreadable
+from ..model import Envelope, Item, Unread
+from .case import Case
+from .provider import FakeProvider
+from .services import Lent, Logs, lend, secrets_of
+
+PATIENCE = 5.0  # seconds that something which ought to be immediate may take; only broken channels wait so long
+NOWHERE = "http://kit.invalid"  # (RFC 2606) for checks in which nothing may leave
+SHORTEST = 8  # characters of a secret; shorter ones would be found by chance
+
+
+class Failure(AssertionError):
+    """A channel does not do what it must."""
+
+    def __init__(self, check: str, method: str, sample: str, what: str, remedy: str) -> None:
+        self.check = check
+        self.method = method  # `AcmeChannel.parse`
+        self.sample = sample
+        self.what = what
+        self.remedy = remedy
+        super().__init__(f"{check}\n  method: {method}\n  sample: {sample}\n  what:   {what}\n  remedy: {remedy}")
+
+
+class NotApplicable(Exception):
+    """This check has nothing to look at in this channel; the text says why."""
+
+
+class Judge:
+    """Makes failures of one check."""
+
+    def __init__(self, check: str, case: Case) -> None:
+        self._check = check
+        self._name = case.channel.__name__
+
+    def failure(self, method: str, sample: object, what: str, remedy: str) -> Failure:
+        return Failure(self._check, f"{self._name}.{method}", str(sample), what, remedy)
+
+
+def said(error: BaseException | None) -> str:
+    return "nothing" if error is None else f"{type(error).__name__}: {error}"
+
+
+def valid_settings(case: Case, judge: Judge) -> pydantic.BaseModel:
+    try:
+        return case.channel.Settings.model_validate(dict(case.settings))
+    except pydantic.ValidationError as error:
+        raise judge.failure(
+            "Settings",
+            "Case.settings",
+            f"these settings are not valid: {error}",
+            "give settings that work, as in talkwire.toml",
+        ) from None
+
+
+def need_samples(case: Case, judge: Judge) -> None:
+    if not case.samples:
+        raise judge.failure(
+            "parse",
+            "Case.samples",
+            "there is no sample",
+            "add what the provider's documentation shows, with what it means",
+        )
+
+
+def planted_secrets(case: Case, judge: Judge) -> tuple[str, ...]:
+    secrets = (*secrets_of(valid_settings(case, judge)), *case.secrets)
+    for secret in secrets:
+        if len(secret) < 8:
+            raise judge.failure(
+                "Settings",
+                "Case.settings",
+                "a secret is so short that it would be found by chance",
+                "give each secret in Case.settings a distinctive value of 8 characters or more",
+            )
+    return secrets
+
+
+def forms_of(secret: str) -> tuple[str, ...]:
+    return (secret, quote(secret, safe=""), quote_plus(secret), base64.b64encode(secret.encode()).decode())
+
+
+@asynccontextmanager
+async def alone(case: Case, logs: Logs | None = None) -> AsyncIterator[Lent]:
+    """Lend to a channel whose provider is nowhere."""
+    async with lend(case.channel, case.pointed_at(NOWHERE), logs=logs) as lent:
+        yield lent
+
+
+@asynccontextmanager
+async def opened(case: Case, provider: FakeProvider, judge: Judge, logs: Logs | None = None) -> AsyncIterator[Lent]:
+    """Lend to a channel whose provider is the fake one, and open it."""
+    async with lend(case.channel, case.pointed_at(provider.url), logs=logs) as lent:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await lent.channel.open()
+        except Exception as error:
+            raise judge.failure(
+                "open",
+                f"fake provider, after {', '.join(map(str, provider.requests)) or 'no request'}",
+                f"it raised {said(error)}",
+                "answer what `open` asks in Answers.harmless; the URL comes from Case.point_at",
+            ) from error
+        provider.shown.clear()
+        try:
+            yield lent
+        finally:
+            await lent.channel.close()
+
+
+def no_faults(provider: FakeProvider, judge: Judge) -> None:
+    for fault in provider.faults:
+        raise judge.failure(
+            "send",
+            f"request {provider.requests[-1]}",
+            f"the case's own Answers raised {said(fault)}",
+            "correct Case.answers: it must answer every request that `send` makes",
+        ) from fault
+
+
+def _items(lent: Lent, envelope: Envelope, judge: Judge, sample: object) -> tuple[Item, ...]:
+    items: Any = lent.channel.parse(envelope)  # an author may have written `async def`
+    if not isinstance(items, Iterable):
+        if inspect.iscoroutine(items):
+            items.close()
+        raise judge.failure("parse", sample, "it gives no iterable", "a plain `def` that yields items")
+    return tuple(items)
+
+
+def parsed(lent: Lent, envelope: Envelope, judge: Judge, sample: object) -> tuple[Item, ...]:
+    try:
+        return _items(lent, envelope, judge, sample)
+    except Failure:
+        raise
+    except Exception as error:
+        raise judge.failure(
+            "parse", sample, f"a genuine envelope raised {said(error)}", "correct parse, or the sample"
+        ) from error
+
+
+def survived(lent: Lent, envelope: Envelope, judge: Judge, sample: object) -> tuple[Item, ...]:
+    """Parse what may be unreadable as a whole."""
+    try:
+        return _items(lent, envelope, judge, sample)
+    except Failure:
+        raise
+    except Unreadable as error:
+        return (Unread(str(error)),)
+    except Exception as error:
+        raise judge.failure(
+            "parse",
+            sample,
+            f"it raised {said(error)}",
+            "read with Payload.read and each(values, self._one), or raise Unreadable naming the place",
+        ) from error
+
+
+def signed(case: Case, envelope: Envelope) -> Envelope:
+    return envelope if case.sign is None else case.sign(envelope)
+
+
+def sound(items: Sequence[Item]) -> list[Item]:
+    return [item for item in items if not isinstance(item, Unread)]
+
+
+def only_unread(items: Sequence[Item], judge: Judge, sample: object) -> None:
+    for item in sound(items):
+        raise judge.failure(
+            "parse",
+            sample,
+            f"a kind that the channel does not read became {type(item).__name__}",
+            "give nothing for kinds without meaning to people, Unread for what might have one",
+        )
+
+
+def first_difference(items: Sequence[Item], wanted: Sequence[Item]) -> str:
+    """Say where the first difference lies; empty: there is none."""
+    for n, (one, other) in enumerate(zip(items, wanted, strict=False), 1):
+        if one == other:
+            continue
+        if type(one) is not type(other) or not is_dataclass(one):
+            return f"item {n} is {one!r} instead of {other!r}"
+        return "; ".join(
+            f"item {n}, {type(one).__name__}.{field.name} is {getattr(one, field.name)!r} "
+            f"instead of {getattr(other, field.name)!r}"
+            for field in fields(one)
+            if getattr(one, field.name) != getattr(other, field.name)
+        )
+    if len(items) != len(wanted):
+        odd = (*items[len(wanted) :], *wanted[len(items) :])[0]
+        return f"{len(items)} items instead of {len(wanted)}: {odd!r} is {'too many' if len(items) > len(wanted) else 'missing'}"
+    return ""

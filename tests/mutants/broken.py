@@ -1,0 +1,334 @@
+"""Fifteen broken channels: Acme with one thing wrong, in the order of the checks that must catch them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pydantic
+from pydantic import SecretStr
+
+from talkwire.channel import Payload, Settings, outcome
+from talkwire.errors import NotSent, Rejected, SendError, TryLater, Uncertain, Unreadable
+from talkwire.model import Draft, Envelope, Inbound, Item, Outgoing, Receipt, RenderContext, Rendered, State
+from talkwire.testing import Case
+
+from .acme import ACME, AcmeChannel, Event
+
+
+class LenientSettings(Settings):
+    model_config = pydantic.ConfigDict(extra="ignore")
+    url: str
+    token: SecretStr
+    secret: SecretStr
+
+
+class TakesUnknownKeys(AcmeChannel):
+    Settings = LenientSettings
+
+
+class OpenSettings(Settings):
+    url: str
+    token: str  # an open secret
+    secret: SecretStr
+
+
+class ShowsItsToken(AcmeChannel):
+    Settings = OpenSettings
+
+
+class RejectsTheGenuine(AcmeChannel):
+    def authenticate(self, envelope: Envelope) -> None:
+        if "Hub-Signature" not in envelope.headers:  # another provider's header
+            raise Rejected("unsigned")
+
+
+class TrustsAnySignature(AcmeChannel):
+    def authenticate(self, envelope: Envelope) -> None:
+        if not envelope.headers.get("x-acme-signature", "").startswith("sha256="):
+            raise Rejected("unsigned")
+
+
+class ForgetsTheSender(AcmeChannel):
+    def address(self, event: Event):
+        return replace(super().address(event), value=event.sender)  # not E.164
+
+
+class Remembers(AcmeChannel):
+    def prepare(self) -> None:
+        super().prepare()
+        self.seen: set[str] = set()
+
+    def parse(self, envelope: Envelope) -> Iterable[Item]:
+        for item in super().parse(envelope):
+            if not isinstance(item, Inbound) or item.external_id not in self.seen:
+                yield item
+            if isinstance(item, Inbound):
+                self.seen.add(item.external_id)
+
+
+class NaiveTimes(AcmeChannel):
+    def at(self, event: Event) -> datetime:
+        return super().at(event).replace(tzinfo=None)
+
+
+class TrustsTheJson(AcmeChannel):
+    def one(self, value: Any) -> Iterable[Item]:
+        for item in super().one(value):
+            yield replace(item, text=value["text"]) if isinstance(item, Inbound) else item
+
+    def parse(self, envelope: Envelope) -> Iterable[Item]:
+        for value in json.loads(envelope.body)["events"]:
+            yield from self.one(value)
+
+
+class StrictEvent(Event):
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+
+class FearsNews(AcmeChannel):
+    def one(self, value: Any) -> Iterable[Item]:
+        StrictEvent.read({**{k: v for k, v in value.items() if k != "from"}, "sender": value.get("from", "")})
+        yield from super().one(value)
+
+
+class AllOrNothing(AcmeChannel):
+    def parse(self, envelope: Envelope) -> Iterable[Item]:
+        try:
+            yield from [item for value in json.loads(envelope.body)["events"] for item in self.one(value)]
+        except Exception:
+            raise Unreadable("something in the batch") from None
+
+
+class CutsTexts(AcmeChannel):
+    def render(self, draft: Draft, context: RenderContext) -> Rendered:
+        rendered = super().render(draft, context)
+        return Rendered(rendered.parts[:1], rendered.degradations)  # the rest is lost, and nobody says so
+
+
+class TriesAgain(AcmeChannel):
+    async def send(self, out: Outgoing) -> Receipt:
+        try:
+            return await super().send(out)
+        except Uncertain:
+            return await super().send(out)
+
+
+class CallsItTryLater(AcmeChannel):
+    async def send(self, out: Outgoing) -> Receipt:
+        try:
+            return await super().send(out)
+        except Uncertain as error:
+            raise TryLater(str(error)) from error
+
+
+class SwallowsCancellation(AcmeChannel):
+    async def send(self, out: Outgoing) -> Receipt:
+        try:
+            return await super().send(out)
+        except asyncio.CancelledError:
+            raise Uncertain("interrupted") from None
+
+
+class LogsTheToken(AcmeChannel):
+    async def send(self, out: Outgoing) -> Receipt:
+        self.log.info("sending", headers={"Authorization": self.settings.token.get_secret_value()})
+        return await super().send(out)
+
+
+@dataclass(frozen=True)
+class Mutant:
+    channel: type[AcmeChannel]
+    method: str  # that the message must name
+    sample: str  # … and a part of the sample
+    remedy: str  # … and a part of the remedy
+
+    @property
+    def case(self) -> Case:
+        return replace(ACME, channel=self.channel)
+
+
+MUTANTS = (
+    Mutant(TakesUnknownKeys, "Settings", "kit_unknown", "extra='forbid'"),
+    Mutant(ShowsItsToken, "Settings", "token", "SecretStr"),
+    Mutant(RejectsTheGenuine, "authenticate", "a text", "Case.sign"),
+    Mutant(TrustsAnySignature, "authenticate", "header x-acme-signature altered", "fail closed"),
+    Mutant(ForgetsTheSender, "parse", "a text (acme.py, docstring)", "correct parse"),
+    Mutant(Remembers, "parse", "a batch", "no memory"),
+    Mutant(NaiveTimes, "parse", "a text", "UTC"),
+    Mutant(TrustsTheJson, "parse", "a text", "Payload.read"),
+    Mutant(FearsNews, "parse", "a new key in events.0", "leave unknown keys alone"),
+    Mutant(AllOrNothing, "parse", "in events null before the others", "each(events"),
+    Mutant(CutsTexts, "render", "a text of two and a half parts", "Degradation("),
+    Mutant(TriesAgain, "send", "provider: reset_after_body", "one request a call"),
+    Mutant(CallsItTryLater, "send", "provider: reset_after_body", "Uncertain"),
+    Mutant(SwallowsCancellation, "send", "cancelled while the provider is silent", "CancelledError"),
+    Mutant(LogsTheToken, "log", "everything above", "never put settings"),
+)
+
+
+# --- more ways to be wrong, each caught by the check that is named ---------------------------------
+
+
+class AuthenticatesNothing(AcmeChannel):
+    def authenticate(self, envelope: Envelope) -> None:
+        return
+
+
+class TrustsTheLength(AcmeChannel):
+    def authenticate(self, envelope: Envelope) -> None:
+        if len(envelope.headers["x-acme-signature"]) != 71:
+            raise Rejected("unsigned")
+
+
+class SignsNoBody(AcmeChannel):
+    """Takes a signature that was genuine for another body."""
+
+    def authenticate(self, envelope: Envelope) -> None:
+        from .acme import sign
+
+        known = [sign(sample.raw()).headers["x-acme-signature"] for sample in ACME.samples]
+        if envelope.headers.get("x-acme-signature") not in known:
+            raise Rejected("unsigned")
+
+
+class LooseSent(Payload):
+    id: str = ""
+
+
+class SwallowsDamage(AcmeChannel):
+    def parse(self, envelope: Envelope) -> Iterable[Item]:
+        try:
+            events = json.loads(envelope.body)["events"]
+        except Exception:
+            return
+        for value in events if isinstance(events, list) else []:
+            try:
+                yield from list(self.one(value))
+            except Exception:
+                continue
+
+
+class ReadsTheClock(AcmeChannel):
+    def at(self, event: Event) -> datetime:
+        self.clock.now()
+        return super().at(event)
+
+
+class TakesTheTimeOfTheMachine(AcmeChannel):
+    def at(self, event: Event) -> datetime:
+        return datetime.now(UTC)
+
+
+class MisspellsTheId(AcmeChannel):
+    async def send(self, out: Outgoing) -> Receipt:
+        return replace(await super().send(out), external_id=out.address.value)
+
+
+class ClaimsTooMuch(AcmeChannel):
+    features = replace(AcmeChannel.features, reports=State.SENT)
+
+    async def send(self, out: Outgoing) -> Receipt:
+        return replace(await super().send(out), state=State.READ)
+
+
+class BelievesAnything(AcmeChannel):
+    async def send(self, out: Outgoing) -> Receipt:
+        answer = await self.http.post(f"{self.settings.url}/v1/messages", json={"text": out.part.text})
+        outcome(answer)
+        return Receipt(external_id=LooseSent.read(answer.body).id if answer.body[:1] == b"{" else "")
+
+
+class WrapsEverything(AcmeChannel):
+    async def send(self, out: Outgoing) -> Receipt:
+        try:
+            return await super().send(out)
+        except SendError as error:
+            raise Uncertain(str(error)) from error
+
+
+class CallsItNotSent(AcmeChannel):
+    async def send(self, out: Outgoing) -> Receipt:
+        try:
+            return await super().send(out)
+        except Uncertain as error:
+            raise NotSent(str(error)) from error
+
+
+class TellsTheBody(AcmeChannel):
+    def one(self, value: Any) -> Iterable[Item]:
+        try:
+            yield from super().one(value)
+        except Unreadable:
+            raise Unreadable(f"cannot read {value}") from None
+
+
+class TellsTheTokenInErrors(AcmeChannel):
+    async def send(self, out: Outgoing) -> Receipt:
+        try:
+            return await super().send(out)
+        except NotSent as error:
+            raise NotSent(f"no way to {self.settings.url} with {self.settings.token.get_secret_value()}") from error
+
+
+class Prints(AcmeChannel):
+    async def probe(self) -> str:
+        print(self.settings.secret.get_secret_value())  # noqa: T201  broken on purpose
+        return "ok"
+
+
+class HidesLostWords(AcmeChannel):
+    def render(self, draft: Draft, context: RenderContext) -> Rendered:
+        rendered = super().render(draft, context)
+        return Rendered(tuple(replace(part, text=part.text[:195] + "…") for part in rendered.parts))
+
+
+class OverTheLimit(AcmeChannel):
+    def render(self, draft: Draft, context: RenderContext) -> Rendered:
+        rendered = super().render(draft, context)
+        return Rendered(tuple(replace(part, text=f"{'=' * 30}\n{part.text}") for part in rendered.parts))
+
+
+class ForgetsWhen(AcmeChannel):
+    async def send(self, out: Outgoing) -> Receipt:
+        try:
+            return await super().send(out)
+        except TryLater as error:
+            raise TryLater(str(error)) from error
+
+
+class QuotesItsUrl(AcmeChannel):
+    """Puts its token into the URL, which every library quotes in its errors, and passes such an error on."""
+
+    async def send(self, out: Outgoing) -> Receipt:
+        url = f"{self.settings.url}/bot{self.settings.token.get_secret_value()}/v1/messages"
+        answer = await self.http.post(url, json={"to": out.address.value, "text": out.part.text, "ref": out.key})
+        if answer.status != 201:
+            raise Uncertain(f"{url} answered {answer.status}")
+        return Receipt(external_id=str(answer.json()["id"]))
+
+
+MORE = (
+    (ForgetsWhen, "check_errors_map_to_what_the_caller_must_do"),
+    (QuotesItsUrl, "check_no_secret_in_logs_or_errors"),
+    (AuthenticatesNothing, "check_forged_envelopes_are_rejected"),
+    (TrustsTheLength, "check_forged_envelopes_are_rejected"),
+    (SignsNoBody, "check_forged_envelopes_are_rejected"),
+    (SwallowsDamage, "check_damaged_envelopes_become_unread"),
+    (ReadsTheClock, "check_parse_is_pure"),
+    (TakesTheTimeOfTheMachine, "check_parse_is_pure"),
+    (MisspellsTheId, "check_send_makes_one_request_that_shows_something"),
+    (ClaimsTooMuch, "check_send_makes_one_request_that_shows_something"),
+    (BelievesAnything, "check_errors_map_to_what_the_caller_must_do"),
+    (WrapsEverything, "check_errors_map_to_what_the_caller_must_do"),
+    (CallsItNotSent, "check_errors_map_to_what_the_caller_must_do"),
+    (TellsTheBody, "check_no_secret_in_logs_or_errors"),
+    (TellsTheTokenInErrors, "check_no_secret_in_logs_or_errors"),
+    (Prints, "check_no_secret_in_logs_or_errors"),
+    (HidesLostWords, "check_render_keeps_limits_and_loses_nothing_unsaid"),
+    (OverTheLimit, "check_render_keeps_limits_and_loses_nothing_unsaid"),
+)

@@ -1,0 +1,155 @@
+"""A check that guards others is itself guarded: each catches the channel that was broken for it."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import replace
+
+import pytest
+
+from talkwire.errors import Rejected
+from talkwire.model import Envelope
+from talkwire.testing import CHECKS, Failure, NotApplicable, Sample, conformance_tests, with_param
+from tests.mutants.acme import ACME, FIRST, POLLED, AcmeChannel
+from tests.mutants.broken import MORE, MUTANTS, Mutant
+
+BY_NAME = {check.__name__: check for check in CHECKS}
+
+test_a_good_channel_passes = conformance_tests(ACME)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=[*BY_NAME])
+async def test_a_good_channel_that_fetches_passes(check) -> None:
+    if check.__name__ == "check_forged_envelopes_are_rejected":
+        with pytest.raises(NotApplicable, match="nobody can deliver"):
+            await check(POLLED)
+    else:
+        await check(POLLED)
+
+
+def test_there_are_fifteen_checks_and_a_mutant_for_each() -> None:
+    assert len(CHECKS) == len(MUTANTS) == 15
+
+
+@pytest.mark.parametrize(
+    ("check", "mutant"), [*zip(CHECKS, MUTANTS, strict=True)], ids=[m.channel.__name__ for m in MUTANTS]
+)
+async def test_the_check_catches_its_mutant_and_says_what_to_do(check, mutant: Mutant) -> None:
+    with pytest.raises(Failure) as caught:
+        await check(mutant.case)
+    failure = caught.value
+    assert failure.method == f"{mutant.channel.__name__}.{mutant.method}"
+    assert mutant.sample in failure.sample
+    assert mutant.remedy in failure.remedy
+    for line in (failure.check, failure.method, failure.sample, failure.what, failure.remedy):
+        assert line
+        assert line in str(failure)
+
+
+@pytest.mark.parametrize(("channel", "check"), MORE, ids=[channel.__name__ for channel, _ in MORE])
+async def test_other_ways_to_be_wrong_are_caught_too(channel, check: str) -> None:
+    with pytest.raises(Failure) as caught:
+        await BY_NAME[check](replace(ACME, channel=channel))
+    assert caught.value.method.startswith(channel.__name__)
+
+
+@pytest.mark.parametrize(
+    ("changes", "check", "named"),
+    [
+        ({"samples": ()}, "check_samples_parse_as_stated", "Case.samples"),
+        ({"samples": ACME.samples[:0]}, "check_damaged_envelopes_become_unread", "Case.samples"),
+        ({"sign": None}, "check_forged_envelopes_are_rejected", "Case.sign"),
+        ({"answers": None}, "check_send_can_be_cancelled", "Case.answers"),
+        ({"report": None}, "check_send_makes_one_request_that_shows_something", "Case.report"),
+        ({"settings": {"url": "https://x.example"}}, "check_settings_hide_secrets", "Case.settings"),
+        ({"settings": {**ACME.settings, "token": "abc"}}, "check_no_secret_in_logs_or_errors", "Case.settings"),
+    ],
+)
+async def test_a_case_that_says_too_little_is_told_what_to_add(changes, check: str, named: str) -> None:
+    with pytest.raises(Failure) as caught:
+        await BY_NAME[check](replace(ACME, **changes))
+    assert named in caught.value.sample
+
+
+async def test_a_channel_that_sends_elsewhere_says_where_that_is_tested() -> None:
+    with pytest.raises(NotApplicable, match="SMTP"):
+        await BY_NAME["check_send_can_be_cancelled"](replace(ACME, answers=None, sends_elsewhere="SMTP, test_smtp.py"))
+
+
+async def test_a_listener_that_loses_an_event_is_caught() -> None:
+    class Forgets(POLLED.channel):
+        async def listen(self, cursor):
+            async for batch in super().listen(cursor):
+                if batch.cursor == "4":
+                    return
+                if batch.cursor != "2":
+                    yield batch
+
+    with pytest.raises(Failure) as caught:
+        await BY_NAME["check_genuine_envelopes_pass"](replace(POLLED, channel=Forgets))
+    assert caught.value.method == "Forgets.listen"
+
+
+class ByQuery(AcmeChannel):
+    """A gateway that calls by GET and signs its parameters, as some SMS gateways do."""
+
+    def authenticate(self, envelope: Envelope) -> None:
+        signed = [pair for pair in envelope.query if pair[0] != "sig"]
+        if not hmac.compare_digest(digest(signed).encode(), envelope.param("sig").encode()):
+            raise Rejected("no valid sig")
+
+    def parse(self, envelope: Envelope):
+        yield from self.one(
+            {name: int(value) if name == "time" and value.isdecimal() else value for name, value in envelope.query}
+        )
+
+
+class SignsNoParameters(ByQuery):
+    def authenticate(self, envelope: Envelope) -> None:
+        signed = [pair for pair in envelope.query if pair[0] in {"id", "from", "time", "kind"}]  # not the text
+        whole = [*signed, ("text", "Where is my parcel?")]
+        if not hmac.compare_digest(digest(whole).encode(), envelope.param("sig").encode()):
+            raise Rejected("no valid sig")
+
+
+def digest(pairs) -> str:
+    return hmac.new(b"kit-secret-0123456789", repr(list(pairs)).encode(), "sha256").hexdigest()
+
+
+BY_QUERY = replace(
+    ACME,
+    channel=ByQuery,
+    sign=lambda envelope: with_param(envelope, "sig", digest(pair for pair in envelope.query if pair[0] != "sig")),
+    samples=(
+        Sample(
+            "a text by GET",
+            query={
+                "kind": "message",
+                "id": "m1",
+                "time": "1795435200",
+                "from": "6281234567890",
+                "text": "Where is my parcel?",
+            },
+            means=(FIRST,),
+        ),
+    ),
+    unknown=(Sample("a ping", query={"kind": "ping", "id": "x", "time": "1"}),),
+    report=lambda seen, external_id: Sample(
+        "a report",
+        query={"kind": "report", "id": "r", "time": "1795435200", "of": external_id, "state": "read"},
+    ),
+)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=[*BY_NAME])
+async def test_a_good_channel_that_is_called_by_get_passes(check) -> None:
+    if check.__name__ == "check_one_bad_item_loses_no_other":
+        with pytest.raises(NotApplicable, match="no sample holds a list"):
+            await check(BY_QUERY)
+    else:
+        await check(BY_QUERY)
+
+
+async def test_parameters_that_the_provider_signs_must_be_checked() -> None:
+    with pytest.raises(Failure, match="signed before the parameter text changed"):
+        await BY_NAME["check_forged_envelopes_are_rejected"](replace(BY_QUERY, channel=SignsNoParameters))
