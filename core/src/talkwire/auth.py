@@ -43,11 +43,7 @@ def hmac_header(
             raise Rejected(f"no valid {header}")
         made = keyed.copy()
         made.update(envelope.body)
-        expected = (
-            made.hexdigest().encode()
-            if encoding == "hex"
-            else base64.b64encode(made.digest())
-        )
+        expected = made.hexdigest().encode() if encoding == "hex" else base64.b64encode(made.digest())
         sent = given[skip:].strip()
         if encoding == "hex":
             sent = sent.lower()

@@ -1,32 +1,32 @@
 """The tree of errors, named for what the caller must do.
 
-    TalkwireError
-    ├── Rejected            intake: answer 401, store nothing
-    ├── Unreadable          intake: keep the value as unread
-    ├── SendError           what became of an attempt
-    │   ├── NotSent         nothing left this machine: the account waits, no attempt counted
-    │   ├── TryLater        the provider said no for now: again after `after`
-    │   ├── Wait            nobody is there: held until `wake`
-    │   ├── Refused         the provider said no for ever: failed
-    │   │   └── MarkupRefused   … to the markup: once more as plain text
-    │   ├── Unreachable     this address cannot be reached until it writes again
-    │   ├── AccountBroken   a person must act: the account's sending sleeps
-    │   └── Uncertain       not known: said so, never silently sent again
-    ├── ReplyError          a reply that was not stored: tell whoever wrote it
-    │   ├── Refuse          a hook said no
-    │   ├── Unsupported     the channel cannot carry a block
-    │   ├── NoAnswer        the conversation cannot be answered now
-    │   │   ├── SessionEnded
-    │   │   ├── WindowClosed
-    │   │   └── AccountAbsent, AccountIsBroken, AddressUnreachable, Blocked
-    │   └── KeyReused       the same idempotency key with another request
-    ├── NotFound            there is no such thing: check the id
-    ├── TooLarge            more bytes than we take: send less
-    ├── UnsafeUrl           an address we never call: do not try again
-    ├── Conflict            somebody else was first: look again
-    ├── SettingsError       the file is wrong: every fault with its remedy
-    ├── SchemaError         the database is not of this version: `talkwire db upgrade`
-    └── StoreDown           the database does not answer: try again
+TalkwireError
+├── Rejected            intake: answer 401, store nothing
+├── Unreadable          intake: keep the value as unread
+├── SendError           what became of an attempt
+│   ├── NotSent         nothing left this machine: the account waits, no attempt counted
+│   ├── TryLater        the provider said no for now: again after `after`
+│   ├── Wait            nobody is there: held until `wake`
+│   ├── Refused         the provider said no for ever: failed
+│   │   └── MarkupRefused   … to the markup: once more as plain text
+│   ├── Unreachable     this address cannot be reached until it writes again
+│   ├── AccountBroken   a person must act: the account's sending sleeps
+│   └── Uncertain       not known: said so, never silently sent again
+├── ReplyError          a reply that was not stored: tell whoever wrote it
+│   ├── Refuse          a hook said no
+│   ├── Unsupported     the channel cannot carry a block
+│   ├── NoAnswer        the conversation cannot be answered now
+│   │   ├── SessionEnded
+│   │   ├── WindowClosed
+│   │   └── AccountAbsent, AccountIsBroken, AddressUnreachable, Blocked
+│   └── KeyReused       the same idempotency key with another request
+├── NotFound            there is no such thing: check the id
+├── TooLarge            more bytes than we take: send less
+├── UnsafeUrl           an address we never call: do not try again
+├── Conflict            somebody else was first: look again
+├── SettingsError       the file is wrong: every fault with its remedy
+├── SchemaError         the database is not of this version: `talkwire db upgrade`
+└── StoreDown           the database does not answer: try again
 """
 
 from __future__ import annotations

@@ -49,15 +49,16 @@ class Features:
     template: Level = Level.REJECTED
     reply_to: Level = Level.DROPPED
     # life
+    reaches: frozenset[str] = field(default_factory=frozenset)  # kinds of address we may write to first
     reports: State = State.SENT  # the largest state it can ever claim
     window: timedelta | None = None  # how long after a customer's message we may answer
     sessions: bool = False  # a talk begins and ends; after the end no answer
-    writes_first: bool = True  # we may write to an address that never wrote to us
     edits: bool = False  # `Channel.edit` replaces in place
     movable: bool = False  # a conversation may be moved to another channel
     # sending
     rates: tuple[Rate, ...] = ()
     idempotent: bool = False  # the provider folds two requests with the same `Outgoing.key`
+    references: bool = False  # `Outgoing.references` is filled in
     reconciles: bool = False  # `Channel.reconcile` can tell whether a part arrived
     send_timeout: timedelta = timedelta(seconds=15)
     give_up_after: timedelta = timedelta(hours=24)

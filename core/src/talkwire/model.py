@@ -147,19 +147,7 @@ type_names: dict[type, str] = {
     ContactCard: "contact",
 }
 
-Block = (
-    Text
-    | Media
-    | RemoteMedia
-    | Buttons
-    | Choices
-    | Card
-    | Location
-    | Template
-    | FormLink
-    | Choice
-    | ContactCard
-)
+Block = Text | Media | RemoteMedia | Buttons | Choices | Card | Location | Template | FormLink | Choice | ContactCard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -333,9 +321,7 @@ class Unread:
     to: str = ""
 
 
-Item = (
-    Inbound | Report | SessionChange | Change | Typing | AddressChanged | AccountNotice | Unread
-)
+Item = Inbound | Report | SessionChange | Change | Typing | AddressChanged | AccountNotice | Unread
 
 
 @dataclass(frozen=True, slots=True)
@@ -491,6 +477,11 @@ class AccountState(StrEnum):
     BROKEN = "broken"  # a person must act
     PAUSED = "paused"  # a person said so
     ABSENT = "absent"  # its plugin or its table in the settings is gone
+
+    @property
+    def sends(self) -> bool:
+        """Say whether replies go out in this state."""
+        return self in (AccountState.STARTING, AccountState.WORKING, AccountState.WAITING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -192,7 +192,8 @@ class Runner:
             pool.close()
 
     def _bound(self, hook: Hook, kwargs: Mapping[str, Any]) -> Callable[[], Any]:
-        known = {"hub": self.hub, "settings": self.settings.get(hook.plugin), **kwargs}
+        hub = self.hub.of(hook.plugin) if hasattr(self.hub, "of") else self.hub  # it speaks for the plugin
+        known = {"hub": hub, "settings": self.settings.get(hook.plugin), **kwargs}
         given = [known[name] for name in hook.arguments]
         return lambda: hook.function(*given)
 

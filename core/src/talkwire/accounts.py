@@ -1,0 +1,547 @@
+"""An account's life: its channel is made, opened, listened to; what fails is tried again or told.
+
+    starting ─▶ working ◀─▶ waiting      the provider cannot be reached: tried again by itself
+       │           │
+       └──────▶ broken                   a person must act: `talkwire accounts resume NAME`
+    paused                               a person said so
+    absent                               its plugin or its settings are gone: readable, no replies
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import aiohttp
+import structlog
+from structlog.typing import FilteringBoundLogger
+
+from . import intake, lanes
+from .answers import AccountView
+from .channel import Channel, Http
+from .clock import Clock, micros, moment
+from .errors import AccountBroken, NotFound, SendError, StoreDown, TryLater
+from .http import AccountHttp, ExchangeRecord
+from .keeping import Keeper
+from .media.files import Chunks
+from .media.guard import fetch_guarded, new_session
+from .model import (
+    Account,
+    AccountNotice,
+    AccountState,
+    Attachment,
+    AttachmentClass,
+    Item,
+    Policy,
+    Typing,
+)
+from .pump import Pump
+from .rates import Backoff, Rates
+from .sending import exchanges
+from .settings import AccountConfig
+from .store import Query, Store, Tx
+
+_log = structlog.get_logger("talkwire.accounts")
+_OPEN_WITHIN = timedelta(seconds=30)
+_EVIDENCE_EVERY = timedelta(seconds=30)
+_DOWNLOAD_WITHIN = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Lent:
+    """What all accounts of a daemon share."""
+
+    store: Store
+    clock: Clock
+    intake: intake.Intake
+    files: Chunks
+    keeper: Keeper
+    session: aiohttp.ClientSession
+    publish: Callable[[str, Mapping[str, Any]], None]
+
+
+class Runtime:
+    """One account of this daemon."""
+
+    def __init__(self, config: AccountConfig, kind: type[Channel] | None, lent: Lent) -> None:
+        self.name = config.name
+        self.endpoint = config.endpoint
+        self.when_closed: Policy = config.when_closed
+        self._lent = lent
+        self.view = Account(name=config.name, channel=config.channel, since=lent.clock.now())
+        self.channel: Channel | None = None
+        self.last_in: datetime | None = None
+        self.last_out: datetime | None = None
+        self.backoff = Backoff()
+        self.fault = ""
+        if kind is None or config.settings is None:
+            self._set(AccountState.ABSENT, f'no plugin gives the channel "{config.channel}"')
+        else:
+            self._make(kind, config.settings)
+        self.rates = Rates(self.channel.features.rates if self.channel else ())
+
+    def _make(self, kind: type[Channel], settings: Any) -> None:
+        services = AccountServices(self, self._lent, settings, kind)
+        try:
+            self.channel = kind(settings, services)
+        except Exception as error:  # noqa: BLE001  one account's fault is its own
+            _log.error("account cannot be made", account=self.name, kind=type(error).__name__)
+            self._set(AccountState.BROKEN, f"{type(error).__name__} while it was made")
+
+    @property
+    def standing(self) -> AccountView:
+        """Give what answers depend on."""
+        return AccountView(
+            name=self.name,
+            features=self.channel.features if self.channel else None,
+            state=self.view.state,
+            since=self.view.since,
+            when_closed=self.when_closed.value,
+        )
+
+    def heard(self, at: datetime) -> None:
+        """Note that a genuine envelope came."""
+        self.last_in = at
+
+    def sent(self, at: datetime) -> None:
+        """Note that the provider took something."""
+        self.last_out = at
+        if self.view.state is AccountState.WAITING:
+            self.change(AccountState.WORKING, "")
+
+    def typing(self, typing: Typing) -> None:
+        """Pass a hint on; it is never stored."""
+        small = {"account": self.name, "address": typing.address.value, "on": typing.on}
+        self._lent.publish("typing", small)
+
+    def noticed(self, notice: AccountNotice) -> None:
+        """Take what the provider says of the account."""
+        if notice.broken:
+            self.change(AccountState.BROKEN, notice.text or notice.code)
+
+    def waits(self, reason: str) -> None:
+        """Say that the provider cannot be reached."""
+        if self.view.state in (AccountState.WORKING, AccountState.STARTING):
+            self.change(AccountState.WAITING, reason)
+
+    async def broke(self, reason: str) -> None:
+        """Stop sending until a person acts; returns when that is stored."""
+        self._set(AccountState.BROKEN, reason)
+        await self._lent.store.write(put_state, self.view)
+
+    def change(self, state: AccountState, reason: str) -> None:
+        """Take another state; it is stored and told soon."""
+        if state is self.view.state and reason == self.view.reason:
+            return
+        self._set(state, reason)
+        task = asyncio.get_running_loop().create_task(self._lent.store.write(put_state, self.view))
+        _UNDER_WAY.add(task)
+        task.add_done_callback(_forget)
+
+    def _set(self, state: AccountState, reason: str) -> None:
+        now = self._lent.clock.now()
+        since = self.view.since if state is self.view.state else now
+        self.view = replace(self.view, state=state, reason=reason, since=since)
+
+    def take(self, state: AccountState, reason: str, since: datetime) -> None:
+        """Take the state that another daemon or a command stored."""
+        if state is AccountState.WORKING and self.view.state is not AccountState.WORKING:
+            self.backoff.reset()
+        self.view = replace(self.view, state=state, reason=reason, since=since)
+
+
+_UNDER_WAY: set[asyncio.Task[Any]] = set()  # stores of states: kept until they are done
+
+
+def _forget(task: asyncio.Task[Any]) -> None:
+    _UNDER_WAY.discard(task)
+    if not task.cancelled() and task.exception() is not None:
+        _log.warning("state not stored", kind=type(task.exception()).__name__)
+
+
+class AccountServices:
+    """What the core lends to one account's channel."""
+
+    def __init__(self, runtime: Runtime, lent: Lent, settings: Any, kind: type[Channel]) -> None:
+        self._runtime = runtime
+        self._lent = lent
+        self.account = runtime.name
+        self.clock = lent.clock
+        self.log: FilteringBoundLogger = structlog.get_logger(f"talkwire.{kind.type}").bind(account=runtime.name)
+        self.http: Http = AccountHttp(
+            lent.session,
+            runtime.name,
+            kind.hosts(settings),
+            self._record,
+            _secrets(settings),
+            secret_names=kind.features.secret_query,
+            timeout=kind.features.send_timeout,
+        )
+        self._attachments: dict[str, Attachment] = {}
+
+    def _record(self, record: ExchangeRecord) -> None:
+        under_way = exchanges.get()
+        if under_way is not None:
+            under_way.append(record)
+
+    async def keep(self, name: str, value: str, *, secret: bool = False) -> None:
+        """Keep a small durable value."""
+        await self._lent.keeper.keep(self.account, name, value, secret=secret)
+
+    async def kept(self, name: str) -> str:
+        """Give a kept value."""
+        return await self._lent.keeper.kept(self.account, name)
+
+    async def admit(self, items: Sequence[Item]) -> None:
+        """Take in what came over an own connection."""
+        self._runtime.heard(self.clock.now())
+        await self._lent.intake.admit_items(self._runtime, items)
+
+    def wake(self, address: str) -> None:
+        """Let the parts go on that wait for this address."""
+        task = asyncio.get_running_loop().create_task(
+            self._lent.store.write(_wake_address, (self.account, address))
+        )
+        _UNDER_WAY.add(task)
+        task.add_done_callback(_forget)
+
+    async def publish(self, topic: str, small: Mapping[str, Any]) -> None:
+        """Hint at something to all daemons."""
+        self._lent.publish(topic, small)
+
+    def fetch_guarded(self, url: str, *, limit: int) -> AsyncIterator[bytes]:
+        """Fetch a foreign URL, with care."""
+        return fetch_guarded(new_session, url, limit=limit, timeout=_DOWNLOAD_WITHIN)
+
+    @contextlib.asynccontextmanager
+    async def exchange(self, what: str) -> AsyncIterator[_Exchange]:
+        """Record one request and answer that is not HTTP."""
+        exchange = _Exchange()
+        began = self.clock.now()
+        try:
+            yield exchange
+        finally:
+            self._record(
+                ExchangeRecord(
+                    account=self.account,
+                    what=what,
+                    request=exchange.request[:2000],
+                    sent="",
+                    status=None,
+                    answer=exchange.answer[:2000],
+                    error="",
+                    took=self.clock.now() - began,
+                )
+            )
+
+    async def attachment(self, attachment: str) -> Attachment:
+        """Describe an attachment. Errors: `NotFound`."""
+        found = await self._lent.store.read(lambda query: attachment_of(query, attachment))
+        if found is None:
+            raise NotFound("there is no such attachment")
+        return found
+
+    async def open_attachment(self, attachment: str) -> AsyncIterator[bytes]:
+        """Read an attachment. Errors: `NotFound`."""
+        found = await self.attachment(attachment)
+        async for chunk in self._lent.files.open(found.sha256):
+            yield chunk
+
+
+@dataclass(slots=True)
+class _Exchange:
+    request: str = ""
+    answer: str = ""
+
+    def sent(self, text: str) -> None:
+        """Note what was asked."""
+        self.request += text
+
+    def received(self, text: str) -> None:
+        """Note what was answered."""
+        self.answer += text
+
+
+def _secrets(settings: Any) -> Iterable[str]:
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if hasattr(value, "get_secret_value"):
+            yield value.get_secret_value()
+
+
+_ATTACHMENT = """
+    SELECT id, name, media_type, size, sha256, cls, handle, account FROM attachment WHERE id = :id
+"""
+
+
+def attachment_of(query: Query, attachment: str) -> Attachment | None:
+    """Read an attachment's row."""
+    row = query.one(_ATTACHMENT, {"id": attachment})
+    if row is None:
+        return None
+    return Attachment(
+        id=row[0], name=row[1], media_type=row[2], size=row[3], sha256=row[4],
+        cls=AttachmentClass(row[5]), handle=row[6],
+    )  # fmt: skip
+
+
+class Accounts:
+    """All accounts of this daemon."""
+
+    def __init__(self, lent: Lent, may_listen: Callable[[str], bool]) -> None:
+        self._lent = lent
+        self._may_listen = may_listen
+        self.by_name: dict[str, Runtime] = {}
+        self._life: dict[str, Pump] = {}
+        self.pump = Pump("accounts", self._step, lent.clock, slow_poll=timedelta(seconds=5))
+
+    def make(self, configs: Mapping[str, AccountConfig], kinds: Mapping[str, type[Channel]]) -> None:
+        """Make the accounts that the settings name."""
+        for name, config in configs.items():
+            self.by_name[name] = Runtime(config, kinds.get(config.channel), self._lent)
+
+    async def open(self) -> None:
+        """Take the stored states over; accounts whose settings are gone are absent from now on."""
+        stored = await self._lent.store.read(_states)
+        for name, (channel, state, reason, since) in stored.items():
+            runtime = self.by_name.get(name)
+            if runtime is None:
+                config = AccountConfig(name=name, channel=channel, endpoint="", when_closed=Policy.REJECT)
+                runtime = self.by_name[name] = Runtime(config, None, self._lent)
+                runtime.change(AccountState.ABSENT, "its settings are gone")
+            elif state is AccountState.PAUSED and runtime.channel is not None:
+                runtime.take(state, reason, since)
+        for runtime in self.by_name.values():
+            await self._lent.store.write(put_state, runtime.view)
+
+    def endpoints(self) -> dict[str, list[Runtime]]:
+        """Give the accounts by the endpoint they stand behind."""
+        found: dict[str, list[Runtime]] = {}
+        for runtime in self.by_name.values():
+            if runtime.endpoint:
+                found.setdefault(runtime.endpoint, []).append(runtime)
+        return found
+
+    async def run(self) -> None:
+        """Open every account, listen where the channel listens, and keep doing so."""
+        async with asyncio.TaskGroup() as group:
+            for runtime in self.by_name.values():
+                if runtime.channel is not None:
+                    life = Pump(f"account {runtime.name}", self._living(runtime), self._lent.clock)
+                    self._life[runtime.name] = life
+                    group.create_task(life.run())
+            group.create_task(self.pump.run())
+
+    @property
+    def pumps(self) -> list[Pump]:
+        """Give the loops of all accounts."""
+        return [*self._life.values(), self.pump]
+
+    async def close(self) -> None:
+        """Close every channel."""
+        for runtime in self.by_name.values():
+            if runtime.channel is not None:
+                try:
+                    async with asyncio.timeout(5):
+                        await runtime.channel.close()
+                except Exception as error:  # noqa: BLE001  the others are closed all the same
+                    _log.warning("close failed", account=runtime.name, kind=type(error).__name__)
+        if _UNDER_WAY:
+            await asyncio.wait(set(_UNDER_WAY), timeout=5)
+
+    def _living(self, runtime: Runtime) -> Callable[[], Any]:
+        listening: asyncio.Task[None] | None = None
+        failures = Backoff()
+        opened = False
+
+        async def step() -> datetime | None:
+            nonlocal listening, opened
+            if runtime.view.state in (AccountState.PAUSED, AccountState.BROKEN):
+                if listening is not None:
+                    listening.cancel()
+                    listening = None
+                opened = False
+                return None
+            now = self._lent.clock.now()
+            if not opened:
+                opened = await self._opened(runtime, failures)
+                if not opened:
+                    return failures.until or now
+            channel = runtime.channel
+            if channel is None or not channel.features.listens or not self._may_listen(f"listen:{runtime.name}"):
+                return None
+            if listening is None or listening.done():
+                if failures.until is not None and failures.until > now:
+                    return failures.until
+                life = self._life[runtime.name]
+                listening = life.tasks.create_task(self._listen(runtime, channel, failures))
+                listening.add_done_callback(lambda _: life.wake())
+            return None
+
+        return step
+
+    async def _opened(self, runtime: Runtime, failures: Backoff) -> bool:
+        assert runtime.channel is not None  # only those with a channel live
+        try:
+            async with asyncio.timeout(_OPEN_WITHIN.total_seconds()):
+                await runtime.channel.open()
+        except AccountBroken as error:
+            await runtime.broke(str(error))
+            return False
+        except Exception as error:  # noqa: BLE001  one account's start is its own affair
+            after = error.after if isinstance(error, TryLater) else None
+            failures.fail(self._lent.clock.now(), after)
+            runtime.waits(_said(error))
+            return False
+        failures.reset()
+        runtime.change(AccountState.WORKING, "")
+        return True
+
+    async def _listen(self, runtime: Runtime, channel: Channel, failures: Backoff) -> None:
+        try:
+            cursor = await self._lent.store.read(lambda query: _cursor(query, runtime.name))
+            async for batch in channel.listen(cursor):
+                runtime.heard(self._lent.clock.now())
+                await self._lent.intake.admit_batch(runtime, batch)
+                failures.reset()
+                if runtime.view.state is AccountState.WAITING:
+                    runtime.change(AccountState.WORKING, "")
+        except AccountBroken as error:
+            await runtime.broke(str(error))
+        except StoreDown:
+            failures.fail(self._lent.clock.now())
+        except Exception as error:  # noqa: BLE001  one listener's fault is its own
+            failures.fail(self._lent.clock.now())
+            runtime.waits(_said(error))
+            _log.warning("listener failed", account=runtime.name, kind=type(error).__name__)
+        else:
+            failures.fail(self._lent.clock.now())  # it ended by itself: listened to again, not at once
+
+    async def _step(self) -> datetime | None:
+        """Take over what other daemons and commands stored; store the evidence of this one."""
+        for name, (_, state, reason, since) in (await self._lent.store.read(_states)).items():
+            runtime = self.by_name.get(name)
+            if runtime is None or runtime.channel is None or state is runtime.view.state:
+                continue
+            if since > (runtime.view.since or since) or state is AccountState.PAUSED:
+                runtime.take(state, reason, since)
+                if name in self._life:
+                    self._life[name].wake()
+        await self._lent.store.write(
+            _put_evidence, tuple((r.name, r.last_in, r.last_out) for r in self.by_name.values())
+        )
+        return self._lent.clock.now() + _EVIDENCE_EVERY
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, SendError) else type(error).__name__
+
+
+_PUT_STATE = """
+    INSERT INTO account_state (account, channel, state, reason, since)
+    VALUES (:account, :channel, :state, :reason, :since)
+    ON CONFLICT (account) DO UPDATE SET
+        channel = excluded.channel, state = excluded.state, reason = excluded.reason,
+        since = excluded.since
+"""
+_STATE = "SELECT state, reason FROM account_state WHERE account = :account"
+_STATES = "SELECT account, channel, state, reason, since FROM account_state"
+_EVIDENCE = """
+    UPDATE account_state SET last_in_at = COALESCE(:last_in, last_in_at),
+        last_out_at = COALESCE(:last_out, last_out_at)
+    WHERE account = :account
+"""
+
+
+def put_state(tx: Tx, items: Sequence[Account]) -> Sequence[None]:
+    """Store how accounts do, and tell `account.<state>` where that is new."""
+    for view in sorted(items, key=lambda item: item.name):
+        row = tx.one(_STATE, {"account": view.name})
+        tx.execute(
+            _PUT_STATE,
+            {
+                "account": view.name,
+                "channel": view.channel,
+                "state": view.state.value,
+                "reason": view.reason[:300],
+                "since": micros(view.since or tx.now),
+            },
+        )
+        if row is None or row[0] != view.state.value:
+            tx.hint("accounts")
+            tx.hint("lanes")
+            tx.tell(
+                f"account.{view.state.value}",
+                account=view.name,
+                small={
+                    "state": view.state.value,
+                    "was": row[0] if row else None,
+                    "reason": view.reason[:200] or None,
+                },
+            )
+    return [None] * len(items)
+
+
+def pause(tx: Tx, items: Sequence[tuple[str, str]]) -> Sequence[None]:
+    """Let (account, reason) send nothing until it is resumed. Errors: `NotFound`."""
+    return [_person_says(tx, name, AccountState.PAUSED, reason) for name, reason in items]
+
+
+def resume(tx: Tx, items: Sequence[str]) -> Sequence[None]:
+    """Let accounts start again that were paused or broken. Errors: `NotFound`."""
+    return [_person_says(tx, name, AccountState.STARTING, "") for name in items]
+
+
+def _person_says(tx: Tx, name: str, state: AccountState, reason: str) -> None:
+    row = tx.one("SELECT channel FROM account_state WHERE account = :account", {"account": name})
+    if row is None:
+        raise NotFound(f'there is no account "{name}"')
+    put_state(tx, [Account(name=name, channel=row[0], state=state, reason=reason, since=tx.now)])
+
+
+def _states(query: Query) -> dict[str, tuple[str, AccountState, str, datetime]]:
+    return {
+        name: (channel, AccountState(state), reason, moment(since))
+        for name, channel, state, reason, since in query.execute(_STATES)
+    }
+
+
+def _cursor(query: Query, account: str) -> str:
+    row = query.one("SELECT cursor FROM account_state WHERE account = :account", {"account": account})
+    return row[0] if row else ""
+
+
+def _put_evidence(
+    tx: Tx, items: Sequence[tuple[tuple[str, datetime | None, datetime | None], ...]]
+) -> Sequence[None]:
+    for rows in items:
+        tx.many(
+            _EVIDENCE,
+            [
+                {
+                    "account": name,
+                    "last_in": micros(last_in) if last_in else None,
+                    "last_out": micros(last_out) if last_out else None,
+                }
+                for name, last_in, last_out in sorted(rows)
+                if last_in or last_out
+            ],
+        )
+    return [None] * len(items)
+
+
+_WAITING_FOR = """
+    SELECT c.id FROM conversation c JOIN address a ON a.id = c.address_id
+    WHERE c.account = :account AND a.value = :address
+"""
+
+
+def _wake_address(tx: Tx, items: Sequence[tuple[str, str]]) -> Sequence[None]:
+    for account, address in sorted(items):
+        rows = tx.execute(_WAITING_FOR, {"account": account, "address": address})
+        lanes.wake(tx, f"send:{account}", [row[0] for row in rows])
+    return [None] * len(items)

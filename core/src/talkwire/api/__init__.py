@@ -1,0 +1,67 @@
+"""Talkwire over HTTP: where providers knock, the API for hosts, the pages and routes of channels and plugins."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from pydantic_core import to_json
+
+from . import attachments, events, own
+from .engine import ENGINE, Engine, Health, Runtime, Tail
+from .inbound import PREFIX, receiver
+from .principals import PRINCIPALS, Principals
+from .routes import api
+from .routing import BODY_LIMIT
+
+__all__ = ["ENGINE", "Engine", "Health", "Runtime", "Tail", "api", "make_admin", "make_app"]
+
+_ADDED = (attachments, events)  # each adds its operations to `api` when it is imported
+
+
+def make_app(engine: Engine) -> web.Application:
+    """Make what the public port serves. No middleware: `/in/` is the path that has to be fast."""
+    limits = [channel.features.body_limit for channel in engine.plugins.channels.values()]
+    # The largest body anybody takes; each endpoint looks at its own limit before it reads.
+    app = web.Application(client_max_size=max([engine.config.server.body_limit, BODY_LIMIT, *limits]))
+    app.router.add_route("*", PREFIX + "{below:.*}", receiver(engine))
+    _add_api(app, engine)
+    app.router.add_get("/media/{id}", attachments.media)
+    app.router.add_route("*", "/c/{name}/{below:.*}", own.of_channel)
+    app.router.add_route("*", "/p/{name}/{below:.*}", own.of_plugin)
+    app.router.add_get("/livez", _ok)
+    return app
+
+
+def make_admin(engine: Engine) -> web.Application:
+    """Make what the admin port serves: health with reasons, and the API for the operator's page."""
+    app = web.Application(client_max_size=BODY_LIMIT)
+    _add_api(app, engine)
+    app.router.add_get("/media/{id}", attachments.media)
+    app.router.add_get("/livez", _livez)
+    app.router.add_get("/readyz", _readyz)
+    return app
+
+
+def _add_api(app: web.Application, engine: Engine) -> None:
+    app[ENGINE] = engine
+    app[PRINCIPALS] = Principals(engine.store, engine.clock, engine.config.server.public_url)
+    app.add_routes(api.routes())
+
+
+async def _ok(request: web.Request) -> web.Response:
+    """Say no more to the world than whether we live."""
+    stuck = request.app[ENGINE].health().stuck
+    return web.Response(text="stuck" if stuck else "ok", status=503 if stuck else 200)
+
+
+async def _livez(request: web.Request) -> web.Response:
+    return _health(request.app[ENGINE].health().stuck)
+
+
+async def _readyz(request: web.Request) -> web.Response:
+    health = request.app[ENGINE].health()
+    return _health((*health.stuck, *health.unready))
+
+
+def _health(reasons: tuple[str, ...]) -> web.Response:
+    body = to_json({"ok": not reasons, "reasons": reasons})
+    return web.Response(body=body, status=503 if reasons else 200, content_type="application/json")

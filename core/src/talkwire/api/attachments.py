@@ -1,0 +1,136 @@
+"""Files by the API: upload, look, and links that hold for five minutes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Annotated
+
+from aiohttp import BodyPartReader, web
+from pydantic import Field
+
+from .. import readmodels
+from ..errors import NotFound, TalkwireError, TooLarge
+from ..ids import new_id
+from ..media import links
+from ..media.sniff import classify, safe_name, sniff
+from ..model import Attachment
+from ..store import Tx
+from . import problems
+from .engine import ENGINE, Engine
+from .principals import Scope
+from .routes import api
+from .routing import Call
+from .shapes import AttachmentOut, Body
+
+_INSERT = """
+    INSERT INTO attachment (id, sha256, name, media_type, size, cls, created_at)
+    VALUES (:id, :sha256, :name, :media_type, :size, :cls, :now)
+"""
+
+
+class UploadQuery(Body):
+    """What an upload is called."""
+
+    name: Annotated[str, Field(max_length=300)] = ""
+    """Of a raw body; a multipart file has its own."""
+
+
+@api.add(
+    "POST",
+    "/attachments",
+    scope=Scope.BOT,
+    query=UploadQuery,
+    gives=AttachmentOut,
+    status=201,
+    errors=["too_large", "invalid"],
+)
+async def upload(call: Call[UploadQuery, None]) -> AttachmentOut:
+    """Keep a file: the first file of a multipart/form-data body, or the raw body with its name in `name`."""
+    engine, request = call.engine, call.request
+    limit = engine.config.server.upload_limit
+    if (request.content_length or 0) > limit + 64 * 1024:  # what multipart puts around the file
+        raise TooLarge(f"at most {limit} bytes")
+    name, chunks = call.query.name, request.content.iter_chunked(64 * 1024)
+    if request.content_type == "multipart/form-data":
+        part = await _first_file(request)
+        name, chunks = part.filename or name, _chunks(part)  # type: ignore[assignment]
+    stored = await engine.files.put(_alive(chunks), limit)
+    name = safe_name(name)
+    media_type = sniff(stored.head, name)
+    attachment = Attachment(
+        id=new_id(),
+        name=name,
+        media_type=media_type,
+        size=stored.size,
+        sha256=stored.sha256,
+        cls=classify(media_type, name),
+    )
+    await engine.store.write(_insert, attachment)
+    return AttachmentOut.of(attachment, _link(engine, attachment))
+
+
+async def _first_file(request: web.Request) -> BodyPartReader:
+    try:
+        async for part in await request.multipart():
+            if isinstance(part, BodyPartReader) and part.filename:
+                return part
+    except ValueError as error:  # aiohttp's word for a body that is no multipart
+        raise problems.Invalid("body", "this is no multipart/form-data") from error
+    raise problems.Invalid("body", "there is no file in it")
+
+
+async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
+    while chunk := await part.read_chunk(64 * 1024):
+        yield chunk
+
+
+async def _alive(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    empty = True
+    async for chunk in chunks:
+        empty = False
+        yield chunk
+    if empty:
+        raise problems.Invalid("body", "the file is empty")
+
+
+def _insert(tx: Tx, items: Sequence[Attachment]) -> Sequence[None]:
+    for a in items:
+        row = {"id": a.id, "sha256": a.sha256, "name": a.name, "media_type": a.media_type, "size": a.size}
+        tx.execute(_INSERT, {**row, "cls": a.cls.value, "now": tx.now_us})
+    return [None] * len(items)
+
+
+@api.add("GET", "/attachments/{id}", gives=AttachmentOut)
+async def attachment(call: Call[None, None]) -> AttachmentOut:
+    """Give what is known of a file, with a link to it that holds for five minutes."""
+    found = await call.engine.store.read(lambda query: readmodels.attachment(query, call.id()))
+    return AttachmentOut.of(found, _link(call.engine, found))
+
+
+def _link(engine: Engine, found: Attachment) -> str:
+    if not found.sha256:
+        return ""
+    query = links.sign(engine.keys[0].get_secret_value(), found.id, engine.clock.now())
+    return f"{engine.config.server.public_url}/media/{found.id}?{query}"
+
+
+async def media(request: web.Request) -> web.StreamResponse:
+    """Give the bytes to whoever has a link; no cookies, nothing that a browser would run."""
+    engine, id_ = request.app[ENGINE], request.match_info["id"]
+    keys = [key.get_secret_value() for key in engine.keys]
+    try:
+        if not links.verify(keys, id_, request.query, engine.clock.now()):
+            raise NotFound("this link does not hold, or no longer")
+        found = await engine.store.read(lambda query: readmodels.attachment(query, id_))
+        blocks = engine.files.open(found.sha256)
+        first = await anext(blocks, b"")
+    except TalkwireError as error:
+        return problems.of(error)
+    response = web.StreamResponse(headers=links.headers_for(found))
+    response.content_length = found.size
+    await response.prepare(request)
+    if request.method != "HEAD":
+        await response.write(first)
+        async for block in blocks:
+            await response.write(block)
+    return response

@@ -1,0 +1,94 @@
+"""What the API needs of the daemon it belongs to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from aiohttp import web
+from pydantic import SecretBytes
+
+from ..answers import AccountView
+from ..channel import Channel, Route
+from ..clock import Clock
+from ..intake import Intake
+from ..media.files import Chunks
+from ..model import Account
+from ..outgoing import Replies
+from ..plugins import Plugins
+from ..settings import Config
+from ..store import Store
+
+
+class Runtime(Protocol):
+    """One account."""
+
+    name: str
+    channel: Channel | None  # None: absent, or broken at load
+    view: Account
+
+    @property
+    def endpoint(self) -> str: ...
+    @property
+    def standing(self) -> AccountView: ...
+
+
+class Tail(Protocol):
+    """Says when the log may have grown."""
+
+    closed: bool  # the daemon stops: streams end
+
+    @property
+    def more(self) -> asyncio.Event:
+        """Give the event of the next news; take it before looking at the log, so that nothing is missed."""
+        ...
+
+
+class Answering(Protocol):
+    """The part of the hub that takes answers to notifications."""
+
+    async def answer(self, notification: str, action: str, surface: str) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the daemon does."""
+
+    unready: tuple[str, ...] = ()  # why it should get no requests; empty: ready
+    stuck: tuple[str, ...] = ()  # why it should be started anew; empty: alive
+
+
+class Engine(Protocol):
+    """The daemon."""
+
+    @property
+    def store(self) -> Store: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def config(self) -> Config: ...
+    @property
+    def intake(self) -> Intake: ...
+    @property
+    def replies(self) -> Replies: ...
+    @property
+    def plugins(self) -> Plugins: ...
+    @property
+    def files(self) -> Chunks: ...
+    @property
+    def keys(self) -> Sequence[SecretBytes]: ...  # of the instance; the first one signs
+    @property
+    def tail(self) -> Tail: ...
+    @property
+    def hub(self) -> Answering: ...
+
+    def account(self, name: str) -> Runtime | None: ...
+    def view(self, name: str) -> AccountView: ...  # of any name, also of accounts that are gone
+    def accounts(self) -> Sequence[Runtime]: ...
+    def notifier_routes(self) -> Iterable[tuple[str, Route]]: ...  # (plugin, route), below /p/<plugin>
+    def health(self) -> Health: ...
+
+
+ENGINE: web.AppKey[Engine] = web.AppKey("engine", Engine)

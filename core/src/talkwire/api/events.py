@@ -1,0 +1,107 @@
+"""The log for clients: pulled page by page, or as a stream that goes on where it broke off."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from aiohttp import web
+from aiohttp_sse import sse_response
+from pydantic import Field
+from pydantic_core import to_json
+
+from .. import readmodels
+from ..errors import HistoryGone, StoreDown
+from ..model import Fact
+from ..store import Query
+from . import problems
+from .routes import api
+from .routing import Call
+from .shapes import Body, Words, shape
+
+_LOOK_AGAIN = 5  # seconds; a hint that there is more may be lost
+_FactOut = shape(Fact)
+
+
+class EventQuery(Body):
+    """Which facts."""
+
+    after: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    """The last one you have; nothing: from now on."""
+    types: Words = ()
+    """Separated by commas; nothing: all."""
+    account: str = ""
+    wait: Annotated[float, Field(ge=0, le=30)] = 0
+    """Seconds to wait for the first one."""
+    limit: Annotated[int, Field(ge=1, le=500)] = 500
+
+
+@api.add("GET", "/events", query=EventQuery, gives=shape(readmodels.Facts), errors=["cursor_expired"])
+async def events(call: Call[EventQuery, None]) -> readmodels.Facts | web.StreamResponse:
+    """Give the facts that follow a cursor, at most 500; as text/event-stream, if you accept that, without an end.
+
+    A cursor older than the log gives 410 `cursor_expired`: take a fresh look, then go on from the log's head.
+    """
+    after = call.query.after
+    if "text/event-stream" in call.request.headers.get("Accept", ""):
+        last = call.request.headers.get("Last-Event-ID", "")
+        if last and not (last.isascii() and last.isdigit() and len(last) < 19):
+            raise problems.Invalid("Last-Event-ID", "give it as it came")
+        return await _stream(call, int(last) if last else after)
+    try:
+        async with asyncio.timeout(call.query.wait or None):
+            while True:
+                more = call.engine.tail.more
+                found = await _read(call, after)
+                after = found.next
+                if found.items or not call.query.wait or call.engine.tail.closed:
+                    return found
+                if found.next == found.head:
+                    await _news(more)
+    except TimeoutError:
+        return await _read(call, after)
+
+
+async def _read(call: Call[EventQuery, None], after: int | None) -> readmodels.Facts:
+    wanted = call.query
+
+    def look(query: Query) -> readmodels.Facts:
+        start = readmodels.head(query) if after is None else after
+        return readmodels.facts(query, start, types=wanted.types, account=wanted.account, limit=wanted.limit)
+
+    return await call.engine.store.read(look)
+
+
+async def _news(more: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(_LOOK_AGAIN):
+            await more.wait()
+    except TimeoutError:
+        return
+
+
+async def _stream(call: Call[EventQuery, None], after: int | None) -> web.StreamResponse:
+    """Send pages as they come; who reads slowly is waited for, and holds no more than one page."""
+    tail = call.engine.tail
+    found = await _read(call, after)  # an expired cursor is a plain 410
+    async with sse_response(call.request) as stream:
+        told = found.next if after is None else after
+        try:
+            while not tail.closed:
+                for fact in found.items:
+                    said = to_json(_FactOut.model_validate(fact, from_attributes=True)).decode()
+                    await stream.send(said, id=str(fact.seq), event=fact.type)
+                    told = fact.seq
+                if found.next > told:  # nothing for this client: its cursor moves all the same
+                    await stream.write(f"id: {found.next}\r\n\r\n".encode())
+                    told = found.next
+                more = tail.more
+                found = await _read(call, told)
+                if not found.items and found.next == found.head and not tail.closed:
+                    await _news(more)
+                    found = await _read(call, told)
+        except HistoryGone as error:
+            await stream.send(str(error), event="resync")  # ends: the next Last-Event-ID gets the 410
+        except (ConnectionResetError, TimeoutError, StoreDown):
+            pass  # the client comes again with its Last-Event-ID
+    return stream

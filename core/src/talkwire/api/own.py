@@ -1,0 +1,85 @@
+"""Routes that are not ours: `/c/<account>/…` of channels, `/p/<plugin>/…` of plugins and notifiers."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any
+
+from aiohttp import web
+
+from ..channel import Route
+from ..hooks import Pages
+from . import problems
+from .engine import ENGINE, Engine
+from .pages import page
+from .principals import PRINCIPALS, Principal
+
+_WHO: web.RequestKey[Principal] = web.RequestKey("principal", Principal)
+
+
+def principal_of(request: web.Request) -> Principal:
+    """Give who asks, to a plugin's handler. Errors: `Unauthenticated`."""
+    if _WHO not in request:
+        raise problems.Unauthenticated("sign in first")
+    return request[_WHO]
+
+
+async def of_channel(request: web.Request) -> web.StreamResponse:
+    """Serve a route of an account's channel; the channel knows its own people."""
+    runtime = request.app[ENGINE].account(request.match_info["name"])
+    routes = runtime.channel.routes() if runtime is not None and runtime.channel is not None else ()
+    return await _served(request, routes, {})
+
+
+async def of_plugin(request: web.Request) -> web.StreamResponse:
+    """Serve a route or a page of a plugin; `principal_of` tells its handlers who asks."""
+    engine, name = request.app[ENGINE], request.match_info["name"]
+    try:
+        request[_WHO] = await request.app[PRINCIPALS].who(request)
+    except problems.Unauthenticated:
+        pass  # pages to sign in are for anybody; a handler that changes something asks
+    except problems.Forbidden as error:
+        return problems.of(error)
+    routes = [route for plugin, route in engine.plugins.register("register_routes") if plugin == name]
+    routes += [route for plugin, route in engine.notifier_routes() if plugin == name]
+    return await _served(request, routes, {"hub": engine.hub}, _pages(engine, name))
+
+
+def _pages(engine: Engine, name: str) -> Pages | None:
+    return next((found for plugin, found in engine.plugins.register("register_pages") if plugin == name), None)
+
+
+async def _served(
+    request: web.Request, routes: Iterable[Route], lent: Mapping[str, Any], pages: Pages | None = None
+) -> web.StreamResponse:
+    below = request.match_info["below"]
+    for route in routes:
+        match = _pattern(route.path).fullmatch("/" + below)
+        if match is None or route.method.upper() not in (request.method, "*"):
+            continue
+        request.match_info.update(match.groupdict())
+        try:
+            return await route.handler(request, **_wanted(route.handler, lent))
+        except web.HTTPException:
+            raise
+        except Exception as error:  # noqa: BLE001  a plugin's handler hurts only its own request
+            return problems.of(error)
+    found = None
+    if pages is not None and request.method in ("GET", "HEAD"):
+        prefix = f"/p/{request.match_info['name']}/"
+        found = page(pages.folder, below, pages.csp, worker=pages.worker, scope=prefix)
+    return problems.response("not_found") if found is None else found
+
+
+def _wanted(handler: Any, lent: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: lent[name] for name in inspect.signature(handler).parameters if name in lent} if lent else {}
+
+
+@cache
+def _pattern(path: str) -> re.Pattern[str]:
+    """Make a pattern of a path with `{names}`."""
+    steps = re.split(r"\{(\w+)\}", "/" + path.lstrip("/"))
+    return re.compile("".join(f"(?P<{s}>[^/]+)" if i % 2 else re.escape(s) for i, s in enumerate(steps)))

@@ -1,0 +1,151 @@
+"""What went wrong, as RFC 9457 problems: a status, a stable `code`, a text for a person, and what a program needs.
+
+Unknown errors are told by an id alone; what they are stands in our log under that id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import to_json
+
+from .. import errors
+from ..ids import new_id
+from .shapes import AnswerOut
+
+_log = structlog.get_logger("talkwire.api")
+
+CODES: Mapping[str, tuple[int, str]] = {  # code → status, title; codes of answers and conflicts come beside these
+    "unauthenticated": (401, "Say who you are"),
+    "forbidden": (403, "Your key may not do this"),
+    "not_found": (404, "There is no such thing"),
+    "method_not_allowed": (405, "This cannot be done here"),
+    "conflict": (409, "Somebody else was first"),
+    "no_answer": (409, "The conversation cannot be answered now"),
+    "cursor_expired": (410, "The cursor is older than the log"),
+    "too_large": (413, "More bytes than we take"),
+    "unsupported_media_type": (415, "Send application/json"),
+    "invalid": (422, "The request is not as the documentation says"),
+    "unsupported": (422, "The channel cannot carry this"),
+    "refused": (422, "The reply was refused"),
+    "key_reused": (422, "The idempotency key was used for another request"),
+    "internal": (500, "Something broke on our side"),
+    "store_down": (503, "The database does not answer"),
+}
+
+
+class Unauthenticated(errors.TalkwireError):
+    """We do not know who asks."""
+
+
+class Forbidden(errors.TalkwireError):
+    """Who asks may not do this."""
+
+
+class WrongType(errors.TalkwireError):
+    """The body is no JSON by its Content-Type."""
+
+
+class Invalid(errors.TalkwireError):
+    """The request is wrong, by rules that no model can say."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(reason)
+        self.faults = ({"path": path, "reason": reason},)
+
+
+class FaultOut(BaseModel):
+    """One thing that is wrong in a request."""
+
+    path: str
+    reason: str
+
+
+class ProblemDetails(BaseModel):
+    """What went wrong."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str = ""
+    answer: AnswerOut | None = None  # with 409 where no answer is allowed
+    block: int | None = None  # with `unsupported`: its position
+    kind: str | None = None  # with `unsupported`: its type
+    faults: tuple[FaultOut, ...] | None = None  # with `invalid`
+    id: str | None = None  # with `internal`: by which the operator finds it
+
+
+def response(code: str, detail: str = "", *, status: int = 0, **more: Any) -> web.Response:
+    """Make a problem of a known code, or of another one with its status."""
+    known_status, title = CODES.get(code, CODES["no_answer" if "answer" in more else "conflict"])
+    status = status or known_status
+    said = {"type": f"urn:talkwire:problem:{code}", "title": title, "status": status, "code": code, "detail": detail}
+    headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "5"}}.get(status)
+    return web.Response(
+        body=to_json({**said, **more}), status=status, content_type="application/problem+json", headers=headers
+    )
+
+
+def of(error: Exception) -> web.Response:
+    """Say what an error means to the caller."""
+    text = str(error)
+    match error:
+        case errors.NoAnswer():
+            return response(error.code, text, answer=AnswerOut.model_validate(error.answer).model_dump(mode="json"))
+        case errors.Unsupported():
+            return response("unsupported", text, block=error.block, kind=error.kind)
+        case errors.ReplyError():
+            return response(error.code, text)
+        case errors.Conflict():
+            return response(error.code, text, status=409)
+        case ValidationError():
+            return response("invalid", faults=_faults(error))
+        case Invalid():
+            return response("invalid", faults=error.faults)
+        case errors.StoreDown():
+            return response("store_down", "Try again.")  # its text is for the operator
+        case web.HTTPException():
+            return response({404: "not_found", 405: "method_not_allowed"}.get(error.status, "too_large"))
+    for kind, code in _CODE_OF.items():
+        if isinstance(error, kind):
+            return response(code, text)
+    return unknown(error)
+
+
+_CODE_OF: Mapping[type[Exception], str] = {
+    Unauthenticated: "unauthenticated",
+    Forbidden: "forbidden",
+    WrongType: "unsupported_media_type",
+    errors.NotFound: "not_found",
+    errors.HistoryGone: "cursor_expired",
+    errors.TooLarge: "too_large",
+}
+
+
+def unknown(error: Exception) -> web.Response:
+    """Put an error that nobody expected into the log, and tell the caller its id."""
+    id_ = new_id()
+    # The text may quote what it choked on: only the kind and the place are logged.
+    trace, place = error.__traceback__, ""
+    while trace is not None:
+        place, trace = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}", trace.tb_next
+    _log.error("request failed", id=id_, kind=type(error).__name__, place=place)
+    return response("internal", "Tell your operator this id.", id=id_)
+
+
+def _faults(error: ValidationError) -> list[dict[str, str]]:
+    """Name every fault; no value that was sent is quoted."""
+    return [
+        {
+            "path": ".".join(map(str, fault["loc"])),
+            "reason": "unknown type" if fault["type"] == "union_tag_invalid" else fault["msg"],
+        }
+        for fault in error.errors(include_url=False, include_input=False, include_context=False)
+    ]

@@ -1,0 +1,308 @@
+"""Ordered queues of promises: each lane is served in order, by one daemon, apart from all others.
+
+    lane (group, subject) ── task, task, task
+    due      when its head is to be served; null: nothing to do, or held
+    held     why it waits for somebody (`wake` frees it)
+    wakes    how often it was freed: a wait that began under an older count is due at once
+
+A task is deleted by the transaction that does it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from .clock import Clock, micros, moment
+from .pump import Pump
+from .store import Query, Store, Tx
+
+_AT_ONCE = 8  # lanes of one group served at the same time
+
+_OPEN_LANE = """
+    INSERT INTO lane (grp, subject, due) VALUES (:grp, :subject, :due)
+    ON CONFLICT (grp, subject) DO UPDATE SET due =
+        CASE WHEN lane.held <> '' THEN NULL ELSE COALESCE(lane.due, excluded.due) END
+"""
+_ADD_TASK = """
+    INSERT INTO task (lane_id, kind, ref, body, created_at)
+    SELECT id, :kind, :ref, :body, :at FROM lane WHERE grp = :grp AND subject = :subject
+"""
+_DUE = """
+    SELECT id, grp, subject, attempts, wakes FROM lane
+    WHERE grp = :grp AND due <= :now ORDER BY due, id LIMIT :most
+"""
+_NEXT = "SELECT min(due) FROM lane WHERE grp = :grp AND due > :now"
+_HEAD = """
+    SELECT t.id, t.lane_id, t.kind, t.ref, t.body, t.created_at, l.grp, l.subject, l.attempts,
+           l.wakes, l.failing_since
+    FROM lane l JOIN task t ON t.id = (SELECT min(id) FROM task WHERE lane_id = l.id)
+    WHERE l.id IN (:lanes[])
+"""
+_END_TASK = "DELETE FROM task WHERE id = :id"
+_REST = """
+    UPDATE lane SET due = NULL, attempts = 0, last_error = '', failing_since = NULL, held = ''
+    WHERE id = :id
+"""
+_GO_ON = """
+    UPDATE lane SET due = :now
+    WHERE id = :id AND EXISTS (SELECT 1 FROM task WHERE task.lane_id = lane.id)
+"""
+_LATER = """
+    UPDATE lane SET due = :due, attempts = attempts + :counted, last_error = :error,
+        failing_since = COALESCE(failing_since, :now)
+    WHERE id = :id
+"""
+_HOLD = """
+    UPDATE lane SET
+        due = CASE WHEN wakes = :wakes THEN NULL ELSE :now END,
+        held = CASE WHEN wakes = :wakes THEN :reason ELSE '' END
+    WHERE id = :id
+"""
+_WAKE = """
+    UPDATE lane SET wakes = wakes + 1, held = '',
+        due = CASE WHEN EXISTS (SELECT 1 FROM task WHERE task.lane_id = lane.id)
+              THEN :now ELSE NULL END
+    WHERE grp = :grp AND subject IN (:subjects[])
+"""
+_IDS = "SELECT id FROM lane WHERE grp = :grp AND subject IN (:subjects[])"
+
+
+@dataclass(frozen=True, slots=True)
+class NewTask:
+    """A promise to be kept."""
+
+    group: str
+    subject: str
+    kind: str
+    ref: str  # id of what it is about
+    body: str = ""  # JSON; empty where the row says all
+    due: int | None = None  # microseconds; None: at once
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A lane whose head is due."""
+
+    id: int
+    group: str
+    subject: str
+    attempts: int
+    wakes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """The head of a lane."""
+
+    id: int
+    lane: int
+    kind: str
+    ref: str
+    body: str
+    created_at: int
+    group: str
+    subject: str
+    attempts: int
+    wakes: int
+    failing_since: int | None
+
+
+class Fence(Protocol):
+    """Says whether a group may still be served; leases on PostgreSQL, always on SQLite."""
+
+    def holds(self, name: str) -> bool: ...
+    def check(self, tx: Tx, name: str) -> bool: ...
+
+
+def add(tx: Tx, tasks: Sequence[NewTask]) -> None:
+    """Put tasks at the end of their lanes.
+
+    The lane's row is written first: its lock keeps task ids in commit order.
+    """
+    if not tasks:
+        return
+    tx.hint("lanes")
+    order = sorted(range(len(tasks)), key=lambda i: (tasks[i].group, tasks[i].subject, i))
+    lanes = {
+        (tasks[i].group, tasks[i].subject): tasks[i].due if tasks[i].due is not None else tx.now_us
+        for i in reversed(order)
+    }
+    tx.many(_OPEN_LANE, [(*lane, due) for lane, due in sorted(lanes.items())])
+    tx.many(
+        _ADD_TASK,
+        [(t.kind, t.ref, t.body, tx.now_us, t.group, t.subject) for t in map(tasks.__getitem__, order)],
+    )
+
+
+def heads(tx: Query, lanes: Sequence[int]) -> dict[int, Task]:
+    """Give the first task of each of these lanes; a lane without tasks is left out."""
+    return {row[1]: Task(*row) for row in tx.execute(_HEAD, {"lanes": lanes})}
+
+
+def end(tx: Tx, tasks: Sequence[tuple[int, int]]) -> None:
+    """End (lane, task) pairs, the effect being in this same transaction; their lanes go on."""
+    lanes = [{"id": lane} for lane in sorted({lane for lane, _ in tasks})]
+    tx.many(_REST, lanes)  # locks the lane, so that a task that is being added is seen below
+    tx.many(_END_TASK, [{"id": task} for _, task in sorted(tasks)])
+    tx.many(_GO_ON, [{"id": lane["id"], "now": tx.now_us} for lane in lanes])
+
+
+def rest(tx: Tx, lane: int) -> None:
+    """Let a lane sleep that has nothing to do; one that has goes on."""
+    tx.execute(_REST, {"id": lane})
+    tx.execute(_GO_ON, {"id": lane, "now": tx.now_us})
+
+
+def later(tx: Tx, lane: int, due: datetime, error: str, *, counted: bool = True) -> None:
+    """Let a lane's head be tried again."""
+    tx.execute(
+        _LATER,
+        {
+            "id": lane,
+            "due": micros(due),
+            "error": error[:300],
+            "counted": int(counted),
+            "now": tx.now_us,
+        },
+    )
+
+
+def hold(tx: Tx, lane: int, reason: str, wakes: int) -> None:
+    """Hold a lane until it is woken; woken since `wakes` was read, it is due at once."""
+    tx.execute(_HOLD, {"id": lane, "reason": reason, "wakes": wakes, "now": tx.now_us})
+
+
+def wake(tx: Tx, group: str, subjects: Iterable[str]) -> None:
+    """Free held lanes, and count it."""
+    if wanted := sorted(set(subjects)):
+        tx.hint("lanes")
+        rows = tx.execute(_IDS, {"grp": group, "subjects": wanted})
+        tx.lock("lane", [row[0] for row in rows])
+        tx.execute(_WAKE, {"grp": group, "subjects": wanted, "now": tx.now_us})
+
+
+def backoff(
+    attempts: int,
+    *,
+    base: timedelta = timedelta(seconds=5),
+    most: timedelta = timedelta(minutes=10),
+    chance: Callable[[], float] = random.random,
+) -> timedelta:
+    """Give full jitter: anything up to base × 2^attempts, at most `most`, at least a tenth of base."""
+    top = min(most, base * (2 ** min(attempts, 16)))
+    return max(base / 10, top * chance())
+
+
+Work = Callable[[Lane], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class _Group:
+    work: Work
+    most: int
+    may_run: Callable[[], datetime | None]  # None: yes; else not before that moment
+    running: dict[int, asyncio.Task[None]]
+
+
+def _always() -> None:
+    return None
+
+
+class Lanes:
+    """Serves the due lanes of all groups that this daemon holds."""
+
+    def __init__(self, store: Store, clock: Clock, fence: Fence) -> None:
+        self._store = store
+        self._clock = clock
+        self._fence = fence
+        self._groups: dict[str, _Group] = {}
+        self._again: set[str] = set()
+        self._stopping = False
+        self.pump = Pump("lanes", self._step, clock, slow_poll=timedelta(seconds=5))
+
+    def serve(
+        self,
+        group: str,
+        work: Work,
+        *,
+        most: int = _AT_ONCE,
+        may_run: Callable[[], datetime | None] = _always,
+    ) -> None:
+        """Take a group in: `work` does the head of one lane, in order, `most` lanes at a time."""
+        known = self._groups.get(group)
+        self._groups[group] = _Group(work, most, may_run, known.running if known else {})
+        self.pump.wake()
+
+    def drop(self, group: str) -> None:
+        """Serve a group no longer."""
+        self._groups.pop(group, None)
+
+    def wake(self) -> None:
+        """Look again now."""
+        self.pump.wake()
+
+    @property
+    def busy(self) -> bool:
+        """Say whether a lane is being served."""
+        return any(group.running for group in self._groups.values())
+
+    async def stop(self, patience: timedelta) -> None:
+        """Start nothing more, and wait for what is under way."""
+        self._stopping = True
+        running = [task for group in self._groups.values() for task in group.running.values()]
+        if running:
+            await asyncio.wait(running, timeout=patience.total_seconds())
+
+    async def _step(self) -> datetime | None:
+        if self._stopping:
+            return None
+        now = self._clock.now()
+        wanted: list[tuple[str, int]] = []
+        soonest: datetime | None = None
+        for name, group in self._groups.items():
+            if not self._fence.holds(name):
+                continue
+            not_before = group.may_run()
+            if not_before is not None and not_before > now:
+                soonest = min(soonest or not_before, not_before)
+                continue
+            if len(group.running) < group.most:
+                wanted.append((name, group.most + len(group.running)))
+        if not wanted:
+            return soonest
+        due, following = await self._store.read(lambda query: _look(query, wanted))
+        for lane in due:
+            group = self._groups.get(lane.group)  # type: ignore[assignment]
+            if group and lane.id not in group.running and len(group.running) < group.most:
+                self._start(group, lane)
+        return min((m for m in (soonest, following) if m is not None), default=None)
+
+    def _start(self, group: _Group, lane: Lane) -> None:
+        task = self.pump.tasks.create_task(group.work(lane), name=f"lane {lane.group}")
+        group.running[lane.id] = task
+
+        def ended(_: asyncio.Task[None]) -> None:
+            group.running.pop(lane.id, None)
+            self.pump.wake()
+
+        task.add_done_callback(ended)
+
+
+def _look(query: Query, wanted: Sequence[tuple[str, int]]) -> tuple[list[Lane], datetime | None]:
+    found: list[list[Lane]] = []
+    following: int | None = None
+    for group, most in wanted:
+        rows = query.execute(_DUE, {"grp": group, "now": query.now_us, "most": most})
+        found.append([Lane(*row) for row in rows])
+        row = query.one(_NEXT, {"grp": group, "now": query.now_us})
+        if row and row[0] is not None:
+            following = min(following or row[0], row[0])
+    in_turn = [
+        lanes[i] for i in range(max(map(len, found), default=0)) for lanes in found if i < len(lanes)
+    ]
+    return in_turn, moment(following) if following is not None else None

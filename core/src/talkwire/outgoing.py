@@ -1,0 +1,600 @@
+"""The way out, first half: reply → shape → render → answer? → queue."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pydantic_core import from_json, to_json
+
+from . import answers, deliveries, lanes, people
+from .answers import AccountView, Standing
+from .channel import Channel
+from .clock import Clock
+from .errors import Conflict, KeyReused, NotFound, Refuse, Unsupported, no_answer
+from .formatting import blocks_to_json, plain_text
+from .ids import new_id
+from .model import (
+    Accepted,
+    Account,
+    Address,
+    AnswerCode,
+    Attachment,
+    Degradation,
+    Draft,
+    Media,
+    Part,
+    Policy,
+    Rendered,
+    RenderContext,
+    State,
+    Template,
+)
+from .store import Query, Store, Tx
+
+_PREVIEW = 120  # characters of a conversation's last message
+_HOLDABLE = frozenset(
+    {AnswerCode.WINDOW_CLOSED, AnswerCode.SESSION_ENDED, AnswerCode.ADDRESS_UNREACHABLE}
+)
+
+Target = str | tuple[str, Address]  # a conversation's id, or an account and an address
+
+
+class Sending(Protocol):
+    """An account as replies see it."""
+
+    name: str
+    channel: Channel | None
+    view: Account
+
+    @property
+    def standing(self) -> AccountView: ...
+
+
+Format = Callable[[Draft, Account], Awaitable[Draft]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rendition:
+    """A reply as it would go out."""
+
+    account: str
+    conversation: str  # empty: there is none yet
+    address: Address
+    draft: Draft
+    rendered: Rendered
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A rendered reply on its way into the store."""
+
+    rendition: Rendition
+    channel: str
+    view: AccountView
+    author: str
+    key: str  # empty: cannot be repeated
+    hash: str
+    policy: Policy | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """A reply that was not stored because it cannot be answered now."""
+
+    standing: Standing
+
+
+class Replies:
+    """Takes replies, from the API, a page, or an action."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        account: Callable[[str], Sending | None],
+        format_reply: Format,
+        *,
+        language: str = "en",
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._account = account
+        self._format = format_reply
+        self._language = language
+
+    async def reply(  # noqa: PLR0913  what a reply is
+        self,
+        to: Target,
+        draft: Draft,
+        *,
+        author: str,
+        key: str = "",
+        policy: Policy | None = None,
+        strict: bool = False,
+    ) -> Accepted:
+        """Store a reply and its promise to send; it is committed when this returns.
+
+        `key` makes it repeatable: the same author and key give the first result again. `policy`
+        says what to do where no answer is allowed; None takes the account's `when_closed`.
+        `strict` refuses a reply that loses anything in its channel.
+
+        Errors: `NotFound` · `NoAnswer` with the answer object, nothing stored as sent ·
+        `Unsupported`, `Refuse`, `KeyReused`: nothing stored.
+        """
+        digest = _digest(to, draft, policy) if key else ""
+        if key and (known := await self._store.read(lambda q: _known(q, author, key))):
+            return _again(known, digest)
+        rendition = await self.render(to, draft)
+        losses = rendition.rendered.degradations
+        if strict and losses:
+            first = losses[0]
+            raise Unsupported(f"strict: {first.text}", block=first.block, kind=first.what)
+        sending = self._sending(rendition.account)
+        ready = _Ready(
+            rendition,
+            sending.channel.type if sending.channel else "",
+            sending.standing,
+            author,
+            key,
+            digest,
+            policy,
+        )
+        result = await self._store.write(enqueue, ready)
+        if isinstance(result, _Refused):
+            now = self._clock.now()
+            others = await self._store.read(
+                lambda q: self.others(q, result.standing.id, rendition.account)
+            )
+            raise no_answer(
+                answers.answer_of(
+                    result.standing,
+                    sending.standing,
+                    now,
+                    language=self._language,
+                    others=others,
+                )
+            )
+        if isinstance(result, KeyReused):
+            raise result
+        return result
+
+    async def render(self, to: Target, draft: Draft) -> Rendition:
+        """Give exactly the parts that would go out. Errors: as `reply`, but for the answer."""
+        account, conversation, address = await self._store.read(lambda q: _target(q, to))
+        sending = self._sending(account)
+        channel = sending.channel
+        if channel is None:
+            raise Refuse(f'account "{account}" is absent: its plugin or its settings are gone')
+        if not conversation and address.kind not in channel.features.reaches:
+            raise Refuse(f'"{account}" cannot write first to an address of kind {address.kind}')
+        draft = await self._format(draft, sending.view)
+        attachments = await self._store.read(lambda q: _attachments(q, draft))
+        context = RenderContext(
+            account=account, address=address, attachments=attachments, language=self._language
+        )
+        rendered = channel.render(draft, context)
+        if not rendered.parts:
+            raise Unsupported("the draft has nothing that could be sent")
+        return Rendition(account, conversation, address, draft, rendered)
+
+    def _sending(self, account: str) -> Sending:
+        if (found := self._account(account)) is None:
+            raise NotFound(f'there is no account "{account}"')
+        return found
+
+    def others(self, query: Query, conversation: str, account: str) -> list[tuple[str, str]]:
+        """Give (account, address) pairs that reach the same contact another way."""
+        rows = query.execute(_OTHER_ADDRESSES, {"id": conversation})
+        names = [row[0] for row in query.execute("SELECT account FROM account_state ORDER BY account")]
+        found = []
+        for kind, value in rows:
+            for name in names:
+                sending = self._account(name)
+                if name == account or sending is None or sending.channel is None:
+                    continue
+                if kind in sending.channel.features.reaches:
+                    found.append((name, value))
+        return found
+
+    # --- what people do to a message that is on its way -----------------------------------------
+
+    async def cancel(self, message: str) -> int:
+        """Take back what is still queued of a message; gives how many parts. Errors: `NotFound`."""
+        return await self._store.write(_cancel, message)
+
+    async def resend(self, message: str, author: str) -> int:
+        """Send the parts that failed or are uncertain once more; gives how many.
+
+        The customer may get an uncertain part twice: a person decided so. Errors: `NotFound`,
+        `Conflict` where nothing failed.
+        """
+        return await self._store.write(_resend, (message, author))
+
+    async def settle(self, delivery: str, verdict: str, author: str) -> None:
+        """Say what became of an uncertain part: `sent`, `failed`, or `again` to send it once more.
+
+        Errors: `NotFound`, `Conflict` where it is not uncertain.
+        """
+        await self._store.write(_settle, (delivery, verdict, author))
+
+
+_TARGET = """
+    SELECT c.account, c.id, a.kind, a.value, a.name
+    FROM conversation c JOIN address a ON a.id = c.address_id WHERE c.id = :id
+"""
+_KNOWN = "SELECT hash, result FROM idempotency WHERE principal = :principal AND key = :key"
+_OTHER_ADDRESSES = """
+    SELECT a.kind, a.value FROM conversation c
+    JOIN address a ON a.contact_id = c.contact_id WHERE c.id = :id ORDER BY a.kind, a.value
+"""
+_ATTACHMENTS = """
+    SELECT id, name, media_type, size, sha256, cls, handle FROM attachment WHERE id IN (:ids[])
+"""
+
+
+def _target(query: Query, to: Target) -> tuple[str, str, Address]:
+    if not isinstance(to, str):
+        account, address = to
+        return account, "", address
+    row = query.one(_TARGET, {"id": to})
+    if row is None:
+        raise NotFound("there is no such conversation")
+    return row[0], row[1], Address(kind=row[2], value=row[3], name=row[4])
+
+
+def _attachments(query: Query, draft: Draft) -> Mapping[str, Attachment]:
+    wanted = [
+        getattr(block, "attachment", "") or getattr(block, "image", "")
+        for block in draft.blocks
+        if isinstance(block, Media) or getattr(block, "image", "")
+    ]
+    if not wanted:
+        return {}
+    from .model import AttachmentClass  # noqa: PLC0415  most replies have none
+
+    found = {
+        row[0]: Attachment(
+            id=row[0], name=row[1], media_type=row[2], size=row[3], sha256=row[4],
+            cls=AttachmentClass(row[5]), handle=row[6],
+        )
+        for row in query.execute(_ATTACHMENTS, {"ids": wanted})
+    }  # fmt: skip
+    for name in wanted:
+        if name not in found:
+            raise NotFound(f"there is no attachment {name}")
+    return found
+
+
+def _digest(to: Target, draft: Draft, policy: Policy | None) -> str:
+    place = to if isinstance(to, str) else f"{to[0]} {to[1].kind} {to[1].value}"
+    said = [place, blocks_to_json(draft.blocks), draft.reply_to, draft.subject, policy or ""]
+    return hashlib.sha256(to_json(said)).hexdigest()
+
+
+def _known(query: Query, principal: str, key: str) -> tuple[str, str] | None:
+    row = query.one(_KNOWN, {"principal": principal, "key": key})
+    return (row[0], row[1]) if row else None
+
+
+def _again(known: tuple[str, str], digest: str) -> Accepted:
+    if known[0] != digest:
+        raise KeyReused("this idempotency key was used for another request")
+    result = from_json(known[1])
+    return Accepted(
+        message=result["message"],
+        n=result["n"],
+        policy=Policy(result["policy"]) if result["policy"] else None,
+        degradations=tuple(Degradation(**d) for d in result["degradations"]),
+        repeated=True,
+    )
+
+
+# --- the one transaction ---------------------------------------------------------------------------
+
+_LOCKED = f"SELECT {answers.COLUMNS}, c.last_n FROM conversation c WHERE c.id = :id"
+_INSERT_MESSAGE = """
+    INSERT INTO message (id, conversation_id, n, account, direction, at, stored_at, text, blocks,
+                         author, reply_to, subject, policy, degradations)
+    VALUES (:id, :conversation, :n, :account, 'out', :now, :now2, :text, :blocks, :author,
+            :reply_to, :subject, :policy, :degradations)
+"""
+_MOVE = """
+    UPDATE conversation SET last_n = :n, last_at = :now, last_text = :text WHERE id = :id
+"""
+_INSERT_DELIVERY = """
+    INSERT INTO delivery (id, message_id, conversation_id, account, position, generation, part,
+                          text, state, state_at, reason)
+    VALUES (:id, :message, :conversation, :account, :position, :generation, :part, :text, 0, :now,
+            :reason)
+"""
+_KEEP_KEY = """
+    INSERT INTO idempotency (principal, key, hash, result, at)
+    VALUES (:principal, :key, :hash, :result, :now)
+"""
+
+
+def enqueue(tx: Tx, items: Sequence[_Ready]) -> Sequence[Accepted | _Refused | KeyReused]:
+    """Store replies with their parts, tasks and facts; one that cannot be answered is refused."""
+    results: dict[int, Accepted | _Refused | KeyReused] = {}
+    # The key's row comes before everything else: it decides whether anything is done.
+    order = sorted(range(len(items)), key=lambda i: (items[i].author, items[i].key))
+    fresh: list[int] = []
+    for i in order:
+        item = items[i]
+        known = _known(tx, item.author, item.key) if item.key else None
+        if known is None:
+            fresh.append(i)
+            continue
+        try:
+            results[i] = _again(known, item.hash)
+        except KeyReused as error:
+            results[i] = error
+    places = {i: _place(tx, items[i]) for i in fresh}
+    tx.lock("conversation", places.values())
+    for i in sorted(fresh, key=lambda i: places[i]):
+        results[i] = _enqueue_one(tx, items[i], places[i])
+    return [results[i] for i in range(len(items))]
+
+
+def _place(tx: Tx, item: _Ready) -> str:
+    rendition = item.rendition
+    if rendition.conversation:
+        return rendition.conversation
+    person = people.resolve(tx, [(rendition.account, rendition.address)])[
+        people.key_of(rendition.account, rendition.address)
+    ]
+    spot = (rendition.account, person.address, "")
+    ids, new = people.places(tx, {spot: (item.channel, person.contact)})
+    if new:
+        tx.tell("conversation.opened", account=rendition.account, conversation=ids[spot])
+    return ids[spot]
+
+
+def _enqueue_one(tx: Tx, item: _Ready, conversation: str) -> Accepted | _Refused:
+    rendition = item.rendition
+    row = tx.one(_LOCKED, {"id": conversation})
+    if row is None:
+        raise NotFound("there is no such conversation")
+    *columns, last_n = row
+    standing = Standing.of(columns)
+    held, applied = "", None
+    code = answers.code_of(standing, item.view, tx.now_us)
+    if code is AnswerCode.WINDOW_CLOSED and _only_templates(rendition.draft):
+        code = None
+    if code is not None:
+        applied = item.policy or Policy(item.view.when_closed)
+        waits_with_account = code is AnswerCode.ACCOUNT_BROKEN
+        if applied is not Policy.HOLD or not (code in _HOLDABLE or waits_with_account):
+            tx.tell(
+                "reply.refused",
+                account=rendition.account,
+                conversation=conversation,
+                small={"code": code, "author": item.author},
+            )
+            return _Refused(standing)
+        held = "" if waits_with_account else code.value
+    message, n = new_id(), last_n + 1
+    _store_message(tx, item, conversation, message, n, applied)
+    insert_deliveries(
+        tx, rendition.account, conversation, message, enumerate(rendition.rendered.parts), held=held
+    )
+    result = {
+        "message": message,
+        "n": n,
+        "policy": applied,
+        "degradations": rendition.rendered.degradations,
+    }
+    if item.key:
+        tx.execute(
+            _KEEP_KEY,
+            {
+                "principal": item.author,
+                "key": item.key,
+                "hash": item.hash,
+                "result": to_json(result).decode(),
+                "now": tx.now_us,
+            },
+        )
+    tx.tell(
+        "reply.queued",
+        account=rendition.account,
+        conversation=conversation,
+        ids={"message": message},
+        small={
+            "n": n,
+            "parts": len(rendition.rendered.parts),
+            "held": held or None,
+            "author": item.author,
+        },
+    )
+    return Accepted(
+        message=message, n=n, policy=applied, degradations=rendition.rendered.degradations
+    )
+
+
+def _only_templates(draft: Draft) -> bool:
+    return all(isinstance(block, Template) for block in draft.blocks)
+
+
+def _store_message(  # noqa: PLR0913
+    tx: Tx, item: _Ready, conversation: str, message: str, n: int, applied: Policy | None
+) -> None:
+    rendition = item.rendition
+    text = plain_text(rendition.draft)
+    tx.execute(
+        _INSERT_MESSAGE,
+        {
+            "id": message,
+            "conversation": conversation,
+            "n": n,
+            "account": rendition.account,
+            "now": tx.now_us,
+            "now2": tx.now_us,
+            "text": text,
+            "blocks": blocks_to_json(rendition.draft.blocks),
+            "author": item.author,
+            "reply_to": rendition.draft.reply_to,
+            "subject": rendition.draft.subject,
+            "policy": applied or "",
+            "degradations": to_json(rendition.rendered.degradations).decode(),
+        },
+    )
+    tx.execute(_MOVE, {"id": conversation, "n": n, "now": tx.now_us, "text": text[:_PREVIEW]})
+
+
+def insert_deliveries(  # noqa: PLR0913
+    tx: Tx,
+    account: str,
+    conversation: str,
+    message: str,
+    parts: Sequence[tuple[int, Part]] | enumerate[Part],
+    *,
+    generation: int = 0,
+    held: str = "",
+) -> None:
+    """Store parts as deliveries, with a promise each unless they are held."""
+    made = [(new_id(), position, part) for position, part in parts]
+    tx.many(
+        _INSERT_DELIVERY,
+        [
+            {
+                "id": delivery,
+                "message": message,
+                "conversation": conversation,
+                "account": account,
+                "position": position,
+                "generation": generation,
+                "part": part_to_json(part),
+                "text": part.plain or part.text,
+                "now": tx.now_us,
+                "reason": held,
+            }
+            for delivery, position, part in made
+        ],
+    )
+    if held:
+        return
+    group = f"send:{account}"
+    lanes.add(tx, [lanes.NewTask(group, conversation, "send", made_[0]) for made_ in made])
+
+
+def part_to_json(part: Part) -> str:
+    """Write a part as the delivery row holds it."""
+    said = {name: getattr(part, name) for name in part.__slots__ if getattr(part, name)}
+    return to_json(said).decode()
+
+
+def part_from_json(text: str) -> Part:
+    """Read a part of a delivery row."""
+    from .model import Option  # noqa: PLC0415  few parts have options
+
+    said = from_json(text)
+    if "options" in said:
+        said["options"] = tuple(Option(**option) for option in said["options"])
+    return Part(**said)
+
+
+# --- taking back, again, settled -------------------------------------------------------------------
+
+_OF_MESSAGE = """
+    SELECT d.id, d.account, d.conversation_id, d.message_id, d.position, d.generation, d.part,
+           d.state, d.open_since
+    FROM delivery d WHERE d.message_id = :id ORDER BY d.position, d.generation
+"""
+_DROP_TASKS = "DELETE FROM task WHERE kind = 'send' AND ref = :ref"
+
+
+def _rows(tx: Tx, message: str) -> list[tuple[object, ...]]:
+    rows = tx.execute(_OF_MESSAGE, {"id": message})
+    if not rows:
+        raise NotFound("there is no such outgoing message")
+    tx.lock("delivery", [row[0] for row in rows])
+    return tx.execute(_OF_MESSAGE, {"id": message})
+
+
+def _cancel(tx: Tx, messages: Sequence[str]) -> Sequence[int]:
+    results = []
+    for message in messages:
+        queued = [r for r in _rows(tx, message) if r[7] == State.QUEUED and r[8] is None]
+        fail_queued(tx, [str(row[0]) for row in queued], "cancelled", "taken back before it was sent")
+        results.append(len(queued))
+    return results
+
+
+def fail_queued(tx: Tx, ids: Sequence[str], code: str, text: str) -> None:
+    """Fail parts that are still queued, with the reason, and drop their promises."""
+    deliveries.learn(
+        tx,
+        [
+            deliveries.Learnt(delivery=i, state=State.FAILED, at=tx.now_us, code=code, text=text)
+            for i in ids
+        ],
+    )
+    tx.many(_DROP_TASKS, [{"ref": i} for i in ids])
+
+
+def _resend(tx: Tx, items: Sequence[tuple[str, str]]) -> Sequence[int]:
+    results = []
+    for message, author in items:
+        latest = {row[4]: row for row in _rows(tx, message)}
+        again = [r for r in latest.values() if r[7] in (State.FAILED, State.UNCERTAIN)]
+        if not again:
+            raise Conflict("no part of this message failed or is uncertain", code="nothing_failed")
+        for row in again:
+            _send_again(tx, row, author)
+        results.append(len(again))
+    return results
+
+
+def _send_again(tx: Tx, row: Sequence[object], author: str) -> None:
+    _, account, conversation, message, position, generation, part, *_ = row
+    tx.tell(
+        "reply.resent",
+        account=str(account),
+        conversation=str(conversation),
+        ids={"message": str(message)},
+        small={"position": int(str(position)), "author": author},
+    )
+    insert_deliveries(
+        tx,
+        str(account),
+        str(conversation),
+        str(message),
+        [(int(str(position)), part_from_json(str(part)))],
+        generation=int(str(generation)) + 1,
+    )
+
+
+_ONE = "SELECT message_id FROM delivery WHERE id = :id"
+
+
+def _settle(tx: Tx, items: Sequence[tuple[str, str, str]]) -> Sequence[None]:
+    for delivery, verdict, author in items:
+        found = tx.one(_ONE, {"id": delivery})
+        if found is None:
+            raise NotFound("there is no such delivery")
+        row = next(r for r in _rows(tx, found[0]) if r[0] == delivery)
+        if row[7] != State.UNCERTAIN:
+            raise Conflict("this part is not uncertain", code="not_uncertain")
+        tx.tell(
+            "delivery.settled",
+            account=str(row[1]),
+            conversation=str(row[2]),
+            ids={"message": str(row[3]), "delivery": delivery},
+            small={"verdict": verdict, "author": author},
+        )
+        if verdict == "again":
+            _send_again(tx, row, author)
+            continue
+        state = State.SENT if verdict == "sent" else State.FAILED
+        news = deliveries.Learnt(
+            delivery=delivery, state=state, at=tx.now_us, code="settled", text=f"settled by {author}"
+        )
+        deliveries.learn(tx, [news])
+    return [None] * len(items)
+
+
+__all__ = ["Rendition", "Replies", "Sending", "Target", "enqueue", "insert_deliveries"]

@@ -1,0 +1,447 @@
+"""What people and programs read: plain functions over one moment's truth, giving the nouns of `model`.
+
+Each takes a constant number of statements, however many rows it gives, and at most `PAGE` rows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from pydantic_core import from_json
+
+from . import answers
+from .answers import Standing, View
+from .clock import moment
+from .deliveries import message_state
+from .errors import HistoryGone, NotFound
+from .formatting import blocks_from_json
+from .model import (
+    Address,
+    Attachment,
+    AttachmentClass,
+    ChangeKind,
+    Contact,
+    Conversation,
+    Degradation,
+    Delivery,
+    Direction,
+    Fact,
+    Message,
+    Notification,
+    Option,
+    Problem,
+    SessionState,
+    State,
+    StoredChange,
+)
+from .store import Query, Row
+
+T = TypeVar("T")
+PAGE = 500  # rows of one read
+LOOKED_THROUGH = 10_000  # newest rows that a search by text reads: about 10 ms
+_SCANNED = 20_000  # facts that one read passes over where it wants certain types
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Some of many, and where to go on."""
+
+    items: tuple[T, ...]
+    next: str = ""  # cursor for the next page; empty: this was the last
+
+
+def when(value: int | None) -> datetime | None:
+    return None if value is None else moment(value)
+
+
+def like(text: str) -> str:
+    return "%" + re.sub(r"([%_!])", r"!\1", text.lower()) + "%"
+
+
+def any_like(*columns: str) -> str:
+    return "(" + " OR ".join(f"lower({column}) LIKE :like ESCAPE '!'" for column in columns) + ")"
+
+
+# --- conversations ---------------------------------------------------------------------------------
+
+_CONVERSATION = f"""
+    SELECT {answers.COLUMNS}, c.channel, c.thread, c.contact_id, c.last_n, c.last_at, c.last_inbound_at, c.last_text,
+           a.kind, a.value, a.name
+    FROM conversation c JOIN address a ON a.id = c.address_id
+"""
+_NEWEST_CONVERSATIONS = "c.id IN (SELECT id FROM conversation ORDER BY last_at DESC LIMIT :through)"
+_ADDRESSES = """
+    SELECT contact_id, kind, value, name FROM address WHERE contact_id IN (:ids[]) ORDER BY kind, value, id
+"""
+
+
+def conversations(
+    query: Query,
+    view: View,
+    *,
+    account: str = "",
+    contact: str = "",
+    text: str = "",  # in the address, the name or the last message of the newest ones
+    cursor: str = "",
+    limit: int = 50,
+    language: str = "en",
+) -> Page[Conversation]:
+    """Give conversations with a message, the one that moved last first."""
+    where = ["c.last_at IS NOT NULL"]
+    params: dict[str, Any] = {"limit": min(limit, PAGE)}
+    if account:
+        where, params["account"] = [*where, "c.account = :account"], account
+    if contact:
+        where.append("c.address_id IN (SELECT id FROM address WHERE contact_id = :contact)")
+        params["contact"] = contact
+    if text:
+        where += [any_like("a.value", "a.name", "c.last_text"), _NEWEST_CONVERSATIONS]
+        params |= {"like": like(text), "through": LOOKED_THROUGH}
+    if cursor:
+        where.append("(c.last_at, c.id) < (:at, :id)")
+        params["at"], params["id"] = _cursor(cursor)
+    sql = f"{_CONVERSATION} WHERE {' AND '.join(where)} ORDER BY c.last_at DESC, c.id DESC LIMIT :limit"
+    rows = query.execute(sql, params)
+    following = f"{rows[-1][12]}.{rows[-1][0]}" if len(rows) == params["limit"] else ""
+    return Page(tuple(_conversations(query, view, rows, language)), following)
+
+
+def _cursor(cursor: str) -> tuple[int, str]:
+    at, _, id_ = cursor.partition(".")
+    if not (at.isascii() and at.isdigit() and len(at) < 19):
+        raise NotFound("there is no such page: give the cursor as `next` gave it")
+    return int(at), id_
+
+
+def conversations_by_id(query: Query, ids: Sequence[str], view: View, language: str = "en") -> dict[str, Conversation]:
+    """Give these conversations; those that are not there are missing."""
+    rows = query.execute(f"{_CONVERSATION} WHERE c.id IN (:ids[])", {"ids": ids}) if ids else []
+    return {one.id: one for one in _conversations(query, view, rows, language)}
+
+
+def conversation(query: Query, id_: str, view: View, language: str = "en") -> Conversation:
+    """Give one conversation. Errors: `NotFound`."""
+    found = conversations_by_id(query, [id_], view, language)
+    return there(found.get(id_), "conversation")
+
+
+def there(found: T | None, what: str) -> T:
+    if found is None:
+        raise NotFound(f"there is no such {what}")
+    return found
+
+
+def _conversations(query: Query, view: View, rows: Sequence[Row], language: str) -> Iterable[Conversation]:
+    standings = [Standing.of(row[:8]) for row in rows]
+    shut = {
+        row[10]
+        for row, standing in zip(rows, standings, strict=True)
+        if answers.code_of(standing, view(standing.account), query.now_us) is not None
+    }
+    ways = _ways(query, view, sorted(shut)) if shut else {}
+    for row, standing in zip(rows, standings, strict=True):
+        channel, thread, contact, last_n, last_at, last_inbound_at, last_text, kind, value, name = row[8:]
+        others = [(account, to) for account, to in ways.get(contact, ()) if account != standing.account]
+        yield Conversation(
+            id=standing.id,
+            account=standing.account,
+            channel=channel,
+            address=Address(kind=kind, value=value, name=name),
+            thread=thread,
+            contact=contact,
+            last_n=last_n,
+            last_at=when(last_at),
+            last_inbound_at=when(last_inbound_at),
+            last_text=last_text,
+            session=SessionState(standing.session),
+            answer=answers.answer_of(standing, view(standing.account), query.now, language=language, others=others),
+        )
+
+
+def _ways(query: Query, view: View, contacts: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+    """Give the (account, address) pairs by which each contact can be written to first."""
+    names = [row[0] for row in query.execute("SELECT account FROM account_state ORDER BY account")]
+    reaches = [(name, features.reaches) for name in names if (features := view(name).features) is not None]
+    found: dict[str, list[tuple[str, str]]] = {}
+    for contact, kind, value, _ in query.execute(_ADDRESSES, {"ids": contacts}):
+        found.setdefault(contact, []).extend((name, value) for name, kinds in reaches if kind in kinds)
+    return found
+
+
+# --- messages ----------------------------------------------------------------------------------------
+
+_MESSAGE = """
+    SELECT m.id, m.conversation_id, m.account, m.direction, m.n, m.at, m.stored_at, m.text, m.blocks, m.author,
+           m.external_id, m.reply_to, m.grp, m.subject, m.degradations
+    FROM message m
+"""
+_DELIVERY = """
+    SELECT d.id, d.message_id, d.position, d.recipient, d.generation, d.state, d.external_id, d.problem_code,
+           d.problem_text, d.problem_at, d.reason, d.attempts, d.text, d.state_at, d.as_plain, d.account,
+           d.conversation_id
+    FROM delivery d
+"""
+DELIVERIES = f"""
+    {_DELIVERY} WHERE d.message_id IN (:ids[]) ORDER BY d.message_id, d.position, d.recipient, d.generation
+"""
+_CHANGES = """
+    SELECT message_id, kind, text, at, by_address, change_id FROM change WHERE message_id IN (:ids[])
+    UNION
+    SELECT m.id, ch.kind, ch.text, ch.at, ch.by_address, ch.change_id FROM message m
+    JOIN change ch ON ch.account = m.account AND ch.external_id = m.external_id WHERE m.id IN (:ids[])
+"""
+_AS_PLAIN = Degradation(block=0, what="markup_refused", text="The provider refused the marks; it went as plain text.")
+
+
+def messages(
+    query: Query,
+    conversation_id: str,
+    *,
+    after_n: int | None = None,
+    before_n: int | None = None,
+    limit: int = PAGE,
+) -> list[Message]:
+    """Give messages in their order: those after a number, those before one, or the last ones."""
+    params: dict[str, Any] = {"id": conversation_id, "limit": min(limit, PAGE)}
+    where, order = "m.conversation_id = :id", "DESC"
+    if after_n is not None:
+        where, order, params["after"] = f"{where} AND m.n > :after", "ASC", after_n
+    if before_n is not None:
+        where, params["before"] = f"{where} AND m.n < :before", before_n
+    rows = query.execute(f"{_MESSAGE} WHERE {where} ORDER BY m.n {order} LIMIT :limit", params)
+    return sorted(_messages(query, rows), key=lambda message: message.n)
+
+
+def messages_by_id(query: Query, ids: Sequence[str]) -> dict[str, Message]:
+    """Give these messages; those that are not there are missing."""
+    rows = query.execute(f"{_MESSAGE} WHERE m.id IN (:ids[])", {"ids": ids}) if ids else []
+    return {one.id: one for one in _messages(query, rows)}
+
+
+def message(query: Query, id_: str) -> Message:
+    """Give one message. Errors: `NotFound`."""
+    return there(messages_by_id(query, [id_]).get(id_), "message")
+
+
+def _messages(query: Query, rows: Sequence[Row]) -> Iterable[Message]:
+    ids = [row[0] for row in rows]
+    parts: dict[str, list[Row]] = {}
+    for row in query.execute(DELIVERIES, {"ids": ids}) if ids else ():
+        parts.setdefault(row[1], []).append(row)
+    changes: dict[str, list[StoredChange]] = {}
+    for id_, kind, text, at, by, _ in sorted(query.execute(_CHANGES, {"ids": ids}) if ids else (), key=lambda r: r[3]):
+        changes.setdefault(id_, []).append(StoredChange(kind=ChangeKind(kind), text=text, at=moment(at), by=by))
+    for row in rows:
+        id_, conversation_id, account, direction, n, at, stored_at, text, blocks, author, *rest = row
+        external, reply_to, group, subject, degradations = rest
+        own = [delivery_of(part) for part in parts.get(id_, ())]
+        losses = [Degradation(**one) for one in from_json(degradations)]
+        yield Message(
+            id=id_,
+            conversation=conversation_id,
+            account=account,
+            direction=Direction(direction),
+            n=n,
+            at=moment(at),
+            stored_at=moment(stored_at),
+            text=text,
+            blocks=blocks_from_json(blocks),
+            author=author,
+            external_id=external or "",
+            reply_to=reply_to,
+            group=group,
+            subject=subject,
+            state=message_state((d.position, d.recipient, d.generation, d.state) for d in own),
+            reason=next((d.reason for d in own if d.state is State.QUEUED and d.reason), ""),
+            deliveries=tuple(own),
+            degradations=(*losses, *([_AS_PLAIN] if any(part[14] for part in parts.get(id_, ())) else ())),
+            changes=tuple(changes.get(id_, ())),
+        )
+
+
+def delivery_of(row: Row) -> Delivery:
+    id_, message_id, position, recipient, generation, state, external, code, text, at, reason, attempts, *rest = row
+    return Delivery(
+        id=id_,
+        message=message_id,
+        position=position,
+        recipient=recipient,
+        generation=generation,
+        state=State(state),
+        external_id=external or "",
+        problem=None if at is None else Problem(code=code, text=text, at=moment(at)),
+        reason=reason,
+        attempts=attempts,
+        text=rest[0],
+        state_at=moment(rest[1]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Troubled:
+    """A part that is uncertain or failed, and where it belongs."""
+
+    account: str
+    conversation: str  # id
+    delivery: Delivery
+
+
+def deliveries(query: Query, state: State, *, cursor: str = "", limit: int = 50) -> Page[Troubled]:
+    """Give parts that are uncertain or failed, the newest first."""
+    params: dict[str, Any] = {"state": int(state), "limit": min(limit, PAGE)}
+    where = "d.state IN (5, 25) AND d.state = :state"  # as the index says it
+    if cursor:
+        where += " AND (d.state_at, d.id) < (:at, :id)"
+        params["at"], params["id"] = _cursor(cursor)
+    rows = query.execute(f"{_DELIVERY} WHERE {where} ORDER BY d.state_at DESC, d.id DESC LIMIT :limit", params)
+    following = f"{rows[-1][13]}.{rows[-1][0]}" if len(rows) == params["limit"] else ""
+    return Page(tuple(Troubled(row[15], row[16], delivery_of(row)) for row in rows), following)
+
+
+# --- contacts, attachments, notifications --------------------------------------------------------------
+
+
+def contacts(query: Query, *, text: str = "", cursor: str = "", limit: int = 50) -> Page[Contact]:
+    """Give contacts, the newest first; `text` is looked for in names and addresses."""
+    params: dict[str, Any] = {"limit": min(limit, PAGE)}
+    where = ["1 = 1"]
+    if text:
+        own = any_like("name", "value")
+        where.append(f"(c.id IN (SELECT contact_id FROM address WHERE {own}) OR {any_like('c.name')})")
+        params["like"] = like(text)
+    if cursor:
+        where, params["before"] = [*where, "c.id < :before"], cursor
+    sql = f"SELECT c.id, c.name FROM contact c WHERE {' AND '.join(where)} ORDER BY c.id DESC LIMIT :limit"
+    rows = query.execute(sql, params)
+    following = rows[-1][0] if len(rows) == params["limit"] else ""
+    return Page(tuple(_contacts(query, rows)), following)
+
+
+def contact(query: Query, id_: str) -> Contact:
+    """Give one contact. Errors: `NotFound`."""
+    rows = query.execute("SELECT id, name FROM contact WHERE id = :id", {"id": id_})
+    return there(next(iter(_contacts(query, rows)), None), "contact")
+
+
+def _contacts(query: Query, rows: Sequence[Row]) -> Iterable[Contact]:
+    addresses: dict[str, list[Address]] = {}
+    for id_, kind, value, name in query.execute(_ADDRESSES, {"ids": [row[0] for row in rows]}) if rows else ():
+        addresses.setdefault(id_, []).append(Address(kind=kind, value=value, name=name))
+    for id_, name in rows:
+        yield Contact(id=id_, name=name, addresses=tuple(addresses.get(id_, ())))
+
+
+def attachment(query: Query, id_: str) -> Attachment:
+    """Give one attachment. Errors: `NotFound`."""
+    sql = "SELECT id, name, media_type, size, sha256, cls, handle FROM attachment WHERE id = :id"
+    row = there(query.one(sql, {"id": id_}), "attachment")
+    return Attachment(
+        id=row[0],
+        name=row[1],
+        media_type=row[2],
+        size=row[3],
+        sha256=row[4],
+        cls=AttachmentClass(row[5]),
+        handle=row[6],
+    )
+
+
+_NOTIFICATION = """
+    SELECT id, recipient, asker, kind, title, text, actions, conversation, created_at, answered_by, answer
+    FROM notification
+"""
+
+
+def notifications(query: Query, recipient: str, *, cursor: str = "", limit: int = 50) -> Page[Notification]:
+    """Give a recipient's notifications that were not withdrawn, the newest first."""
+    params: dict[str, Any] = {"recipient": recipient, "limit": min(limit, PAGE)}
+    where = "recipient = :recipient AND withdrawn_at IS NULL"
+    if cursor:
+        where += " AND (created_at, id) < (:at, :id)"
+        params["at"], params["id"] = _cursor(cursor)
+    rows = query.execute(f"{_NOTIFICATION} WHERE {where} ORDER BY created_at DESC, id DESC LIMIT :limit", params)
+    following = f"{rows[-1][8]}.{rows[-1][0]}" if len(rows) == params["limit"] else ""
+    return Page(tuple(map(_notification, rows)), following)
+
+
+def notifications_by_id(query: Query, ids: Sequence[str]) -> dict[str, Notification]:
+    """Give these notifications; those that are not there are missing."""
+    rows = query.execute(f"{_NOTIFICATION} WHERE id IN (:ids[])", {"ids": ids}) if ids else []
+    return {row[0]: _notification(row) for row in rows}
+
+
+def _notification(row: Row) -> Notification:
+    id_, recipient, asker, kind, title, text, actions, conversation_id, at, answered_by, answer = row
+    return Notification(
+        id=id_,
+        recipient=recipient,
+        asker=asker,
+        kind=kind,
+        title=title,
+        text=text,
+        actions=tuple(Option(**option) for option in from_json(actions)),
+        conversation=conversation_id,
+        at=moment(at),
+        answered_by=answered_by,
+        answer=answer,
+    )
+
+
+# --- the log -------------------------------------------------------------------------------------------
+
+FACT = "SELECT seq, type, at, account, conversation, ids, small FROM fact"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """A stretch of the log."""
+
+    items: tuple[Fact, ...]
+    next: int  # where to go on: everything up to here has been looked at
+    head: int  # the last fact there is
+
+
+def head(query: Query) -> int:
+    """Give the number of the last fact, 0 before the first."""
+    row = query.one("SELECT seq FROM log_head WHERE id = 1")
+    return int(row[0]) if row else 0
+
+
+def facts(
+    query: Query, after: int, *, types: Sequence[str] = (), account: str = "", limit: int = PAGE
+) -> Facts:
+    """Give the facts that follow a cursor. Errors: `HistoryGone` where the log does not reach there."""
+    last = head(query)
+    row = query.one("SELECT min(seq) FROM fact")
+    first = row[0] if row and row[0] is not None else last + 1
+    if not first - 1 <= after <= last:
+        raise HistoryGone(f"the log goes from {first} to {last}; begin with a fresh look, then after={last}")
+    where = "seq > :after AND seq <= :upto"
+    params: dict[str, Any] = {"after": after, "upto": min(last, after + _SCANNED), "limit": min(limit, PAGE)}
+    if types:
+        where, params["types"] = f"{where} AND type IN (:types[])", list(types)
+    if account:
+        where, params["account"] = f"{where} AND account = :account", account
+    rows = query.execute(f"{FACT} WHERE {where} ORDER BY seq LIMIT :limit", params)
+    reached = rows[-1][0] if len(rows) == params["limit"] else params["upto"]
+    return Facts(items=tuple(map(fact_of, rows)), next=reached, head=last)
+
+
+def fact_of(row: Row) -> Fact:
+    """Read a row of the log."""
+    seq, kind, at, account, conversation_id, ids, small = row
+    values = from_json(small)
+    return Fact(
+        seq=seq,
+        type=kind,
+        at=moment(at),
+        account=account,
+        conversation=conversation_id,
+        ids=from_json(ids),
+        small=values,
+        replayed=values.get("replayed") is True,
+    )

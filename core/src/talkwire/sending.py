@@ -1,0 +1,491 @@
+"""The way out, second half: a part goes to the provider, and what became of it is stored.
+
+    transaction 1 opens the attempt ── send ── transaction 2 stores the outcome, ends the task
+
+An attempt that is found open was cut by a crash or a lapsed lease: it may have reached the customer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from . import answers, deliveries, lanes
+from .answers import AccountView, Standing
+from .channel import Channel
+from .clock import Clock, micros, moment
+from .deliveries import Learnt
+from .errors import (
+    AccountBroken,
+    MarkupRefused,
+    NotSent,
+    Refused,
+    SendError,
+    StoreDown,
+    TryLater,
+    Uncertain,
+    Unreachable,
+    Wait,
+)
+from .http import ExchangeRecord
+from .lanes import Fence, Lane
+from .model import Address, NotThere, Outgoing, Part, Receipt, State
+from .outgoing import fail_queued, part_from_json
+from .rates import Backoff, Rates
+from .store import Store, Tx
+
+_log = structlog.get_logger("talkwire.sending")
+_ON_THE_WAY = 20  # external ids in `Outgoing.references`
+
+# What the account's HTTP records while a part is on its way lies here until the outcome is stored.
+exchanges: ContextVar[list[ExchangeRecord] | None] = ContextVar("exchanges", default=None)
+
+
+class Account(Protocol):
+    """An account as sending sees it."""
+
+    name: str
+    channel: Channel | None
+    rates: Rates
+    backoff: Backoff
+
+    @property
+    def standing(self) -> AccountView: ...
+    def sent(self, at: datetime) -> None: ...
+    async def broke(self, reason: str) -> None: ...
+    def waits(self, reason: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """A lane that asks for its next attempt."""
+
+    lane: int
+    account: AccountView
+    reopen: bool = False  # an attempt that was found open may be made again
+    resolved: Learnt | None = None  # what reconciling an open attempt brought
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """An attempt that is open now."""
+
+    task: int
+    lane: int
+    wakes: int
+    delivery: str
+    out: Outgoing
+    was_open: bool = False  # found open: it must be decided before anything is sent
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What became of an attempt, on its way into the store."""
+
+    attempt: _Attempt
+    group: str
+    receipt: Receipt | None = None
+    learnt: State | None = None  # FAILED or UNCERTAIN
+    code: str = ""
+    text: str = ""
+    unreachable: bool = False
+    later: datetime | None = None  # tried again then …
+    counted: bool = True  # … and that counts as an attempt
+    held: str = ""  # waits to be woken, for this reason
+    as_plain: bool = False  # the markup was refused: once more as plain text
+    reason: str = ""  # shown while it is queued
+    exchanges: list[ExchangeRecord] = field(default_factory=list)
+
+
+class Sender:
+    """Sends for one account."""
+
+    def __init__(self, store: Store, clock: Clock, account: Account, fence: Fence) -> None:
+        self._store = store
+        self._clock = clock
+        self._account = account
+        self._fence = fence
+        self.group = f"send:{account.name}"
+
+    def may_run(self) -> datetime | None:
+        """Say until when nothing is started; None: go."""
+        now = self._clock.now()
+        account = self._account
+        if account.channel is None or not account.standing.state.sends:
+            return now + timedelta(seconds=60)
+        waits = [account.backoff.until, account.rates.account_free_at(now)]
+        return max((w for w in waits if w is not None and w > now), default=None)
+
+    async def work(self, lane: Lane) -> None:
+        """Serve the head of one lane; whatever happens, the lane lives on."""
+        try:
+            await self._work(lane)
+        except StoreDown as error:
+            _log.warning("store down while sending", account=self._account.name, error=str(error))
+            self._account.backoff.pause(self._clock.now() + timedelta(seconds=1))
+        except Exception as error:  # noqa: BLE001  one lane's fault stops no other lane
+            _log.error("sending failed", account=self._account.name, exc_info=error)
+            text = f"{type(error).__name__} in the core"
+            again = self._clock.now() + lanes.backoff(lane.attempts)
+            await self._store.write(_postpone, (lane.id, again, text))
+
+    async def _work(self, lane: Lane) -> None:
+        channel = self._account.channel
+        if channel is None:
+            return
+        not_before = self._account.rates.take(self._clock.now(), lane.subject)
+        if not_before is not None:
+            await self._store.write(_rate_limited, (lane.id, not_before))
+            return
+        attempt = await self._store.write(open_attempt, _Opening(lane.id, self._account.standing))
+        if attempt is not None and attempt.was_open:
+            attempt = await self._decide(channel, lane, attempt)
+        if attempt is None:
+            return
+        outcome = await self._send(channel, attempt)
+        await self._store.write(close_attempt, outcome)
+        await self._react(outcome)
+
+    async def _decide(self, channel: Channel, lane: Lane, attempt: _Attempt) -> _Attempt | None:
+        """Decide about an attempt that was cut: again, asked, or uncertain."""
+        view = self._account.standing
+        if channel.features.idempotent:
+            return await self._store.write(open_attempt, _Opening(lane.id, view, reopen=True))
+        resolved = Learnt(
+            delivery=attempt.delivery,
+            state=State.UNCERTAIN,
+            at=0,
+            text="the attempt was cut, perhaps after the provider had it",
+        )
+        if channel.features.reconciles:
+            try:
+                async with asyncio.timeout(channel.features.send_timeout.total_seconds()):
+                    said = await channel.reconcile(attempt.out)
+            except (NotSent, TryLater) as error:
+                again = self._clock.now() + lanes.backoff(lane.attempts)
+                await self._store.write(_postpone, (lane.id, again, str(error)))
+                return None
+            except Exception as error:  # noqa: BLE001  law 7: not known is said
+                _log.info("reconcile failed", account=view.name, kind=type(error).__name__)
+            else:
+                if isinstance(said, NotThere):
+                    return await self._store.write(
+                        open_attempt, _Opening(lane.id, view, reopen=True)
+                    )
+                outcome = _Outcome(attempt, self.group, receipt=said)
+                await self._store.write(close_attempt, outcome)
+                return None
+        return await self._store.write(open_attempt, _Opening(lane.id, view, resolved=resolved))
+
+    async def _send(self, channel: Channel, attempt: _Attempt) -> _Outcome:
+        outcome = _Outcome(attempt, self.group)
+        records: list[ExchangeRecord] = []
+        token = exchanges.set(records)
+        try:
+            async with asyncio.timeout(channel.features.send_timeout.total_seconds()):
+                outcome.receipt = await channel.send(attempt.out)
+            if not isinstance(outcome.receipt, Receipt):
+                raise Uncertain(f"send gave a {type(outcome.receipt).__name__}, not a Receipt")
+        except SendError as error:
+            self._read(channel, outcome, error)
+        except TimeoutError:
+            outcome.learnt, outcome.text = State.UNCERTAIN, "no answer in time"
+        except Exception as error:  # noqa: BLE001  an unclassified error is taken as the worst case
+            outcome.receipt = None
+            outcome.learnt = State.UNCERTAIN
+            outcome.text = f"{type(error).__name__} in the channel"
+            _log.error("send raised", account=self._account.name, kind=type(error).__name__)
+        finally:
+            exchanges.reset(token)
+        outcome.exchanges = records
+        return outcome
+
+    def _read(self, channel: Channel, outcome: _Outcome, error: SendError) -> None:
+        now = self._clock.now()
+        outcome.receipt, outcome.code, outcome.text = None, error.code, str(error)
+        attempts = outcome.attempt.out.attempt
+        match error:
+            case NotSent():
+                outcome.later = self._account.backoff.fail(now)
+                outcome.counted, outcome.reason = False, "provider_down"
+            case TryLater(scope="account"):
+                outcome.later = self._account.backoff.fail(now, error.after)
+                outcome.reason = "rate_limited"
+            case TryLater():
+                outcome.later = now + (error.after or lanes.backoff(attempts))
+                outcome.reason = "rate_limited"
+            case Wait():
+                outcome.held, outcome.reason = error.reason, error.reason
+            case AccountBroken():
+                outcome.later, outcome.counted = now, False
+                outcome.reason = "provider_down"
+            case MarkupRefused() if outcome.attempt.out.part.plain:
+                outcome.as_plain, outcome.later, outcome.counted = True, now, False
+            case Unreachable():
+                outcome.learnt, outcome.unreachable = State.FAILED, True
+            case Refused():
+                outcome.learnt = State.FAILED
+            case _:
+                outcome.learnt = State.UNCERTAIN
+
+    async def _react(self, outcome: _Outcome) -> None:
+        account = self._account
+        if outcome.receipt is not None:
+            account.backoff.reset()
+            account.sent(self._clock.now())
+        elif outcome.reason == "provider_down" and outcome.counted is False:
+            if outcome.later is not None and account.backoff.until == outcome.later:
+                account.waits(outcome.text)
+            else:
+                await account.broke(outcome.text)
+
+
+# --- transaction 1 -----------------------------------------------------------------------------------
+
+_OPEN = f"""
+    SELECT {answers.COLUMNS}, c.thread, c.last_inbound, a.kind, a.value, a.name,
+           d.id, d.message_id, d.position, d.part, d.state, d.attempts, d.open_since, d.as_plain,
+           m.reply_to, m.subject, m.policy
+    FROM delivery d JOIN message m ON m.id = d.message_id
+    JOIN conversation c ON c.id = d.conversation_id JOIN address a ON a.id = c.address_id
+    WHERE d.id IN (:ids[])
+"""
+_MARK_OPEN = """
+    UPDATE delivery SET open_since = :now, open_wakes = :wakes, attempts = attempts + 1, reason = ''
+    WHERE id = :id
+"""
+_EXTERNAL = """
+    SELECT COALESCE(m.external_id, (SELECT max(d.external_id) FROM delivery d
+                                    WHERE d.message_id = m.id AND d.position = 0))
+    FROM message m WHERE m.id = :id
+"""
+_REFERENCES = """
+    SELECT COALESCE(m.external_id, (SELECT max(d.external_id) FROM delivery d
+                                    WHERE d.message_id = m.id AND d.position = 0))
+    FROM message m WHERE m.conversation_id = :id ORDER BY m.n DESC LIMIT :most
+"""
+_AGAIN_HELD = "UPDATE delivery SET reason = :reason WHERE id = :id"
+
+
+def open_attempt(tx: Tx, items: Sequence[_Opening]) -> Sequence[_Attempt | None]:
+    """Open the attempts of these lanes' heads; None where there is nothing to send (any more)."""
+    tasks = lanes.heads(tx, [item.lane for item in items])
+    refs = sorted({task.ref for task in tasks.values()})
+    tx.lock("delivery", refs)
+    rows = {row[13]: row for row in tx.execute(_OPEN, {"ids": refs})} if refs else {}
+    results: list[_Attempt | None] = []
+    opened = []
+    for item in items:
+        task = tasks.get(item.lane)
+        row = rows.get(task.ref) if task else None
+        if task is None or row is None:
+            if task is not None:
+                lanes.end(tx, [(task.lane, task.id)])
+            else:
+                lanes.rest(tx, item.lane)
+            results.append(None)
+            continue
+        attempt = _open_one(tx, item, task, row)
+        results.append(attempt)
+        if attempt is not None and not attempt.was_open:
+            opened.append({"id": attempt.delivery, "now": tx.now_us, "wakes": task.wakes})
+    tx.many(_MARK_OPEN, sorted(opened, key=lambda row: str(row["id"])))
+    return results
+
+
+def _open_one(
+    tx: Tx, item: _Opening, task: lanes.Task, row: Sequence[object]
+) -> _Attempt | None:
+    standing = Standing.of(row[:8])
+    thread, last_inbound, kind, value, name = map(str, row[8:13])
+    delivery, message, position, part_text, state, attempts, open_since, as_plain = row[13:21]
+    reply_to, subject, policy = map(str, row[21:24])
+    features = item.account.features
+    place = (task.lane, task.id)
+    if int(str(state)) >= State.ACCEPTED or (item.resolved and int(str(state)) > State.UNCERTAIN):
+        lanes.end(tx, [place])  # a report overtook our receipt: it is known
+        return None
+    if item.resolved is not None:
+        deliveries.learn(tx, [replace(item.resolved, at=tx.now_us)])
+        tx.execute(_MARK_CLOSED, {"id": delivery, "external": None, "reason": ""})
+        lanes.end(tx, [place])
+        return None
+    if open_since is None and not _may_go(tx, item, task, standing, str(delivery), policy):
+        return None
+    part = part_from_json(str(part_text))
+    out = Outgoing(
+        key=str(delivery),
+        account=standing.account,
+        address=Address(kind=kind, value=value, name=name),
+        thread=thread,
+        part=_as_plain(part) if as_plain else part,
+        reply_to=_external(tx, reply_to) if reply_to and not position else "",
+        subject=subject,
+        last_inbound=last_inbound,
+        references=_references(tx, standing.id) if features and features.references else (),
+        attempt=int(str(attempts)) + 1,
+    )
+    was_open = open_since is not None and not item.reopen
+    return _Attempt(task.id, task.lane, task.wakes, str(delivery), out, was_open=was_open)
+
+
+def _may_go(  # noqa: PLR0913
+    tx: Tx, item: _Opening, task: lanes.Task, standing: Standing, delivery: str, policy: str
+) -> bool:
+    """Look at the answer a third time, and at how long this was tried; False: the task is ended."""
+    features = item.account.features
+    code = answers.closed_code(standing, tx.now_us)
+    too_long = (
+        features is not None
+        and task.failing_since is not None
+        and moment(task.failing_since) + features.give_up_after <= tx.now
+    )
+    if code is None and not too_long:
+        return True
+    if too_long:
+        fail_queued(tx, [delivery], "gave_up", "tried for too long")
+    elif policy == "hold":
+        tx.execute(_AGAIN_HELD, {"id": delivery, "reason": code})
+    else:
+        fail_queued(tx, [delivery], str(code), "the conversation could not be answered any more")
+    lanes.end(tx, [(task.lane, task.id)])
+    return False
+
+
+def _as_plain(part: Part) -> Part:
+    return replace(part, text=part.plain, plain="", payload="")
+
+
+def _external(tx: Tx, message: str) -> str:
+    row = tx.one(_EXTERNAL, {"id": message})
+    return str(row[0]) if row and row[0] else ""
+
+
+def _references(tx: Tx, conversation: str) -> tuple[str, ...]:
+    rows = tx.execute(_REFERENCES, {"id": conversation, "most": _ON_THE_WAY})
+    return tuple(str(row[0]) for row in reversed(rows) if row[0])
+
+
+# --- transaction 2 -----------------------------------------------------------------------------------
+
+_MARK_CLOSED = """
+    UPDATE delivery SET open_since = NULL, external_id = COALESCE(:external, external_id),
+        reason = :reason
+    WHERE id = :id
+"""
+_MARK_PLAIN = "UPDATE delivery SET as_plain = 1 WHERE id = :id"
+_LATER_PARTS = """
+    SELECT o.id FROM delivery d
+    JOIN delivery o ON o.message_id = d.message_id AND o.position > d.position AND o.state = 0
+    WHERE d.id = :id
+"""
+_UNREACHABLE = """
+    UPDATE conversation SET unreachable_at = :now
+    WHERE id IN (SELECT o.id FROM delivery d JOIN conversation c ON c.id = d.conversation_id
+                 JOIN conversation o ON o.account = c.account AND o.address_id = c.address_id
+                 WHERE d.id = :id)
+"""
+_CONVERSATION = "SELECT conversation_id FROM delivery WHERE id = :id"
+_INSERT_EXCHANGE = """
+    INSERT INTO exchange (account, delivery_id, at, what, request, answer, milliseconds)
+    VALUES (:account, :delivery, :at, :what, :request, :answer, :ms)
+"""
+
+
+def close_attempt(tx: Tx, outcomes: Sequence[_Outcome]) -> Sequence[None]:
+    """Store outcomes: states, external ids, ended or postponed tasks, recorded exchanges."""
+    outcomes_in_order = sorted(outcomes, key=lambda o: o.attempt.delivery)
+    tx.lock("delivery", [o.attempt.delivery for o in outcomes])
+    tx.many(
+        _MARK_CLOSED,
+        [
+            {
+                "id": o.attempt.delivery,
+                "external": (o.receipt.external_id or None) if o.receipt else None,
+                "reason": o.reason,
+            }
+            for o in outcomes_in_order
+        ],
+    )
+    news = deliveries.match_waiting(
+        tx,
+        [
+            (o.attempt.out.account, o.receipt.external_id, o.attempt.delivery)
+            for o in outcomes_in_order
+            if o.receipt is not None
+        ],
+    )
+    deliveries.learn(tx, [*(x for o in outcomes_in_order for x in _learnt(tx, o)), *news])
+    for outcome in outcomes_in_order:
+        _store_outcome(tx, outcome)
+    done = [o for o in outcomes_in_order if o.receipt is not None or o.learnt is not None]
+    lanes.end(tx, [(o.attempt.lane, o.attempt.task) for o in done])
+    tx.many(
+        _INSERT_EXCHANGE,
+        [
+            (o.attempt.out.account, o.attempt.delivery, tx.now_us, r.what, f"{r.request}\n{r.sent}".strip(),
+             f"{r.status or ''} {r.error or r.answer}".strip(), r.took // timedelta(milliseconds=1))
+            for o in outcomes_in_order
+            for r in o.exchanges
+        ],
+    )  # fmt: skip
+    return [None] * len(outcomes)
+
+
+def _learnt(tx: Tx, outcome: _Outcome) -> list[Learnt]:
+    state = outcome.receipt.state if outcome.receipt else outcome.learnt
+    if state is None:
+        return []
+    return [
+        Learnt(
+            delivery=outcome.attempt.delivery,
+            state=state,
+            at=tx.now_us,
+            code=outcome.code or ("refused" if state is State.FAILED else ""),
+            text=outcome.text,
+        )
+    ]
+
+
+def _store_outcome(tx: Tx, outcome: _Outcome) -> None:
+    attempt = outcome.attempt
+    if outcome.as_plain:
+        tx.execute(_MARK_PLAIN, {"id": attempt.delivery})
+    if outcome.learnt is State.FAILED:
+        rows = tx.execute(_LATER_PARTS, {"id": attempt.delivery})
+        fail_queued(tx, [row[0] for row in rows], "earlier_part", "an earlier part failed")
+    if outcome.unreachable:
+        tx.execute(_UNREACHABLE, {"id": attempt.delivery, "now": tx.now_us})
+        answers.tell_changes(
+            tx, [row[0] for row in tx.execute(_CONVERSATION, {"id": attempt.delivery})]
+        )
+    if outcome.held:
+        lanes.hold(tx, attempt.lane, outcome.held, attempt.wakes)
+    elif outcome.later is not None:
+        lanes.later(tx, attempt.lane, outcome.later, outcome.text, counted=outcome.counted)
+
+
+def _postpone(tx: Tx, items: Sequence[tuple[int, datetime, str]]) -> Sequence[None]:
+    for lane, due, text in sorted(items, key=lambda item: item[0]):
+        lanes.later(tx, lane, due, text)
+    return [None] * len(items)
+
+
+_RATE_LIMITED = """
+    UPDATE delivery SET reason = 'rate_limited'
+    WHERE state = 0 AND reason = '' AND id IN (SELECT ref FROM task WHERE lane_id = :lane)
+"""
+_DUE_AT = "UPDATE lane SET due = :due WHERE id = :id"
+
+
+def _rate_limited(tx: Tx, items: Sequence[tuple[int, datetime]]) -> Sequence[None]:
+    for lane, due in sorted(items, key=lambda item: item[0]):
+        tx.execute(_RATE_LIMITED, {"lane": lane})
+        tx.execute(_DUE_AT, {"id": lane, "due": micros(due)})
+    return [None] * len(items)

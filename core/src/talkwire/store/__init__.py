@@ -1,0 +1,166 @@
+"""The store: plain functions run in transactions, many of them in one commit."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from ..clock import Clock
+from ..errors import SchemaError, StoreDown
+from .sqlite import DaemonLock, SqliteDriver, path_of
+from .tx import Act, Driver, Query, Row, Tx
+from .writer import Holder, Inbox, Job, Writer, goes_first
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+SCHEMA = "0001"  # the revision of the core's tables that this code works with
+_READERS = 4
+_POSTGRES_WRITERS = 3
+
+
+class Store:
+    """One database, for one daemon or one command."""
+
+    def __init__(self, url: str, clock: Clock, *, synchronous: str = "full") -> None:
+        self.url = url
+        self.is_sqlite = url.startswith("sqlite:")
+        self._clock = clock
+        self._synchronous = synchronous
+        self._inbox = Inbox()
+        self._writers: list[Writer] = []
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-read")
+        self._local = threading.local()
+        self._opened: list[Driver] = []
+        self._lock: DaemonLock | None = None
+        self.settle: Callable[[Tx], None] = _no_actions  # the daemon says how actions are stored
+        self.committed: list[Callable[[int, set[str]], None]] = []  # called on the loop: new facts, hints
+        self.waiting = 0  # writes that wait for their commit
+
+    async def open(self, *, exclusive: bool = False) -> None:
+        """Connect and begin to write; `exclusive` takes the daemon's lock of an SQLite file.
+
+        Errors: `StoreDown`, `SchemaError`, `Conflict` where another daemon has the file.
+        """
+        if exclusive and self.is_sqlite:
+            self._lock = DaemonLock(path_of(self.url))
+        try:
+            await self.read(_check_schema)
+        except BaseException:
+            await self.close()
+            raise
+        count = 1 if self.is_sqlite else _POSTGRES_WRITERS
+        for number in range(count):
+            writer = Writer(
+                f"store-write-{number}",
+                self._inbox,
+                self._connect,
+                self._clock,
+                # On PostgreSQL each COMMIT takes one function's group: two functions in one
+                # transaction would take locks in an order that another writer turns round.
+                everything=self.is_sqlite,
+                settle=lambda tx: self.settle(tx),
+                committed=self._after_commit,
+            )
+            writer.start()
+            self._writers.append(writer)
+
+    async def close(self) -> None:
+        """Write what waits, then close every connection."""
+        self._inbox.close()
+        for writer in self._writers:
+            await asyncio.to_thread(writer.join, 30)
+        self._readers.shutdown(wait=True)
+        for driver in self._opened:
+            driver.close()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    async def write(self, fn: Callable[[Tx, Sequence[T]], Sequence[R]], item: T) -> R:
+        """Give `item` to `fn`, with all others that wait for it, and return its result once it is
+        committed.
+
+        `fn(tx, items)` runs in a writer thread, returns one result an item in their order, waits
+        for nothing, and has no effect but through `tx`. Errors: what `fn` raised for this item
+        alone; `StoreDown`.
+        """
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._inbox.put(fn, Job(item, future))
+        self.waiting += 1
+        try:
+            return await future
+        finally:
+            self.waiting -= 1
+
+    async def read(self, fn: Callable[[Query], T]) -> T:
+        """Run `fn` in a reader thread on a connection that cannot write. Errors: `StoreDown`."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, fn)
+
+    @property
+    def holders(self) -> list[Holder]:
+        """Name who has a writer now."""
+        return [writer.holder for writer in self._writers if writer.holder is not None]
+
+    @property
+    def alive(self) -> bool:
+        """Say whether every writer thread runs."""
+        return bool(self._writers) and all(writer.is_alive() for writer in self._writers)
+
+    @property
+    def commits(self) -> int:
+        """Count the commits since the start."""
+        return sum(writer.commits for writer in self._writers)
+
+    def _after_commit(self, facts: int, hints: set[str]) -> None:
+        for call in self.committed:
+            call(facts, hints)
+
+    def _read(self, fn: Callable[[Query], T]) -> T:
+        driver: Driver | None = getattr(self._local, "driver", None)
+        if driver is None:
+            driver = self._local.driver = self._connect(read_only=True)
+            self._opened.append(driver)
+        try:
+            driver.begin() if not self.is_sqlite else None
+            try:
+                return fn(Query(driver, self._clock.now()))
+            finally:
+                driver.rollback()
+        except StoreDown:
+            self._local.driver = None
+            driver.close()
+            raise
+
+    def _connect(self, *, read_only: bool = False) -> Driver:
+        if self.is_sqlite:
+            return SqliteDriver(
+                path_of(self.url), synchronous=self._synchronous, read_only=read_only
+            )
+        from .postgres import PostgresDriver  # noqa: PLC0415  psycopg is an extra
+
+        return PostgresDriver(self.url, read_only=read_only)
+
+
+def _no_actions(tx: Tx) -> None:
+    raise RuntimeError("nobody here can carry out actions")
+
+
+def _check_schema(query: Query) -> None:
+    try:
+        row = query.one("SELECT version_num FROM alembic_version_core")
+    except StoreDown:
+        raise
+    except Exception as error:  # noqa: BLE001  each driver has its own error for a missing table
+        raise SchemaError("the database has no tables yet; type: talkwire db upgrade") from error
+    if row is None or row[0] != SCHEMA:
+        raise SchemaError(
+            f"the database is at {row[0] if row else 'nothing'}, this version works with {SCHEMA};"
+            " type: talkwire db upgrade"
+        )
+
+
+__all__ = ["Act", "Query", "Row", "Store", "Tx", "goes_first"]

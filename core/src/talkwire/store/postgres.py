@@ -1,0 +1,108 @@
+"""PostgreSQL: several daemons share one database, each with a few writers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+from psycopg import errors as pg
+from psycopg.types.numeric import Int8Dumper
+
+from ..errors import StoreDown
+from . import sql as text
+from .tx import Params, Row
+from .writer import RunAgain
+
+_GAVE_WAY = (pg.DeadlockDetected, pg.SerializationFailure)
+_DOWN = (psycopg.OperationalError, psycopg.InterfaceError, pg.AdminShutdown)
+
+
+class PostgresDriver:
+    """One connection, READ COMMITTED."""
+
+    def __init__(self, url: str, *, read_only: bool = False) -> None:
+        try:
+            self._connection = psycopg.connect(
+                url,
+                autocommit=True,
+                connect_timeout=5,
+                prepare_threshold=2,
+                application_name="talkwire",
+                options="-c timezone=UTC" + (" -c default_transaction_read_only=on" if read_only else ""),
+            )
+        except psycopg.Error as error:
+            raise StoreDown(f"PostgreSQL cannot be reached: {type(error).__name__}") from error
+        # One type for all whole numbers: else each size of number prepares a statement of its own.
+        self._connection.adapters.register_dumper(int, Int8Dumper)
+        self._connection.prepared_max = 500
+        self._cursor = self._connection.cursor()
+
+    def begin(self) -> None:
+        """Begin."""
+        self._run("BEGIN")
+
+    def commit(self) -> None:
+        """Commit; returns after the disk has it."""
+        self._run("COMMIT")
+
+    def rollback(self) -> None:
+        """Roll back; a lost connection has done so by itself."""
+        with contextlib.suppress(StoreDown):
+            self._run("ROLLBACK")
+
+    def savepoint(self) -> None:
+        """Begin a part that can be undone alone."""
+        self._run("SAVEPOINT part")
+
+    def release(self) -> None:
+        """Keep the part."""
+        self._run("RELEASE SAVEPOINT part")
+
+    def rollback_to(self) -> None:
+        """Undo the part."""
+        self._run("ROLLBACK TO SAVEPOINT part")
+        self._run("RELEASE SAVEPOINT part")
+
+    def execute(self, sql: str, params: Params) -> list[Row]:
+        """Run one statement."""
+        bound, values = text.bind(sql, params, "%s")
+        return self._run(bound, values)
+
+    def many(self, sql: str, rows: Sequence[Params | Sequence[Any]]) -> None:
+        """Run a statement for each row; an INSERT takes all of them at once."""
+        values = text.tuples(sql, rows)
+        at_once = text.repeated(sql, "%s", len(values))
+        if at_once is not None:
+            self._run(at_once, [field for row in values for field in row])
+            return
+        try:
+            self._cursor.executemany(text.plain(sql, "%s"), values)
+        except _GAVE_WAY as error:
+            raise RunAgain from error
+        except _DOWN as error:
+            raise _down(error) from error
+
+    def lock(self, table: str, ids: Sequence[Any], column: str = "id") -> None:
+        """Lock rows in the order of their keys."""
+        self._run(f"SELECT 1 FROM {table} WHERE {column} = ANY(%s) ORDER BY {column} FOR UPDATE", [list(ids)])
+
+    def close(self) -> None:
+        """Close the connection."""
+        with contextlib.suppress(psycopg.Error):
+            self._connection.close()
+
+    def _run(self, statement: str, values: Sequence[Any] = ()) -> list[Row]:
+        try:
+            self._cursor.execute(statement, values or None)
+            return self._cursor.fetchall() if self._cursor.description else []
+        except _GAVE_WAY as error:
+            raise RunAgain from error
+        except _DOWN as error:
+            raise _down(error) from error
+
+
+def _down(error: psycopg.Error) -> StoreDown:
+    # The driver's text may quote the connection string: only its kind is told.
+    return StoreDown(f"PostgreSQL does not answer: {type(error).__name__}")

@@ -1,0 +1,91 @@
+"""SQL text written once: `:name` parameters in the form each driver wants.
+
+    :name      one value
+    :names[]   a list, `IN (:names[])`; must not be empty
+    :rows[3]   rows of three values, `VALUES :rows[3]`; must not be empty
+
+Lists are padded to the next power of two by repeating the last entry, so that a batch of any size
+meets one of a few prepared statements. Use them in SELECT alone: a padded INSERT inserts twice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+_PLACE = re.compile(r"(?<![:\w]):([a-z_]\w*)(?:\[(\d*)\])?")
+_VALUES = re.compile(r"VALUES\s*(\([^()]*\))", re.IGNORECASE)
+
+Params = Mapping[str, Any]
+
+
+@cache
+def _places(sql: str) -> tuple[tuple[str, str | None], ...]:
+    return tuple((m[1], m[2]) for m in _PLACE.finditer(sql))
+
+
+@cache
+def names(sql: str) -> tuple[str, ...]:
+    """Give the parameters of a statement in the order in which they stand."""
+    return tuple(name for name, _ in _places(sql))
+
+
+@cache
+def plain(sql: str, mark: str) -> str:
+    """Replace each single `:name` by the driver's mark."""
+    return _PLACE.sub(mark, sql)
+
+
+@cache
+def _sized(sql: str, mark: str, sizes: tuple[int, ...]) -> str:
+    left = iter(sizes)
+
+    def place(found: re.Match[str]) -> str:
+        width = found[2]
+        if width is None:
+            return mark
+        one = mark if width == "" else "(" + ", ".join([mark] * int(width)) + ")"
+        return ", ".join([one] * next(left))
+
+    return _PLACE.sub(place, sql)
+
+
+def bind(sql: str, params: Params, mark: str) -> tuple[str, Sequence[Any]]:
+    """Give the driver's text and its positional values."""
+    places = _places(sql)
+    if not any(width is not None for _, width in places):
+        return plain(sql, mark), [params[name] for name, _ in places]
+    values: list[Any] = []
+    sizes: list[int] = []
+    for name, width in places:
+        value = params[name]
+        if width is None:
+            values.append(value)
+            continue
+        size = 1 << (len(value) - 1).bit_length()
+        sizes.append(size)
+        padded = [*value, *[value[-1]] * (size - len(value))]
+        values.extend(padded if width == "" else [field for row in padded for field in row])
+    return _sized(sql, mark, tuple(sizes)), values
+
+
+@cache
+def repeated(sql: str, mark: str, count: int) -> str | None:
+    """Give an INSERT of `count` rows in one statement; None where the text is no such INSERT."""
+    found = _VALUES.search(sql)
+    if found is None or not sql.lstrip().upper().startswith("INSERT"):
+        return None
+    row = plain(found[1], mark)
+    text = sql[: found.start(1)] + ", ".join([row] * count) + sql[found.end(1) :]
+    return plain(text, mark)
+
+
+def tuples(sql: str, rows: Sequence[Params | Sequence[Any]]) -> Sequence[Sequence[Any]]:
+    """Give rows as tuples in the order of the parameters; tuples are taken as they are."""
+    if rows and isinstance(rows[0], Mapping):
+        order = names(sql)
+        pick: Callable[[Any], Sequence[Any]] = lambda row: [row[name] for name in order]  # noqa: E731
+        return [pick(row) for row in rows]
+    return rows  # type: ignore[return-value]

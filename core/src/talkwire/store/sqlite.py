@@ -1,0 +1,133 @@
+"""SQLite: one file, one daemon, one writer thread, every commit on the disk."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import Conflict, StoreDown
+from . import sql as text
+from .tx import Params, Row
+
+_WRITER_PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA busy_timeout=5000",  # ms; only other tools' readers can be in the way
+    "PRAGMA temp_store=MEMORY",
+    "PRAGMA cache_size=-65536",  # KiB
+    "PRAGMA wal_autocheckpoint=4000",  # pages of 4 KiB
+)
+
+
+def path_of(url: str) -> Path:
+    """Give the file of a `sqlite:///` URL."""
+    return Path(url.removeprefix("sqlite:///"))
+
+
+class SqliteDriver:
+    """One connection."""
+
+    def __init__(self, path: Path, *, synchronous: str = "full", read_only: bool = False) -> None:
+        if not path.exists():
+            raise StoreDown(f"there is no database at {path}; type: talkwire db upgrade")
+        try:
+            self._connection = sqlite3.connect(
+                path, isolation_level=None, check_same_thread=False, cached_statements=512
+            )
+            self._cursor = self._connection.cursor()
+            if read_only:
+                self._cursor.execute("PRAGMA query_only=ON")
+                self._cursor.execute("PRAGMA busy_timeout=5000")
+                return
+            for pragma in _WRITER_PRAGMAS:
+                self._cursor.execute(pragma)
+            self._cursor.execute(f"PRAGMA synchronous={synchronous}")
+        except sqlite3.Error as error:
+            raise StoreDown(f"{path}: {error}") from error
+
+    def begin(self) -> None:
+        """Begin, with the write lock at once."""
+        self._run("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """Commit; returns after the disk has it."""
+        self._run("COMMIT")
+
+    def rollback(self) -> None:
+        """Roll back, if anything is open."""
+        if self._connection.in_transaction:
+            self._run("ROLLBACK")
+
+    def savepoint(self) -> None:
+        """Begin a part that can be undone alone."""
+        self._run("SAVEPOINT part")
+
+    def release(self) -> None:
+        """Keep the part."""
+        self._run("RELEASE part")
+
+    def rollback_to(self) -> None:
+        """Undo the part."""
+        self._run("ROLLBACK TO part")
+        self._run("RELEASE part")
+
+    def execute(self, sql: str, params: Params) -> list[Row]:
+        """Run one statement."""
+        bound, values = text.bind(sql, params, "?")
+        try:
+            return self._cursor.execute(bound, values).fetchall()
+        except sqlite3.OperationalError as error:
+            raise _meant(error) from error
+
+    def many(self, sql: str, rows: Sequence[Params | Sequence[Any]]) -> None:
+        """Run a statement for each row."""
+        try:
+            self._cursor.executemany(text.plain(sql, "?"), text.tuples(sql, rows))
+        except sqlite3.OperationalError as error:
+            raise _meant(error) from error
+
+    def lock(self, table: str, ids: Sequence[Any], column: str = "id") -> None:
+        """Do nothing: who writes has the whole file."""
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _run(self, statement: str) -> None:
+        try:
+            self._cursor.execute(statement)
+        except sqlite3.OperationalError as error:
+            raise _meant(error) from error
+
+
+# The primary codes that say the file or the disk fails us, not the statement.
+# Source: https://www.sqlite.org/rescode.html, read 2026-11-22.
+_DOWN = frozenset({"BUSY", "LOCKED", "READONLY", "IOERR", "FULL", "CANTOPEN", "PROTOCOL", "CORRUPT"})
+
+
+def _meant(error: sqlite3.OperationalError) -> Exception:
+    name = str(getattr(error, "sqlite_errorname", "")).removeprefix("SQLITE_").split("_")[0]
+    return StoreDown(f"the database does not answer: {error}") if name in _DOWN else error
+
+
+class DaemonLock:
+    """One daemon a file: an advisory lock beside the database."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._file)
+            raise Conflict(
+                f"another daemon uses {path}. One SQLite file serves one daemon;"
+                " several share a PostgreSQL.",
+                code="database_in_use",
+            ) from error
+
+    def release(self) -> None:
+        """Give the file free."""
+        os.close(self._file)

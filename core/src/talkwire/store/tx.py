@@ -1,0 +1,177 @@
+"""What a plain function gets to work with inside a transaction."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from pydantic_core import to_json
+
+from ..clock import micros
+from ..model import Small
+
+Row = tuple[Any, ...]
+Params = Mapping[str, Any]
+
+_NO_PARAMS: Params = {}
+_TAKE_NUMBERS = "UPDATE log_head SET seq = seq + :n WHERE id = 1 RETURNING seq"
+_INSERT_FACT = """
+    INSERT INTO fact (seq, type, at, account, conversation, ids, small)
+    VALUES (:seq, :type, :at, :account, :conversation, :ids, :small)
+"""
+
+
+class Driver(Protocol):
+    """One connection, whatever the database."""
+
+    def begin(self) -> None: ...
+    def commit(self) -> None: ...
+    def rollback(self) -> None: ...
+    def savepoint(self) -> None: ...
+    def release(self) -> None: ...
+    def rollback_to(self) -> None: ...
+    def execute(self, sql: str, params: Params) -> list[Row]: ...
+    def many(self, sql: str, rows: Sequence[Params | Sequence[Any]]) -> None: ...
+    def lock(self, table: str, ids: Sequence[Any], column: str = "id") -> None: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """An action that somebody asked for inside a transaction."""
+
+    asker: str
+    ref: str
+    action: Any
+
+
+class Query:
+    """Reads; what it returns is one moment's truth."""
+
+    __slots__ = ("_driver", "now", "now_us")
+
+    def __init__(self, driver: Driver, now: datetime) -> None:
+        self._driver = driver
+        self.now = now  # the injected clock's, the same throughout
+        self.now_us = micros(now)
+
+    def execute(self, sql: str, params: Params = _NO_PARAMS) -> list[Row]:
+        """Run one statement; `:name`, `:names[]` and `:rows[3]` as `store.sql` describes."""
+        return self._driver.execute(sql, params)
+
+    def one(self, sql: str, params: Params = _NO_PARAMS) -> Row | None:
+        """Run a statement that gives at most one row."""
+        rows = self._driver.execute(sql, params)
+        return rows[0] if rows else None
+
+
+class Tx(Query):
+    """Writes; everything done through it happens, or none of it."""
+
+    __slots__ = ("_after", "_facts", "acts", "asker", "hints", "ref")
+
+    def __init__(self, driver: Driver, now: datetime) -> None:
+        super().__init__(driver, now)
+        self._facts: list[tuple[str, str, str, str, str]] = []
+        self._after: list[Callable[[], None]] = []
+        self.hints: set[str] = set()  # which loops have something new to do: `lanes`, `timers`
+        self.acts: list[Act] = []  # stored before the commit
+        self.asker = ""  # who `act` speaks for: `plugin:desk`
+        self.ref = ""  # what made it act: the seq of a fact; empty: nothing that could be told again
+
+    def many(self, sql: str, rows: Sequence[Params | Sequence[Any]]) -> None:
+        """Run a statement for each row: mappings, or tuples in the order of the parameters.
+
+        Gives nothing back, not even for RETURNING: give each row its own id and ask which are
+        there.
+        """
+        if rows:
+            self._driver.many(sql, rows)
+
+    def lock(self, table: str, ids: Iterable[Any]) -> None:
+        """Take the locks of these rows in key order, before reading what will be changed."""
+        if wanted := sorted(set(ids)):
+            self._driver.lock(table, wanted)
+
+    def lock_name(self, table: str, name: str) -> None:
+        """Take the lock of one row of a table whose key is a name."""
+        self._driver.lock(table, [name], "name")
+
+    def tell(
+        self,
+        kind: str,
+        *,
+        account: str = "",
+        conversation: str = "",
+        ids: Mapping[str, str] | None = None,
+        small: Mapping[str, Small] | None = None,
+    ) -> None:
+        """Put a fact into the log with this transaction: ids and small values, never content."""
+        self._facts.append(
+            (
+                kind,
+                account,
+                conversation,
+                to_json(ids).decode() if ids else "{}",
+                to_json(small).decode() if small else "{}",
+            )
+        )
+
+    def act(self, action: Any) -> None:
+        """Ask for an action; it is stored with this transaction."""
+        self.acts.append(Act(self.asker, self.ref, action))
+
+    @contextlib.contextmanager
+    def part(self) -> Iterator[None]:
+        """Undo all that is done inside, and only that, if it raises."""
+        mark = self.mark()
+        self._driver.savepoint()
+        try:
+            yield
+        except BaseException:
+            self._driver.rollback_to()
+            self.back_to(mark)
+            raise
+        self._driver.release()
+
+    def after_commit(self, call: Callable[[], None]) -> None:
+        """Call something on the event loop once this is committed; wake-ups, nothing else."""
+        self._after.append(call)
+
+    def hint(self, loop: str) -> None:
+        """Wake a loop, on every daemon, once this is committed; needless wake-ups do no harm."""
+        self.hints.add(loop)
+
+    def mark(self) -> tuple[int, int, int]:
+        """Remember how much was collected, for `back_to`."""
+        return len(self._facts), len(self._after), len(self.acts)
+
+    def back_to(self, mark: tuple[int, int, int]) -> None:
+        """Forget what was collected since a mark."""
+        del self._facts[mark[0] :], self._after[mark[1] :], self.acts[mark[2] :]
+
+    def number_facts(self) -> int:
+        """Write the collected facts under the next numbers of the log; give how many.
+
+        The head's row stays locked until the commit, so that number order is commit order.
+        """
+        count = len(self._facts)
+        if count:
+            last = self._driver.execute(_TAKE_NUMBERS, {"n": count})[0][0]
+            first = last - count + 1
+            self._driver.many(
+                _INSERT_FACT,
+                [
+                    (first + i, kind, self.now_us, account, conversation, ids, small)
+                    for i, (kind, account, conversation, ids, small) in enumerate(self._facts)
+                ],
+            )
+        return count
+
+    @property
+    def wakes(self) -> Sequence[Callable[[], None]]:
+        """Give what waits for the commit."""
+        return self._after

@@ -1,0 +1,237 @@
+"""Threads that take all writes that wait, commit them together, and hand each its own result.
+
+One COMMIT takes a group per function. A group that raises is rolled back and its items run alone,
+so that an error reaches only its caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..clock import Clock
+from ..errors import StoreDown
+from .tx import Driver, Tx
+
+Fn = Callable[[Tx, Sequence[Any]], Sequence[Any]]
+_MOST = 256  # items of one function in one COMMIT; more would let the first of them wait
+
+
+class RunAgain(Exception):
+    """The database chose this transaction to give way (40P01, 40001)."""
+
+
+@dataclass(slots=True)
+class Job:
+    """One item that waits to be written."""
+
+    item: Any
+    future: asyncio.Future[Any]
+
+
+@dataclass(slots=True, frozen=True)
+class Holder:
+    """Who has the writer now."""
+
+    what: str
+    since: float  # time.monotonic
+
+
+class Inbox:
+    """Jobs by function, in the order in which they came; intake goes first."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[Fn, list[Job]] = {}
+        self._change = threading.Condition()
+        self._closed = False
+
+    def put(self, fn: Fn, job: Job) -> None:
+        """Add a job and wake a writer."""
+        with self._change:
+            if self._closed:
+                raise StoreDown("the store is closed")
+            waiting = self._jobs.get(fn)
+            if waiting is None:
+                self._jobs[fn] = [job]
+                self._change.notify()
+            else:
+                waiting.append(job)
+
+    def take(self, *, everything: bool) -> list[tuple[Fn, list[Job]]]:
+        """Wait for jobs, then take all of them, or those of one function; empty: closed."""
+        with self._change:
+            while not self._jobs:
+                if self._closed:
+                    return []
+                self._change.wait()
+            order = sorted(self._jobs, key=lambda fn: not getattr(fn, "goes_first", False))
+            taken = [(fn, self._part(fn)) for fn in (order if everything else order[:1])]
+            if self._jobs:
+                self._change.notify()
+            return taken
+
+    def _part(self, fn: Fn) -> list[Job]:
+        jobs = self._jobs.pop(fn)
+        if len(jobs) > _MOST:
+            self._jobs[fn] = jobs[_MOST:]
+        return jobs[:_MOST]
+
+    def close(self) -> None:
+        """Take no more; writers end when nothing waits."""
+        with self._change:
+            self._closed = True
+            self._change.notify_all()
+
+    def __bool__(self) -> bool:
+        return bool(self._jobs)
+
+
+def goes_first(fn: Fn) -> Fn:
+    """Mark a function whose group is written before all others of a COMMIT."""
+    fn.goes_first = True  # type: ignore[attr-defined]
+    return fn
+
+
+class Writer(threading.Thread):
+    """One connection that writes."""
+
+    def __init__(
+        self,
+        name: str,
+        inbox: Inbox,
+        connect: Callable[[], Driver],
+        clock: Clock,
+        *,
+        everything: bool,  # one COMMIT takes the groups of all functions
+        settle: Callable[[Tx], None],  # stores the collected actions of a group
+        committed: Callable[[int, set[str]], None],  # called on the loop: number of new facts, hints
+    ) -> None:
+        super().__init__(name=name, daemon=True)
+        self._inbox = inbox
+        self._connect = connect
+        self._clock = clock
+        self._everything = everything
+        self._settle = settle
+        self._committed = committed
+        self._loop = asyncio.get_running_loop()
+        self._driver: Driver | None = None
+        self.holder: Holder | None = None
+        self.commits = 0
+
+    def run(self) -> None:
+        """Write until the inbox is closed."""
+        while groups := self._inbox.take(everything=self._everything):
+            self._write(groups)
+            self.holder = None
+            del groups  # nothing of a finished batch is kept alive while waiting
+        if self._driver is not None:
+            self._driver.close()
+
+    def _write(self, groups: list[tuple[Fn, list[Job]]]) -> None:
+        done: list[tuple[Job, Any, BaseException | None]] = []
+        tx: Tx | None = None
+        facts = 0
+        try:
+            driver = self._driver = self._driver or self._connect()
+            try:
+                tx, done, facts = self._commit(driver, groups)
+            except RunAgain:
+                tx, done, facts = self._commit(driver, groups)
+            self.commits += 1
+        except BaseException as error:  # noqa: BLE001  every caller hears of it; the thread lives on
+            self._drop_connection()
+            down = error if isinstance(error, StoreDown) else _down(error)
+            done = [(job, None, down) for _, jobs in groups for job in jobs]
+            tx = None
+        wakes = list(tx.wakes) if tx else []
+        hints = tx.hints if tx else set()
+        try:
+            self._loop.call_soon_threadsafe(self._hand_out, done, wakes, facts, hints)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            return
+
+    def _commit(
+        self, driver: Driver, groups: list[tuple[Fn, list[Job]]]
+    ) -> tuple[Tx, list[tuple[Job, Any, BaseException | None]], int]:
+        tx = Tx(driver, self._clock.now())
+        driver.begin()
+        try:
+            done: list[tuple[Job, Any, BaseException | None]] = []
+            guarded = len(groups) > 1
+            for fn, jobs in groups:
+                done += self._group(tx, driver, fn, jobs, guarded=guarded)
+            facts = tx.number_facts()
+            driver.commit()
+        except BaseException:
+            driver.rollback()
+            raise
+        return tx, done, facts
+
+    def _group(
+        self, tx: Tx, driver: Driver, fn: Fn, jobs: list[Job], *, guarded: bool
+    ) -> list[tuple[Job, Any, BaseException | None]]:
+        self.holder = Holder(getattr(fn, "__qualname__", str(fn)), time.monotonic())
+        mark = tx.mark()
+        if guarded:
+            driver.savepoint()
+        try:
+            results = self._call(tx, fn, jobs)
+        except (StoreDown, RunAgain):
+            raise
+        except Exception as error:  # noqa: BLE001  it reaches its caller
+            tx.back_to(mark)
+            if guarded:
+                driver.rollback_to()
+            else:
+                driver.rollback()
+                driver.begin()
+            if len(jobs) == 1:
+                return [(jobs[0], None, error)]
+            return [
+                one for job in jobs for one in self._group(tx, driver, fn, [job], guarded=True)
+            ]
+        if guarded:
+            driver.release()
+        return [(job, result, None) for job, result in zip(jobs, results, strict=True)]
+
+    def _call(self, tx: Tx, fn: Fn, jobs: list[Job]) -> Sequence[Any]:
+        tx.asker = tx.ref = ""
+        results = fn(tx, [job.item for job in jobs])
+        if len(results) != len(jobs):
+            raise TypeError(f"{fn!r} gave {len(results)} results for {len(jobs)} items")
+        if tx.acts:
+            self._settle(tx)
+        return results
+
+    def _drop_connection(self) -> None:
+        if self._driver is not None:
+            driver, self._driver = self._driver, None
+            driver.close()
+
+    def _hand_out(
+        self,
+        done: list[tuple[Job, Any, BaseException | None]],
+        wakes: list[Callable[[], None]],
+        facts: int,
+        hints: set[str],
+    ) -> None:
+        for job, result, error in done:
+            if job.future.done():
+                continue
+            if error is None:
+                job.future.set_result(result)
+            else:
+                job.future.set_exception(error)
+        for wake in wakes:
+            wake()
+        self._committed(facts, hints)
+
+
+def _down(error: BaseException) -> StoreDown:
+    down = StoreDown(f"the database does not answer: {error}")
+    down.__cause__ = error
+    return down

@@ -1,0 +1,237 @@
+"""A whole hub with a turned clock: a real daemon on an SQLite file, without waiting for anything.
+
+Journeys deliver envelopes, reply, turn the clock, and look at stored rows and at the fake provider's requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_asyncio
+
+if TYPE_CHECKING:
+    from ..channel import Answered
+    from ..daemon import Daemon
+    from ..model import Accepted, Conversation, Draft, Fact, Message, Policy
+    from ..store import Tx
+    from .services import TurnedClock
+
+_PATIENCE = 10.0  # real seconds until a hub that does not come to rest is a failure
+_KEY = "a2l0IGtleSBvZiB0aGUgdGVzdCBodWIgMzIgYnl0ZXM="  # 32 bytes that no real instance has
+
+
+class WholeHub:
+    """One daemon, driven by hand."""
+
+    def __init__(self, daemon: Daemon, clock: TurnedClock) -> None:
+        self.daemon = daemon
+        self.clock = clock
+
+    # --- in ------------------------------------------------------------------------------------------
+
+    async def deliver(
+        self,
+        endpoint: str,
+        body: bytes | str = b"",
+        *,
+        method: str = "POST",
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+        path: str = "",
+        remote: str = "127.0.0.1",
+    ) -> Answered | None:
+        """Deliver an envelope as its provider would. Errors: as `Intake.receive`."""
+        from ..model import Envelope
+
+        pairs = query.items() if isinstance(query, Mapping) else query
+        return await self.daemon.intake.receive(
+            Envelope(
+                endpoint=endpoint,
+                method=method,
+                path=path,
+                headers={name.lower(): value for name, value in (headers or {}).items()},
+                query=tuple(pairs),
+                body=body.encode() if isinstance(body, str) else body,
+                remote=remote,
+                received_at=self.clock.now(),
+            )
+        )
+
+    # --- out -----------------------------------------------------------------------------------------
+
+    async def reply(
+        self,
+        conversation: Conversation | str,
+        said: str | Draft,
+        *,
+        author: str = "agent:test",
+        key: str = "",
+        policy: Policy | None = None,
+    ) -> Accepted:
+        """Reply in a conversation. Errors: as `Replies.reply`."""
+        from ..model import draft
+
+        to = conversation if isinstance(conversation, str) else conversation.id
+        what = draft(said) if isinstance(said, str) else said
+        return await self.daemon.replies.reply(to, what, author=author, key=key, policy=policy)
+
+    # --- time ----------------------------------------------------------------------------------------
+
+    async def run_until_idle(self) -> None:
+        """Let everything happen that can happen now."""
+        async with asyncio.timeout(_PATIENCE):
+            quiet = 0
+            while quiet < 3:
+                await self.daemon.store.write(_nothing, None)
+                await asyncio.sleep(0.0005)  # gives the writer and the readers their threads; nothing depends on it
+                quiet = quiet + 1 if self._is_quiet() else 0
+
+    async def pass_time(self, by: timedelta | None = None, **units: float) -> None:
+        """Turn the clock, from one thing that is due to the next; `seconds=50`, `hours=24`."""
+        until = self.clock.now() + (by or timedelta(**units))
+        await self.run_until_idle()
+        while (due := self._next_due()) is not None and due <= until:
+            self.clock.turn_to(max(due, self.clock.now()))
+            await self.run_until_idle()
+        self.clock.turn_to(until)
+        await self.run_until_idle()
+
+    def _is_quiet(self) -> bool:
+        daemon = self.daemon
+        now = self.clock.now()
+        return (
+            daemon.store.waiting == 0
+            and not daemon.lanes.busy
+            and all(pump.idle for pump in daemon.pumps)
+            and not any(pump.next_due and pump.next_due <= now for pump in self._people)
+        )
+
+    def _next_due(self) -> datetime | None:
+        return min((pump.next_due for pump in self._people if pump.next_due), default=None)
+
+    @property
+    def _people(self) -> list[Any]:
+        daemon = self.daemon
+        lives = [pump for pump in daemon.accounts.pumps if pump is not daemon.accounts.pump]
+        return [daemon.lanes.pump, daemon.timers.pump, *lives]
+
+    # --- what is stored --------------------------------------------------------------------------------
+
+    async def rows(self, sql: str, **params: Any) -> list[tuple[Any, ...]]:
+        """Read rows; `:name` parameters."""
+        return await self.daemon.store.read(lambda query: query.execute(sql, params))
+
+    async def conversations(self) -> Sequence[Conversation]:
+        """Give all conversations, the last moved first."""
+        return (await self.daemon.hub.conversations()).items
+
+    @property
+    def conversation(self) -> _Only:
+        """Give the only conversation: `await hub.conversation`."""
+        return _Only(self)
+
+    async def messages(self, conversation: Conversation | str) -> Sequence[Message]:
+        """Give a conversation's messages in their order."""
+        id_ = conversation if isinstance(conversation, str) else conversation.id
+        return await self.daemon.hub.messages(id_)
+
+    async def states(self, conversation: Conversation | str) -> list[str]:
+        """Give the states of the outgoing messages, in their order."""
+        return [m.state.word for m in await self.messages(conversation) if m.state is not None]
+
+    async def facts(self, *types: str) -> list[Fact]:
+        """Give the facts of the log, in their order; of these types, or all."""
+        from ..log import page
+
+        found = await self.daemon.store.read(lambda query: page(query, 0, 10_000))
+        return [fact for fact in found if not types or fact.type in types]
+
+
+class _Only:
+    def __init__(self, hub: WholeHub) -> None:
+        self._hub = hub
+
+    def __await__(self) -> Iterator[Any]:
+        return self._find().__await__()
+
+    async def _find(self) -> Conversation:
+        found = await self._hub.conversations()
+        assert len(found) == 1, f"there are {len(found)} conversations"
+        return found[0]
+
+
+def _nothing(tx: Tx, items: Sequence[None]) -> Sequence[None]:
+    return [None] * len(items)
+
+
+@contextlib.asynccontextmanager
+async def whole_hub(
+    settings: str,
+    folder: Path,
+    *,
+    template: Path | None = None,
+    plugins: Mapping[str, Any] | None = None,
+    env: Mapping[str, str] | None = None,
+    clock: TurnedClock | None = None,
+    url: str = "",
+) -> AsyncIterator[WholeHub]:
+    """Run a whole hub on the text of a `talkwire.toml`.
+
+    `plugins` are modules or objects of the test, by name; `template` is an upgraded SQLite file to copy; `url` is a
+    PostgreSQL database to use instead.
+    """
+    from pydantic import SecretBytes
+
+    from ..daemon import Daemon
+    from ..settings import RawConfig, load_raw
+    from .services import TurnedClock
+
+    clock = clock or TurnedClock()
+    if url:
+        _upgrade(url)
+        settings = f'[store]\nurl = "{url}"\n{settings}'
+    else:
+        file = folder / "talkwire.db"
+        if not file.exists():
+            if template is None:
+                _upgrade(f"sqlite:///{file}")
+            else:
+                shutil.copyfile(template, file)
+    loaded = load_raw(RawConfig(settings, folder / "talkwire.toml", env or {}), extra=plugins)
+    daemon = Daemon(loaded.config, loaded.plugins, keys=[SecretBytes(_KEY.encode()[:32])], clock=clock)
+    async with daemon.running():
+        yield WholeHub(daemon, clock)
+
+
+def _upgrade(url: str) -> None:
+    from ..store.schema.upgrade import upgrade
+
+    upgrade(url)
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make one upgraded SQLite file, to be copied by tests."""
+    file = tmp_path_factory.mktemp("template") / "talkwire.db"
+    _upgrade(f"sqlite:///{file}")
+    return file
+
+
+@pytest_asyncio.fixture
+async def start_hub(tmp_path: Path, empty_database: Path) -> AsyncIterator[Callable[..., Any]]:
+    """Give what starts whole hubs: `await start_hub(settings, plugins={…})`; they stop with the test."""
+    async with contextlib.AsyncExitStack() as started:
+
+        async def start(settings: str, **options: Any) -> WholeHub:
+            options.setdefault("template", empty_database)
+            folder = options.pop("folder", tmp_path)
+            return await started.enter_async_context(whole_hub(settings, folder, **options))
+
+        yield start

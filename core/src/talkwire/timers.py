@@ -1,0 +1,77 @@
+"""Timers of plugins, and the sweeps of the core: what is due is told through the log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from . import answers, deliveries
+from .actions import SetTimer
+from .clock import Clock, micros, moment
+from .lanes import Fence
+from .pump import Pump
+from .store import Store, Tx
+
+GROUP = "timers"
+_AT_ONCE = 200
+_SWEEP_EVERY = timedelta(seconds=30)  # for reports that two open transactions missed
+_SWEEP_BACK = timedelta(minutes=10)
+
+_SET = """
+    INSERT INTO timer (plugin, key, due, subject) VALUES (:plugin, :key, :due, :subject)
+    ON CONFLICT (plugin, key) DO UPDATE SET due = excluded.due, subject = excluded.subject
+"""
+_DROP = "DELETE FROM timer WHERE plugin = :plugin AND key = :key"
+_DUE = "SELECT plugin, key, due, subject FROM timer WHERE due <= :now ORDER BY due, plugin, key LIMIT :most"
+_NEXT = "SELECT min(due) FROM timer"
+
+
+def set_timer(tx: Tx, plugin: str, action: SetTimer) -> None:
+    """Set a plugin's timer; the same key moves it."""
+    values = {"plugin": plugin, "key": action.key, "due": micros(action.due), "subject": action.subject}
+    tx.execute(_SET, values)
+    tx.hint("timers")
+
+
+def drop_timer(tx: Tx, plugin: str, key: str) -> None:
+    """Forget a plugin's timer."""
+    tx.execute(_DROP, {"plugin": plugin, "key": key})
+
+
+def fire(tx: Tx, items: Sequence[None]) -> Sequence[datetime | None]:
+    """Tell the timers that are due, once each; say when the next one is."""
+    for plugin, key, due, subject in tx.execute(_DUE, {"now": tx.now_us, "most": _AT_ONCE}):
+        tx.execute(_DROP, {"plugin": plugin, "key": key})
+        tx.tell(
+            "timer.due",
+            small={"plugin": plugin, "key": key, "due": moment(due).isoformat(), "subject": subject or None},
+        )
+    row = tx.one(_NEXT)
+    following = moment(row[0]) if row and row[0] is not None else None
+    return [following] * len(items)
+
+
+class Timers:
+    """Looks for what is due, for the one daemon that holds `timers`."""
+
+    def __init__(self, store: Store, clock: Clock, fence: Fence) -> None:
+        self._store = store
+        self._clock = clock
+        self._fence = fence
+        self._swept: datetime | None = None
+        self.pump = Pump("timers", self._step, clock, slow_poll=timedelta(seconds=5))
+
+    def woken(self) -> None:
+        """Look again: a timer or a window may have been set."""
+        self.pump.wake()
+
+    async def _step(self) -> datetime | None:
+        if not self._fence.holds(GROUP):
+            return None
+        timer = await self._store.write(fire, None)
+        window = await self._store.write(answers.sweep_windows, None)
+        now = self._clock.now()
+        if self._swept is None or now - self._swept >= _SWEEP_EVERY:
+            self._swept = now
+            await self._store.write(deliveries.sweep_unmatched, micros(now - _SWEEP_BACK))
+        return min((m for m in (timer, window) if m is not None), default=None)
