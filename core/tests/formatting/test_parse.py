@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from talkwire.formatting import html, plain, sanitise, to_json
-from talkwire.formatting.parse import MARKDOWN_LIMIT, Link, Paragraph, Styled, Words, parse
+from talkwire.formatting.parse import MARKDOWN_LIMIT, Link, Paragraph, Styled, Table, Words, parse
 
 ROWS = [  # Markdown, plain twin
     ("a **b** _c_ ~~d~~ `e`", "a b c d e"),
@@ -78,7 +78,18 @@ HOSTILE = [
 def test_hostile_markdown_is_read_in_bounded_time(markdown):
     start = time.process_time()
     html(markdown), plain(markdown), to_json(markdown)
-    assert time.process_time() - start < 4  # seconds; unguarded, the table alone takes minutes
+    assert time.process_time() - start < 4  # seconds
+
+
+def test_a_table_that_asks_for_too_many_cells_is_none():
+    assert isinstance(parse("|a" * 9 + "|\n" + "|-" * 9 + "|\n" + "|\n" * 9)[0], Table)
+    assert not [
+        node for node in parse("|a" * 100 + "|\n" + "|-" * 100 + "|\n" + "|\n" * 900) if isinstance(node, Table)
+    ]
+
+
+def test_halves_of_characters_do_not_get_through():
+    assert (plain("\ud83d"), plain("\ud83d\ude00")) == ("\ufffd", "\U0001f600")
 
 
 @given(st.text(alphabet=st.sampled_from("abcdefg *_~#>-|[]()!\\\n<&;:.\t\"'"), max_size=300))
@@ -131,6 +142,8 @@ FOREIGN = [
     ('<a href="mailto:a@b">a</a>', '<a href="mailto:a@b" rel="noopener noreferrer nofollow">a</a>'),
     ('<b style="position:fixed">a', "<b>a</b>"),
     ("<!-- a -->b", "b"),
+    ('<ol start="2" align="left" title="a"><li>b', '<ol start="2"><li>b</li></ol>'),
+    ('<table><tr><td align="right" colspan="2">a', '<table><tbody><tr><td colspan="2">a</td></tr></tbody></table>'),
     ("<form><input><iframe src=x></iframe></form>a", "a"),
     ("\ud83d", "?"),
 ]

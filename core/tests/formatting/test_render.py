@@ -138,6 +138,20 @@ def test_a_link_longer_than_a_part_is_shown_as_text():
     assert named(result) == [("links_as_text", False)]
 
 
+def test_spaces_stay_outside_of_marks():
+    assert texts(rendered(Text("x[ a ](https://b.c)y"), dialect=TAGS)) == ['x <a href="https://b.c">a</a> y']
+
+
+def test_nesting_costs_little_room():
+    assert texts(rendered(Text(">" * 10 + " a"))) == ["> > > > a"]
+
+
+def test_the_twin_fits_where_it_is_the_longer_one():
+    quiet = Dialect(name="quiet", bold=("*", "*"), link=lambda text, _url: text)
+    result = rendered(Text("[w](https://a.example/b) " * 9), dialect=quiet, text_limit=60)
+    assert all(len(part.plain) <= 60 for part in result.parts)
+
+
 def test_lists_keep_their_place():
     result = rendered(Text("1. a\n   - b\n     c\n2. d"), dialect=STARS)
     assert texts(result) == ["1. a\n   • b\n     c\n2. d"]

@@ -49,6 +49,8 @@ def test_one_text_has_four_lengths():
 CUTS = [
     ("one two three", 8, ["one two", "three"]),
     ("First one. Second two", 14, ["First one.", "Second two"]),
+    ("One two. Three four five", 15, ["One two.", "Three four five"]),
+    ("ab \u0301cd", 3, ["ab", " \u0301c", "d"]),  # a space may carry an accent
     ("a b c d\ne f g h", 10, ["a b c d", "e f g h"]),
     ("a b c d\n\ne f\ng h i", 13, ["a b c d", "e f\ng h i"]),
     ("code:\n    indented", 12, ["code:", "    indented"]),

@@ -107,6 +107,7 @@ async def test_a_file_is_fetched(server):
 
 async def test_nothing_of_ours_goes_along(server):
     await fetched(f"{server.url}/file")
+    assert server.asked[0].headers["Accept-Encoding"] == "identity"
     assert not {"Cookie", "Authorization", "Referer"} & set(server.asked[0].headers)
 
 
@@ -157,6 +158,18 @@ async def test_a_file_over_the_limit_is_too_large(server, path):
     with pytest.raises(TooLarge):
         await fetched(server.url + path, limit=99)
     assert await fetched(f"{server.url}/file", limit=100) == b"x" * 100
+
+
+async def test_a_file_that_says_it_is_too_large_is_not_begun(server):
+    with pytest.raises(TooLarge, match="the file has 100 bytes"):
+        await anext(
+            fetch_guarded(new_session, f"{server.url}/file", limit=99, timeout=SOON, allow=is_public_or_loopback)
+        )
+
+
+async def test_only_public_addresses_are_resolved():
+    with pytest.raises(UnsafeUrl, match="localhost"):
+        await guard._Guard(None).resolve("localhost")
 
 
 async def test_a_bomb_is_not_unpacked(server):

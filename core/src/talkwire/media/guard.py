@@ -21,7 +21,6 @@ Allow = Callable[[IP], bool]
 
 REDIRECTS = 3
 
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: an IPv4 address in disguise
 _NUMBER = re.compile(
     r"\d+|0x[0-9a-f]*", re.IGNORECASE
 )  # a host that ends in one is an address (WHATWG URL, "ends in a number")
@@ -29,9 +28,7 @@ _NUMBER = re.compile(
 
 def is_public(ip: IP) -> bool:
     """Say whether an address is on the open Internet, and no other address in disguise."""
-    if isinstance(ip, ipaddress.IPv6Address) and (
-        ip.ipv4_mapped or ip.sixtofour or ip.teredo or ip.is_site_local or ip in _NAT64
-    ):
+    if isinstance(ip, ipaddress.IPv6Address) and (ip.ipv4_mapped or ip.sixtofour or ip.teredo or ip.is_site_local):
         return False
     return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
 
