@@ -1,0 +1,93 @@
+"""A new channel as a distribution of its own, whose conformance kit is green before a line of it is changed.
+
+The templates are a whole plugin called `acme`; making one replaces that word. Files that both kinds share lie in
+`templates/both`. Their names end in `.in`, so that no tool takes them for sources of ours.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import version
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Literal
+
+from ...errors import Conflict, TalkwireError
+
+Kind = Literal["webhook", "poll"]
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
+_LONGEST = 40  # characters; a name becomes part of file names, host names and table names
+
+
+class BadName(TalkwireError):
+    """The name cannot become that of a plugin; the text says why, and which could."""
+
+
+def make(name: str, kind: Kind, folder: Path) -> list[Path]:
+    """Write the distribution `talkwire-<name>` into a folder of that name inside `folder`, and give its files.
+
+    `name` has lower-case letters, digits and single `-` or `_` between them. Errors: `BadName`; `Conflict` where the
+    folder is there already: nothing is ever overwritten, and then nothing is written.
+    """
+    words = _words(_checked(name))
+    line = ".".join(version("talkwire").split(".")[:2]) + ".0"
+    target = folder / f"talkwire-{'-'.join(words)}"
+    try:
+        target.mkdir(parents=True)
+    except FileExistsError:
+        raise Conflict(f"{target} is there already; choose another name, or another folder") from None
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        raise TalkwireError(f"{target} cannot be made: {reason}; choose another folder") from error
+    written = []
+    for source in ("both", kind):
+        for path, template in _templates(files(__package__) / "templates" / source):
+            file = target / _named(path, words).removesuffix(".in")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(_named(template, words).replace("~=0.1.0", f"~={line}"), "utf-8")
+            written.append(file)
+    return sorted(written)
+
+
+def _checked(name: str) -> str:
+    if len(name) <= _LONGEST and _NAME.fullmatch(name) and not name.startswith(("talkwire-", "talkwire_")):
+        return name
+    near = re.sub(r"[^a-z0-9]+", "-", name.lower()).removeprefix("talkwire").strip("-0123456789")[:_LONGEST].strip("-")
+    hint = f"; {near} would do" if near else ""
+    raise BadName(
+        f"{name!r} is no name for a plugin: at most {_LONGEST} lower-case letters and digits, beginning with a letter, "
+        f"single hyphens between them, without talkwire-{hint}"
+    )
+
+
+def _words(name: str) -> list[str]:
+    return re.split("[-_]", name)
+
+
+_DASHED = r"(?<=talkwire-)acme|acme(?=\.example)"  # in names of distributions and hosts
+_JOINED = r"\bacme\b|(?<=talkwire_)acme"
+_EITHER = re.compile(f"(?P<dashed>{_DASHED})|(?P<joined>{_JOINED})|(?P<title>Acme)|(?P<upper>ACME)")
+
+
+def _named(text: str, words: list[str]) -> str:
+    """Put the name in the place of the template's, in one pass: a new name may hold the old one."""
+    forms = {
+        "dashed": "-".join(words),
+        "joined": "_".join(words),
+        "title": "".join(word.capitalize() for word in words),
+        "upper": "_".join(words).upper(),
+    }
+    return _EITHER.sub(lambda found: forms[found.lastgroup or ""], text)
+
+
+def _templates(folder: Traversable, path: str = "") -> list[tuple[str, str]]:
+    found = []
+    for entry in folder.iterdir():
+        where = f"{path}/{entry.name}".lstrip("/")
+        if entry.is_dir():
+            found += _templates(entry, where)
+        elif entry.name.endswith(".in"):
+            found.append((where, entry.read_text("utf-8")))
+    return found

@@ -1,0 +1,135 @@
+"""What `talkwire new-plugin` writes is a whole distribution, and right before anybody changes it."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+
+from talkwire.cli.scaffold import BadName, make
+from talkwire.errors import Conflict, TalkwireError
+
+KINDS = ("webhook", "poll")
+
+
+def kit(folder):
+    words = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:randomly", "-p", "no:cacheprovider"]
+    return subprocess.run(
+        words,
+        cwd=folder,
+        env={"PYTHONPATH": "src", "PATH": "", "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.timeout(60)  # a pytest in a process of its own
+@pytest.mark.parametrize(("kind", "name", "passed"), [("webhook", "acme", 15), ("poll", "my-shop2", 13)])
+def test_the_kit_is_green_at_once(tmp_path, kind, name, passed):
+    make(name, kind, tmp_path)
+    done = kit(tmp_path / f"talkwire-{name}")
+    assert f"{passed} passed" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0
+
+
+@pytest.mark.timeout(60)
+def test_the_kit_is_red_when_the_new_channel_is_broken(tmp_path):
+    make("acme", "webhook", tmp_path)
+    module = tmp_path / "talkwire-acme" / "src" / "talkwire_acme" / "__init__.py"
+    module.write_text(module.read_text().replace("self.check(envelope)", "return"))
+    done = kit(tmp_path / "talkwire-acme")
+    assert done.returncode == 1
+    assert "method: AcmeChannel.authenticate" in done.stdout
+    assert "remedy:" in done.stdout
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["acme", "my-shop", "my_shop", "a1-b2-c3", "my-acme"])
+def test_every_name_in_it_is_that_of_the_new_plugin(tmp_path, kind, name):
+    dashed, joined = name.replace("_", "-"), name.replace("-", "_")
+    written = make(name, kind, tmp_path)
+    folder = tmp_path / f"talkwire-{dashed}"
+    assert sorted(path for path in folder.rglob("*") if path.is_file()) == written
+
+    described = tomllib.loads((folder / "pyproject.toml").read_text())
+    assert described["project"]["name"] == f"talkwire-{dashed}"
+    assert described["project"]["entry-points"]["talkwire"] == {joined: f"talkwire_{joined}"}
+    assert (folder / "src" / f"talkwire_{joined}" / "py.typed").is_file()
+    for path in written:
+        text = path.read_text()
+        assert ".in" not in path.suffix
+        without = re.sub(
+            f"{dashed}|{joined}|{''.join(word.title() for word in dashed.split('-'))}", "", text, flags=re.I
+        )
+        assert "acme" not in f"{path.name} {without}".lower(), path
+        for host in re.findall(r"https://([^/\"\s`]+)", text):
+            assert "_" not in host, f"{path}: {host}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_one_class_in_one_file_on_public_names_alone(tmp_path, kind):
+    make("acme", kind, tmp_path)
+    text = (tmp_path / "talkwire-acme" / "src" / "talkwire_acme" / "__init__.py").read_text()
+    tree = ast.parse(text)
+    channels = [
+        node for node in tree.body if isinstance(node, ast.ClassDef) and ast.unparse(node.bases[0]) == "Channel"
+    ]
+    assert [node.name for node in channels] == ["AcmeChannel"]
+    modules = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    assert [name for name in modules if name.startswith("talkwire")] == ["talkwire"]
+    assert len([line for line in text.splitlines() if line.strip()]) <= 120
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_in_form_and_typed_strictly(tmp_path, kind):
+    ruff = pytest.importorskip("ruff").find_ruff_bin()
+    mypy = pytest.importorskip("mypy.api")
+    make("my-shop", kind, tmp_path)
+    folder = tmp_path / "talkwire-my-shop"
+    form = [ruff, "format", "--isolated", "--no-cache", "--check", "--diff", "--line-length", "120", str(folder)]
+    done = subprocess.run(form, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    lint = [ruff, "check", "--isolated", "--no-cache", "--line-length", "120", "--select", "E,F,UP,B,SIM,DTZ,RUF"]
+    done = subprocess.run([*lint, str(folder)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    cache = tmp_path / "mypy"
+    said, faults, code = mypy.run(["--strict", "--cache-dir", str(cache), str(folder / "src")])
+    assert code == 0, said + faults
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("", "is no name"),
+        ("Acme", "acme would do"),
+        ("talkwire-acme", "acme would do"),
+        ("my shop", "my-shop would do"),
+        ("my--shop", "my-shop would do"),
+        ("1st", "st would do"),
+        ("../acme", "acme would do"),
+        ("a" * 41, "at most 40"),
+        ("é", "is no name"),
+    ],
+)
+def test_a_name_that_cannot_be_one_is_refused_with_one_that_can(tmp_path, name, near):
+    with pytest.raises(BadName, match=re.escape(near)):
+        make(name, "webhook", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_overwritten(tmp_path):
+    mine = tmp_path / "talkwire-acme" / "mine"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    with pytest.raises(Conflict, match="is there already"):
+        make("acme", "webhook", tmp_path)
+    assert [path.name for path in mine.parent.iterdir()] == ["mine"]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TalkwireError, match=r"talkwire-acme cannot be made: not a directory"):
+        make("acme", "webhook", tmp_path / "file")
