@@ -9,18 +9,25 @@ import os
 import threading
 import time
 
+_TAIL = 16  # hex digits of chance in one id
 _lock = threading.Lock()
 _last = 0  # milliseconds << 12 | counter
+_chance = ""  # hex digits, read many at a time: each read of the system gives other threads their turn
+_at = 0
 
 
 def new_id() -> str:
     """Make a UUIDv7: 48 bits of milliseconds, a 12 bit counter, 62 random bits."""
-    global _last  # noqa: PLW0603  one counter a process is what makes ids of one process sort
+    global _last, _chance, _at  # noqa: PLW0603  one counter a process is what makes ids of one process sort
     stamp = (time.time_ns() // 1_000_000) << 12
     with _lock:
-        _last = stamp if stamp > _last else _last + 1
-        stamp = _last
+        _last = stamp = stamp if stamp > _last else _last + 1
+        if _at >= len(_chance):
+            _chance, _at = os.urandom(4096).hex(), 0
+        tail = _chance[_at : _at + _TAIL]
+        _at += _TAIL
     head = f"{stamp >> 12:012x}"
-    tail = os.urandom(8).hex()
-    variant = "89ab"[int(tail[0], 16) & 3]
-    return f"{head[:8]}-{head[8:]}-7{stamp & 0xFFF:03x}-{variant}{tail[1:4]}-{tail[4:]}"
+    return f"{head[:8]}-{head[8:]}-7{stamp & 0xFFF:03x}-{'89ab'[int(tail[0], 16) & 3]}{tail[1:4]}-{tail[4:]}"
+
+
+os.register_at_fork(after_in_child=lambda: globals().update(_chance="", _at=0))  # no id twice in two processes

@@ -37,10 +37,14 @@ def _count(name: str, default: int = 0) -> Column[int]:
     return Column(name, Integer, nullable=False, server_default=str(default))
 
 
+# On SQLite a key that is exactly INTEGER is the row's own number and needs no index.
+_WHOLE = BigInteger().with_variant(Integer, "sqlite")
+# A table without row numbers is stored in the order of its key: one tree to write instead of two.
+_BY_KEY = {"sqlite_with_rowid": False}
+
+
 def _serial(name: str = "id") -> Column[int]:
-    # SQLite numbers rows by itself only in a column that is exactly INTEGER.
-    kind = BigInteger().with_variant(Integer, "sqlite")
-    return Column(name, kind, primary_key=True, autoincrement=True)
+    return Column(name, _WHOLE, primary_key=True, autoincrement=True)
 
 
 idempotency = Table(  # before everything else: it decides whether anything is done
@@ -70,8 +74,7 @@ envelope = Table(
     _count("items"),
     _text("unread"),  # JSON list of [position, reason]; empty: all was understood
     _time("replayed_at", null=True),
-    Index("ix_envelope_received_at", "received_at"),
-    Index(
+    Index(  # by age they are found by their ids, which begin with the time
         "ix_envelope_unread",
         "received_at",
         sqlite_where=text("unread <> ''"),
@@ -118,6 +121,7 @@ address = Table(
     _time("created_at"),
     sa.UniqueConstraint("kind", "scope", "value"),
     Index("ix_address_contact_id", "contact_id"),
+    **_BY_KEY,
 )
 alias = Table(
     "alias",
@@ -126,6 +130,7 @@ alias = Table(
     Column("scope", Text, primary_key=True),
     Column("value", Text, primary_key=True),
     _id("address_id"),
+    **_BY_KEY,
 )
 conversation = Table(
     "conversation",
@@ -159,6 +164,7 @@ conversation = Table(
         sqlite_where=text("window_told < 2"),
         postgresql_where=text("window_told < 2"),
     ),
+    **_BY_KEY,
 )
 message = Table(
     "message",
@@ -183,6 +189,7 @@ message = Table(
     _text("degradations", server_default="[]"),
     sa.UniqueConstraint("account", "kind", "external_id"),
     sa.UniqueConstraint("conversation_id", "n"),
+    **_BY_KEY,
 )
 change = Table(
     "change",
@@ -451,12 +458,18 @@ log_head = Table(  # after everything else: its row is the one that all writers 
 fact = Table(
     "fact",
     metadata,
-    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("seq", _WHOLE, primary_key=True, autoincrement=False),
     _id("type"),
     _time("at"),
     _text("account"),
     _text("conversation"),
     _text("ids", server_default="{}"),
     _text("small", server_default="{}"),
-    Index("ix_fact_conversation", "conversation", "seq"),
+    Index(  # the commonest fact stands beside a message row that tells the same: it costs no entry
+        "ix_fact_conversation",
+        "conversation",
+        "seq",
+        sqlite_where=text("type <> 'message.received'"),
+        postgresql_where=text("type <> 'message.received'"),
+    ),
 )

@@ -48,6 +48,7 @@ def _exclusive(engine: sa.Engine) -> Iterator[sa.Connection]:
         if engine.dialect.name == "sqlite":
             # Batch ALTER copies tables; with foreign keys on, the copy's DROP deletes child rows.
             connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+            connection.exec_driver_sql("PRAGMA page_size=8192")
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
             connection.commit()
             yield connection

@@ -1,0 +1,1 @@
+"""What Talkwire costs, as ratios to a bare aiohttp handler in the same run: `make bench`."""

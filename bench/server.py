@@ -1,0 +1,150 @@
+"""The servers that are measured, each a process of its own: `python -m bench.server NAME [URL]`.
+
+It prints its port, and works until its input is closed. It runs on the first core, the loader on the second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from bench import payload
+
+
+async def main(name: str, url: str) -> None:
+    """Serve until the input is closed."""
+    await SERVERS[name.removesuffix("-uvloop")](url)
+
+
+async def _until_closed(port: int, key: str = "-") -> None:
+    print(port, key, flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+
+
+async def _listen(app: web.Application) -> tuple[web.AppRunner, int]:
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    return runner, runner.addresses[0][1]
+
+
+async def bare(_: str) -> None:
+    """A handler that reads the body and answers 200."""
+
+    async def handle(request: web.Request) -> web.Response:
+        await request.read()
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/in/bench", handle)
+    app.router.add_post("/send", handle)
+    runner, port = await _listen(app)
+    await _until_closed(port)
+    await runner.cleanup()
+
+
+async def raw_insert(_: str) -> None:
+    """One insert with group commit in a writer thread, and nothing else: what durability alone costs."""
+    with tempfile.TemporaryDirectory() as folder:
+        waiting: list[tuple[bytes, asyncio.Future[None]]] = []
+        change = threading.Condition()
+        loop = asyncio.get_running_loop()
+
+        def write() -> None:
+            connection = sqlite3.connect(f"{folder}/raw.db", isolation_level=None)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("CREATE TABLE raw (id INTEGER PRIMARY KEY, body BLOB)")
+            while True:
+                with change:
+                    while not waiting:
+                        change.wait()
+                    taken, waiting[:] = waiting[:], []
+                connection.execute("BEGIN IMMEDIATE")
+                connection.executemany("INSERT INTO raw (body) VALUES (?)", [(body,) for body, _ in taken])
+                connection.execute("COMMIT")
+                loop.call_soon_threadsafe(lambda taken=taken: [future.set_result(None) for _, future in taken])
+
+        threading.Thread(target=write, daemon=True).start()
+
+        async def handle(request: web.Request) -> web.Response:
+            future: asyncio.Future[None] = loop.create_future()
+            body = await request.read()
+            with change:
+                waiting.append((body, future))
+                change.notify()
+            await future
+            return web.Response()
+
+        app = web.Application()
+        app.router.add_post("/in/bench", handle)
+        runner, port = await _listen(app)
+        await _until_closed(port)
+        await runner.cleanup()
+
+
+async def ours(url: str) -> None:
+    """The real daemon with its public HTTP application."""
+    await _daemon(url, {"bench": payload.BenchPlugin()})
+
+
+async def ours_told(url: str) -> None:
+    """The same with a `tx` hook that writes a row for each message."""
+    from bench.hooks import Counting
+
+    await _daemon(url, {"bench": payload.BenchPlugin(), "counting": Counting()})
+
+
+async def ours_answers(url: str) -> None:
+    """The same with a hook that answers each message; the stub's URL comes by the environment."""
+    from bench.hooks import Answering
+
+    await _daemon(url, {"bench": payload.BenchPlugin(), "answering": Answering()})
+
+
+async def _daemon(url: str, plugins: dict[str, Any]) -> None:
+    from talkwire.api import make_app
+    from talkwire.api.principals import create_keys
+    from talkwire.daemon import Daemon
+    from talkwire.settings import RawConfig, load_raw
+    from talkwire.store.schema.upgrade import upgrade
+
+    with tempfile.TemporaryDirectory() as folder:
+        url = url or f"sqlite:///{folder}/talkwire.db"
+        upgrade(url)
+        stub = os.environ.get("BENCH_STUB", "http://127.0.0.1:9")
+        text = (
+            f'[store]\nurl = "{url}"\n'
+            f'[accounts.bench]\nchannel = "bench"\nsecret = "{payload.SECRET}"\nurl = "{stub}"\n'
+        )
+        loaded = load_raw(RawConfig(text, Path(folder) / "talkwire.toml", {}), extra=plugins)
+        daemon = Daemon(loaded.config, loaded.plugins)
+        async with daemon.running():
+            key = await daemon.store.write(create_keys, ("bench", "read"))
+            runner, port = await _listen(make_app(daemon))
+            await _until_closed(port, key)
+            await runner.cleanup()
+
+
+SERVERS = {"bare": bare, "raw_insert": raw_insert, "ours": ours, "ours_told": ours_told, "ours_answers": ours_answers}
+
+
+if __name__ == "__main__":
+    if hasattr(os, "sched_setaffinity") and len(os.sched_getaffinity(0)) > 1:
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    server, database = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else ""  # noqa: PLR2004
+    if server.endswith("-uvloop"):
+        import uvloop
+
+        uvloop.run(main(server, database))
+    else:
+        asyncio.run(main(server, database))
