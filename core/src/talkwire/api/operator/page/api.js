@@ -1,0 +1,149 @@
+// What the page asks of the API, and the one stream of facts that all tabs share.
+
+const API = "/api/v1";
+const SILENCE = 45_000; // milliseconds; the server says something every 15 seconds
+let signingIn = null;
+
+/** What the API refused. */
+export class Problem extends Error {
+  constructor(status, said) {
+    super(said.detail || said.title || `HTTP ${status}`);
+    this.status = status;
+    this.code = said.code || "";
+    this.said = said;
+  }
+}
+
+export async function get(path, options = {}) {
+  return await ask("GET", path, undefined, options);
+}
+
+export async function post(path, body, options = {}) {
+  return await ask("POST", path, body, options);
+}
+
+async function ask(method, path, body, { headers = {}, signal = undefined } = {}) {
+  const send = () => fetch(API + path, {
+    method,
+    signal,
+    headers: { ...headers, ...(body === undefined ? {} : { "Content-Type": "application/json" }) },
+    body: body === undefined ? undefined : JSON.stringify(body),
+  });
+  let answer = await send();
+  if (answer.status === 401 && path !== "/session") {
+    await signIn();
+    answer = await send();
+  }
+  return await read(answer);
+}
+
+async function read(answer) {
+  if (answer.status === 204) return null;
+  const said = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Problem(answer.status, said);
+  return said;
+}
+
+// --- the session ----------------------------------------------------------------------------------------
+
+/** Ask for a session: as this machine's user, else with the key that `askForKey` gets from a person. */
+function signIn() {
+  signingIn ||= begin().finally(() => { signingIn = null; });
+  return signingIn;
+}
+
+async function begin() {
+  const answer = await fetch("/operator/session", { method: "POST" });
+  if (answer.ok) return;
+  let why = "";
+  for (;;) {
+    const key = await askForKey(why);
+    try {
+      await ask("POST", "/session", { key });
+      return;
+    } catch (error) {
+      why = error.status === 401 ? "This key is not known, or no longer." : error.message;
+    }
+  }
+}
+
+let askForKey = () => Promise.reject(new Error("nobody can be asked for a key"));
+export function keyComesFrom(asking) {
+  askForKey = asking;
+}
+
+// --- the stream -----------------------------------------------------------------------------------------
+
+const pause = (milliseconds) => new Promise((done) => { setTimeout(done, milliseconds); });
+
+/**
+ * Tell each fact after the one that `begin` names, for ever. Browsers open six connections to a server at most, so
+ * one tab holds the stream and tells the others; when it closes, another one goes on from the last fact it has heard.
+ */
+export async function follow(begin, { fact, state, gap }) {
+  let seen = null; // number of the last fact; null: not known yet
+  let early = [];
+  let leads = "";
+  const others = new BroadcastChannel("talkwire-facts");
+  const take = (one) => {
+    if (seen === null) early.push(one);
+    else if (one.seq > seen) {
+      seen = one.seq;
+      fact(one);
+    }
+  };
+  others.onmessage = ({ data }) => {
+    if (data.fact) take(data.fact);
+    if (data.state) state(data.state);
+    if (data.hello && leads) others.postMessage({ state: leads });
+  };
+  others.postMessage({ hello: true });
+  seen = await begin();
+  early.forEach(take);
+  early = [];
+  await navigator.locks.request("talkwire-facts", async () => {
+    const tell = (word) => {
+      leads = word;
+      state(word);
+      others.postMessage({ state: word });
+    };
+    for (let wait = 250; ; wait = Math.min(wait * 2, 10_000)) { // milliseconds
+      try {
+        const stop = new AbortController();
+        const headers = { Accept: "text/event-stream" };
+        const answer = await fetch(`${API}/events?after=${seen}`, { headers, signal: stop.signal });
+        if (answer.status === 401) await signIn();
+        if (answer.status === 410) seen = await gap();
+        if (answer.ok) {
+          tell("live");
+          wait = 250;
+          for await (const one of factsOf(answer.body, stop)) {
+            take(one);
+            others.postMessage({ fact: one });
+          }
+        }
+      } catch {
+        // the daemon stopped, or the network did: try again
+      }
+      tell("lost");
+      await pause(wait);
+    }
+  });
+}
+
+/** Read server-sent events. EventSource hears only types it was told of, and plugins have their own. */
+async function* factsOf(body, stop) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const silent = setTimeout(() => stop.abort(), SILENCE);
+    const { value, done } = await reader.read().finally(() => clearTimeout(silent));
+    if (done) return;
+    const events = (rest + value).replaceAll("\r\n", "\n").split("\n\n");
+    rest = events.pop();
+    for (const event of events) {
+      const data = event.split("\n").filter((line) => line.startsWith("data:")).map((line) => line.slice(5).trimStart());
+      if (data.length && !event.includes("event: resync")) yield JSON.parse(data.join("\n"));
+    }
+  }
+}

@@ -1,0 +1,200 @@
+// The reply: what is typed, what would go out, whether it may, and the ways out where it may not.
+
+import { at, h, icon, moment, nameOf, say } from "./dom.js";
+import { Problem, get, post } from "./api.js";
+import { lossList } from "./thread.js";
+
+const PREVIEW_AFTER = 250; // milliseconds without a key
+const box = at("text");
+let conversation = null;
+let asked = null; // aborts the preview that is under way
+let timer = 0;
+let refreshed = () => {};
+
+// --- drafts: kept in this browser until they are sent -----------------------------------------------------
+
+const place = (id) => `talkwire.draft.${id}`;
+
+function draftOf(id) {
+  try {
+    return JSON.parse(localStorage.getItem(place(id))) || { text: "" };
+  } catch {
+    return { text: "" };
+  }
+}
+
+function keep(id, draft) {
+  if (draft.text) localStorage.setItem(place(id), JSON.stringify(draft));
+  else localStorage.removeItem(place(id));
+}
+
+/** Give the draft's key: the same for the same text by the same way, so that pressing twice sends once. */
+function keyOf(id, text, way) {
+  const draft = draftOf(id);
+  if (draft.text === text && draft.way === way && draft.key) return draft.key;
+  const key = crypto.randomUUID();
+  keep(id, { text, way, key });
+  return key;
+}
+
+// --- showing ----------------------------------------------------------------------------------------------
+
+/** Begin: `again` looks at the conversation anew. */
+export function start(again) {
+  refreshed = again;
+  box.addEventListener("input", typed);
+  box.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    at("reply").requestSubmit();
+  });
+  at("reply").addEventListener("submit", (event) => {
+    event.preventDefault();
+    send();
+  });
+}
+
+/** Show the reply box of a conversation, with the draft that was left in it. */
+export function open(chosen) {
+  conversation = chosen;
+  at("reply").hidden = !chosen;
+  at("refused").textContent = "";
+  if (!chosen) return;
+  box.value = draftOf(chosen.id).text;
+  answer(chosen);
+  measure();
+  preview();
+}
+
+/** Show whether the conversation may be answered; called again with each change. */
+export function answer(fresh) {
+  const before = conversation?.answer;
+  conversation = fresh;
+  const { allowed, icon: sign, text, since, until, ways } = fresh.answer;
+  const warning = at("warning");
+  const words = sign === "warning" ? `Warning: this conversation cannot be answered now. ${text}` : "";
+  if (warning.dataset.words !== words) {
+    warning.dataset.words = words;
+    warning.replaceChildren(...(words ? [icon("warning", words, 26)] : []));
+  }
+  at("reply").classList.toggle("closed", !allowed);
+  const notice = at("notice");
+  notice.hidden = allowed;
+  const said = JSON.stringify(fresh.answer);
+  if (notice.dataset.said !== said) {
+    notice.dataset.said = said;
+    notice.replaceChildren(...(allowed ? [] : [
+      h("p", {}, h("b", {}, text), since ? ` Since ${moment(since)}.` : ""),
+      ways.length > 0 && h("ul", { class: "ways", "aria-label": "Ways out" }, ways.map((way) => h("li", {}, wayOut(way)))),
+    ].filter(Boolean)));
+  }
+  at("until").textContent = allowed && until ? `Answers are allowed until ${moment(until)}.` : "";
+  if (before && before.allowed !== allowed) say(allowed ? "This conversation can be answered again." : words);
+  if (before && !before.allowed && allowed) at("refused").textContent = "";
+}
+
+function wayOut(way) {
+  const act = { hold: () => send({ policy: "hold" }), account: () => send({ account: way.account, address: way.address }) }[way.kind];
+  return act ? h("button", { type: "button", class: "small", onclick: act }, way.text) : way.text;
+}
+
+function measure() {
+  at("send").disabled = !box.value.trim();
+}
+
+function typed() {
+  keep(conversation.id, { text: box.value });
+  measure();
+  clearTimeout(timer);
+  timer = setTimeout(preview, PREVIEW_AFTER);
+}
+
+// --- what would go out --------------------------------------------------------------------------------------
+
+async function preview() {
+  asked?.abort();
+  const text = box.value;
+  const { id } = conversation;
+  if (!text.trim()) return drawPreview(null);
+  asked = new AbortController();
+  try {
+    const said = await post(`/conversations/${id}/replies:preview`, { text }, { signal: asked.signal });
+    if (conversation?.id === id && box.value === text) drawPreview(said);
+  } catch (error) {
+    if (error instanceof Problem && conversation?.id === id) drawPreview(null, error.message);
+  }
+  return undefined;
+}
+
+function drawPreview(said, refused = "") {
+  at("preview").hidden = !said && !refused;
+  if (refused) {
+    at("preview-line").textContent = `Preview: it would be refused. ${refused}`;
+    at("preview-parts").replaceChildren();
+    return;
+  }
+  if (!said) return;
+  const parts = said.parts.length === 1 ? "1 part" : `${said.parts.length} parts`;
+  const lost = said.degradations.filter((loss) => loss.lost).length;
+  const changed = said.degradations.length - lost;
+  const losses = [changed && `${changed} in another form`, lost && `${lost} lost`].filter(Boolean).join(", ");
+  at("preview-line").textContent = `Preview: the customer gets ${parts}${losses ? `, ${losses}` : ", nothing lost"}`;
+  at("preview-parts").replaceChildren(
+    h("ol", {}, said.parts.map((part) => h("li", {}, h("span", { class: "part-text" }, part.plain || part.text || "(a file)"),
+      part.options.length > 0 && h("span", { class: "quiet" }, part.options.map((option) => `[${option.title}]`).join(" "))))),
+    ...(said.degradations.length ? [lossList(said.degradations)] : []));
+}
+
+// --- sending --------------------------------------------------------------------------------------------------
+
+async function send({ policy = null, account = "", address = "" } = {}) {
+  const { id } = conversation;
+  const text = box.value;
+  if (!text.trim()) {
+    box.focus();
+    return say("Write the reply first.");
+  }
+  const way = [policy, account, address].filter(Boolean).join(" ");
+  const headers = { "Idempotency-Key": keyOf(id, text, way) };
+  at("send").disabled = true;
+  at("refused").textContent = "";
+  try {
+    if (account) {
+      const to = await addressOf(address);
+      await post(`/accounts/${account}/replies`, { text, to }, { headers });
+    } else {
+      await post(`/conversations/${id}/replies`, policy ? { text, policy } : { text }, { headers });
+    }
+    sent(id, text);
+    if (account) say(`Written from ${account} to ${address}.`);
+    if (policy === "hold") say("Kept until the customer writes again.");
+  } catch (error) {
+    refuse(error, id);
+  } finally {
+    measure();
+  }
+  return undefined;
+}
+
+function sent(id, text) {
+  if (draftOf(id).text === text) keep(id, { text: "" });
+  if (conversation?.id !== id || box.value !== text) return; // somebody typed on meanwhile
+  box.value = "";
+  drawPreview(null);
+  box.focus();
+}
+
+/** Say why it was not sent; what is typed stays. */
+function refuse(error, id) {
+  const isHere = conversation?.id === id;
+  const why = error instanceof Problem ? error.message : "The daemon does not answer.";
+  if (isHere && error.said?.answer) answer({ ...conversation, answer: error.said.answer });
+  if (isHere) at("refused").textContent = `Not sent; your draft is kept. ${why}`;
+  if (error.said?.answer) refreshed();
+}
+
+async function addressOf(value) {
+  const contact = await get(`/contacts/${conversation.contact}`);
+  const found = contact.addresses.find((one) => one.value === value);
+  return { kind: found?.kind || conversation.address.kind, value, name: nameOf(conversation) };
+}

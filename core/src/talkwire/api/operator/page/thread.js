@@ -1,0 +1,258 @@
+// The messages of one conversation, and what became of each.
+
+import { at, clockTime, dayKey, dayName, exactTime, h, icon, moment, plain, say, time } from "./dom.js";
+import { Problem, get, post } from "./api.js";
+
+const PAGE = 100; // messages
+const WAITS = { // why a part is still queued
+  recipient_offline: "the customer is not there now",
+  rate_limited: "it waits its turn: the provider's limit",
+  provider_down: "the provider cannot be reached; tried again by itself",
+  window_closed: "kept until the customer writes again",
+  session_ended: "kept until the customer comes back",
+  account_broken: "the account has to be repaired first",
+  account_paused: "the account is paused",
+  paused: "the account is paused",
+};
+
+let shown = ""; // id of the conversation
+let messages = new Map(); // id → message
+let wanted = 0; // counts what was asked for; an answer to an older question is dropped
+
+/** Show a conversation from its end. */
+export async function open(id) {
+  const asked = ++wanted;
+  shown = id;
+  messages = new Map();
+  const log = at("log");
+  log.setAttribute("aria-live", "off"); // what was there before is no news
+  log.replaceChildren();
+  at("earlier").hidden = true;
+  if (!id) return;
+  const page = await get(`/conversations/${id}/messages?limit=${PAGE}`);
+  if (asked !== wanted) return;
+  page.items.forEach(put);
+  at("earlier").hidden = page.items.length < PAGE;
+  log.scrollTop = log.scrollHeight;
+  setTimeout(() => log.setAttribute("aria-live", "polite"), 300);
+}
+
+/** Show what is older. */
+export async function earlier() {
+  const asked = wanted;
+  const log = at("log");
+  const first = Math.min(...[...messages.values()].map((message) => message.n));
+  const page = await get(`/conversations/${shown}/messages?limit=${PAGE}&before_n=${first}`);
+  if (asked !== wanted) return;
+  const below = log.scrollHeight - log.scrollTop;
+  page.items.reverse().forEach(put);
+  log.scrollTop = log.scrollHeight - below;
+  at("earlier").hidden = page.items.length < PAGE;
+}
+
+/** Look again at messages that something happened to. */
+export async function refresh(ids) {
+  const asked = wanted;
+  const fresh = ids.length > 10
+    ? (await get(`/conversations/${shown}/messages?limit=${PAGE}`)).items
+    : await Promise.all(ids.map((id) => get(`/messages/${id}`)));
+  if (asked !== wanted) return;
+  const log = at("log");
+  const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
+  const grew = fresh.some((message) => !messages.has(message.id));
+  fresh.filter((message) => message.conversation === shown).sort((a, b) => a.n - b.n).forEach(put);
+  if (isAtEnd || (grew && fresh.at(-1).direction === "out")) log.scrollTop = log.scrollHeight;
+}
+
+function put(message) {
+  const before = messages.get(message.id);
+  if (before && JSON.stringify(before) === JSON.stringify(message)) return;
+  messages.set(message.id, message);
+  if (before) tellTrouble(before, message);
+  const log = at("log");
+  const old = log.querySelector(`[data-id="${CSS.escape(message.id)}"]`);
+  if (old && sameBody(before, message)) {
+    const focused = old.contains(document.activeElement) ? document.activeElement.dataset.does : "";
+    const isOpen = Boolean(old.querySelector("details[open]"));
+    old.querySelector(".about").replaceWith(about(message));
+    if (isOpen) old.querySelector("details")?.setAttribute("open", "");
+    if (focused) (old.querySelector(`[data-does="${focused}"]`) || at("text")).focus();
+    old.className = looks(message);
+    return;
+  }
+  const node = bubble(message);
+  if (old) {
+    old.replaceWith(node);
+    return;
+  }
+  const next = [...log.querySelectorAll(".bubble")].find((other) => Number(other.dataset.n) > message.n);
+  log.insertBefore(node, next || null);
+  days(log);
+}
+
+const sameBody = (a, b) => a.text === b.text && a.changes.length === b.changes.length && a.blocks.length === b.blocks.length;
+
+/** Put a line before the first message of each day. */
+function days(log) {
+  let last = null;
+  for (const node of [...log.children]) {
+    if (node.classList.contains("day")) node.remove();
+  }
+  for (const node of [...log.children]) {
+    const at_ = node.querySelector("time").getAttribute("datetime");
+    if (dayKey(at_) !== last) log.insertBefore(h("p", { class: "day" }, h("span", {}, dayName(at_))), node);
+    last = dayKey(at_);
+  }
+}
+
+function tellTrouble(before, message) {
+  if (before.state === message.state) return;
+  if (message.state === "failed") say(`Reply ${message.n} failed.`);
+  if (message.state === "uncertain") say(`It is not known whether reply ${message.n} arrived.`);
+}
+
+// --- one message ----------------------------------------------------------------------------------------
+
+function looks(message) {
+  const out = message.direction === "out";
+  return ["bubble", out ? "ours" : "theirs", message.state || "", problemOf(message) ? "problem" : ""].filter(Boolean).join(" ");
+}
+
+function bubble(message) {
+  const edit = message.changes.filter((change) => change.kind === "edit").at(-1);
+  const revoked = message.changes.some((change) => change.kind === "revoke");
+  const said = revoked ? "The customer took this message back." : edit ? edit.text : message.text;
+  const files = message.blocks.filter((block) => !["text", "choice"].includes(block.type)).map(file);
+  return h("article", { class: looks(message), "data-id": message.id, "data-n": message.n },
+    h("h3", { class: "hidden" }, message.direction === "out" ? `Reply ${message.n}` : `Message ${message.n} of the customer`),
+    message.subject && h("p", { class: "subject" }, message.subject),
+    (said || !files.length) && h("div", { class: revoked ? "said revoked" : "said" }, said),
+    files,
+    about(message));
+}
+
+/** Draw a block that is more than text: what it is, and a way to a file. */
+function file(block) {
+  const id = block.attachment || block.image;
+  const words = block.caption || block.name || block.title || block.label || plain(block.type);
+  if (!id) return h("p", { class: "block" }, icon("file"), ` ${plain(block.type)}: ${words}`);
+  const fetchIt = async () => {
+    const { link } = await get(`/attachments/${id}`);
+    if (!link) return say("The file is still with the provider.");
+    const url = new URL(link, location.href);
+    return location.assign(url.pathname + url.search);
+  };
+  return h("p", { class: "block" }, h("button", { type: "button", class: "link", onclick: fetchIt }, icon("file"), ` ${words}`));
+}
+
+function about(message) {
+  const reactions = message.changes.filter((change) => change.kind === "reaction" && change.text).map((change) => change.text);
+  const words = [
+    time(message.at, clockTime(message.at)),
+    message.changes.some((change) => change.kind === "edit") && "edited",
+    reactions.length > 0 && `reactions: ${reactions.join(" ")}`,
+    message.direction === "out" && `by ${message.author}`,
+  ].filter(Boolean);
+  const line = h("p", { class: "quiet" }, words.flatMap((word, i) => (i ? [" · ", word] : [word])));
+  if (message.direction === "in") return h("div", { class: "about" }, line);
+  return h("div", { class: "about" }, line, state(message), losses(message), parts(message));
+}
+
+// --- what became of it ------------------------------------------------------------------------------------
+
+/** Give the parts that count: of each position and recipient the latest generation. */
+function latest(message) {
+  const found = new Map();
+  for (const part of message.deliveries) {
+    const key = `${part.position} ${part.recipient}`;
+    if (!found.has(key) || found.get(key).generation < part.generation) found.set(key, part);
+  }
+  return [...found.values()];
+}
+
+const problemOf = (message) => latest(message).find((part) => part.problem)?.problem;
+const wordsOf = (problem) => problem.text || plain(problem.code) || "no reason was given";
+
+function state(message) {
+  const problem = problemOf(message);
+  const again = (words) => button(words, "again", () => post(`/messages/${message.id}:resend`));
+  const parts_ = latest(message);
+  const attempts = Math.max(0, ...parts_.map((part) => part.attempts));
+  const tries = attempts === 1 ? "1 attempt" : `${attempts} attempts`;
+  switch (message.state) {
+    case "queued": {
+      const why = message.reason && (WAITS[message.reason] || plain(message.reason));
+      return status("clock", "pending", why, `${tries}${message.reason ? ` · ${message.reason}` : ""}`,
+        button("Take back", "cancel", () => post(`/messages/${message.id}:cancel`)));
+    }
+    case "accepted":
+      return status("check", "sent", "", "accepted: the provider took it, and has not said more");
+    case "sent":
+      return status("check", "sent", "", "sent: the provider passed it on");
+    case "delivered":
+    case "read":
+      return problem
+        ? status("warning", `${message.state}, then returned:`, wordsOf(problem), moment(problem.at), again("Send again"))
+        : status("checks", message.state, "", since(parts_));
+    case "failed":
+      return status("failed", "failed:", problem ? wordsOf(problem) : "no reason was given", problem ? `${problem.code} · ${moment(problem.at)}` : "",
+        again("Send again"));
+    case "uncertain":
+      return status("uncertain", "not known whether it arrived", problem ? wordsOf(problem) : "", tries,
+        ...parts_.filter((part) => part.state === "uncertain").flatMap((part) => uncertain(part, parts_.length)));
+    default:
+      return h("p", { class: "state" });
+  }
+}
+
+const since = (parts_) => `since ${exactTime(parts_.map((part) => part.state_at).sort().at(-1))}`;
+
+function status(name, word, more, title, ...buttons) {
+  return h("div", { class: `state ${name}` },
+    h("p", { title: title || null }, icon(name), " ", h("b", {}, word), more ? ` ${word.endsWith(":") ? "" : "· "}${more}` : ""),
+    buttons.length > 0 && h("p", { class: "does" }, buttons));
+}
+
+function uncertain(part, count) {
+  const which = count > 1 ? `Part ${part.position + 1}: ` : "";
+  const settle = (verdict) => () => post(`/deliveries/${part.id}:settle`, { verdict });
+  return [
+    button(`${which}Send again (the customer may get it twice)`, `again-${part.id}`, settle("again")),
+    button(`${which}It arrived`, `arrived-${part.id}`, settle("sent")),
+  ];
+}
+
+function button(words, does, act) {
+  const press = async (event) => {
+    const pressed = event.currentTarget;
+    pressed.disabled = true;
+    try {
+      await act();
+    } catch (error) {
+      say(error instanceof Problem ? error.message : "The daemon does not answer.");
+      pressed.disabled = false;
+    }
+  };
+  return h("button", { type: "button", class: "small", "data-does": does, onclick: press }, words);
+}
+
+function losses(message) {
+  return message.degradations.length > 0 && lossList(message.degradations);
+}
+
+/** List what goes out in another form, or not at all. */
+export function lossList(degradations) {
+  return h("ul", { class: "losses", "aria-label": "Said less well" },
+    degradations.map((loss) => h("li", { class: loss.lost ? "lost" : "" },
+      icon("warning", loss.lost ? "lost" : "changed"), h("span", {}, loss.text, " ", h("code", {}, loss.what)))));
+}
+
+function parts(message) {
+  if (message.deliveries.length < 2) return null;
+  const words = latest(message).length > 1 ? `${latest(message).length} parts` : `${message.deliveries.length} attempts by hand`;
+  return h("details", { class: "parts" }, h("summary", {}, words),
+    h("ol", {}, message.deliveries.map((part) => h("li", {},
+      h("span", { class: "part-text" }, part.text || "(no text)"),
+      h("span", { class: "quiet" }, [`part ${part.position + 1}`, part.generation > 0 && `sent again ${part.generation}×`, part.state,
+        part.problem && wordsOf(part.problem), exactTime(part.state_at)].filter(Boolean).join(" · "))))));
+}
