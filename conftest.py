@@ -6,6 +6,7 @@ pytest_plugins = [
     "tests.parts.numbers",
     "tests.parts.loopback",
     "tests.parts.postgres",
+    "tests.parts.databases",
     "tests.parts.chromium",
     "tests.parts.proof",
 ]

@@ -93,10 +93,10 @@ class Cluster:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def new_database(self) -> str:
-        """Create an empty database and give its name."""
+    def new_database(self, template: str = "template0") -> str:
+        """Create a database, empty or as a copy, and give its name."""
         name = f"t_{uuid.uuid4().hex}"
-        self._do(f'CREATE DATABASE "{name}" TEMPLATE template0')
+        self._do(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return name
 
     def drop_database(self, name: str) -> None:

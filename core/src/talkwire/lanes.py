@@ -17,11 +17,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+import structlog
+
 from .clock import Clock, micros, moment
+from .errors import StoreDown
 from .pump import Pump
 from .store import Query, Store, Tx
 
+_log = structlog.get_logger("talkwire.lanes")
 _AT_ONCE = 8  # lanes of one group served at the same time
+_PAUSE = timedelta(seconds=1)  # of a group, where the store is down
 
 _OPEN_LANE = """
     INSERT INTO lane (grp, subject, due) VALUES (:grp, :subject, :due)
@@ -115,8 +120,13 @@ class Task:
 class Fence(Protocol):
     """Says whether a group may still be served; leases on PostgreSQL, always on SQLite."""
 
-    def holds(self, name: str) -> bool: ...
-    def check(self, tx: Tx, name: str) -> bool: ...
+    def holds(self, name: str, need: timedelta = ...) -> bool: ...
+    def check(self, tx: Tx, name: str, need: timedelta = ...) -> bool: ...
+
+
+def ours(tx: Tx, fence: Fence, groups: Iterable[str], need: timedelta = timedelta()) -> frozenset[str]:
+    """Give those groups that are still ours until this transaction has ended; asked before any row is touched."""
+    return frozenset(group for group in sorted(set(groups)) if fence.check(tx, group, need))
 
 
 def add(tx: Tx, tasks: Sequence[NewTask]) -> None:
@@ -144,8 +154,15 @@ def heads(tx: Query, lanes: Sequence[int]) -> dict[int, Task]:
     return {row[1]: Task(*row) for row in tx.execute(_HEAD, {"lanes": lanes})}
 
 
+def lock(tx: Tx, lanes: Iterable[int]) -> None:
+    """Take the locks of several lanes in the order in which `add` takes them."""
+    if len(wanted := set(lanes)) > 1:
+        tx.lock("lane", wanted)
+
+
 def end(tx: Tx, tasks: Sequence[tuple[int, int]]) -> None:
     """End (lane, task) pairs, the effect being in this same transaction; their lanes go on."""
+    lock(tx, (lane for lane, _ in tasks))
     lanes = [{"id": lane} for lane in sorted({lane for lane, _ in tasks})]
     tx.many(_REST, lanes)  # locks the lane, so that a task that is being added is seen below
     tx.many(_END_TASK, [{"id": task} for _, task in sorted(tasks)])
@@ -182,7 +199,7 @@ def wake(tx: Tx, group: str, subjects: Iterable[str]) -> None:
     if wanted := sorted(set(subjects)):
         tx.hint("lanes")
         rows = tx.execute(_IDS, {"grp": group, "subjects": wanted})
-        tx.lock("lane", [row[0] for row in rows])
+        lock(tx, [row[0] for row in rows])
         tx.execute(_WAKE, {"grp": group, "subjects": wanted, "now": tx.now_us})
 
 
@@ -205,8 +222,10 @@ Work = Callable[[Lane], Awaitable[None]]
 class _Group:
     work: Work
     most: int
+    need: timedelta  # how long its work may take
     may_run: Callable[[], datetime | None]  # None: yes; else not before that moment
     running: dict[int, asyncio.Task[None]]
+    paused: datetime | None = None  # not before that moment: the store was down
 
 
 def _always() -> None:
@@ -231,11 +250,15 @@ class Lanes:
         work: Work,
         *,
         most: int = _AT_ONCE,
+        need: timedelta = timedelta(),
         may_run: Callable[[], datetime | None] = _always,
     ) -> None:
-        """Take a group in: `work` does the head of one lane, in order, `most` lanes at a time."""
+        """Take a group in: `work` does the head of one lane, in order, `most` lanes at a time.
+
+        Nothing is begun where the group is ours for less than `need`.
+        """
         known = self._groups.get(group)
-        self._groups[group] = _Group(work, most, may_run, known.running if known else {})
+        self._groups[group] = _Group(work, most, need, may_run, known.running if known else {})
         self.pump.wake()
 
     def drop(self, group: str) -> None:
@@ -265,9 +288,9 @@ class Lanes:
         wanted: list[tuple[str, int]] = []
         soonest: datetime | None = None
         for name, group in self._groups.items():
-            if not self._fence.holds(name):
+            if not self._fence.holds(name, group.need):
                 continue
-            not_before = group.may_run()
+            not_before = group.may_run() or group.paused
             if not_before is not None and not_before > now:
                 soonest = min(soonest or not_before, not_before)
                 continue
@@ -283,7 +306,7 @@ class Lanes:
         return min((m for m in (soonest, following) if m is not None), default=None)
 
     def _start(self, group: _Group, lane: Lane) -> None:
-        task = self.pump.tasks.create_task(group.work(lane), name=f"lane {lane.group}")
+        task = self.pump.tasks.create_task(self._serve(group, lane), name=f"lane {lane.group}")
         group.running[lane.id] = task
 
         def ended(_: asyncio.Task[None]) -> None:
@@ -291,6 +314,30 @@ class Lanes:
             self.pump.wake()
 
         task.add_done_callback(ended)
+
+    async def _serve(self, group: _Group, lane: Lane) -> None:
+        """Let a group do the head of a lane; what it raises stops no other lane."""
+        try:
+            await self._try(group, lane)
+        except StoreDown as error:
+            _log.warning("store down", group=lane.group, error=str(error))
+            group.paused = self._clock.now() + _PAUSE
+
+    async def _try(self, group: _Group, lane: Lane) -> None:
+        try:
+            await group.work(lane)
+        except StoreDown:
+            raise
+        except Exception as error:  # noqa: BLE001  one task
+            _log.error("task failed", group=lane.group, kind=type(error).__name__, exc_info=error)
+            again = self._clock.now() + backoff(lane.attempts)
+            await self._store.write(_postpone, (lane.id, again, f"{type(error).__name__} in the core"))
+
+
+def _postpone(tx: Tx, items: Sequence[tuple[int, datetime, str]]) -> Sequence[None]:
+    for lane, due, error in sorted(items):
+        later(tx, lane, due, error)
+    return [None] * len(items)
 
 
 def _look(query: Query, wanted: Sequence[tuple[str, int]]) -> tuple[list[Lane], datetime | None]:

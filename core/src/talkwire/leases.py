@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import monotonic
 
-from .clock import Clock
+from .clock import SystemClock
 from .ids import new_id
 from .pump import Pump
 from .store import Store, Tx
@@ -27,7 +27,17 @@ _TAKE = f"""
     WHERE lease.owner = excluded.owner OR lease.until < {_NOW}
     RETURNING fence
 """
-_CHECK = f"SELECT 1 FROM lease WHERE name = :name AND owner = :owner AND fence = :fence AND until > {_NOW}"
+# The share of the row keeps others from taking the lease until this transaction has ended.
+_CHECK = f"""
+    SELECT 1 FROM lease
+    WHERE name = :name AND owner = :owner AND fence = :fence AND until > {_NOW} + :need FOR SHARE
+"""
+_OTHERS = f"SELECT count(*) FROM lease WHERE name LIKE 'daemon:%' AND owner <> :owner AND until > {_NOW}"
+_SETTINGS = "SELECT value FROM meta WHERE name = 'settings'"
+_PUT_SETTINGS = """
+    INSERT INTO meta (name, value) VALUES ('settings', :hash)
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value
+"""
 _GIVE_UP = "UPDATE lease SET until = 0 WHERE owner = :owner"
 
 
@@ -40,17 +50,18 @@ class _Held:
 class Leases:
     """What this daemon may serve."""
 
-    def __init__(self, store: Store, clock: Clock, *, changed: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, store: Store, *, term: timedelta = TERM, changed: Callable[[], None] = lambda: None) -> None:
         self._store = store
+        self._term = term
         self._changed = changed
         self.owner = new_id()
-        self._wanted: dict[str, timedelta] = {}
+        self._wanted: dict[str, timedelta] = {f"daemon:{self.owner}": term}
         self._held: dict[str, _Held] = {}
-        self.pump = Pump("leases", self._step, clock)
+        self.pump = Pump("leases", self._step, SystemClock())  # leases go by real time, whatever people's clock says
 
     def want(self, names: Iterable[str], send_timeout: timedelta = timedelta()) -> None:
         """Try to hold these from now on; the term is at least twice the time-out of a send."""
-        term = max(TERM, 2 * send_timeout)
+        term = max(self._term, 2 * send_timeout)
         self._wanted.update(dict.fromkeys(names, term))
         self.pump.wake()
 
@@ -66,13 +77,22 @@ class Leases:
         held = self._held.get(name)
         return held is not None and held.until - monotonic() > need.total_seconds()
 
-    def check(self, tx: Tx, name: str) -> bool:
-        """Say inside a transaction whether the fence is still ours."""
+    def check(self, tx: Tx, name: str, need: timedelta = timedelta()) -> bool:
+        """Say as the first thing in a transaction whether the fence is ours, and keep it so until the commit."""
         if self._store.is_sqlite:
             return True
-        held = self._held.get(name)
-        values = {"name": name, "owner": self.owner, "fence": held.fence if held else -1}
-        return held is not None and tx.one(_CHECK, values) is not None
+        if (held := self._held.get(name)) is None:
+            return False
+        span = need // timedelta(microseconds=1)
+        values = {"name": name, "owner": self.owner, "fence": held.fence, "need": span}
+        if tx.one(_CHECK, values) is not None:
+            return True
+        self._held.pop(name, None)  # nothing more is begun until it is taken again
+        return False
+
+    async def same_settings(self, settings: str) -> bool:
+        """Leave the hash of our settings; False: another daemon runs that has others."""
+        return await self._store.write(_compare, (self.owner, settings))
 
     async def take(self) -> None:
         """Take and renew now what is wanted."""
@@ -92,9 +112,7 @@ class Leases:
         wanted = dict(self._wanted)
         fences = await self._store.write(_take, (self.owner, wanted))
         before = set(self._held)
-        self._held = {
-            name: _Held(fence, asked + wanted[name].total_seconds()) for name, fence in fences.items()
-        }
+        self._held = {name: _Held(fence, asked + wanted[name].total_seconds()) for name, fence in fences.items()}
         if set(self._held) - before:
             self._changed()
         return self.pump.clock.now() + min(wanted.values()) / 3
@@ -109,6 +127,16 @@ def _take(tx: Tx, items: Sequence[tuple[str, dict[str, timedelta]]]) -> Sequence
             if row := tx.one(_TAKE, values):
                 fences[name] = row[0]
         results.append(fences)
+    return results
+
+
+def _compare(tx: Tx, items: Sequence[tuple[str, str]]) -> Sequence[bool]:
+    results = []
+    for owner, settings in items:
+        others = tx.execute(_OTHERS, {"owner": owner})[0][0]
+        row = tx.one(_SETTINGS)
+        tx.execute(_PUT_SETTINGS, {"hash": settings})
+        results.append(not others or row is None or row[0] == settings)
     return results
 
 

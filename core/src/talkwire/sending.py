@@ -68,8 +68,17 @@ class _Opening:
 
     lane: int
     account: AccountView
+    fence: Fence
     reopen: bool = False  # an attempt that was found open may be made again
     resolved: Learnt | None = None  # what reconciling an open attempt brought
+
+    @property
+    def group(self) -> str:
+        return f"send:{self.account.name}"
+
+    @property
+    def need(self) -> timedelta:
+        return self.account.features.send_timeout if self.account.features else timedelta()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +99,7 @@ class _Outcome:
 
     attempt: _Attempt
     group: str
+    fence: Fence
     receipt: Receipt | None = None
     learnt: State | None = None  # FAILED or UNCERTAIN
     code: str = ""
@@ -143,7 +153,7 @@ class Sender:
         if not_before is not None:
             await self._store.write(_rate_limited, (lane.id, not_before))
             return
-        attempt = await self._store.write(open_attempt, _Opening(lane.id, self._account.standing))
+        attempt = await self._store.write(open_attempt, _Opening(lane.id, self._account.standing, self._fence))
         if attempt is not None and attempt.was_open:
             attempt = await self._decide(channel, lane, attempt)
         if attempt is None:
@@ -156,7 +166,7 @@ class Sender:
         """Decide about an attempt that was cut: again, asked, or uncertain."""
         view = self._account.standing
         if channel.features.idempotent:
-            return await self._store.write(open_attempt, _Opening(lane.id, view, reopen=True))
+            return await self._store.write(open_attempt, _Opening(lane.id, view, self._fence, reopen=True))
         resolved = Learnt(
             delivery=attempt.delivery,
             state=State.UNCERTAIN,
@@ -175,16 +185,14 @@ class Sender:
                 _log.info("reconcile failed", account=view.name, kind=type(error).__name__)
             else:
                 if isinstance(said, NotThere):
-                    return await self._store.write(
-                        open_attempt, _Opening(lane.id, view, reopen=True)
-                    )
-                outcome = _Outcome(attempt, self.group, receipt=said)
+                    return await self._store.write(open_attempt, _Opening(lane.id, view, self._fence, reopen=True))
+                outcome = _Outcome(attempt, self.group, self._fence, receipt=said)
                 await self._store.write(close_attempt, outcome)
                 return None
-        return await self._store.write(open_attempt, _Opening(lane.id, view, resolved=resolved))
+        return await self._store.write(open_attempt, _Opening(lane.id, view, self._fence, resolved=resolved))
 
     async def _send(self, channel: Channel, attempt: _Attempt) -> _Outcome:
-        outcome = _Outcome(attempt, self.group)
+        outcome = _Outcome(attempt, self.group, self._fence)
         records: list[ExchangeRecord] = []
         token = exchanges.set(records)
         try:
@@ -274,46 +282,45 @@ _AGAIN_HELD = "UPDATE delivery SET reason = :reason WHERE id = :id"
 
 
 def open_attempt(tx: Tx, items: Sequence[_Opening]) -> Sequence[_Attempt | None]:
-    """Open the attempts of these lanes' heads; None where there is nothing to send (any more)."""
-    tasks = lanes.heads(tx, [item.lane for item in items])
+    """Open the attempts of these lanes' heads; None where there is nothing to send (any more), or not by us."""
+    needs = {item.group: item.need for item in items}
+    held = {group for group, need in sorted(needs.items()) if items[0].fence.check(tx, group, need)}
+    ours = {item.lane: item for item in items if item.group in held}
+    tasks = lanes.heads(tx, sorted(ours)) if ours else {}
     refs = sorted({task.ref for task in tasks.values()})
     tx.lock("delivery", refs)
     rows = {row[13]: row for row in tx.execute(_OPEN, {"ids": refs})} if refs else {}
-    results: list[_Attempt | None] = []
-    opened = []
-    for item in items:
-        task = tasks.get(item.lane)
-        row = rows.get(task.ref) if task else None
-        if task is None or row is None:
-            if task is not None:
-                lanes.end(tx, [(task.lane, task.id)])
-            else:
-                lanes.rest(tx, item.lane)
-            results.append(None)
+    results: dict[int, _Attempt | None] = {}
+    opened: list[dict[str, object]] = []
+    for lane, task in sorted(tasks.items(), key=lambda pair: (pair[1].group, pair[1].subject)):
+        row = rows.get(task.ref)
+        if row is None:
+            lanes.end(tx, [(lane, task.id)])
             continue
-        attempt = _open_one(tx, item, task, row)
-        results.append(attempt)
+        attempt = results[lane] = _open_one(tx, ours[lane], task, row)
         if attempt is not None and not attempt.was_open:
             opened.append({"id": attempt.delivery, "now": tx.now_us, "wakes": task.wakes})
-    tx.many(_MARK_OPEN, sorted(opened, key=lambda row: str(row["id"])))
-    return results
+    for lane in sorted(ours.keys() - tasks.keys()):
+        lanes.rest(tx, lane)
+    opened.sort(key=lambda one: str(one["id"]))
+    tx.many(_MARK_OPEN, opened)
+    return [results.get(item.lane) for item in items]
 
 
-def _open_one(
-    tx: Tx, item: _Opening, task: lanes.Task, row: Sequence[object]
-) -> _Attempt | None:
+def _open_one(tx: Tx, item: _Opening, task: lanes.Task, row: Sequence[object]) -> _Attempt | None:
     standing = Standing.of(row[:8])
     thread, last_inbound, kind, value, name = map(str, row[8:13])
-    delivery, message, position, part_text, state, attempts, open_since, as_plain = row[13:21]
+    delivery, _, position, part_text, state, attempts, open_since, as_plain = row[13:21]
     reply_to, subject, policy = map(str, row[21:24])
     features = item.account.features
     place = (task.lane, task.id)
-    if int(str(state)) >= State.ACCEPTED or (item.resolved and int(str(state)) > State.UNCERTAIN):
-        lanes.end(tx, [place])  # a report overtook our receipt: it is known
+    if int(str(state)) >= State.ACCEPTED:  # a report, or whoever had the lane before us, knows
+        tx.execute(_MARK_CLOSED, {"id": delivery, "reason": ""})
+        lanes.end(tx, [place])
         return None
     if item.resolved is not None:
         deliveries.learn(tx, [replace(item.resolved, at=tx.now_us)])
-        tx.execute(_MARK_CLOSED, {"id": delivery, "external": None, "reason": ""})
+        tx.execute(_MARK_CLOSED, {"id": delivery, "reason": ""})
         lanes.end(tx, [place])
         return None
     if open_since is None and not _may_go(tx, item, task, standing, str(delivery), policy):
@@ -335,9 +342,7 @@ def _open_one(
     return _Attempt(task.id, task.lane, task.wakes, str(delivery), out, was_open=was_open)
 
 
-def _may_go(  # noqa: PLR0913
-    tx: Tx, item: _Opening, task: lanes.Task, standing: Standing, delivery: str, policy: str
-) -> bool:
+def _may_go(tx: Tx, item: _Opening, task: lanes.Task, standing: Standing, delivery: str, policy: str) -> bool:
     """Look at the answer a third time, and at how long this was tried; False: the task is ended."""
     features = item.account.features
     code = answers.closed_code(standing, tx.now_us)
@@ -374,11 +379,8 @@ def _references(tx: Tx, conversation: str) -> tuple[str, ...]:
 
 # --- transaction 2 -----------------------------------------------------------------------------------
 
-_MARK_CLOSED = """
-    UPDATE delivery SET open_since = NULL, external_id = COALESCE(:external, external_id),
-        reason = :reason
-    WHERE id = :id
-"""
+_MARK_CLOSED = "UPDATE delivery SET open_since = NULL, reason = :reason WHERE id = :id"
+_SET_EXTERNAL = "UPDATE delivery SET external_id = :external WHERE id = :id"
 _MARK_PLAIN = "UPDATE delivery SET as_plain = 1 WHERE id = :id"
 _LATER_PARTS = """
     SELECT o.id FROM delivery d
@@ -399,20 +401,20 @@ _INSERT_EXCHANGE = """
 
 
 def close_attempt(tx: Tx, outcomes: Sequence[_Outcome]) -> Sequence[None]:
-    """Store outcomes: states, external ids, ended or postponed tasks, recorded exchanges."""
+    """Store outcomes: states, external ids, ended or postponed tasks, recorded exchanges.
+
+    What was learnt is taken from whoever made the attempt. Lane, task and the mark of the open attempt are
+    touched only where the group is still ours: whoever has it now finds the attempt open, and decides.
+    """
+    held = lanes.ours(tx, outcomes[0].fence, (o.group for o in outcomes))
     outcomes_in_order = sorted(outcomes, key=lambda o: o.attempt.delivery)
+    ours = [o for o in outcomes_in_order if o.group in held]
     tx.lock("delivery", [o.attempt.delivery for o in outcomes])
     tx.many(
-        _MARK_CLOSED,
-        [
-            {
-                "id": o.attempt.delivery,
-                "external": (o.receipt.external_id or None) if o.receipt else None,
-                "reason": o.reason,
-            }
-            for o in outcomes_in_order
-        ],
+        _SET_EXTERNAL,
+        [(o.receipt.external_id, o.attempt.delivery) for o in outcomes_in_order if o.receipt and o.receipt.external_id],
     )
+    tx.many(_MARK_CLOSED, [{"id": o.attempt.delivery, "reason": o.reason} for o in ours])
     news = deliveries.match_waiting(
         tx,
         [
@@ -422,9 +424,10 @@ def close_attempt(tx: Tx, outcomes: Sequence[_Outcome]) -> Sequence[None]:
         ],
     )
     deliveries.learn(tx, [*(x for o in outcomes_in_order for x in _learnt(tx, o)), *news])
-    for outcome in outcomes_in_order:
+    lanes.lock(tx, (o.attempt.lane for o in ours))
+    for outcome in ours:
         _store_outcome(tx, outcome)
-    done = [o for o in outcomes_in_order if o.receipt is not None or o.learnt is not None]
+    done = [o for o in ours if o.receipt is not None or o.learnt is not None]
     lanes.end(tx, [(o.attempt.lane, o.attempt.task) for o in done])
     tx.many(
         _INSERT_EXCHANGE,
@@ -462,9 +465,7 @@ def _store_outcome(tx: Tx, outcome: _Outcome) -> None:
         fail_queued(tx, [row[0] for row in rows], "earlier_part", "an earlier part failed")
     if outcome.unreachable:
         tx.execute(_UNREACHABLE, {"id": attempt.delivery, "now": tx.now_us})
-        answers.tell_changes(
-            tx, [row[0] for row in tx.execute(_CONVERSATION, {"id": attempt.delivery})]
-        )
+        answers.tell_changes(tx, [row[0] for row in tx.execute(_CONVERSATION, {"id": attempt.delivery})])
     if outcome.held:
         lanes.hold(tx, attempt.lane, outcome.held, attempt.wakes)
     elif outcome.later is not None:

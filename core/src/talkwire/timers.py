@@ -22,7 +22,11 @@ _SET = """
     ON CONFLICT (plugin, key) DO UPDATE SET due = excluded.due, subject = excluded.subject
 """
 _DROP = "DELETE FROM timer WHERE plugin = :plugin AND key = :key"
-_DUE = "SELECT plugin, key, due, subject FROM timer WHERE due <= :now ORDER BY due, plugin, key LIMIT :most"
+_DUE = """
+    SELECT t.plugin, t.key, t.due, t.subject, c.id, c.account FROM timer t LEFT JOIN conversation c ON c.id = t.subject
+    WHERE t.due <= :now ORDER BY t.due, t.plugin, t.key LIMIT :most
+"""
+_TAKE = "DELETE FROM timer WHERE plugin = :plugin AND key = :key AND due = :due RETURNING key"
 _NEXT = "SELECT min(due) FROM timer"
 
 
@@ -38,17 +42,28 @@ def drop_timer(tx: Tx, plugin: str, key: str) -> None:
     tx.execute(_DROP, {"plugin": plugin, "key": key})
 
 
-def fire(tx: Tx, items: Sequence[None]) -> Sequence[datetime | None]:
+def fire(tx: Tx, items: Sequence[Fence]) -> Sequence[datetime | None]:
     """Tell the timers that are due, once each; say when the next one is."""
-    for plugin, key, due, subject in tx.execute(_DUE, {"now": tx.now_us, "most": _AT_ONCE}):
-        tx.execute(_DROP, {"plugin": plugin, "key": key})
+    if not items[0].check(tx, GROUP):
+        return [None] * len(items)
+    for plugin, key, due, subject, conversation, account in tx.execute(_DUE, {"now": tx.now_us, "most": _AT_ONCE}):
+        if not tx.execute(_TAKE, {"plugin": plugin, "key": key, "due": due}):
+            continue  # moved or dropped meanwhile
         tx.tell(
             "timer.due",
-            small={"plugin": plugin, "key": key, "due": moment(due).isoformat(), "subject": subject or None},
+            account=account or "",
+            conversation=conversation or "",
+            small={"plugin": plugin, "key": key, "due": moment(due).isoformat(), "subject": subject},
         )
     row = tx.one(_NEXT)
     following = moment(row[0]) if row and row[0] is not None else None
     return [following] * len(items)
+
+
+def _sweep_windows(tx: Tx, items: Sequence[Fence]) -> Sequence[datetime | None]:
+    if not items[0].check(tx, GROUP):
+        return [None] * len(items)
+    return answers.sweep_windows(tx, [None] * len(items))
 
 
 class Timers:
@@ -68,8 +83,8 @@ class Timers:
     async def _step(self) -> datetime | None:
         if not self._fence.holds(GROUP):
             return None
-        timer = await self._store.write(fire, None)
-        window = await self._store.write(answers.sweep_windows, None)
+        timer = await self._store.write(fire, self._fence)
+        window = await self._store.write(_sweep_windows, self._fence)
         now = self._clock.now()
         if self._swept is None or now - self._swept >= _SWEEP_EVERY:
             self._swept = now

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ..clock import Clock
 from ..errors import SchemaError, StoreDown
@@ -38,6 +39,7 @@ class Store:
         self._lock: DaemonLock | None = None
         self.settle: Callable[[Tx], None] = _no_actions  # the daemon says how actions are stored
         self.committed: list[Callable[[int, set[str]], None]] = []  # called on the loop: new facts, hints
+        self._closed = False
         self.waiting = 0  # writes that wait for their commit
 
     async def open(self, *, exclusive: bool = False) -> None:
@@ -62,7 +64,7 @@ class Store:
                 # On PostgreSQL each COMMIT takes one function's group: two functions in one
                 # transaction would take locks in an order that another writer turns round.
                 everything=self.is_sqlite,
-                settle=lambda tx: self.settle(tx),
+                settle=lambda tx: self.settle(tx),  # noqa: PLW0108  it is set after this
                 committed=self._after_commit,
             )
             writer.start()
@@ -70,10 +72,11 @@ class Store:
 
     async def close(self) -> None:
         """Write what waits, then close every connection."""
+        self._closed = True
         self._inbox.close()
         for writer in self._writers:
             await asyncio.to_thread(writer.join, 30)
-        self._readers.shutdown(wait=True)
+        await asyncio.to_thread(self._readers.shutdown)
         for driver in self._opened:
             driver.close()
         if self._lock is not None:
@@ -98,6 +101,8 @@ class Store:
 
     async def read(self, fn: Callable[[Query], T]) -> T:
         """Run `fn` in a reader thread on a connection that cannot write. Errors: `StoreDown`."""
+        if self._closed:
+            raise StoreDown("the store is closed")
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, fn)
 
     @property
@@ -120,32 +125,43 @@ class Store:
             call(facts, hints)
 
     def _read(self, fn: Callable[[Query], T]) -> T:
-        driver: Driver | None = getattr(self._local, "driver", None)
-        if driver is None:
-            driver = self._local.driver = self._connect(read_only=True)
-            self._opened.append(driver)
+        driver = self._begun()
         try:
-            driver.begin() if not self.is_sqlite else None
             try:
                 return fn(Query(driver, self._clock.now()))
             finally:
                 driver.rollback()
         except StoreDown:
-            self._local.driver = None
-            driver.close()
+            self._forget(driver)
             raise
+
+    def _begun(self) -> Driver:
+        """Give this thread's connection with a transaction begun; one that was lost meanwhile is made again."""
+        driver: Driver | None = getattr(self._local, "driver", None)
+        if driver is not None:
+            with contextlib.suppress(StoreDown):
+                driver.begin()
+                return driver
+            self._forget(driver)
+        driver = self._local.driver = self._connect(read_only=True)
+        self._opened.append(driver)
+        driver.begin()
+        return driver
+
+    def _forget(self, driver: Driver) -> None:
+        self._local.driver = None
+        self._opened.remove(driver)
+        driver.close()
 
     def _connect(self, *, read_only: bool = False) -> Driver:
         if self.is_sqlite:
-            return SqliteDriver(
-                path_of(self.url), synchronous=self._synchronous, read_only=read_only
-            )
-        from .postgres import PostgresDriver  # noqa: PLC0415  psycopg is an extra
+            return SqliteDriver(path_of(self.url), synchronous=self._synchronous, read_only=read_only)
+        from .postgres import PostgresDriver
 
         return PostgresDriver(self.url, read_only=read_only)
 
 
-def _no_actions(tx: Tx) -> None:
+def _no_actions(_: Tx) -> None:
     raise RuntimeError("nobody here can carry out actions")
 
 
@@ -154,12 +170,17 @@ def _check_schema(query: Query) -> None:
         row = query.one("SELECT version_num FROM alembic_version_core")
     except StoreDown:
         raise
-    except Exception as error:  # noqa: BLE001  each driver has its own error for a missing table
+    except Exception as error:
         raise SchemaError("the database has no tables yet; type: talkwire db upgrade") from error
-    if row is None or row[0] != SCHEMA:
+    if row is None or row[0] < SCHEMA:  # revisions are numbered
         raise SchemaError(
             f"the database is at {row[0] if row else 'nothing'}, this version works with {SCHEMA};"
             " type: talkwire db upgrade"
+        )
+    if row[0] > SCHEMA:
+        raise SchemaError(
+            f"the database is at {row[0]}, this version works with {SCHEMA}: it was used by a newer Talkwire.\n"
+            "  Install that one again, or restore a backup."
         )
 
 

@@ -15,8 +15,13 @@ from . import sql as text
 from .tx import Params, Row
 from .writer import RunAgain
 
+# A reader's statements all see the same moment; a writer's see what was committed before each of them.
+_ONE_MOMENT = " -c default_transaction_read_only=on -c default_transaction_isolation=repeatable\\ read"
+# Lanes are made by name, so they are met in the order of names: Python's order, whatever the database's language.
+_ORDER = {"lane": 'grp COLLATE "C", subject COLLATE "C"'}
 _GAVE_WAY = (pg.DeadlockDetected, pg.SerializationFailure)
-_DOWN = (psycopg.OperationalError, psycopg.InterfaceError, pg.AdminShutdown)
+# OperationalError is the parent of what says that the server, not the statement, is at fault; a standby refuses writes.
+_DOWN = (psycopg.OperationalError, psycopg.InterfaceError, pg.ReadOnlySqlTransaction)
 
 
 class PostgresDriver:
@@ -30,7 +35,7 @@ class PostgresDriver:
                 connect_timeout=5,
                 prepare_threshold=2,
                 application_name="talkwire",
-                options="-c timezone=UTC" + (" -c default_transaction_read_only=on" if read_only else ""),
+                options="-c timezone=UTC" + (_ONE_MOMENT if read_only else ""),
             )
         except psycopg.Error as error:
             raise StoreDown(f"PostgreSQL cannot be reached: {type(error).__name__}") from error
@@ -85,8 +90,9 @@ class PostgresDriver:
             raise _down(error) from error
 
     def lock(self, table: str, ids: Sequence[Any], column: str = "id") -> None:
-        """Lock rows in the order of their keys."""
-        self._run(f"SELECT 1 FROM {table} WHERE {column} = ANY(%s) ORDER BY {column} FOR UPDATE", [list(ids)])
+        """Lock rows in the order in which every transaction takes them."""
+        order = _ORDER.get(table, column)
+        self._run(f"SELECT 1 FROM {table} WHERE {column} = ANY(%s) ORDER BY {order} FOR UPDATE", [list(ids)])
 
     def close(self) -> None:
         """Close the connection."""

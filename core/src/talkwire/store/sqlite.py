@@ -38,6 +38,7 @@ class SqliteDriver:
                 path, isolation_level=None, check_same_thread=False, cached_statements=512
             )
             self._cursor = self._connection.cursor()
+            self._begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
             if read_only:
                 self._cursor.execute("PRAGMA query_only=ON")
                 self._cursor.execute("PRAGMA busy_timeout=5000")
@@ -49,8 +50,8 @@ class SqliteDriver:
             raise StoreDown(f"{path}: {error}") from error
 
     def begin(self) -> None:
-        """Begin, with the write lock at once."""
-        self._run("BEGIN IMMEDIATE")
+        """Begin: a reader's moment, or the writer's lock at once."""
+        self._run(self._begin)
 
     def commit(self) -> None:
         """Commit; returns after the disk has it."""
@@ -79,15 +80,19 @@ class SqliteDriver:
         bound, values = text.bind(sql, params, "?")
         try:
             return self._cursor.execute(bound, values).fetchall()
-        except sqlite3.OperationalError as error:
-            raise _meant(error) from error
+        except sqlite3.DatabaseError as error:
+            if _fails_us(error):
+                raise StoreDown(f"the database does not answer: {error}") from error
+            raise
 
     def many(self, sql: str, rows: Sequence[Params | Sequence[Any]]) -> None:
         """Run a statement for each row."""
         try:
             self._cursor.executemany(text.plain(sql, "?"), text.tuples(sql, rows))
-        except sqlite3.OperationalError as error:
-            raise _meant(error) from error
+        except sqlite3.DatabaseError as error:
+            if _fails_us(error):
+                raise StoreDown(f"the database does not answer: {error}") from error
+            raise
 
     def lock(self, table: str, ids: Sequence[Any], column: str = "id") -> None:
         """Do nothing: who writes has the whole file."""
@@ -99,18 +104,20 @@ class SqliteDriver:
     def _run(self, statement: str) -> None:
         try:
             self._cursor.execute(statement)
-        except sqlite3.OperationalError as error:
-            raise _meant(error) from error
+        except sqlite3.DatabaseError as error:
+            if _fails_us(error):
+                raise StoreDown(f"the database does not answer: {error}") from error
+            raise
 
 
 # The primary codes that say the file or the disk fails us, not the statement.
 # Source: https://www.sqlite.org/rescode.html, read 2026-11-22.
-_DOWN = frozenset({"BUSY", "LOCKED", "READONLY", "IOERR", "FULL", "CANTOPEN", "PROTOCOL", "CORRUPT"})
+_DOWN = frozenset({"BUSY", "LOCKED", "READONLY", "IOERR", "FULL", "CANTOPEN", "PROTOCOL", "CORRUPT", "NOTADB"})
 
 
-def _meant(error: sqlite3.OperationalError) -> Exception:
-    name = str(getattr(error, "sqlite_errorname", "")).removeprefix("SQLITE_").split("_")[0]
-    return StoreDown(f"the database does not answer: {error}") if name in _DOWN else error
+def _fails_us(error: sqlite3.DatabaseError) -> bool:
+    name = str(getattr(error, "sqlite_errorname", ""))  # `SQLITE_IOERR_FSYNC`; none where the module itself objects
+    return name.removeprefix("SQLITE_").split("_")[0] in _DOWN
 
 
 class DaemonLock:
@@ -123,8 +130,7 @@ class DaemonLock:
         except OSError as error:
             os.close(self._file)
             raise Conflict(
-                f"another daemon uses {path}. One SQLite file serves one daemon;"
-                " several share a PostgreSQL.",
+                f"another daemon uses {path}. One SQLite file serves one daemon; several share a PostgreSQL.",
                 code="database_in_use",
             ) from error
 

@@ -92,7 +92,7 @@ class Tx(Query):
             self._driver.many(sql, rows)
 
     def lock(self, table: str, ids: Iterable[Any]) -> None:
-        """Take the locks of these rows in key order, before reading what will be changed."""
+        """Take the locks of these rows in key order (lanes: by name), before reading what will be changed."""
         if wanted := sorted(set(ids)):
             self._driver.lock(table, wanted)
 

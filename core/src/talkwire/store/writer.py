@@ -7,6 +7,7 @@ so that an error reaches only its caller.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -62,13 +63,15 @@ class Inbox:
                 waiting.append(job)
 
     def take(self, *, everything: bool) -> list[tuple[Fn, list[Job]]]:
-        """Wait for jobs, then take all of them, or those of one function; empty: closed."""
+        """Wait for jobs, then take all of them, or those of the function that waits longest; empty: closed."""
         with self._change:
             while not self._jobs:
                 if self._closed:
                     return []
                 self._change.wait()
-            order = sorted(self._jobs, key=lambda fn: not getattr(fn, "goes_first", False))
+            order = list(self._jobs)
+            if everything:
+                order.sort(key=lambda fn: not getattr(fn, "goes_first", False))
             taken = [(fn, self._part(fn)) for fn in (order if everything else order[:1])]
             if self._jobs:
                 self._change.notify()
@@ -136,10 +139,11 @@ class Writer(threading.Thread):
         tx: Tx | None = None
         facts = 0
         try:
-            driver = self._driver = self._driver or self._connect()
+            driver = self._begun()
             try:
                 tx, done, facts = self._commit(driver, groups)
             except RunAgain:
+                driver.begin()
                 tx, done, facts = self._commit(driver, groups)
             self.commits += 1
         except BaseException as error:  # noqa: BLE001  every caller hears of it; the thread lives on
@@ -158,7 +162,6 @@ class Writer(threading.Thread):
         self, driver: Driver, groups: list[tuple[Fn, list[Job]]]
     ) -> tuple[Tx, list[tuple[Job, Any, BaseException | None]], int]:
         tx = Tx(driver, self._clock.now())
-        driver.begin()
         try:
             done: list[tuple[Job, Any, BaseException | None]] = []
             guarded = len(groups) > 1
@@ -191,9 +194,7 @@ class Writer(threading.Thread):
                 driver.begin()
             if len(jobs) == 1:
                 return [(jobs[0], None, error)]
-            return [
-                one for job in jobs for one in self._group(tx, driver, fn, [job], guarded=True)
-            ]
+            return [one for job in jobs for one in self._group(tx, driver, fn, [job], guarded=True)]
         if guarded:
             driver.release()
         return [(job, result, None) for job, result in zip(jobs, results, strict=True)]
@@ -206,6 +207,17 @@ class Writer(threading.Thread):
         if tx.acts:
             self._settle(tx)
         return results
+
+    def _begun(self) -> Driver:
+        """Give the connection with a transaction begun; one that was lost meanwhile is made again."""
+        if self._driver is not None:
+            with contextlib.suppress(StoreDown):
+                self._driver.begin()
+                return self._driver
+            self._drop_connection()
+        driver = self._driver = self._connect()
+        driver.begin()
+        return driver
 
     def _drop_connection(self) -> None:
         if self._driver is not None:

@@ -1,0 +1,85 @@
+"""SQL that is written once."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from talkwire.store import Query, Store, Tx
+
+from .conftest import keep
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 7, 100])
+async def test_lists_and_rows_of_any_length_find_exactly_what_they_name(store: Store, count: int) -> None:
+    names = [f"n{i:03}" for i in range(count)]
+
+    def put(tx: Tx, items: Sequence[None]) -> Sequence[None]:
+        keep(tx, [*names, "not asked for"])
+        return [None] * len(items)
+
+    await store.write(put, None)
+
+    def look(query: Query) -> tuple[set[str], set[tuple[str, int]]]:
+        by_list = query.execute("SELECT name FROM meta WHERE name IN (:names[])", {"names": names})
+        by_rows = query.execute(
+            "WITH v(name, n) AS (VALUES :rows[2]) SELECT m.name, v.n FROM v JOIN meta m ON m.name = v.name",
+            {"rows": [(name, i) for i, name in enumerate(names)]},
+        )
+        return {row[0] for row in by_list}, set(by_rows)
+
+    found, with_numbers = await store.read(look)
+    assert found == set(names)
+    assert with_numbers == {(name, i) for i, name in enumerate(names)}
+
+
+async def test_a_statement_for_many_rows_says_which_are_new_only_when_asked(store: Store) -> None:
+    """The RETURNING trap: sqlite3's executemany gives no rows for it, silently; so `many` gives none at all."""
+
+    def put(tx: Tx, items: Sequence[list[tuple[str, str]]]) -> Sequence[set[str]]:
+        results = []
+        for rows in items:
+            tx.many("INSERT INTO meta (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING", rows)
+            there = tx.execute("SELECT name, value FROM meta WHERE name IN (:n[])", {"n": [name for name, _ in rows]})
+            mine = set(rows)
+            results.append({name for name, value in there if (name, value) in mine})
+        return results
+
+    assert await store.write(put, [("a", "id1"), ("b", "id2")]) == {"a", "b"}
+    assert await store.write(put, [("b", "id3"), ("c", "id4")]) == {"c"}
+
+
+async def test_numbers_of_every_size_nulls_and_any_text_come_back_as_they_went(store: Store) -> None:
+    values = (0, -1, 2**31, 2**62, None)
+    texts = ("", "%s ? :name", "日本 😀", "'; DROP TABLE meta; --")
+
+    def look(query: Query) -> tuple[list[object], list[object]]:
+        numbers = [query.execute("SELECT CAST(:v AS BIGINT)", {"v": v})[0][0] for v in values]
+        words = [query.execute("SELECT CAST(:v AS TEXT)", {"v": v})[0][0] for v in texts]
+        return numbers, words
+
+    assert await store.read(look) == (list(values), list(texts))
+
+
+async def test_a_reader_cannot_write(store: Store) -> None:
+    with pytest.raises(Exception, match=r"(?i)read.?only"):
+        await store.read(lambda query: query.execute("DELETE FROM meta"))
+
+
+async def test_a_reader_sees_one_moment(store: Store) -> None:
+    looked, written = threading.Event(), threading.Event()
+
+    def twice(query: Query) -> list[int]:
+        first = query.execute("SELECT count(*) FROM meta")[0][0]
+        looked.set()
+        assert written.wait(5)
+        return [first, query.execute("SELECT count(*) FROM meta")[0][0]]
+
+    reading = asyncio.create_task(store.read(twice))
+    await asyncio.to_thread(looked.wait, 5)
+    await store.write(keep, "meanwhile")
+    written.set()
+    assert await reading == [0, 0]

@@ -1,0 +1,53 @@
+"""Databases with the core's tables in them: each test gets its own, copied from one that was upgraded once."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.parts.postgres import Cluster
+
+BOTH = ("sqlite", pytest.param("postgres", marks=pytest.mark.needs("postgres")))
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One upgraded SQLite file, to be copied."""
+    from talkwire.store.schema.upgrade import upgrade
+
+    file = tmp_path_factory.mktemp("template") / "talkwire.db"
+    upgrade(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path, sqlite_template: Path) -> str:
+    """The URL of a fresh SQLite file with tables."""
+    file = tmp_path / "talkwire.db"
+    shutil.copyfile(sqlite_template, file)
+    return f"sqlite:///{file}"
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_cluster: Cluster) -> str:
+    """The name of one upgraded PostgreSQL database, to be copied."""
+    from talkwire.store.schema.upgrade import upgrade
+
+    name = postgres_cluster.new_database()
+    upgrade(postgres_cluster.url(name))
+    return name
+
+
+@pytest.fixture
+def postgres_with_tables(postgres_cluster: Cluster, postgres_template: str) -> Iterator[str]:
+    """The URL of a fresh PostgreSQL database with tables."""
+    name = postgres_cluster.new_database(postgres_template)
+    yield postgres_cluster.url(name)
+    postgres_cluster.drop_database(name)
+
+
+@pytest.fixture(params=BOTH)
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a fresh database with tables; the test runs once on each kind of database."""
+    return str(request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_with_tables"))
