@@ -62,7 +62,7 @@ def test_every_name_in_it_is_that_of_the_new_plugin(tmp_path, kind, name):
         text = path.read_text()
         assert ".in" not in path.suffix
         without = re.sub(
-            f"{dashed}|{joined}|{''.join(word.title() for word in dashed.split('-'))}", "", text, flags=re.I
+            f"{dashed}|{joined}|{''.join(word.title() for word in dashed.split('-'))}", "", text, flags=re.IGNORECASE
         )
         assert "acme" not in f"{path.name} {without}".lower(), path
         for host in re.findall(r"https://([^/\"\s`]+)", text):
