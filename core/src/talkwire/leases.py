@@ -92,7 +92,7 @@ class Leases:
 
     async def same_settings(self, settings: str) -> bool:
         """Leave the hash of our settings; False: another daemon runs that has others."""
-        return await self._store.write(_compare, (self.owner, settings))
+        return self._store.is_sqlite or await self._store.write(_compare, (self.owner, settings))
 
     async def take(self) -> None:
         """Take and renew now what is wanted."""
