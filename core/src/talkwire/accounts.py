@@ -1,18 +1,18 @@
 """An account's life: its channel is made, opened, listened to; what fails is tried again or told.
 
-    starting ─▶ working ◀─▶ waiting      the provider cannot be reached: tried again by itself
-       │           │
-       └──────▶ broken                   a person must act: `talkwire accounts resume NAME`
-    paused                               a person said so
-    absent                               its plugin or its settings are gone: readable, no replies
+starting ─▶ working ◀─▶ waiting      the provider cannot be reached: tried again by itself
+   │           │
+   └──────▶ broken                   a person must act: `talkwire accounts resume NAME`
+paused                               a person said so
+absent                               its plugin or its settings are gone: readable, no replies
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -47,6 +47,7 @@ from .store import Query, Store, Tx
 
 _log = structlog.get_logger("talkwire.accounts")
 _OPEN_WITHIN = timedelta(seconds=30)
+_SETTLED = timedelta(seconds=60)  # a listener that has not failed for so long works
 _EVIDENCE_EVERY = timedelta(seconds=30)
 _DOWNLOAD_WITHIN = timedelta(seconds=60)
 
@@ -62,6 +63,18 @@ class Lent:
     keeper: Keeper
     session: aiohttp.ClientSession
     publish: Callable[[str, Mapping[str, Any]], None]
+    under_way: set[asyncio.Task[Any]] = field(default_factory=set)  # writes that nobody waits for yet
+
+    def soon(self, fn: Callable[[Tx, Sequence[Any]], Sequence[Any]], item: Any) -> None:
+        """Write something that its caller does not wait for; `Accounts.close` does."""
+        task = asyncio.get_running_loop().create_task(self.store.write(fn, item))
+        self.under_way.add(task)
+        task.add_done_callback(self._written)
+
+    def _written(self, task: asyncio.Task[Any]) -> None:
+        self.under_way.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.warning("not stored", kind=type(error).__name__)
 
 
 class Runtime:
@@ -77,7 +90,6 @@ class Runtime:
         self.last_in: datetime | None = None
         self.last_out: datetime | None = None
         self.backoff = Backoff()
-        self.fault = ""
         if kind is None or config.settings is None:
             self._set(AccountState.ABSENT, f'no plugin gives the channel "{config.channel}"')
         else:
@@ -85,9 +97,8 @@ class Runtime:
         self.rates = Rates(self.channel.features.rates if self.channel else ())
 
     def _make(self, kind: type[Channel], settings: Any) -> None:
-        services = AccountServices(self, self._lent, settings, kind)
         try:
-            self.channel = kind(settings, services)
+            self.channel = kind(settings, AccountServices(self, self._lent, settings, kind))
         except Exception as error:  # noqa: BLE001  one account's fault is its own
             _log.error("account cannot be made", account=self.name, kind=type(error).__name__)
             self._set(AccountState.BROKEN, f"{type(error).__name__} while it was made")
@@ -118,29 +129,27 @@ class Runtime:
         small = {"account": self.name, "address": typing.address.value, "on": typing.on}
         self._lent.publish("typing", small)
 
-    def noticed(self, notice: AccountNotice) -> None:
-        """Take what the provider says of the account."""
+    async def noticed(self, notice: AccountNotice) -> None:
+        """Take what the provider says of the account; stored when this returns."""
         if notice.broken:
-            self.change(AccountState.BROKEN, notice.text or notice.code)
+            self._set(AccountState.BROKEN, notice.text or notice.code)
+            await self._lent.store.write(put_state, self.view)
 
     def waits(self, reason: str) -> None:
         """Say that the provider cannot be reached."""
         if self.view.state in (AccountState.WORKING, AccountState.STARTING):
             self.change(AccountState.WAITING, reason)
 
-    async def broke(self, reason: str) -> None:
-        """Stop sending until a person acts; returns when that is stored."""
-        self._set(AccountState.BROKEN, reason)
-        await self._lent.store.write(put_state, self.view)
+    def broke(self, reason: str) -> None:
+        """Stop sending, at once, until a person acts."""
+        self.change(AccountState.BROKEN, reason)
 
     def change(self, state: AccountState, reason: str) -> None:
         """Take another state; it is stored and told soon."""
         if state is self.view.state and reason == self.view.reason:
             return
         self._set(state, reason)
-        task = asyncio.get_running_loop().create_task(self._lent.store.write(put_state, self.view))
-        _UNDER_WAY.add(task)
-        task.add_done_callback(_forget)
+        self._lent.soon(put_state, self.view)
 
     def _set(self, state: AccountState, reason: str) -> None:
         now = self._lent.clock.now()
@@ -149,18 +158,9 @@ class Runtime:
 
     def take(self, state: AccountState, reason: str, since: datetime) -> None:
         """Take the state that another daemon or a command stored."""
-        if state is AccountState.WORKING and self.view.state is not AccountState.WORKING:
+        if state.sends:
             self.backoff.reset()
         self.view = replace(self.view, state=state, reason=reason, since=since)
-
-
-_UNDER_WAY: set[asyncio.Task[Any]] = set()  # stores of states: kept until they are done
-
-
-def _forget(task: asyncio.Task[Any]) -> None:
-    _UNDER_WAY.discard(task)
-    if not task.cancelled() and task.exception() is not None:
-        _log.warning("state not stored", kind=type(task.exception()).__name__)
 
 
 class AccountServices:
@@ -181,7 +181,6 @@ class AccountServices:
             secret_names=kind.features.secret_query,
             timeout=kind.features.send_timeout,
         )
-        self._attachments: dict[str, Attachment] = {}
 
     def _record(self, record: ExchangeRecord) -> None:
         under_way = exchanges.get()
@@ -203,11 +202,7 @@ class AccountServices:
 
     def wake(self, address: str) -> None:
         """Let the parts go on that wait for this address."""
-        task = asyncio.get_running_loop().create_task(
-            self._lent.store.write(_wake_address, (self.account, address))
-        )
-        _UNDER_WAY.add(task)
-        task.add_done_callback(_forget)
+        self._lent.soon(_wake_address, (self.account, address))
 
     async def publish(self, topic: str, small: Mapping[str, Any]) -> None:
         """Hint at something to all daemons."""
@@ -350,39 +345,46 @@ class Accounts:
                         await runtime.channel.close()
                 except Exception as error:  # noqa: BLE001  the others are closed all the same
                     _log.warning("close failed", account=runtime.name, kind=type(error).__name__)
-        if _UNDER_WAY:
-            await asyncio.wait(set(_UNDER_WAY), timeout=5)
+        if self._lent.under_way:
+            await asyncio.wait(set(self._lent.under_way), timeout=5)
 
-    def _living(self, runtime: Runtime) -> Callable[[], Any]:
+    def _living(self, runtime: Runtime) -> Callable[[], Awaitable[datetime | None]]:
         listening: asyncio.Task[None] | None = None
+        began = self._lent.clock.now()
         failures = Backoff()
         opened = False
 
         async def step() -> datetime | None:
-            nonlocal listening, opened
-            if runtime.view.state in (AccountState.PAUSED, AccountState.BROKEN):
+            nonlocal listening, began, opened
+            if listening is not None and listening.done():
+                listening = None
+            state = runtime.view.state
+            if stopped := state in (AccountState.PAUSED, AccountState.BROKEN):
+                opened = False
+            elif not opened and not (opened := await self._opened(runtime, failures)):
+                return failures.until if runtime.view.state.sends else None
+            if stopped or not self._listens(runtime):
                 if listening is not None:
                     listening.cancel()
-                    listening = None
-                opened = False
                 return None
             now = self._lent.clock.now()
-            if not opened:
-                opened = await self._opened(runtime, failures)
-                if not opened:
-                    return failures.until or now
-            channel = runtime.channel
-            if channel is None or not channel.features.listens or not self._may_listen(f"listen:{runtime.name}"):
-                return None
-            if listening is None or listening.done():
+            if listening is None:
                 if failures.until is not None and failures.until > now:
                     return failures.until
-                life = self._life[runtime.name]
-                listening = life.tasks.create_task(self._listen(runtime, channel, failures))
+                life, began = self._life[runtime.name], now
+                listening = life.tasks.create_task(self._listen(runtime, failures))
                 listening.add_done_callback(lambda _: life.wake())
+            if now < began + _SETTLED:
+                return began + _SETTLED
+            if state is AccountState.WAITING and runtime.view.since <= began:
+                runtime.change(AccountState.WORKING, "")  # it listens again, though nothing came yet
             return None
 
         return step
+
+    def _listens(self, runtime: Runtime) -> bool:
+        channel = runtime.channel
+        return channel is not None and channel.features.listens and self._may_listen(f"listen:{runtime.name}")
 
     async def _opened(self, runtime: Runtime, failures: Backoff) -> bool:
         assert runtime.channel is not None  # only those with a channel live
@@ -390,18 +392,19 @@ class Accounts:
             async with asyncio.timeout(_OPEN_WITHIN.total_seconds()):
                 await runtime.channel.open()
         except AccountBroken as error:
-            await runtime.broke(str(error))
+            runtime.broke(str(error))
             return False
         except Exception as error:  # noqa: BLE001  one account's start is its own affair
-            after = error.after if isinstance(error, TryLater) else None
-            failures.fail(self._lent.clock.now(), after)
+            self._later(failures, error)
             runtime.waits(_said(error))
             return False
         failures.reset()
         runtime.change(AccountState.WORKING, "")
         return True
 
-    async def _listen(self, runtime: Runtime, channel: Channel, failures: Backoff) -> None:
+    async def _listen(self, runtime: Runtime, failures: Backoff) -> None:
+        channel = runtime.channel
+        assert channel is not None  # only those with a channel live
         try:
             cursor = await self._lent.store.read(lambda query: _cursor(query, runtime.name))
             async for batch in channel.listen(cursor):
@@ -410,24 +413,29 @@ class Accounts:
                 failures.reset()
                 if runtime.view.state is AccountState.WAITING:
                     runtime.change(AccountState.WORKING, "")
-        except AccountBroken as error:
-            await runtime.broke(str(error))
-        except StoreDown:
-            failures.fail(self._lent.clock.now())
-        except Exception as error:  # noqa: BLE001  one listener's fault is its own
-            failures.fail(self._lent.clock.now())
-            runtime.waits(_said(error))
-            _log.warning("listener failed", account=runtime.name, kind=type(error).__name__)
-        else:
             failures.fail(self._lent.clock.now())  # it ended by itself: listened to again, not at once
+        except AccountBroken as error:
+            runtime.broke(str(error))
+        except Exception as error:  # noqa: BLE001  one listener's fault is its own
+            self._later(failures, error)
+            if not isinstance(error, StoreDown):
+                runtime.waits(_said(error))
+            _log.warning("listener failed", account=runtime.name, kind=type(error).__name__)
+
+    def _later(self, failures: Backoff, error: Exception) -> None:
+        until = failures.fail(self._lent.clock.now())
+        if isinstance(error, TryLater) and error.after is not None:
+            failures.pause(max(until, self._lent.clock.now() + error.after))
 
     async def _step(self) -> datetime | None:
         """Take over what other daemons and commands stored; store the evidence of this one."""
         for name, (_, state, reason, since) in (await self._lent.store.read(_states)).items():
             runtime = self.by_name.get(name)
-            if runtime is None or runtime.channel is None or state is runtime.view.state:
+            if runtime is None or state is runtime.view.state:
                 continue
-            if since > (runtime.view.since or since) or state is AccountState.PAUSED:
+            if runtime.channel is None:  # nothing to resume
+                self._lent.soon(put_state, runtime.view)
+            elif since > (runtime.view.since or since) or state is AccountState.PAUSED:
                 runtime.take(state, reason, since)
                 if name in self._life:
                     self._life[name].wake()
@@ -448,7 +456,7 @@ _PUT_STATE = """
         channel = excluded.channel, state = excluded.state, reason = excluded.reason,
         since = excluded.since
 """
-_STATE = "SELECT state, reason FROM account_state WHERE account = :account"
+_STATE = "SELECT state FROM account_state WHERE account = :account"
 _STATES = "SELECT account, channel, state, reason, since FROM account_state"
 _EVIDENCE = """
     UPDATE account_state SET last_in_at = COALESCE(:last_in, last_in_at),
@@ -458,32 +466,33 @@ _EVIDENCE = """
 
 
 def put_state(tx: Tx, items: Sequence[Account]) -> Sequence[None]:
-    """Store how accounts do, and tell `account.<state>` where that is new."""
+    """Store how accounts do, and tell `account.<state>` where that is new; what a person paused stays so."""
     for view in sorted(items, key=lambda item: item.name):
         row = tx.one(_STATE, {"account": view.name})
-        tx.execute(
-            _PUT_STATE,
-            {
-                "account": view.name,
-                "channel": view.channel,
-                "state": view.state.value,
-                "reason": view.reason[:300],
-                "since": micros(view.since or tx.now),
-            },
-        )
-        if row is None or row[0] != view.state.value:
-            tx.hint("accounts")
-            tx.hint("lanes")
-            tx.tell(
-                f"account.{view.state.value}",
-                account=view.name,
-                small={
-                    "state": view.state.value,
-                    "was": row[0] if row else None,
-                    "reason": view.reason[:200] or None,
-                },
-            )
+        if row is None or row[0] != AccountState.PAUSED or view.state is AccountState.ABSENT:
+            _put_state(tx, view, row[0] if row else None)
     return [None] * len(items)
+
+
+def _put_state(tx: Tx, view: Account, was: str | None) -> None:
+    tx.execute(
+        _PUT_STATE,
+        {
+            "account": view.name,
+            "channel": view.channel,
+            "state": view.state.value,
+            "reason": view.reason[:300],
+            "since": micros(view.since or tx.now),
+        },
+    )
+    if was != view.state.value:
+        tx.hint("accounts")
+        tx.hint("lanes")
+        tx.tell(
+            f"account.{view.state.value}",
+            account=view.name,
+            small={"state": view.state.value, "was": was, "reason": view.reason[:200] or None},
+        )
 
 
 def pause(tx: Tx, items: Sequence[tuple[str, str]]) -> Sequence[None]:
@@ -497,10 +506,10 @@ def resume(tx: Tx, items: Sequence[str]) -> Sequence[None]:
 
 
 def _person_says(tx: Tx, name: str, state: AccountState, reason: str) -> None:
-    row = tx.one("SELECT channel FROM account_state WHERE account = :account", {"account": name})
+    row = tx.one("SELECT channel, state FROM account_state WHERE account = :account", {"account": name})
     if row is None:
         raise NotFound(f'there is no account "{name}"')
-    put_state(tx, [Account(name=name, channel=row[0], state=state, reason=reason, since=tx.now)])
+    _put_state(tx, Account(name=name, channel=row[0], state=state, reason=reason, since=tx.now), row[1])
 
 
 def _states(query: Query) -> dict[str, tuple[str, AccountState, str, datetime]]:
@@ -515,9 +524,7 @@ def _cursor(query: Query, account: str) -> str:
     return row[0] if row else ""
 
 
-def _put_evidence(
-    tx: Tx, items: Sequence[tuple[tuple[str, datetime | None, datetime | None], ...]]
-) -> Sequence[None]:
+def _put_evidence(tx: Tx, items: Sequence[tuple[tuple[str, datetime | None, datetime | None], ...]]) -> Sequence[None]:
     for rows in items:
         tx.many(
             _EVIDENCE,

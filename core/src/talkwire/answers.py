@@ -20,6 +20,8 @@ _SWEEP = 200  # conversations a sweep tells at once
 COLUMNS = """c.id, c.account, c.session, c.session_at, c.session_reason, c.reply_until,
     c.unreachable_at, c.blocked_at"""
 
+HOLDABLE = frozenset({AnswerCode.WINDOW_CLOSED, AnswerCode.SESSION_ENDED, AnswerCode.ADDRESS_UNREACHABLE})
+
 _TEXTS = {
     "en": {
         AnswerCode.SESSION_ENDED: "The customer's session has ended.",
@@ -156,12 +158,14 @@ def _ways(
 _STANDING = f"SELECT {COLUMNS}, c.answer_code FROM conversation c WHERE c.id IN (:ids[])"
 _TOLD = "UPDATE conversation SET answer_code = :code WHERE id = :id"
 _DUE_WINDOWS = """
-    SELECT id, account, reply_until, window_told FROM conversation
-    WHERE window_told < 2 AND reply_until <= :closing ORDER BY reply_until LIMIT :most
+    SELECT id, account, reply_until FROM conversation
+    WHERE window_told < 2 AND reply_until <= :closing AND (window_told = 0 OR reply_until <= :now)
+    ORDER BY reply_until LIMIT :most
 """
 _WINDOW_TOLD = "UPDATE conversation SET window_told = :told WHERE id = :id"
 _NEXT_WINDOW = """
-    SELECT min(reply_until - (1 - window_told) * :closing) FROM conversation WHERE window_told < 2
+    SELECT reply_until FROM conversation
+    WHERE window_told < 2 AND window_told = :told AND reply_until > 0 ORDER BY reply_until LIMIT 1
 """
 
 
@@ -193,39 +197,23 @@ def tell_changes(tx: Tx, conversations: Iterable[str]) -> set[str]:
 
 def sweep_windows(tx: Tx, items: Sequence[None]) -> Sequence[datetime | None]:
     """Tell windows that are closing, or have closed, once each; say when to look again."""
-    closing = micros(tx.now + CLOSING) - tx.now_us
-    rows = tx.execute(_DUE_WINDOWS, {"closing": tx.now_us + closing, "most": _SWEEP})
+    rows = tx.execute(_DUE_WINDOWS, {"closing": micros(tx.now + CLOSING), "now": tx.now_us, "most": _SWEEP})
     tx.lock("conversation", [row[0] for row in rows])
     closed: list[str] = []
-    for conversation, account, until, told in rows:
+    for conversation, account, until in rows:
         over = until <= tx.now_us
-        if not over and told == 1:
-            continue
-        if told == 0 and not over:
-            tx.tell(
-                "window.closing",
-                account=account,
-                conversation=conversation,
-                small={"until": moment(until).isoformat()},
-            )
-        if over:
-            tx.tell(
-                "window.closed",
-                account=account,
-                conversation=conversation,
-                small={"until": moment(until).isoformat()},
-            )
-            closed.append(conversation)
+        small = {"until": moment(until).isoformat()}
+        tx.tell("window.closed" if over else "window.closing", account=account, conversation=conversation, small=small)
         tx.execute(_WINDOW_TOLD, {"id": conversation, "told": 2 if over else 1})
+        if over:
+            closed.append(conversation)
     tell_changes(tx, closed)
-    row = tx.one(_NEXT_WINDOW, {"closing": closing})
-    following = moment(row[0]) if row and row[0] is not None else None
-    return [following] * len(items)
+    first = [tx.one(_NEXT_WINDOW, {"told": told}) for told in (0, 1)]
+    following = [moment(row[0]) - (timedelta() if told else CLOSING) for told, row in enumerate(first) if row]
+    return [min(following, default=None)] * len(items)
 
 
 def standing(query: Query, conversation: str) -> Standing | None:
     """Read what the answer of a conversation depends on."""
-    row = query.one(
-        f"SELECT {COLUMNS} FROM conversation c WHERE c.id = :id", {"id": conversation}
-    )
+    row = query.one(f"SELECT {COLUMNS} FROM conversation c WHERE c.id = :id", {"id": conversation})
     return Standing.of(row) if row else None

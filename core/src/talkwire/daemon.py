@@ -68,13 +68,13 @@ class Daemon:
         self.files: Chunks = FileStore(config.store.files) if self.store.is_sqlite else ChunkStore(self.store)
         self.hints = Hints(url)
         self.hints.heard = self._heard
-        self.leases = Leases(self.store, self.clock, changed=self._wake_all)
+        self.leases = Leases(self.store, changed=self._wake_all)
         self.tail = Tail(self.store, self.clock)
         self.lanes = Lanes(self.store, self.clock, self.leases)
         self.timers = Timers(self.store, self.clock, self.leases)
         self.readers = Readers(self.store, self.clock, self.leases, self.lanes, self._account_of, self.view)
         shape = self._shape if plugins.shapes else None
-        self.intake = Intake(self.store, self.clock, shape=shape)
+        self.intake = Intake(self.store, self.clock, self.files, shape=shape)
         self.replies = Replies(
             self.store, self.clock, self.account, plugins.format_reply, language=config.general.language
         )
@@ -187,6 +187,7 @@ class Daemon:
         )
         self.accounts = Accounts(lent, self.leases.holds)
         self.accounts.make(config.accounts, self.plugins.channels)
+        self.intake.serve(self.accounts.endpoints())
         self.hub = Hub(
             self.store,
             self.replies,
@@ -199,7 +200,6 @@ class Daemon:
         )
         self.plugins.lend(hub=self.hub, settings=config.plugins, on_slow=self._slow)
         await self.accounts.open()
-        self.intake.serve(self.accounts.endpoints())
         await self.store.write(notifying.put_recipients, config.recipients)
         await self._serve()
 

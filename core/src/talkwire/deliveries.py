@@ -31,7 +31,7 @@ _ROWS = """
     FROM delivery WHERE id IN (:ids[])
 """
 _UPDATE = """
-    UPDATE delivery SET state = :state, state_at = :at, reason = :reason,
+    UPDATE delivery SET state = :state, state_at = :at, reason = '',
         problem_at = :problem_at, problem_code = :code, problem_text = :text
     WHERE id = :id
 """
@@ -60,7 +60,6 @@ class Learnt:
     at: int  # microseconds; of a failure the time that counts as "earliest"
     code: str = ""
     text: str = ""
-    reason: str = ""  # why it is still queued
 
 
 def reported(tx: Tx, reports: Sequence[tuple[str, Report, str]]) -> None:
@@ -68,14 +67,10 @@ def reported(tx: Tx, reports: Sequence[tuple[str, Report, str]]) -> None:
     if not reports:
         return
     keys = sorted({report.key for _, report, _ in reports if report.key})
-    by_key = (
-        {row[1]: row[0] for row in tx.execute(_BY_KEY, {"keys": keys})} if keys else {}
-    )
+    by_key = {row[1]: row[0] for row in tx.execute(_BY_KEY, {"keys": keys})} if keys else {}
     ids = sorted({(account, r.external_id) for account, r, _ in reports if r.external_id})
     by_external: dict[tuple[str, str], list[tuple[str, str]]] = {}
-    for account, external, recipient, delivery in set(
-        tx.execute(_BY_EXTERNAL, {"ids": ids}) if ids else ()
-    ):
+    for account, external, recipient, delivery in set(tx.execute(_BY_EXTERNAL, {"ids": ids}) if ids else ()):
         by_external.setdefault((account, external), []).append((recipient, delivery))
     learnt: list[Learnt] = []
     rows = []
@@ -139,9 +134,7 @@ def learn(tx: Tx, learnt: Sequence[Learnt]) -> None:
     if not learnt:
         return
     tx.lock("delivery", [one.delivery for one in learnt])
-    rows = {
-        row[0]: row for row in tx.execute(_ROWS, {"ids": sorted({x.delivery for x in learnt})})
-    }
+    rows = {row[0]: row for row in tx.execute(_ROWS, {"ids": sorted({x.delivery for x in learnt})})}
     by_delivery: dict[str, list[Learnt]] = {}
     for one in learnt:
         by_delivery.setdefault(one.delivery, []).append(one)
@@ -156,13 +149,12 @@ def learn(tx: Tx, learnt: Sequence[Learnt]) -> None:
         problem = min([*failures, *([known] if known else [])], default=None)
         if state == before and problem == known:
             continue
-        reason = "" if state > State.QUEUED else news[-1].reason
-        updates.append((state, tx.now_us, reason, *(problem or (None, "", "")), delivery))
+        updates.append((state, tx.now_us, *(problem or (None, "", "")), delivery))
         _tell(tx, account, conversation, message, delivery, position, before, state, problem, known)
     tx.many(_UPDATE, updates)
 
 
-def _tell(  # noqa: PLR0913  the fact's own fields
+def _tell(
     tx: Tx,
     account: str,
     conversation: str,
@@ -178,9 +170,7 @@ def _tell(  # noqa: PLR0913  the fact's own fields
     small = {"state": State(state).word, "was": State(before).word, "position": position}
     if problem is not None:
         small["problem"] = problem[1] or "failed"
-    tx.tell(
-        "delivery.changed", account=account, conversation=conversation, ids=ids, small=small
-    )
+    tx.tell("delivery.changed", account=account, conversation=conversation, ids=ids, small=small)
     became_failure = state == State.FAILED and before != State.FAILED
     if became_failure or (problem is not None and known is None):
         tx.tell("delivery.failed", account=account, conversation=conversation, ids=ids, small=small)
@@ -195,7 +185,7 @@ def message_state(parts: Iterable[tuple[int, str, int, State]]) -> State | None:
     by_place: dict[tuple[int, str], list[tuple[int, State]]] = {}
     for position, recipient, generation, state in parts:
         by_place.setdefault((position, recipient), []).append((generation, state))
-    states = [_counts(generations) for generations in by_place.values()]
+    states = [counted(generations) for generations in by_place.values()]
     if not states:
         return None
     for worst in (State.FAILED, State.UNCERTAIN):
@@ -204,7 +194,8 @@ def message_state(parts: Iterable[tuple[int, str, int, State]]) -> State | None:
     return min(states)
 
 
-def _counts(generations: list[tuple[int, State]]) -> State:
+def counted(generations: Sequence[tuple[int, State]]) -> State:
+    """Give the state that a position counts by, of (generation, state) pairs."""
     latest = max(generations)[1]
     delivered = [state for _, state in generations if state >= State.DELIVERED]
     return max([latest, *delivered]) if delivered else latest

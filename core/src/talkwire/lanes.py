@@ -53,6 +53,15 @@ _REST = """
     UPDATE lane SET due = NULL, attempts = 0, last_error = '', failing_since = NULL, held = ''
     WHERE id = :id
 """
+_REFERRING = """
+    SELECT DISTINCT id, lane_id, id = (SELECT min(id) FROM task t WHERE t.lane_id = task.lane_id)
+    FROM task WHERE kind = :kind AND ref IN (:refs[])
+"""
+_ANEW = """
+    UPDATE lane SET attempts = 0, last_error = '', failing_since = NULL,
+        due = CASE WHEN held = '' THEN :now ELSE NULL END
+    WHERE id = :id
+"""
 _GO_ON = """
     UPDATE lane SET due = :now
     WHERE id = :id AND EXISTS (SELECT 1 FROM task WHERE task.lane_id = lane.id)
@@ -69,9 +78,7 @@ _HOLD = """
     WHERE id = :id
 """
 _WAKE = """
-    UPDATE lane SET wakes = wakes + 1, held = '',
-        due = CASE WHEN EXISTS (SELECT 1 FROM task WHERE task.lane_id = lane.id)
-              THEN :now ELSE NULL END
+    UPDATE lane SET wakes = wakes + 1, due = CASE WHEN held <> '' THEN :now ELSE due END, held = ''
     WHERE grp = :grp AND subject IN (:subjects[])
 """
 _IDS = "SELECT id FROM lane WHERE grp = :grp AND subject IN (:subjects[])"
@@ -187,6 +194,25 @@ def later(tx: Tx, lane: int, due: datetime, error: str, *, counted: bool = True)
             "now": tx.now_us,
         },
     )
+
+
+def postpone(tx: Tx, items: Sequence[tuple[int, datetime, str]]) -> Sequence[None]:
+    """Let the heads of (lane, due, error) be tried again, as writes of their own."""
+    for lane, due, error in sorted(items):
+        later(tx, lane, due, error)
+    return [None] * len(items)
+
+
+def drop(tx: Tx, kind: str, refs: Sequence[str]) -> None:
+    """Take promises back; what comes after them does not wait for what they waited for."""
+    if not refs:
+        return
+    tx.hint("lanes")
+    rows = tx.execute(_REFERRING, {"kind": kind, "refs": refs})
+    lock(tx, [lane for _, lane, _ in rows])
+    tx.many(_END_TASK, [{"id": task} for task, _, _ in sorted(rows)])
+    headless = sorted({lane for _, lane, is_head in rows if is_head})
+    tx.many(_ANEW, [{"id": lane, "now": tx.now_us} for lane in headless])
 
 
 def hold(tx: Tx, lane: int, reason: str, wakes: int) -> None:
@@ -331,13 +357,7 @@ class Lanes:
         except Exception as error:  # noqa: BLE001  one task
             _log.error("task failed", group=lane.group, kind=type(error).__name__, exc_info=error)
             again = self._clock.now() + backoff(lane.attempts)
-            await self._store.write(_postpone, (lane.id, again, f"{type(error).__name__} in the core"))
-
-
-def _postpone(tx: Tx, items: Sequence[tuple[int, datetime, str]]) -> Sequence[None]:
-    for lane, due, error in sorted(items):
-        later(tx, lane, due, error)
-    return [None] * len(items)
+            await self._store.write(postpone, (lane.id, again, f"{type(error).__name__} in the core"))
 
 
 def _look(query: Query, wanted: Sequence[tuple[str, int]]) -> tuple[list[Lane], datetime | None]:
@@ -349,7 +369,5 @@ def _look(query: Query, wanted: Sequence[tuple[str, int]]) -> tuple[list[Lane], 
         row = query.one(_NEXT, {"grp": group, "now": query.now_us})
         if row and row[0] is not None:
             following = min(following or row[0], row[0])
-    in_turn = [
-        lanes[i] for i in range(max(map(len, found), default=0)) for lanes in found if i < len(lanes)
-    ]
+    in_turn = [lanes[i] for i in range(max(map(len, found), default=0)) for lanes in found if i < len(lanes)]
     return in_turn, moment(following) if following is not None else None

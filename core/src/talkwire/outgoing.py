@@ -13,7 +13,7 @@ from . import answers, deliveries, lanes, people
 from .answers import AccountView, Standing
 from .channel import Channel
 from .clock import Clock
-from .errors import Conflict, KeyReused, NotFound, Refuse, Unsupported, no_answer
+from .errors import Conflict, KeyReused, NoAnswer, NotFound, Refuse, Unsupported, no_answer
 from .formatting import blocks_to_json, plain_text
 from .ids import new_id
 from .model import (
@@ -27,17 +27,16 @@ from .model import (
     Media,
     Part,
     Policy,
-    Rendered,
     RenderContext,
+    Rendered,
+    SessionState,
     State,
     Template,
 )
 from .store import Query, Store, Tx
+from .store.texts import storable
 
 _PREVIEW = 120  # characters of a conversation's last message
-_HOLDABLE = frozenset(
-    {AnswerCode.WINDOW_CLOSED, AnswerCode.SESSION_ENDED, AnswerCode.ADDRESS_UNREACHABLE}
-)
 
 Target = str | tuple[str, Address]  # a conversation's id, or an account and an address
 
@@ -105,7 +104,7 @@ class Replies:
         self._format = format_reply
         self._language = language
 
-    async def reply(  # noqa: PLR0913  what a reply is
+    async def reply(
         self,
         to: Target,
         draft: Draft,
@@ -127,7 +126,12 @@ class Replies:
         digest = _digest(to, draft, policy) if key else ""
         if key and (known := await self._store.read(lambda q: _known(q, author, key))):
             return _again(known, digest)
-        rendition = await self.render(to, draft)
+        try:
+            rendition = await self.render(to, draft)
+        except NoAnswer as no:
+            account, conversation, _ = await self._store.read(lambda q: _target(q, to))
+            await self._store.write(_tell_refused, (account, conversation, no.code, author))
+            raise
         losses = rendition.rendered.degradations
         if strict and losses:
             first = losses[0]
@@ -144,19 +148,7 @@ class Replies:
         )
         result = await self._store.write(enqueue, ready)
         if isinstance(result, _Refused):
-            now = self._clock.now()
-            others = await self._store.read(
-                lambda q: self.others(q, result.standing.id, rendition.account)
-            )
-            raise no_answer(
-                answers.answer_of(
-                    result.standing,
-                    sending.standing,
-                    now,
-                    language=self._language,
-                    others=others,
-                )
-            )
+            raise await self._no_answer(result.standing, sending)
         if isinstance(result, KeyReused):
             raise result
         return result
@@ -167,18 +159,24 @@ class Replies:
         sending = self._sending(account)
         channel = sending.channel
         if channel is None:
-            raise Refuse(f'account "{account}" is absent: its plugin or its settings are gone')
+            standing = await self._store.read(lambda q: answers.standing(q, conversation))
+            nowhere = Standing("", account, SessionState.NONE, None, "", None, None, None)
+            raise await self._no_answer(standing or nowhere, sending)
         if not conversation and address.kind not in channel.features.reaches:
             raise Refuse(f'"{account}" cannot write first to an address of kind {address.kind}')
-        draft = await self._format(draft, sending.view)
+        draft = storable(await self._format(draft, sending.view))
         attachments = await self._store.read(lambda q: _attachments(q, draft))
-        context = RenderContext(
-            account=account, address=address, attachments=attachments, language=self._language
-        )
+        context = RenderContext(account=account, address=address, attachments=attachments, language=self._language)
         rendered = channel.render(draft, context)
         if not rendered.parts:
             raise Unsupported("the draft has nothing that could be sent")
         return Rendition(account, conversation, address, draft, rendered)
+
+    async def _no_answer(self, standing: Standing, sending: Sending) -> NoAnswer:
+        others = await self._store.read(lambda q: self.others(q, standing.id, standing.account))
+        return no_answer(
+            answers.answer_of(standing, sending.standing, self._clock.now(), language=self._language, others=others)
+        )
 
     def _sending(self, account: str) -> Sending:
         if (found := self._account(account)) is None:
@@ -225,6 +223,10 @@ _TARGET = """
     SELECT c.account, c.id, a.kind, a.value, a.name
     FROM conversation c JOIN address a ON a.id = c.address_id WHERE c.id = :id
 """
+_THEIRS = """
+    SELECT c.id FROM address a JOIN conversation c ON c.address_id = a.id AND c.account = :account AND c.thread = ''
+    WHERE a.kind = :kind AND a.scope = :scope AND a.value = :value
+"""
 _KNOWN = "SELECT hash, result FROM idempotency WHERE principal = :principal AND key = :key"
 _OTHER_ADDRESSES = """
     SELECT a.kind, a.value FROM conversation c
@@ -238,7 +240,10 @@ _ATTACHMENTS = """
 def _target(query: Query, to: Target) -> tuple[str, str, Address]:
     if not isinstance(to, str):
         account, address = to
-        return account, "", address
+        kind, scope, value = people.key_of(account, address)
+        values = {"account": account, "kind": kind, "scope": scope, "value": value}
+        row = query.one(_THEIRS, values)
+        return account, row[0] if row else "", address
     row = query.one(_TARGET, {"id": to})
     if row is None:
         raise NotFound("there is no such conversation")
@@ -253,7 +258,7 @@ def _attachments(query: Query, draft: Draft) -> Mapping[str, Attachment]:
     ]
     if not wanted:
         return {}
-    from .model import AttachmentClass  # noqa: PLC0415  most replies have none
+    from .model import AttachmentClass
 
     found = {
         row[0]: Attachment(
@@ -363,24 +368,18 @@ def _enqueue_one(tx: Tx, item: _Ready, conversation: str) -> Accepted | _Refused
     held, applied = "", None
     code = answers.code_of(standing, item.view, tx.now_us)
     if code is AnswerCode.WINDOW_CLOSED and _only_templates(rendition.draft):
-        code = None
-    if code is not None:
+        applied = Policy.TEMPLATE
+    elif code is not None:
         applied = item.policy or Policy(item.view.when_closed)
-        waits_with_account = code is AnswerCode.ACCOUNT_BROKEN
-        if applied is not Policy.HOLD or not (code in _HOLDABLE or waits_with_account):
-            tx.tell(
-                "reply.refused",
-                account=rendition.account,
-                conversation=conversation,
-                small={"code": code, "author": item.author},
-            )
+        if applied is not Policy.HOLD or not (code in answers.HOLDABLE or code is AnswerCode.ACCOUNT_BROKEN):
+            _tell_refused(tx, [(rendition.account, conversation, code, item.author)])
             return _Refused(standing)
-        held = "" if waits_with_account else code.value
+        if code in answers.HOLDABLE:  # with a broken account the lane waits, and nothing else
+            held = code.value
+            answers.tell_changes(tx, [conversation])  # what is held is released by the change back
     message, n = new_id(), last_n + 1
     _store_message(tx, item, conversation, message, n, applied)
-    insert_deliveries(
-        tx, rendition.account, conversation, message, enumerate(rendition.rendered.parts), held=held
-    )
+    insert_deliveries(tx, rendition.account, conversation, message, enumerate(rendition.rendered.parts), held=held)
     result = {
         "message": message,
         "n": n,
@@ -410,18 +409,21 @@ def _enqueue_one(tx: Tx, item: _Ready, conversation: str) -> Accepted | _Refused
             "author": item.author,
         },
     )
-    return Accepted(
-        message=message, n=n, policy=applied, degradations=rendition.rendered.degradations
-    )
+    return Accepted(message=message, n=n, policy=applied, degradations=rendition.rendered.degradations)
+
+
+def _tell_refused(tx: Tx, items: Sequence[tuple[str, str, str, str]]) -> Sequence[None]:
+    for account, conversation, code, author in items:
+        small = {"code": code, "author": author}
+        tx.tell("reply.refused", account=account, conversation=conversation, small=small)
+    return [None] * len(items)
 
 
 def _only_templates(draft: Draft) -> bool:
     return all(isinstance(block, Template) for block in draft.blocks)
 
 
-def _store_message(  # noqa: PLR0913
-    tx: Tx, item: _Ready, conversation: str, message: str, n: int, applied: Policy | None
-) -> None:
+def _store_message(tx: Tx, item: _Ready, conversation: str, message: str, n: int, applied: Policy | None) -> None:
     rendition = item.rendition
     text = plain_text(rendition.draft)
     tx.execute(
@@ -445,7 +447,7 @@ def _store_message(  # noqa: PLR0913
     tx.execute(_MOVE, {"id": conversation, "n": n, "now": tx.now_us, "text": text[:_PREVIEW]})
 
 
-def insert_deliveries(  # noqa: PLR0913
+def insert_deliveries(
     tx: Tx,
     account: str,
     conversation: str,
@@ -489,7 +491,7 @@ def part_to_json(part: Part) -> str:
 
 def part_from_json(text: str) -> Part:
     """Read a part of a delivery row."""
-    from .model import Option  # noqa: PLC0415  few parts have options
+    from .model import Option
 
     said = from_json(text)
     if "options" in said:
@@ -504,7 +506,6 @@ _OF_MESSAGE = """
            d.state, d.open_since
     FROM delivery d WHERE d.message_id = :id ORDER BY d.position, d.generation
 """
-_DROP_TASKS = "DELETE FROM task WHERE kind = 'send' AND ref = :ref"
 
 
 def _rows(tx: Tx, message: str) -> list[tuple[object, ...]]:
@@ -528,19 +529,22 @@ def fail_queued(tx: Tx, ids: Sequence[str], code: str, text: str) -> None:
     """Fail parts that are still queued, with the reason, and drop their promises."""
     deliveries.learn(
         tx,
-        [
-            deliveries.Learnt(delivery=i, state=State.FAILED, at=tx.now_us, code=code, text=text)
-            for i in ids
-        ],
+        [deliveries.Learnt(delivery=i, state=State.FAILED, at=tx.now_us, code=code, text=text) for i in ids],
     )
-    tx.many(_DROP_TASKS, [{"ref": i} for i in ids])
+    lanes.drop(tx, "send", ids)
 
 
 def _resend(tx: Tx, items: Sequence[tuple[str, str]]) -> Sequence[int]:
     results = []
     for message, author in items:
-        latest = {row[4]: row for row in _rows(tx, message)}
-        again = [r for r in latest.values() if r[7] in (State.FAILED, State.UNCERTAIN)]
+        by_place: dict[object, list[Sequence[object]]] = {}
+        for row in _rows(tx, message):
+            by_place.setdefault(row[4], []).append(row)
+        again = [
+            rows[-1]
+            for rows in by_place.values()
+            if deliveries.counted([(row[5], row[7]) for row in rows]) in (State.FAILED, State.UNCERTAIN)
+        ]
         if not again:
             raise Conflict("no part of this message failed or is uncertain", code="nothing_failed")
         for row in again:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .ids import new_id
@@ -34,7 +34,14 @@ _INSERT_ALIAS = """
     ON CONFLICT (kind, scope, value) DO NOTHING
 """
 _RENAME = "UPDATE address SET name = :name WHERE id = :id"
+_NAME_CONTACT = """
+    UPDATE contact SET name = :name
+    WHERE name = '' AND id = (SELECT contact_id FROM address WHERE id = :id)
+"""
 _DROP_CONTACT = "DELETE FROM contact WHERE id = :id"
+_TAKE_NAME = """
+    UPDATE contact SET name = (SELECT name FROM contact WHERE id = :old) WHERE id = :new AND name = ''
+"""
 
 _FIND_PLACES = """
     WITH v(account, address_id, thread) AS (VALUES :places[3])
@@ -66,83 +73,79 @@ def key_of(account: str, address: Address) -> Key:
 def resolve(tx: Tx, wanted: Iterable[tuple[str, Address]]) -> dict[Key, Person]:
     """Find the persons of (account, address) pairs; whoever is not there is made.
 
-    Aliases find the same row; those that are new are kept. A name that the provider shows for the
-    first time is kept.
+    Aliases find the same row, and are kept. The name that a provider shows is the address's; a
+    contact without a name takes it over.
     """
-    addresses = {key_of(account, address): (account, address) for account, address in wanted}
-    if not addresses:
+    names: dict[Key, str] = {}
+    aliases: dict[Key, set[Key]] = {}
+    for account, address in wanted:
+        key = key_of(account, address)
+        names[key] = address.name or names.get(key, "")
+        aliases.setdefault(key, set()).update(
+            key_of(account, Address(kind=alias.kind, value=alias.value)) for alias in address.aliases
+        )
+    if not names:
         return {}
-    found = _find(tx, _FIND, sorted(addresses))
-    missing = {key: value for key, value in addresses.items() if key not in found}
+    found = _find(tx, _FIND, names)
+    missing = [key for key in sorted(names) if key not in found]
     if missing:
-        found |= _by_alias(tx, missing)
-        missing = {key: value for key, value in missing.items() if key not in found}
-    if missing:
-        found |= _make(tx, missing)
-    named = [
-        {"id": found[key].address, "name": address.name}
-        for key, (_, address) in sorted(addresses.items())
-        if address.name and found[key].name != address.name
-    ]
-    tx.many(_RENAME, named)
-    _keep_aliases(tx, addresses, found)
-    return found
+        found |= _by_alias(tx, {key: aliases[key] for key in missing})
+        for key in (key for key in missing if key in found):
+            aliases[key].add(key)  # found by another name: from now on by this one as well
+    if missing := [key for key in missing if key not in found]:
+        found |= _make(tx, {key: names[key] for key in missing}, aliases)
+    _rename(tx, {found[key].address: name for key, name in names.items() if name and found[key].name != name})
+    tx.many(
+        _INSERT_ALIAS,
+        sorted({(*alias, found[key].address) for key, others in aliases.items() for alias in others}),
+    )
+    return {key: found[key] for key in names}
 
 
-def _find(tx: Tx, sql: str, keys: Sequence[Key]) -> dict[Key, Person]:
+def _find(tx: Tx, sql: str, keys: Iterable[Key]) -> dict[Key, Person]:
     return {
         (kind, scope, value): Person(address, contact, name)
-        for kind, scope, value, address, contact, name in tx.execute(sql, {"keys": keys})
+        for kind, scope, value, address, contact, name in tx.execute(sql, {"keys": sorted(keys)})
     }
 
 
-def _by_alias(tx: Tx, missing: dict[Key, tuple[str, Address]]) -> dict[Key, Person]:
-    found = _find(tx, _FIND_ALIAS, sorted(missing))
-    others = {
-        key_of(account, Address(kind=alias.kind, value=alias.value)): key
-        for key, (account, address) in missing.items()
-        for alias in address.aliases
-        if key not in found
-    }
+def _by_alias(tx: Tx, missing: dict[Key, set[Key]]) -> dict[Key, Person]:
+    found = _find(tx, _FIND_ALIAS, missing)
+    others = {other: key for key, aliases in missing.items() for other in aliases if key not in found}
     if others:
         for sql in (_FIND, _FIND_ALIAS):
-            for other, person in _find(tx, sql, sorted(others)).items():
+            for other, person in _find(tx, sql, others).items():
                 found.setdefault(others[other], person)
     return found
 
 
-def _make(tx: Tx, missing: dict[Key, tuple[str, Address]]) -> dict[Key, Person]:
-    made = {key: Person(new_id(), new_id(), missing[key][1].name) for key in sorted(missing)}
-    tx.many(_INSERT_CONTACT, [(p.contact, p.name, tx.now_us) for p in made.values()])
+def _make(tx: Tx, names: dict[Key, str], aliases: dict[Key, set[Key]]) -> dict[Key, Person]:
+    made: dict[Key, Person] = {}
+    same: dict[Key, Key] = {}  # who is named as an alias of somebody who is made as well
+    for key in sorted(names, key=lambda key: (not aliases[key], key)):
+        if key not in same:
+            made[key] = Person(new_id(), new_id(), names[key])
+            same |= dict.fromkeys(aliases[key] & names.keys() - made.keys(), key)
+    tx.many(_INSERT_CONTACT, [(p.contact, p.name, tx.now_us) for _, p in sorted(made.items())])
     tx.many(
         _INSERT_ADDRESS,
-        [(p.address, *key, p.contact, p.name, tx.now_us) for key, p in made.items()],
+        [(p.address, *key, p.contact, p.name, tx.now_us) for key, p in sorted(made.items())],
     )
-    there = _find(tx, _FIND, sorted(made))
+    there = _find(tx, _FIND, made)
     # Another daemon may have made the same address meanwhile; its row won, our contact is empty.
     tx.many(
         _DROP_CONTACT,
-        [{"id": p.contact} for key, p in made.items() if there[key].contact != p.contact],
+        [{"id": p.contact} for key, p in sorted(made.items()) if there[key].contact != p.contact],
     )
-    return there
+    return there | {key: there[first] for key, first in same.items()}
 
 
-def _keep_aliases(
-    tx: Tx, addresses: dict[Key, tuple[str, Address]], found: dict[Key, Person]
-) -> None:
-    tx.many(
-        _INSERT_ALIAS,
-        sorted(
-            (*key_of(account, Address(kind=alias.kind, value=alias.value)), found[key].address)
-            for key, (account, address) in addresses.items()
-            for alias in address.aliases
-        ),
-    )
+def _rename(tx: Tx, names: dict[str, str]) -> None:
+    tx.many(_RENAME, [{"id": address, "name": name} for address, name in sorted(names.items())])
+    tx.many(_NAME_CONTACT, [{"id": address, "name": name} for address, name in sorted(names.items())])
 
 
-def places(
-    tx: Tx, wanted: dict[Place, tuple[str, str]]
-) -> tuple[dict[Place, str], frozenset[Place]]:
+def places(tx: Tx, wanted: dict[Place, tuple[str, str]]) -> tuple[dict[Place, str], frozenset[Place]]:
     """Find the conversations of places, make those that are missing, and lock all of them.
 
     `wanted` says for each place its channel and contact. Gives the ids, and which are new.
@@ -167,15 +170,14 @@ def places(
 def _find_places(tx: Tx, wanted: Iterable[Place]) -> dict[Place, str]:
     return {
         (account, address, thread): conversation
-        for conversation, account, address, thread in tx.execute(
-            _FIND_PLACES, {"places": sorted(wanted)}
-        )
+        for conversation, account, address, thread in tx.execute(_FIND_PLACES, {"places": sorted(wanted)})
     }
 
 
 def merge(tx: Tx, contact: str, into: str) -> None:
     """Make two contacts one: all addresses and conversations of both are kept."""
     values = {"old": contact, "new": into}
+    tx.execute(_TAKE_NAME, values)
     tx.execute("UPDATE address SET contact_id = :new WHERE contact_id = :old", values)
     tx.execute("UPDATE conversation SET contact_id = :new WHERE contact_id = :old", values)
     tx.execute(_DROP_CONTACT, {"id": contact})

@@ -64,15 +64,17 @@ class Backoff:
         self._wait = timedelta()
         self.until: datetime | None = None  # None: it does not wait
 
-    def fail(self, now: datetime, at_least: timedelta | None = None) -> datetime:
-        """Wait longer; give until when."""
-        self._wait = min(self.MOST, self._wait * 1.75) if self._wait else self.FIRST
-        self.until = now + max(self._wait, at_least or timedelta())
+    def fail(self, now: datetime) -> datetime:
+        """Wait longer; give until when. Several that fail together are one failure."""
+        if self.until is None or self.until <= now:
+            self._wait = min(self.MOST, self._wait * 1.75) if self._wait else self.FIRST
+            self.until = now + self._wait
         return self.until
 
-    def pause(self, until: datetime) -> None:
-        """Wait until the provider's own moment, without growing."""
+    def pause(self, until: datetime) -> datetime:
+        """Wait until the provider's own moment, without growing; give until when."""
         self.until = max(self.until or until, until)
+        return self.until
 
     def reset(self) -> None:
         """Wait no more."""

@@ -35,12 +35,13 @@ from .errors import (
 )
 from .http import ExchangeRecord
 from .lanes import Fence, Lane
-from .model import Address, NotThere, Outgoing, Part, Receipt, State
+from .model import Address, AnswerCode, NotThere, Outgoing, Part, Policy, Receipt, State
 from .outgoing import fail_queued, part_from_json
 from .rates import Backoff, Rates
 from .store import Store, Tx
 
 _log = structlog.get_logger("talkwire.sending")
+_AGAIN = timedelta(seconds=1)  # between two tries to store an outcome
 _ON_THE_WAY = 20  # external ids in `Outgoing.references`
 
 # What the account's HTTP records while a part is on its way lies here until the outcome is stored.
@@ -58,7 +59,7 @@ class Account(Protocol):
     @property
     def standing(self) -> AccountView: ...
     def sent(self, at: datetime) -> None: ...
-    async def broke(self, reason: str) -> None: ...
+    def broke(self, reason: str) -> None: ...
     def waits(self, reason: str) -> None: ...
 
 
@@ -133,19 +134,7 @@ class Sender:
         return max((w for w in waits if w is not None and w > now), default=None)
 
     async def work(self, lane: Lane) -> None:
-        """Serve the head of one lane; whatever happens, the lane lives on."""
-        try:
-            await self._work(lane)
-        except StoreDown as error:
-            _log.warning("store down while sending", account=self._account.name, error=str(error))
-            self._account.backoff.pause(self._clock.now() + timedelta(seconds=1))
-        except Exception as error:  # noqa: BLE001  one lane's fault stops no other lane
-            _log.error("sending failed", account=self._account.name, exc_info=error)
-            text = f"{type(error).__name__} in the core"
-            again = self._clock.now() + lanes.backoff(lane.attempts)
-            await self._store.write(_postpone, (lane.id, again, text))
-
-    async def _work(self, lane: Lane) -> None:
+        """Serve the head of one lane."""
         channel = self._account.channel
         if channel is None:
             return
@@ -159,8 +148,19 @@ class Sender:
         if attempt is None:
             return
         outcome = await self._send(channel, attempt)
-        await self._store.write(close_attempt, outcome)
-        await self._react(outcome)
+        if outcome.receipt is not None:
+            self._account.backoff.reset()
+            self._account.sent(self._clock.now())
+        await self._close(outcome)
+
+    async def _close(self, outcome: _Outcome) -> None:
+        """Store what became of an attempt, however long the store is down: nobody else knows it."""
+        while True:
+            try:
+                return await self._store.write(close_attempt, outcome)
+            except StoreDown as error:
+                _log.warning("outcome not stored yet", account=self._account.name, error=str(error))
+                await self._clock.wait(asyncio.Event(), self._clock.now() + _AGAIN)
 
     async def _decide(self, channel: Channel, lane: Lane, attempt: _Attempt) -> _Attempt | None:
         """Decide about an attempt that was cut: again, asked, or uncertain."""
@@ -177,17 +177,18 @@ class Sender:
             try:
                 async with asyncio.timeout(channel.features.send_timeout.total_seconds()):
                     said = await channel.reconcile(attempt.out)
+                    if not isinstance(said, NotThere):
+                        said = _checked(said)
             except (NotSent, TryLater) as error:
                 again = self._clock.now() + lanes.backoff(lane.attempts)
-                await self._store.write(_postpone, (lane.id, again, str(error)))
+                await self._store.write(lanes.postpone, (lane.id, again, str(error)))
                 return None
             except Exception as error:  # noqa: BLE001  law 7: not known is said
                 _log.info("reconcile failed", account=view.name, kind=type(error).__name__)
             else:
                 if isinstance(said, NotThere):
                     return await self._store.write(open_attempt, _Opening(lane.id, view, self._fence, reopen=True))
-                outcome = _Outcome(attempt, self.group, self._fence, receipt=said)
-                await self._store.write(close_attempt, outcome)
+                await self._close(_Outcome(attempt, self.group, self._fence, receipt=said))
                 return None
         return await self._store.write(open_attempt, _Opening(lane.id, view, self._fence, resolved=resolved))
 
@@ -197,15 +198,12 @@ class Sender:
         token = exchanges.set(records)
         try:
             async with asyncio.timeout(channel.features.send_timeout.total_seconds()):
-                outcome.receipt = await channel.send(attempt.out)
-            if not isinstance(outcome.receipt, Receipt):
-                raise Uncertain(f"send gave a {type(outcome.receipt).__name__}, not a Receipt")
+                outcome.receipt = _checked(await channel.send(attempt.out))
         except SendError as error:
-            self._read(channel, outcome, error)
+            self._read(outcome, error)
         except TimeoutError:
             outcome.learnt, outcome.text = State.UNCERTAIN, "no answer in time"
         except Exception as error:  # noqa: BLE001  an unclassified error is taken as the worst case
-            outcome.receipt = None
             outcome.learnt = State.UNCERTAIN
             outcome.text = f"{type(error).__name__} in the channel"
             _log.error("send raised", account=self._account.name, kind=type(error).__name__)
@@ -214,25 +212,26 @@ class Sender:
         outcome.exchanges = records
         return outcome
 
-    def _read(self, channel: Channel, outcome: _Outcome, error: SendError) -> None:
-        now = self._clock.now()
-        outcome.receipt, outcome.code, outcome.text = None, error.code, str(error)
-        attempts = outcome.attempt.out.attempt
+    def _read(self, outcome: _Outcome, error: SendError) -> None:
+        now, account = self._clock.now(), self._account
+        outcome.code, outcome.text = error.code, str(error)
         match error:
             case NotSent():
-                outcome.later = self._account.backoff.fail(now)
-                outcome.counted, outcome.reason = False, "provider_down"
+                outcome.later, outcome.counted = account.backoff.fail(now), False
+                outcome.reason = "provider_down"
+                account.waits(outcome.text)
             case TryLater(scope="account"):
-                outcome.later = self._account.backoff.fail(now, error.after)
+                outcome.later = account.backoff.pause(now + error.after) if error.after else account.backoff.fail(now)
                 outcome.reason = "rate_limited"
             case TryLater():
-                outcome.later = now + (error.after or lanes.backoff(attempts))
+                outcome.later = now + (error.after or lanes.backoff(outcome.attempt.out.attempt))
                 outcome.reason = "rate_limited"
             case Wait():
-                outcome.held, outcome.reason = error.reason, error.reason
+                outcome.held, outcome.counted, outcome.reason = error.reason, False, error.reason
             case AccountBroken():
                 outcome.later, outcome.counted = now, False
                 outcome.reason = "provider_down"
+                account.broke(outcome.text)
             case MarkupRefused() if outcome.attempt.out.part.plain:
                 outcome.as_plain, outcome.later, outcome.counted = True, now, False
             case Unreachable():
@@ -242,16 +241,13 @@ class Sender:
             case _:
                 outcome.learnt = State.UNCERTAIN
 
-    async def _react(self, outcome: _Outcome) -> None:
-        account = self._account
-        if outcome.receipt is not None:
-            account.backoff.reset()
-            account.sent(self._clock.now())
-        elif outcome.reason == "provider_down" and outcome.counted is False:
-            if outcome.later is not None and account.backoff.until == outcome.later:
-                account.waits(outcome.text)
-            else:
-                await account.broke(outcome.text)
+
+def _checked(said: object) -> Receipt:
+    """Let nothing pass but a provider's yes."""
+    match said:
+        case Receipt(state=State.ACCEPTED | State.SENT | State.DELIVERED, external_id=str()):
+            return said
+    raise Uncertain(f"the channel gave a {type(said).__name__} that is no yes of a provider")
 
 
 # --- transaction 1 -----------------------------------------------------------------------------------
@@ -314,13 +310,14 @@ def _open_one(tx: Tx, item: _Opening, task: lanes.Task, row: Sequence[object]) -
     reply_to, subject, policy = map(str, row[21:24])
     features = item.account.features
     place = (task.lane, task.id)
-    if int(str(state)) >= State.ACCEPTED:  # a report, or whoever had the lane before us, knows
-        tx.execute(_MARK_CLOSED, {"id": delivery, "reason": ""})
+    known = int(str(state))
+    if known >= State.ACCEPTED or (known and open_since is None):  # a report, or who had the lane before us, knows
+        tx.execute(_MARK_CLOSED, {"id": delivery, "reason": "", "uncounted": 0})
         lanes.end(tx, [place])
         return None
     if item.resolved is not None:
         deliveries.learn(tx, [replace(item.resolved, at=tx.now_us)])
-        tx.execute(_MARK_CLOSED, {"id": delivery, "reason": ""})
+        tx.execute(_MARK_CLOSED, {"id": delivery, "reason": "", "uncounted": 0})
         lanes.end(tx, [place])
         return None
     if open_since is None and not _may_go(tx, item, task, standing, str(delivery), policy):
@@ -354,13 +351,26 @@ def _may_go(tx: Tx, item: _Opening, task: lanes.Task, standing: Standing, delive
     if code is None and not too_long:
         return True
     if too_long:
-        fail_queued(tx, [delivery], "gave_up", "tried for too long")
-    elif policy == "hold":
+        _fail(tx, delivery, "gave_up", "tried for too long")
+    elif code is AnswerCode.WINDOW_CLOSED and policy == Policy.TEMPLATE:
+        return True
+    elif policy == Policy.HOLD and code in answers.HOLDABLE:
         tx.execute(_AGAIN_HELD, {"id": delivery, "reason": code})
+        answers.tell_changes(tx, [standing.id])  # what is held is released by the change back
     else:
-        fail_queued(tx, [delivery], str(code), "the conversation could not be answered any more")
+        _fail(tx, delivery, str(code), "the conversation could not be answered any more")
     lanes.end(tx, [(task.lane, task.id)])
     return False
+
+
+def _fail(tx: Tx, delivery: str, code: str, text: str) -> None:
+    fail_queued(tx, [delivery], code, text)
+    _fail_later_parts(tx, delivery)
+
+
+def _fail_later_parts(tx: Tx, delivery: str) -> None:
+    rows = tx.execute(_LATER_PARTS, {"id": delivery})
+    fail_queued(tx, [row[0] for row in rows], "earlier_part", "an earlier part failed")
 
 
 def _as_plain(part: Part) -> Part:
@@ -379,7 +389,9 @@ def _references(tx: Tx, conversation: str) -> tuple[str, ...]:
 
 # --- transaction 2 -----------------------------------------------------------------------------------
 
-_MARK_CLOSED = "UPDATE delivery SET open_since = NULL, reason = :reason WHERE id = :id"
+_MARK_CLOSED = """
+    UPDATE delivery SET open_since = NULL, reason = :reason, attempts = attempts - :uncounted WHERE id = :id
+"""
 _SET_EXTERNAL = "UPDATE delivery SET external_id = :external WHERE id = :id"
 _MARK_PLAIN = "UPDATE delivery SET as_plain = 1 WHERE id = :id"
 _LATER_PARTS = """
@@ -387,13 +399,12 @@ _LATER_PARTS = """
     JOIN delivery o ON o.message_id = d.message_id AND o.position > d.position AND o.state = 0
     WHERE d.id = :id
 """
-_UNREACHABLE = """
-    UPDATE conversation SET unreachable_at = :now
-    WHERE id IN (SELECT o.id FROM delivery d JOIN conversation c ON c.id = d.conversation_id
-                 JOIN conversation o ON o.account = c.account AND o.address_id = c.address_id
-                 WHERE d.id = :id)
+_SAME_ADDRESS = """
+    SELECT o.id FROM delivery d JOIN conversation c ON c.id = d.conversation_id
+    JOIN conversation o ON o.account = c.account AND o.address_id = c.address_id
+    WHERE d.id = :id
 """
-_CONVERSATION = "SELECT conversation_id FROM delivery WHERE id = :id"
+_UNREACHABLE = "UPDATE conversation SET unreachable_at = :now WHERE id = :id"
 _INSERT_EXCHANGE = """
     INSERT INTO exchange (account, delivery_id, at, what, request, answer, milliseconds)
     VALUES (:account, :delivery, :at, :what, :request, :answer, :ms)
@@ -414,7 +425,9 @@ def close_attempt(tx: Tx, outcomes: Sequence[_Outcome]) -> Sequence[None]:
         _SET_EXTERNAL,
         [(o.receipt.external_id, o.attempt.delivery) for o in outcomes_in_order if o.receipt and o.receipt.external_id],
     )
-    tx.many(_MARK_CLOSED, [{"id": o.attempt.delivery, "reason": o.reason} for o in ours])
+    tx.many(
+        _MARK_CLOSED, [{"id": o.attempt.delivery, "reason": o.reason, "uncounted": int(not o.counted)} for o in ours]
+    )
     news = deliveries.match_waiting(
         tx,
         [
@@ -461,21 +474,16 @@ def _store_outcome(tx: Tx, outcome: _Outcome) -> None:
     if outcome.as_plain:
         tx.execute(_MARK_PLAIN, {"id": attempt.delivery})
     if outcome.learnt is State.FAILED:
-        rows = tx.execute(_LATER_PARTS, {"id": attempt.delivery})
-        fail_queued(tx, [row[0] for row in rows], "earlier_part", "an earlier part failed")
+        _fail_later_parts(tx, attempt.delivery)
     if outcome.unreachable:
-        tx.execute(_UNREACHABLE, {"id": attempt.delivery, "now": tx.now_us})
-        answers.tell_changes(tx, [row[0] for row in tx.execute(_CONVERSATION, {"id": attempt.delivery})])
+        ids = [row[0] for row in tx.execute(_SAME_ADDRESS, {"id": attempt.delivery})]
+        tx.lock("conversation", ids)
+        tx.many(_UNREACHABLE, [{"id": conversation, "now": tx.now_us} for conversation in sorted(ids)])
+        answers.tell_changes(tx, ids)
     if outcome.held:
         lanes.hold(tx, attempt.lane, outcome.held, attempt.wakes)
     elif outcome.later is not None:
         lanes.later(tx, attempt.lane, outcome.later, outcome.text, counted=outcome.counted)
-
-
-def _postpone(tx: Tx, items: Sequence[tuple[int, datetime, str]]) -> Sequence[None]:
-    for lane, due, text in sorted(items, key=lambda item: item[0]):
-        lanes.later(tx, lane, due, text)
-    return [None] * len(items)
 
 
 _RATE_LIMITED = """

@@ -1,0 +1,446 @@
+"""The one transaction of the way in: envelopes, people, conversations, messages, reports, facts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from pydantic_core import to_json
+
+from . import answers, deliveries, lanes, people
+from .clock import micros
+from .formatting import blocks_to_json
+from .ids import new_id
+from .model import (
+    AccountNotice,
+    Address,
+    AddressChanged,
+    Change,
+    Inbound,
+    Item,
+    RemoteMedia,
+    Report,
+    SessionChange,
+    SessionState,
+)
+from .store import Tx, goes_first
+
+_PREVIEW = 120  # characters of a conversation's last message
+
+
+@dataclass(slots=True)
+class Arrival:
+    """One envelope, read, on its way into the store."""
+
+    envelope: tuple[object, ...] | None  # the row but for `unread`; None: own connection
+    envelope_id: str
+    items: list[tuple[str, str, Item]]  # (account, channel, item)
+    windows: Mapping[str, timedelta | None]
+    received: int  # microseconds; what a provider dates later than this happened then
+    unread: list[tuple[int, str]] = field(default_factory=list)  # (position, reason)
+    cursor: tuple[str, str] | None = None  # (account, cursor) of a listener
+    replayed: bool = False
+
+
+@dataclass(slots=True)
+class Admitted:
+    """What one arrival brought."""
+
+    messages: list[str] = field(default_factory=list)  # ids of the new ones
+    duplicates: int = 0
+    unread: list[str] = field(default_factory=list)  # reasons
+
+
+def as_json(value: object) -> str:
+    """Write JSON, whatever stands in its texts."""
+    try:
+        return to_json(value).decode()
+    except ValueError:  # bytes that are no UTF-8 stand in it as lone surrogates
+        return json.dumps(value)
+
+
+_INSERT_ENVELOPE = """
+    INSERT INTO envelope (id, account, endpoint, method, path, headers, query, body, body_ref,
+                          remote, received_at, items, unread)
+    VALUES (:id, :account, :endpoint, :method, :path, :headers, :query, :body, :body_ref,
+            :remote, :received_at, :items, :unread)
+"""
+_REPLAYED = """
+    UPDATE envelope SET unread = CASE WHEN :unread = '' THEN unread ELSE :unread END,
+        replayed_at = CASE WHEN :unread = '' THEN :now ELSE NULL END
+    WHERE id = :id
+"""
+_SET_CURSOR = """
+    UPDATE account_state SET cursor = :cursor, last_poll_at = :now WHERE account = :account
+"""
+_PLACE_ROWS = """
+    SELECT id, account, last_n, last_at, last_inbound_at, last_inbound, last_text, session,
+           reply_until, window_told, unreachable_at, contact_id, answer_code
+    FROM conversation WHERE id IN (:ids[])
+"""
+_THERE = """
+    WITH v(account, external_id) AS (VALUES :ids[2])
+    SELECT m.account, m.external_id, m.id FROM v JOIN message m
+      ON m.account = v.account AND m.kind = 'message' AND m.external_id = v.external_id
+"""
+_BY_DELIVERY = """
+    WITH v(account, external_id) AS (VALUES :ids[2])
+    SELECT d.account, d.external_id, d.message_id FROM v JOIN delivery d
+      ON d.account = v.account AND d.external_id = v.external_id
+"""
+_INSERT_MESSAGE = """
+    INSERT INTO message (id, conversation_id, n, account, direction, external_id, envelope_id, at,
+                         stored_at, text, blocks, reply_to, grp, subject)
+    VALUES (:id, :conversation, :n, :account, 'in', :external_id, :envelope, :at,
+            :stored_at, :text, :blocks, :reply_to, :grp, :subject)
+"""
+_MOVE_PLACE = """
+    UPDATE conversation SET last_n = :n, last_at = :at, last_inbound_at = :inbound_at,
+        last_inbound = :inbound, last_text = :text, reply_until = :until, window_told = :told
+    WHERE id = :id
+"""
+_SAME_ADDRESS = """
+    SELECT DISTINCT o.id FROM conversation c
+    JOIN conversation o ON o.account = c.account AND o.address_id = c.address_id
+    WHERE c.id IN (:ids[]) AND o.unreachable_at IS NOT NULL
+"""
+_REACHABLE = "UPDATE conversation SET unreachable_at = NULL WHERE id = :id"
+_INSERT_ATTACHMENT = """
+    INSERT INTO attachment (id, account, message_id, name, media_type, size, cls, handle,
+                            created_at)
+    VALUES (:id, :account, :message, :name, :media_type, :size, :cls, :handle, :at)
+"""
+
+
+@dataclass(slots=True)
+class _Place:
+    id: str
+    account: str
+    last_n: int
+    last_at: int | None
+    last_inbound_at: int | None
+    last_inbound: str
+    last_text: str
+    session: str
+    reply_until: int | None
+    window_told: int
+    unreachable_at: int | None
+    contact: str
+    answer_code: str
+
+
+@goes_first
+def admit(tx: Tx, arrivals: Sequence[Arrival]) -> Sequence[Admitted]:
+    """Store arrivals: envelopes, people, conversations, messages, reports, facts."""
+    results = [Admitted() for _ in arrivals]
+    tx.many(_INSERT_ENVELOPE, [(*a.envelope, _unread(a)) for a in arrivals if a.envelope])
+    tx.many(
+        _REPLAYED,
+        [{"unread": _unread(a), "now": tx.now_us, "id": a.envelope_id} for a in arrivals if a.replayed],
+    )
+    tx.many(
+        _SET_CURSOR,
+        [
+            {"account": a.cursor[0], "cursor": a.cursor[1], "now": tx.now_us}
+            for a in sorted((a for a in arrivals if a.cursor), key=lambda a: a.cursor or ("", ""))
+            if a.cursor
+        ],
+    )
+    inbound: list[tuple[int, str, Inbound]] = []
+    reports: list[tuple[str, Report, str]] = []
+    others: list[tuple[str, str, Item, int]] = []
+    channels: dict[str, str] = {}
+    windows: dict[str, timedelta | None] = {}
+    for index, arrival in enumerate(arrivals):
+        windows.update(arrival.windows)
+        for account, channel, item in arrival.items:
+            channels[account] = channel
+            if type(item) is Inbound:
+                inbound.append((index, account, item))
+            elif type(item) is Report:
+                reports.append((account, item, arrival.envelope_id))
+            else:
+                others.append((account, channel, item, arrival.received))
+    if inbound:
+        _messages(tx, arrivals, inbound, channels, windows, results)
+    for account, channel, item, received in others:
+        _other(tx, account, channel, item, received)
+    deliveries.reported(tx, reports)
+    _tell_unread(tx, arrivals)
+    return results
+
+
+def _unread(arrival: Arrival) -> str:
+    return as_json(arrival.unread) if arrival.unread else ""
+
+
+def admit_all(tx: Tx, batches: Sequence[Sequence[Arrival]]) -> Sequence[None]:
+    """Store the arrivals of listeners, each batch with its cursor."""
+    admit(tx, [arrival for batch in batches for arrival in batch])
+    return [None] * len(batches)
+
+
+def _messages(
+    tx: Tx,
+    arrivals: Sequence[Arrival],
+    inbound: Sequence[tuple[int, str, Inbound]],
+    channels: Mapping[str, str],
+    windows: Mapping[str, timedelta | None],
+    results: Sequence[Admitted],
+) -> None:
+    persons = people.resolve(tx, [(account, item.address) for _, account, item in inbound])
+    spots: list[people.Place] = []
+    wanted: dict[people.Place, tuple[str, str]] = {}
+    for _, account, item in inbound:
+        person = persons[people.key_of(account, item.address)]
+        spot = (account, person.address, item.thread)
+        spots.append(spot)
+        wanted[spot] = (channels[account], person.contact)
+    ids, new = people.places(tx, wanted)
+    places = {row[0]: _Place(*row) for row in tx.execute(_PLACE_ROWS, {"ids": sorted(set(ids.values()))})}
+    there = {
+        (account, external)
+        for account, external, _ in tx.execute(
+            _THERE, {"ids": sorted({(account, i.external_id) for _, account, i in inbound})}
+        )
+    }
+    answered = _answered(tx, inbound)
+    rows, attachments, facts = [], [], []
+    moved: dict[str, _Place] = {}
+    for (index, account, item), spot in zip(inbound, spots, strict=True):
+        if (account, item.external_id) in there:
+            results[index].duplicates += 1
+            continue
+        there.add((account, item.external_id))
+        place = places[ids[spot]]
+        message = new_id()
+        at = min(micros(item.at), arrivals[index].received)
+        blocks, remote = _with_attachments(account, message, item, tx.now_us)
+        attachments += remote
+        place.last_n += 1
+        rows.append(
+            (message, place.id, place.last_n, account, item.external_id,
+             arrivals[index].envelope_id, at, tx.now_us, item.text, blocks,
+             answered.get((account, item.reply_to), "") if item.reply_to else "",
+             item.group, item.subject)
+        )  # fmt: skip
+        place.last_at = max(place.last_at or 0, at)
+        place.last_text = item.text[:_PREVIEW]
+        if at >= (place.last_inbound_at or 0):
+            place.last_inbound_at, place.last_inbound = at, item.external_id
+        window = windows.get(account)
+        if window is not None:
+            until = at + micros_of(window)
+            if until > (place.reply_until or 0):
+                if place.reply_until is None or place.window_told:
+                    tx.hint("timers")  # an open window is looked at in time anyway
+                if until > tx.now_us or place.reply_until is None:
+                    place.window_told = 0
+                place.reply_until = until
+        moved[place.id] = place
+        results[index].messages.append(message)
+        facts.append((account, place, message, place.last_n, arrivals[index].replayed))
+    for spot in sorted(new):
+        tx.tell("conversation.opened", account=spot[0], conversation=ids[spot])
+    tx.many(_INSERT_MESSAGE, rows)
+    tx.many(
+        _MOVE_PLACE,
+        [
+            (p.last_n, p.last_at, p.last_inbound_at, p.last_inbound, p.last_text, p.reply_until,
+             p.window_told, p.id)
+            for _, p in sorted(moved.items())
+        ],
+    )  # fmt: skip
+    tx.many(_INSERT_ATTACHMENT, attachments)
+    lanes.add(
+        tx,
+        [lanes.NewTask("do", f"fetch:{row[1]}", "fetch", str(row[0])) for row in attachments],
+    )
+    for account, place, message, n, replayed in facts:
+        small: dict[str, str | int | bool] = {"n": n}
+        if replayed:
+            small["replayed"] = True
+        tx.tell(
+            "message.received",
+            account=account,
+            conversation=place.id,
+            ids={"message": message, "contact": place.contact},
+            small=small,
+        )
+    changed = [p.id for p in moved.values() if p.answer_code]
+    changed += _reachable(tx, [p.id for p in moved.values() if p.unreachable_at is not None])
+    release(tx, answers.tell_changes(tx, changed))
+
+
+def _reachable(tx: Tx, conversations: Sequence[str]) -> list[str]:
+    """Forget, in every thread, that these conversations' addresses could not be reached; give all."""
+    ids = [row[0] for row in tx.execute(_SAME_ADDRESS, {"ids": conversations})] if conversations else []
+    tx.lock("conversation", ids)
+    tx.many(_REACHABLE, [(conversation,) for conversation in sorted(ids)])
+    return ids
+
+
+def micros_of(span: timedelta) -> int:
+    """Turn a duration into microseconds."""
+    return span // timedelta(microseconds=1)
+
+
+def _answered(tx: Tx, inbound: Sequence[tuple[int, str, Inbound]]) -> dict[tuple[str, str], str]:
+    asked = sorted({(account, i.reply_to) for _, account, i in inbound if i.reply_to})
+    if not asked:
+        return {}
+    found = {(a, e): m for a, e, m in tx.execute(_BY_DELIVERY, {"ids": asked})}
+    return found | {(a, e): m for a, e, m in tx.execute(_THERE, {"ids": asked})}
+
+
+def _with_attachments(account: str, message: str, item: Inbound, now_us: int) -> tuple[str, list[tuple[object, ...]]]:
+    if not item.blocks:
+        return "[]", []
+    from .media.sniff import classify, safe_name
+    from .model import Media
+
+    blocks: list[object] = []
+    rows: list[tuple[object, ...]] = []
+    for block in item.blocks:
+        if not isinstance(block, RemoteMedia):
+            blocks.append(block)
+            continue
+        attachment, name = new_id(), safe_name(block.name)
+        rows.append(
+            (attachment, account, message, name, block.media_type[:100], block.size or 0,
+             classify(block.media_type, name).value, block.handle, now_us)
+        )  # fmt: skip
+        blocks.append(Media(attachment=attachment, caption=block.caption))
+    return blocks_to_json(tuple(blocks)), rows  # type: ignore[arg-type]
+
+
+# --- what is neither message nor report --------------------------------------------------------------
+
+_SESSION = """
+    UPDATE conversation SET session = :state, session_at = :at, session_reason = :reason
+    WHERE id = :id
+"""
+_SESSION_NOW = "SELECT session, session_at FROM conversation WHERE id = :id"
+_INSERT_CHANGE = """
+    INSERT INTO change (account, change_id, external_id, message_id, kind, text, by_address, at,
+                        stored_at)
+    VALUES (:account, :change, :external, :message, :kind, :text, :by, :at, :stored)
+    ON CONFLICT (account, change_id) DO NOTHING
+"""
+_CHANGE_THERE = "SELECT 1 FROM change WHERE account = :account AND change_id = :change"
+
+
+def _other(tx: Tx, account: str, channel: str, item: Item, received: int) -> None:
+    if isinstance(item, SessionChange):
+        conversation, _ = _conversation(tx, account, channel, item.address, item.thread)
+        at = min(micros(item.at), received)
+        session_changed(tx, account, conversation, item.state, at, item.reason)
+    elif isinstance(item, Change):
+        _changed(tx, account, channel, item)
+    elif isinstance(item, AddressChanged):
+        _address_changed(tx, account, item)
+    elif isinstance(item, AccountNotice):
+        tx.tell(
+            "account.notice",
+            account=account,
+            small={"code": item.code, "text": item.text[:200], "broken": item.broken},
+        )
+
+
+def _conversation(tx: Tx, account: str, channel: str, address: Address, thread: str) -> tuple[str, people.Person]:
+    person = people.resolve(tx, [(account, address)])[people.key_of(account, address)]
+    spot = (account, person.address, thread)
+    ids, new = people.places(tx, {spot: (channel, person.contact)})
+    if new:
+        tx.tell("conversation.opened", account=account, conversation=ids[spot])
+    return ids[spot], person
+
+
+def session_changed(tx: Tx, account: str, conversation: str, state: SessionState, at: int, reason: str) -> None:
+    """Store how a session stands, tell it, and let what waited for it go on or fail."""
+    row = tx.one(_SESSION_NOW, {"id": conversation})
+    if row is None or row[0] == state or (row[1] is not None and at < row[1]):
+        return  # a repeat, or older than what we know
+    tx.execute(_SESSION, {"id": conversation, "state": state.value, "at": at, "reason": reason[:100]})
+    names = {SessionState.CONNECTED: "opened", SessionState.NONE: "opened"}
+    tx.tell(
+        f"session.{names.get(state, state.value)}",
+        account=account,
+        conversation=conversation,
+        small={"was": row[0], "reason": reason[:100]},
+    )
+    release(tx, answers.tell_changes(tx, [conversation]))
+    lanes.wake(tx, f"send:{account}", [conversation])
+
+
+def _changed(tx: Tx, account: str, channel: str, item: Change) -> None:
+    change = item.change_id or (f"{item.kind}:{item.external_id}:{item.address.value}:{micros(item.at)}")
+    if tx.one(_CHANGE_THERE, {"account": account, "change": change}):
+        return
+    ids = [(account, item.external_id)]
+    rows = tx.execute(_THERE, {"ids": ids}) or tx.execute(_BY_DELIVERY, {"ids": ids})
+    message = rows[0][2] if rows else ""
+    conversation, _ = _conversation(tx, account, channel, item.address, item.thread)
+    tx.execute(
+        _INSERT_CHANGE,
+        {
+            "account": account,
+            "change": change,
+            "external": item.external_id,
+            "message": message,
+            "kind": item.kind.value,
+            "text": item.text,
+            "by": item.address.value,
+            "at": micros(item.at),
+            "stored": tx.now_us,
+        },
+    )
+    tx.tell(
+        "message.changed",
+        account=account,
+        conversation=conversation,
+        ids={"message": message},
+        small={"kind": item.kind.value},
+    )
+
+
+def _address_changed(tx: Tx, account: str, item: AddressChanged) -> None:
+    old = people.resolve(tx, [(account, item.old)])[people.key_of(account, item.old)]
+    new = people.resolve(tx, [(account, item.new)])[people.key_of(account, item.new)]
+    if new.contact != old.contact:
+        people.merge(tx, new.contact, old.contact)
+    tx.tell(
+        "address.changed",
+        account=account,
+        ids={"contact": old.contact, "old": old.address, "new": new.address},
+    )
+
+
+def _tell_unread(tx: Tx, arrivals: Sequence[Arrival]) -> None:
+    for arrival in arrivals:
+        if arrival.unread and arrival.envelope is not None:
+            tx.tell("envelope.unread", account=str(arrival.envelope[1]), ids={"envelope": arrival.envelope_id})
+
+
+_HELD = """
+    SELECT id, account, conversation_id FROM delivery
+    WHERE state = 0 AND reason IN ('window_closed', 'session_ended', 'address_unreachable')
+      AND conversation_id IN (:ids[])
+    ORDER BY conversation_id, id  -- ids of one process are in order
+"""
+_NOT_HELD = "UPDATE delivery SET reason = '' WHERE id = :id"
+
+
+def release(tx: Tx, conversations: Iterable[str]) -> None:
+    """Give the replies that were held their tasks, in their order, now that they may go out."""
+    ids = sorted(set(conversations))
+    if not ids:
+        return
+    rows = list(dict.fromkeys(tx.execute(_HELD, {"ids": ids})))
+    tx.many(_NOT_HELD, [{"id": row[0]} for row in rows])
+    lanes.add(tx, [lanes.NewTask(f"send:{a}", c, "send", d) for d, a, c in rows])
+
+
+__all__ = ["Admitted", "Arrival", "admit", "admit_all", "as_json", "release", "session_changed"]
