@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aiohttp import web
 from pydantic_core import to_json
 
-from . import attachments, events, own
-from .engine import ENGINE, Engine, Health, Runtime, Tail
+from . import attachments, events, operator, own
+from .engine import ENGINE, Engine
 from .inbound import PREFIX, receiver
-from .principals import PRINCIPALS, Principals
 from .routes import api
 from .routing import BODY_LIMIT
 
-__all__ = ["ENGINE", "Engine", "Health", "Runtime", "Tail", "api", "make_admin", "make_app"]
+__all__ = ["Engine", "api", "make_admin", "make_app"]
 
 _ADDED = (attachments, events)  # each adds its operations to `api` when it is imported
 
@@ -32,9 +33,10 @@ def make_app(engine: Engine) -> web.Application:
 
 
 def make_admin(engine: Engine) -> web.Application:
-    """Make what the admin port serves: health with reasons, and the API for the operator's page."""
+    """Make what the admin port serves: health with reasons, the operator's page, and the API for it."""
     app = web.Application(client_max_size=BODY_LIMIT)
     _add_api(app, engine)
+    operator.add_page(app)
     app.router.add_get("/media/{id}", attachments.media)
     app.router.add_get("/livez", _livez)
     app.router.add_get("/readyz", _readyz)
@@ -43,25 +45,24 @@ def make_admin(engine: Engine) -> web.Application:
 
 def _add_api(app: web.Application, engine: Engine) -> None:
     app[ENGINE] = engine
-    app[PRINCIPALS] = Principals(engine.store, engine.clock, engine.config.server.public_url)
     app.add_routes(api.routes())
 
 
 async def _ok(request: web.Request) -> web.Response:
     """Say no more to the world than whether we live."""
-    stuck = request.app[ENGINE].health().stuck
+    stuck = request.app[ENGINE].stuck()
     return web.Response(text="stuck" if stuck else "ok", status=503 if stuck else 200)
 
 
 async def _livez(request: web.Request) -> web.Response:
-    return _health(request.app[ENGINE].health().stuck)
+    return _health(request.app[ENGINE].stuck())
 
 
 async def _readyz(request: web.Request) -> web.Response:
-    health = request.app[ENGINE].health()
-    return _health((*health.stuck, *health.unready))
+    engine = request.app[ENGINE]
+    return _health([*engine.stuck(), *engine.not_ready()])
 
 
-def _health(reasons: tuple[str, ...]) -> web.Response:
+def _health(reasons: Sequence[str]) -> web.Response:
     body = to_json({"ok": not reasons, "reasons": reasons})
     return web.Response(body=body, status=503 if reasons else 200, content_type="application/json")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 from aiohttp import web
 from pydantic import SecretBytes
@@ -13,6 +12,7 @@ from pydantic import SecretBytes
 from ..answers import AccountView
 from ..channel import Channel, Route
 from ..clock import Clock
+from ..hub import Hub
 from ..intake import Intake
 from ..media.files import Chunks
 from ..model import Account
@@ -20,6 +20,7 @@ from ..outgoing import Replies
 from ..plugins import Plugins
 from ..settings import Config
 from ..store import Store
+from .principals import Principals
 
 
 class Runtime(Protocol):
@@ -46,18 +47,11 @@ class Tail(Protocol):
         ...
 
 
-class Answering(Protocol):
-    """The part of the hub that takes answers to notifications."""
+class Accounts(Protocol):
+    """All accounts, also those that are gone."""
 
-    async def answer(self, notification: str, action: str, surface: str) -> Any: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """How the daemon does."""
-
-    unready: tuple[str, ...] = ()  # why it should get no requests; empty: ready
-    stuck: tuple[str, ...] = ()  # why it should be started anew; empty: alive
+    @property
+    def by_name(self) -> Mapping[str, Runtime]: ...
 
 
 class Engine(Protocol):
@@ -82,13 +76,17 @@ class Engine(Protocol):
     @property
     def tail(self) -> Tail: ...
     @property
-    def hub(self) -> Answering: ...
+    def hub(self) -> Hub: ...
+    @property
+    def accounts(self) -> Accounts: ...
+    @property
+    def principals(self) -> Principals: ...
 
     def account(self, name: str) -> Runtime | None: ...
     def view(self, name: str) -> AccountView: ...  # of any name, also of accounts that are gone
-    def accounts(self) -> Sequence[Runtime]: ...
-    def notifier_routes(self) -> Iterable[tuple[str, Route]]: ...  # (plugin, route), below /p/<plugin>
-    def health(self) -> Health: ...
+    def notifier_routes(self) -> Iterable[tuple[str, Route]]: ...  # (plugin, route), below /p/<plugin>/
+    def stuck(self) -> Sequence[str]: ...  # why it should be started anew; empty: alive
+    def not_ready(self) -> Sequence[str]: ...  # why it should get no requests; empty: ready
 
 
 ENGINE: web.AppKey[Engine] = web.AppKey("engine", Engine)

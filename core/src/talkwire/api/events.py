@@ -19,7 +19,7 @@ from .routes import api
 from .routing import Call
 from .shapes import Body, Words, shape
 
-_LOOK_AGAIN = 5  # seconds; a hint that there is more may be lost
+_LOOK_AGAIN = 2  # seconds; a hint that there is more may be lost, a key may be revoked
 _FactOut = shape(Fact)
 
 
@@ -96,12 +96,12 @@ async def _stream(call: Call[EventQuery, None], after: int | None) -> web.Stream
                     await stream.write(f"id: {found.next}\r\n\r\n".encode())
                     told = found.next
                 more = tail.more
+                await call.engine.principals.principal(call.request)  # a revoked key hears no more
                 found = await _read(call, told)
-                if not found.items and found.next == found.head and not tail.closed:
+                if found.next == found.head == told and not tail.closed:
                     await _news(more)
-                    found = await _read(call, told)
         except HistoryGone as error:
             await stream.send(str(error), event="resync")  # ends: the next Last-Event-ID gets the 410
-        except (ConnectionResetError, TimeoutError, StoreDown):
+        except (ConnectionResetError, TimeoutError, StoreDown, problems.Unauthenticated):
             pass  # the client comes again with its Last-Event-ID
     return stream

@@ -15,16 +15,6 @@ from ..hooks import Pages
 from . import problems
 from .engine import ENGINE, Engine
 from .pages import page
-from .principals import PRINCIPALS, Principal
-
-_WHO: web.RequestKey[Principal] = web.RequestKey("principal", Principal)
-
-
-def principal_of(request: web.Request) -> Principal:
-    """Give who asks, to a plugin's handler. Errors: `Unauthenticated`."""
-    if _WHO not in request:
-        raise problems.Unauthenticated("sign in first")
-    return request[_WHO]
 
 
 async def of_channel(request: web.Request) -> web.StreamResponse:
@@ -35,17 +25,11 @@ async def of_channel(request: web.Request) -> web.StreamResponse:
 
 
 async def of_plugin(request: web.Request) -> web.StreamResponse:
-    """Serve a route or a page of a plugin; `principal_of` tells its handlers who asks."""
+    """Serve a route or a page of a plugin; `hub.principal(request)` tells its handlers who asks."""
     engine, name = request.app[ENGINE], request.match_info["name"]
-    try:
-        request[_WHO] = await request.app[PRINCIPALS].who(request)
-    except problems.Unauthenticated:
-        pass  # pages to sign in are for anybody; a handler that changes something asks
-    except problems.Forbidden as error:
-        return problems.of(error)
     routes = [route for plugin, route in engine.plugins.register("register_routes") if plugin == name]
     routes += [route for plugin, route in engine.notifier_routes() if plugin == name]
-    return await _served(request, routes, {"hub": engine.hub}, _pages(engine, name))
+    return await _served(request, routes, {"hub": engine.hub.of(name)}, _pages(engine, name))
 
 
 def _pages(engine: Engine, name: str) -> Pages | None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
+from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -50,7 +51,7 @@ class Principal:
 
     name: str  # `key:crm`, `agent:ann`
     scope: Scope
-    token: str = ""  # hash of the session's cookie; empty: not by cookie
+    session: str = ""  # hash of the cookie; empty: not by cookie
 
     @property
     def recipient(self) -> str:
@@ -64,24 +65,24 @@ class Principal:
 
 
 class Principals:
-    """Knows who asks."""
+    """Knows who makes a request, and lets people sign in."""
 
     def __init__(self, store: Store, clock: Clock, public_url: str) -> None:
         self._store = store
         self._clock = clock
-        self._public = urlsplit(public_url).netloc
+        public = urlsplit(public_url)
+        self._public = public.netloc
+        # Browsers take `__Host-` only with Secure; plain http is for loopback alone.
+        self._secure = public.hostname is not None and public.hostname not in _LOOPBACK
+        self._cookie = "__Host-talkwire" if self._secure else "talkwire"
         self._believed: dict[str, tuple[datetime, Principal]] = {}
 
-    async def who(self, request: web.Request) -> Principal:
+    async def principal(self, request: web.Request) -> Principal:
         """Give who asks. Errors: `Unauthenticated`; `Forbidden` where another site uses our cookie."""
-        given = request.headers.get("Authorization", "")
-        if given:
+        if given := request.headers.get("Authorization", ""):
             scheme, _, token = given.partition(" ")
-            if scheme.lower() == "bearer" and (match := _KEY.fullmatch(token.strip())):
-                key, hashed = match[1], token_hash(match[0])
-                return await self._known(hashed, lambda query: _by_key(query, key, hashed))
-            raise Unauthenticated("send Authorization: Bearer tw_…")
-        cookie = request.cookies.get(_cookie(request), "")
+            return await self.key(token.strip() if scheme.lower() == "bearer" else "")
+        cookie = request.cookies.get(self._cookie, "")
         if not _TOKEN.fullmatch(cookie):
             raise Unauthenticated("send Authorization: Bearer tw_…")
         self._from_here(request)
@@ -91,31 +92,26 @@ class Principals:
     async def key(self, token: str) -> Principal:
         """Give whose key this is. Errors: `Unauthenticated`."""
         if not (match := _KEY.fullmatch(token)):
-            raise Unauthenticated("this is no key of ours")
-        return await self._known(token_hash(token), lambda query: _by_key(query, match[1], token_hash(token)))
+            raise Unauthenticated("send Authorization: Bearer tw_…")
+        hashed = token_hash(token)
+        return await self._known(hashed, lambda query: _by_key(query, match[1], hashed))
 
-    async def sign_in(self, request: web.Request, response: web.StreamResponse, principal: Principal) -> None:
+    async def sign_in(self, response: web.StreamResponse, principal: Principal) -> None:
         """Begin a session; committed when this returns. The cookie goes with the response."""
         token = secrets.token_urlsafe(32)
-        until = self._clock.now() + SESSION
-        await self._store.write(_begin, (token_hash(token), principal, until))
-        name = _cookie(request)
-        response.set_cookie(
-            name,
-            token,
-            max_age=int(SESSION.total_seconds()),
-            path="/",
-            secure=name.startswith("__Host-"),
-            httponly=True,
-            samesite="Lax",
-        )
+        await self._store.write(_begin, (token_hash(token), principal, self._clock.now() + SESSION))
+        life = int(SESSION.total_seconds())
+        response.set_cookie(self._cookie, token, max_age=life, path="/", **self._flags)
 
-    async def sign_out(self, request: web.Request, response: web.StreamResponse, principal: Principal) -> None:
+    async def sign_out(self, response: web.StreamResponse, principal: Principal) -> None:
         """End a session."""
-        self._believed.pop(principal.token, None)
-        await self._store.write(_end, principal.token)
-        name = _cookie(request)
-        response.del_cookie(name, path="/", secure=name.startswith("__Host-"), httponly=True, samesite="Lax")
+        self._believed.pop(principal.session, None)
+        await self._store.write(_end, principal.session)
+        response.del_cookie(self._cookie, path="/", **self._flags)
+
+    @property
+    def _flags(self) -> dict[str, Any]:
+        return {"secure": self._secure, "httponly": True, "samesite": "Lax"}
 
     async def _known(self, hashed: str, look: Callable[[Query], Principal | None]) -> Principal:
         now = self._clock.now()
@@ -141,12 +137,6 @@ class Principals:
             ours = urlsplit(request.headers.get("Origin", "")).netloc in {request.host, self._public} - {""}
         if not ours:
             raise Forbidden("a page of another site cannot do this with your session")
-
-
-def _cookie(request: web.Request) -> str:
-    """Name the cookie: browsers take `__Host-` only over https, and trust plain http on loopback alone."""
-    here = request.scheme == "http" and (request.url.host or "") in _LOOPBACK
-    return "talkwire" if here else "__Host-talkwire"
 
 
 # --- keys and sessions in the database -----------------------------------------------------------------
@@ -242,6 +232,3 @@ def _end(tx: Tx, items: Sequence[str]) -> Sequence[None]:
     for hashed in sorted(items):
         tx.execute("DELETE FROM session WHERE id = :id", {"id": hashed})
     return [None] * len(items)
-
-
-PRINCIPALS: web.AppKey[Principals] = web.AppKey("principals", Principals)

@@ -68,7 +68,7 @@ class FaultOut(BaseModel):
 class ProblemDetails(BaseModel):
     """What went wrong."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)
 
     type: str
     title: str

@@ -20,7 +20,7 @@ from ..outgoing import Target
 from ..store import Query
 from . import problems
 from .engine import Engine
-from .principals import PRINCIPALS, Scope
+from .principals import Scope
 from .routing import Api, Call
 from .shapes import (
     Body,
@@ -64,7 +64,7 @@ class AccountOut(Out):
 
 async def _accounts(engine: Engine) -> dict[str, AccountOut]:
     stored = {one.name: one for one in await engine.store.read(evidence.accounts)}
-    live = {one.name: one for one in engine.accounts()}
+    live = engine.accounts.by_name
     found = {}
     for name in sorted({*stored, *live}):
         row, runtime = stored.get(name), live.get(name)
@@ -399,10 +399,9 @@ async def _notification(engine: Engine, id_: str) -> Notification:
 @api.add("POST", "/session", scope=None, body=SignInIn, gives=WhoOut, errors=["unauthenticated"])
 async def sign_in(call: Call[None, SignInIn]) -> web.Response:
     """Begin a session with an API key: for pages, which cannot keep a key."""
-    who = call.request.app[PRINCIPALS]
-    principal = await who.key(call.body.key)
+    principal = await call.engine.principals.key(call.body.key)
     response = web.json_response({"principal": principal.name, "scope": principal.scope.name.lower()})
-    await who.sign_in(call.request, response, principal)
+    await call.engine.principals.sign_in(response, principal)
     return response
 
 
@@ -416,5 +415,5 @@ async def session(call: Call[None, None]) -> dict[str, str]:
 async def sign_out(call: Call[None, None]) -> web.Response:
     """End the session."""
     response = web.Response(status=204)
-    await call.request.app[PRINCIPALS].sign_out(call.request, response, call.principal)
+    await call.engine.principals.sign_out(response, call.principal)
     return response

@@ -20,7 +20,7 @@ from pydantic_core import from_json, to_json
 from .. import errors
 from . import problems
 from .engine import ENGINE, Engine
-from .principals import PRINCIPALS, Principal, Scope
+from .principals import Principal, Scope
 
 Q = TypeVar("Q")
 B = TypeVar("B")
@@ -85,7 +85,7 @@ class Operation:
             raise errors.NotFound("no id holds this character")  # nor may any text of PostgreSQL
         if self.scope is None:
             return Principal("", Scope.READ)
-        principal = await request.app[PRINCIPALS].who(request)
+        principal = await request.app[ENGINE].principals.principal(request)
         principal.may(self.scope)
         return principal
 

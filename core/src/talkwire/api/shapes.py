@@ -34,7 +34,7 @@ def shape(kind: type) -> type[BaseModel]:
     own: dict[str, Any] = {f.name: (_shaped(hints[f.name]), _default(f)) for f in fields(kind)}
     if kind is model.Answer:
         own["icon"] = (Literal["warning"] | None, ...)
-    config = ConfigDict(from_attributes=True, extra="forbid")
+    config = ConfigDict(from_attributes=True, extra="forbid", defer_build=True)
     return create_model(kind.__name__, __config__=config, __doc__=inspect.getdoc(kind), **own)
 
 
@@ -60,7 +60,7 @@ def _block_model(kind: type) -> type[BaseModel]:
     hints = get_type_hints(kind)
     own: dict[str, Any] = {f.name: (_shaped(hints[f.name]), _default(f)) for f in fields(kind)}
     own["type"] = (Literal[type_names[kind]], ...)
-    config = ConfigDict(extra="forbid", title=f"{kind.__name__}Block")
+    config = ConfigDict(extra="forbid", defer_build=True, title=f"{kind.__name__}Block")
     return create_model(f"{kind.__name__}Block", __config__=config, __doc__=inspect.getdoc(kind), **own)
 
 
@@ -81,7 +81,7 @@ def page_of(kind: type) -> type[BaseModel]:
     """Make the model of a page."""
     items: Any = tuple[kind if issubclass(kind, BaseModel) else shape(kind), ...]  # type: ignore[misc, arg-type]
     following = (str, Field(description="Cursor of the next page; empty: this was the last."))
-    config = ConfigDict(from_attributes=True)
+    config = ConfigDict(from_attributes=True, defer_build=True)
     return create_model(f"{kind.__name__}Page", __config__=config, items=(items, ...), next=following)
 
 
@@ -91,7 +91,9 @@ def page_of(kind: type) -> type[BaseModel]:
 class Body(BaseModel):
     """A body; unknown keys are faults."""
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True, defer_build=True
+    )
 
 
 class DraftIn(Body):
@@ -184,7 +186,7 @@ Words = Annotated[
 class Out(BaseModel):
     """What is no noun of `model`."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(from_attributes=True, defer_build=True)
 
 
 class AttachmentOut(Out):

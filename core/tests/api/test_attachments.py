@@ -1,0 +1,63 @@
+import io
+
+import aiohttp
+import pytest
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 100
+
+
+async def test_a_raw_upload_is_sniffed_named_safely_and_served_by_its_link(api, server):
+    status, said = await api.post("/attachments?name=../../etc/p.html", data=PNG)
+    assert (status, said["name"], said["media_type"], said["listed_as"]) == (201, "p.html", "image/png", "media")
+    assert said["size"] == len(PNG)
+    async with server.get(said["link"]) as response:
+        assert await response.read() == PNG
+        assert response.headers["Content-Type"] == "image/png"
+        assert response.headers["Content-Disposition"].startswith("attachment")
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert "Set-Cookie" not in response.headers
+    async with server.head(said["link"]) as response:
+        assert (response.status, response.headers["Content-Length"]) == (200, str(len(PNG)))
+
+
+async def test_the_first_file_of_a_form_is_taken(api):
+    form = aiohttp.FormData()
+    form.add_field("note", "ignored")
+    form.add_field("file", io.BytesIO(b"a,b\n1,2\n"), filename="t.csv")
+    status, said = await api.post("/attachments", data=form)
+    assert (status, said["name"], said["media_type"], said["size"]) == (201, "t.csv", "text/csv", 8)
+
+
+async def test_a_link_holds_for_five_minutes_and_for_one_file(hub, api, server):
+    _, first = await api.post("/attachments?name=a", data=PNG)
+    _, second = await api.post("/attachments?name=b", data=PNG)
+    query = first["link"].partition("?")[2]
+    async with server.get(f"/media/{second['id']}?{query}") as response:
+        assert response.status == 404
+    async with server.get(f"/media/{first['id']}") as response:
+        assert response.status == 404
+    await hub.pass_time(minutes=6)
+    async with server.get(first["link"]) as response:
+        assert response.status == 404
+    fresh = await api.get(f"/attachments/{first['id']}")
+    async with server.get(fresh["link"]) as response:
+        assert response.status == 200
+
+
+@pytest.mark.parametrize("with_length", [True, False])
+async def test_a_file_over_the_limit_is_413_and_not_kept(hub, api, with_length):
+    async def chunks():
+        for _ in range(110):
+            yield b"x" * 1024
+
+    data = io.BytesIO(b"x" * 110 * 1024) if with_length else chunks()
+    status, problem = await api.post("/attachments?name=a", data=data)
+    assert (status, problem["code"]) == (413, "too_large")
+    assert await hub.rows("SELECT * FROM attachment") == []
+
+
+@pytest.mark.parametrize("body", [b"", b"--x--\r\n"])
+async def test_no_file_at_all_is_a_fault(api, body):
+    headers = {"Content-Type": "multipart/form-data; boundary=x" if body else "image/png"}
+    status, problem = await api.post("/attachments", data=body, headers=headers)
+    assert (status, problem["code"]) == (422, "invalid")

@@ -1,0 +1,118 @@
+import asyncio
+import json
+
+import pytest
+
+
+async def envelopes(hub):
+    return await hub.rows("SELECT method, path, query, headers, remote, body FROM envelope")
+
+
+async def test_a_delivery_is_stored_whole_and_answered_with_nothing(hub, customer):
+    await customer.writes("Where is my parcel?")
+    [(method, path, query, headers, remote, body)] = await envelopes(hub)
+    assert (method, path, query, remote) == ("POST", "", "[]", "127.0.0.1")
+    assert json.loads(body)[0]["text"] == "Where is my parcel?"
+    assert "x-token" not in headers
+
+
+async def test_path_query_and_repeats_come_as_they_were_sent(hub, customer):
+    path = "/in/shop/a%2Fb?x=1&y=caf%C3%A9+au+lait&x=%FF&empty="
+    async with customer.posts('["unread"]', path=path) as response:
+        assert response.status == 200
+    [(_, below, query, *_)] = await envelopes(hub)
+    assert below == "/a%2Fb"
+    assert json.loads(query) == [["x", "1"], ["y", "café au lait"], ["x", "\ufffd"], ["empty", ""]]
+
+
+@pytest.mark.parametrize(
+    ("said", "remote"),
+    [
+        ("203.0.113.9", "203.0.113.9"),
+        ("198.51.100.1, 203.0.113.9", "203.0.113.9"),
+        ("203.0.113.9, 127.0.0.7", "203.0.113.9"),
+        ("nonsense", "127.0.0.1"),
+        ("203.0.113.9, nonsense, 127.0.0.7", "127.0.0.7"),
+    ],
+)
+async def test_only_what_trusted_proxies_say_counts_as_the_clients_address(hub, customer, said, remote):
+    async with customer.posts('["unread"]', headers={"X-Forwarded-For": said}) as response:
+        assert response.status == 200
+    assert (await envelopes(hub))[0][4] == remote
+
+
+async def test_a_handshake_gets_the_channels_answer_and_stores_nothing(hub, server):
+    async with server.get("/in/shop", params={"challenge": "abc"}) as response:
+        assert (response.status, await response.text()) == (202, "abc")
+    assert await envelopes(hub) == []
+
+
+@pytest.mark.parametrize("path", ["/in/nobody", "/in/", "/in/shop%2F", "/in/gone"])
+async def test_an_unknown_endpoint_is_404(hub, customer, path):
+    async with customer.posts("[]", path=path) as response:
+        assert (response.status, await response.read()) == (404, b"")
+    assert await envelopes(hub) == []
+
+
+@pytest.mark.parametrize("token", ["", "wrong", "tiny-token-012"])
+async def test_a_forged_delivery_is_401_without_detail_and_nothing_is_stored(hub, customer, token):
+    async with customer.posts("[]", token=token) as response:
+        assert (response.status, await response.read()) == (401, b"")
+        assert response.headers["Connection"] == "close"
+    assert await envelopes(hub) == []
+
+
+async def test_a_body_over_the_limit_is_413_before_anybody_is_asked_who_he_is(hub, customer):
+    async with customer.posts(b"x" * 2001, token="wrong") as response:
+        assert (response.status, await response.read()) == (413, b"")
+    async with customer.posts(b" " * 1998 + b"[]") as response:
+        assert response.status == 200
+
+
+async def test_a_body_without_a_length_is_limited_too(hub, customer):
+    async def chunks():
+        for _ in range(30):
+            yield b"x" * 100
+
+    async with customer.posts(chunks()) as response:
+        assert response.status == 413
+
+
+async def test_a_body_that_does_not_come_is_408(hub, server, monkeypatch):
+    monkeypatch.setattr("talkwire.api.inbound.BODY_TIME", 0.05)
+    reader, writer = await asyncio.open_connection(server.host, server.port)
+    writer.write(b"POST /in/shop HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
+    answer = await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"Connection: close" in answer
+
+
+async def test_what_cannot_be_read_is_kept_as_unread_and_answered_with_200(hub, customer, api):
+    async with customer.posts("no json") as response:
+        assert (response.status, await response.read()) == (200, b"")
+    [(unread,)] = await hub.rows("SELECT unread FROM envelope")
+    assert "in parse" in unread
+
+
+async def test_one_bad_item_loses_no_other(hub, customer):
+    values = ["unread", {"id": "a", "from": "+6281234567890", "text": "one"}, 7]
+    async with customer.posts(json.dumps(values)) as response:
+        assert response.status == 200
+    assert await hub.rows("SELECT text FROM message") == [("one",)]
+
+
+async def test_a_database_that_is_down_is_503_so_that_the_provider_comes_again(hub, customer):
+    await hub.daemon.store.close()
+    async with customer.posts('["unread"]') as response:
+        assert (response.status, await response.read()) == (503, b"")
+        assert int(response.headers["Retry-After"]) > 0
+
+
+async def test_many_deliveries_go_over_one_connection(hub, server):
+    reader, writer = await asyncio.open_connection(server.host, server.port)
+    for _ in range(3):
+        writer.write(b"GET /in/shop HTTP/1.1\r\nHost: x\r\nX-Token: tiny-token-0123\r\n\r\n")
+        answer = await reader.readuntil(b"\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 200 ")
+    writer.close()

@@ -1,0 +1,97 @@
+import pytest
+
+
+async def test_a_channels_routes_are_served_under_its_account(server):
+    async with server.get("/c/shop/hello/ann") as response:
+        assert (response.status, await response.text()) == (200, "hello ann from shop")
+
+
+@pytest.mark.parametrize("path", ["/c/shop/hello", "/c/shop/other", "/c/gone/hello/ann", "/c/nobody/hello/ann"])
+async def test_what_no_channel_serves_is_404(server, path):
+    async with server.get(path) as response:
+        assert response.status == 404
+
+
+async def test_a_plugins_handler_asks_who_is_there(server, key):
+    async with server.get("/p/tiny/who") as response:
+        assert (response.status, (await response.json(content_type=None))["code"]) == (401, "unauthenticated")
+    async with server.get("/p/tiny/who", headers={"Authorization": f"Bearer {await key()}"}) as response:
+        assert await response.text() == "key:crm"
+
+
+async def test_a_handler_that_breaks_gives_an_id_and_no_text(server, capsys):
+    async with server.get("/p/tiny/broken") as response:
+        problem = await response.json(content_type=None)
+    assert (response.status, problem["code"]) == (500, "internal")
+    assert "secret" not in str(problem)
+    said = capsys.readouterr().out
+    assert problem["id"] in said
+    assert "secret" not in said
+
+
+async def test_pages_come_under_a_strict_policy_that_a_plugin_widens(server):
+    async with server.get("/p/tiny/") as response:
+        assert await response.text() == "<p>page"
+        policy = response.headers["Content-Security-Policy"]
+        assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in policy
+    assert "img-src 'self' blob:" in policy
+    async with server.get("/p/tiny/worker.js") as response:
+        assert response.headers["Service-Worker-Allowed"] == "/p/tiny/"
+
+
+@pytest.mark.parametrize("path", ["/p/tiny/..%2Foutside.txt", "/p/tiny/%2e%2e/outside.txt", "/p/other/", "/p/tiny/x"])
+async def test_no_page_lies_outside_the_folder(server, path):
+    async with server.get(path) as response:
+        assert response.status == 404
+
+
+async def test_the_public_port_says_only_ok_the_admin_port_why_not(hub, server, admin_port):
+    async with server.get("/livez") as response:
+        assert await response.text() == "ok"
+    async with admin_port.get("/readyz") as response:
+        assert (response.status, await response.json()) == (200, {"ok": True, "reasons": []})
+    hub.daemon.stopping = True
+    async with admin_port.get("/readyz") as response:
+        assert (response.status, await response.json()) == (503, {"ok": False, "reasons": ["stopping"]})
+    async with admin_port.get("/livez") as response:
+        assert response.status == 200
+    async with server.get("/readyz") as response:
+        assert response.status == 404
+
+
+async def test_the_admin_port_has_the_operators_page_the_public_one_has_not(server, admin_port):
+    async with admin_port.get("/") as response:
+        assert (response.status, response.content_type) == (200, "text/html")
+    async with server.get("/") as response:
+        assert response.status == 404
+
+
+async def test_the_admin_port_takes_no_deliveries(admin_port):
+    async with admin_port.post("/in/shop") as response:
+        assert response.status == 404
+
+
+async def test_notifications_are_answered_once_and_the_second_hears_who_was_first(hub, api):
+    from talkwire.actions import Notify
+    from talkwire.model import Option
+
+    def recipient(tx, items):
+        sql = "INSERT INTO recipient (name) VALUES (:name)"
+        return [tx.execute(sql, {"name": name}) for name in items]
+
+    await hub.daemon.store.write(recipient, "crm")
+    asked = Notify(recipient="crm", kind="test", title="Take it?", actions=(Option("yes", "Yes"),), key="k")
+    await hub.daemon.hub.of("tiny").notify(asked)
+    await hub.run_until_idle()
+    [notification] = (await api.get("/notifications"))["items"]
+    path = f"/notifications/{notification['id']}:answer"
+    assert await api.post(path, json={"action": "yes", "surface": "phone"}) == (204, None)
+    status, problem = await api.post(path, json={"action": "yes"})
+    assert (status, problem["code"], problem["answered_by"], problem["action"]) == (
+        409,
+        "already_answered",
+        "phone",
+        "yes",
+    )
+    assert (await api.post("/notifications/x:answer", json={"action": "yes"}))[0] == 404

@@ -1,0 +1,189 @@
+import io
+
+import pytest
+
+
+async def reply(api, conversation, **body):
+    headers = {"Idempotency-Key": body.pop("header")} if "header" in body else {}
+    return await api.post(f"/conversations/{conversation}/replies", json=body, headers=headers)
+
+
+async def test_a_reply_is_accepted_sent_and_its_state_shown(hub, customer, api, sent):
+    conversation = await customer.writes()
+    status, accepted = await reply(api, conversation, text="It *comes* today.")
+    assert (status, accepted["n"], accepted["repeated"], accepted["policy"]) == (202, 2, False, None)
+    await hub.run_until_idle()
+    assert [out.part.text for out in sent] == ["It comes today."]
+    message = await api.get(f"/messages/{accepted['message']}")
+    assert (message["state"], message["author"], message["direction"]) == ("sent", "key:crm", "out")
+    assert message["blocks"] == [{"markdown": "It *comes* today.", "type": "text"}]
+    assert message["deliveries"][0]["external_id"] == "p1"
+
+
+async def test_the_same_key_stores_one_reply(hub, customer, api, sent):
+    conversation = await customer.writes()
+    first = await reply(api, conversation, text="once", header="k1")
+    again = await reply(api, conversation, text="once", key="k1")
+    await hub.run_until_idle()
+    assert (first[0], again[0]) == (202, 202)
+    assert (again[1]["message"], again[1]["repeated"]) == (first[1]["message"], True)
+    assert len(sent) == 1
+
+
+async def test_the_same_key_with_another_body_is_422_key_reused(customer, api):
+    conversation = await customer.writes()
+    await reply(api, conversation, text="once", header="k1")
+    status, problem = await reply(api, conversation, text="twice", header="k1")
+    assert (status, problem["code"]) == (422, "key_reused")
+
+
+async def test_two_different_keys_in_one_request_are_a_fault(customer, api):
+    status, problem = await reply(api, await customer.writes(), text="x", key="a", header="b")
+    assert (status, problem["code"], problem["faults"][0]["path"]) == (422, "invalid", "key")
+
+
+async def test_a_reply_to_an_unknown_conversation_is_404(api):
+    status, problem = await reply(api, "0199-nobody", text="hello")
+    assert (status, problem["code"]) == (404, "not_found")
+
+
+async def test_no_answer_allowed_is_409_with_the_answer_object_and_nothing_is_stored(hub, customer, api):
+    conversation = await customer.writes()
+    await hub.pass_time(hours=24)
+    status, problem = await reply(api, conversation, text="too late")
+    assert (status, problem["code"]) == (409, "window_closed")
+    assert problem["answer"] == (await api.get(f"/conversations/{conversation}"))["answer"]
+    assert problem["answer"] == {
+        "allowed": False,
+        "code": "window_closed",
+        "since": "2026-11-24T12:00:00Z",
+        "until": "2026-11-24T12:00:00Z",
+        "icon": "warning",
+        "text": "The time in which the provider allows answers is over.",
+        "ways": [
+            {"kind": "hold", "account": "", "address": "", "text": "Keep the reply until the customer writes again"}
+        ],
+    }
+    assert [m["direction"] for m in (await api.get(f"/conversations/{conversation}/messages"))["items"]] == ["in"]
+
+
+async def test_a_held_reply_goes_out_when_the_customer_writes_again(hub, customer, api, sent):
+    conversation = await customer.writes()
+    await hub.pass_time(hours=24)
+    status, accepted = await reply(api, conversation, text="later", policy="hold")
+    assert (status, accepted["policy"]) == (202, "hold")
+    message = await api.get(f"/messages/{accepted['message']}")
+    assert (message["state"], message["reason"]) == ("queued", "window_closed")
+    await customer.writes("I am back")
+    await hub.run_until_idle()
+    assert [out.part.text for out in sent] == ["later"]
+
+
+async def test_unsupported_content_is_422_naming_the_block(customer, api):
+    blocks = [{"type": "text", "markdown": "look"}, {"type": "card", "title": "A card"}]
+    status, problem = await reply(api, await customer.writes(), blocks=blocks)
+    assert (status, problem["code"], problem["block"], problem["kind"]) == (422, "unsupported", 1, "card")
+
+
+async def test_a_strict_reply_refuses_what_its_preview_names(hub, customer, api, sent):
+    conversation = await customer.writes()
+    body = {"blocks": [{"type": "buttons", "text": "Which?", "options": [{"id": "a", "title": "A"}]}]}
+    status, preview = await api.post(f"/conversations/{conversation}/replies:preview", json=body)
+    assert status == 200
+    assert preview["degradations"]
+    assert [part["text"] for part in preview["parts"]] == ["Which?\n\n1. A"]
+    status, problem = await reply(api, conversation, strict=True, **body)
+    assert (status, problem["code"]) == (422, "unsupported")
+    await hub.run_until_idle()
+    assert sent == []
+
+
+async def test_a_reply_to_an_address_opens_its_conversation(hub, api, sent):
+    body = {"to": {"kind": "phone", "value": "+62 812-9999"}, "text": "Hello first"}
+    status, accepted = await api.post("/accounts/shop/replies", json=body)
+    assert status == 202, accepted
+    await hub.run_until_idle()
+    assert [(out.address.value, out.part.text) for out in sent] == [("+628129999", "Hello first")]
+
+
+@pytest.mark.parametrize(
+    ("account", "to", "status", "code"),
+    [
+        ("nobody", {"kind": "phone", "value": "+6281234567"}, 404, "not_found"),
+        ("shop", {"kind": "phone", "value": "call me"}, 422, "invalid"),
+        ("shop", {"kind": "email", "value": "a@example.org"}, 422, "refused"),
+        ("gone", {"kind": "phone", "value": "+6281234567"}, 409, "account_absent"),
+    ],
+)
+async def test_an_address_that_cannot_be_written_to_says_why(api, account, to, status, code):
+    said = await api.post(f"/accounts/{account}/replies", json={"to": to, "text": "hello"})
+    assert (said[0], said[1]["code"]) == (status, code)
+
+
+async def test_every_fault_is_named_and_no_value_is_quoted(customer, api):
+    body = {"text": 7, "blocks": [{"type": "secret-word"}], "subjct": "secret-word", "policy": "secret-word"}
+    status, problem = await reply(api, await customer.writes(), **body)
+    assert (status, problem["code"]) == (422, "invalid")
+    assert {fault["path"] for fault in problem["faults"]} == {"text", "blocks.0", "subjct", "policy"}
+    assert "secret-word" not in str(problem)
+
+
+@pytest.mark.parametrize("body", [{}, {"text": "a", "blocks": [{"type": "text", "markdown": "b"}]}, {"text": "a\0b"}])
+async def test_a_reply_says_one_thing_and_no_nul(customer, api, body):
+    status, problem = await reply(api, await customer.writes(), **body)
+    assert (status, problem["code"]) == (422, "invalid")
+
+
+async def test_a_body_that_is_no_json_or_too_large_is_named(customer, api):
+    path = f"/conversations/{await customer.writes()}/replies"
+    json_type = {"Content-Type": "application/json"}
+    assert (await api.post(path, data=b"{", headers=json_type))[1]["code"] == "invalid"
+    assert (await api.post(path, data=b"text=a"))[0] == 415
+    assert (await api.post(path, data=io.BytesIO(b"x" * 1024 * 1025), headers=json_type))[0] == 413
+
+
+async def test_a_failed_reply_is_listed_and_sent_again(hub, customer, api, sent):
+    _, accepted = await reply(api, await customer.writes(), text="refuse me")
+    await hub.run_until_idle()
+    [troubled] = (await api.get("/deliveries?state=failed"))["items"]
+    assert troubled["account"] == "shop"
+    assert troubled["delivery"]["problem"]["code"] == "42"
+    assert await api.post(f"/messages/{accepted['message']}:resend") == (200, {"parts": 1})
+    await hub.run_until_idle()
+    assert [out.part.text for out in sent] == ["refuse me", "refuse me"]
+
+
+async def test_an_uncertain_part_is_settled_once(hub, customer, api):
+    _, accepted = await reply(api, await customer.writes(), text="lose me")
+    await hub.run_until_idle()
+    [troubled] = (await api.get("/deliveries?state=uncertain"))["items"]
+    path = f"/deliveries/{troubled['delivery']['id']}:settle"
+    assert await api.post(path, json={"verdict": "sent"}) == (204, None)
+    assert (await api.get(f"/messages/{accepted['message']}"))["state"] == "sent"
+    status, problem = await api.post(path, json={"verdict": "failed"})
+    assert (status, problem["code"]) == (409, "not_uncertain")
+
+
+async def test_a_held_reply_can_be_taken_back(hub, customer, api):
+    conversation = await customer.writes()
+    await hub.pass_time(hours=24)
+    _, accepted = await reply(api, conversation, text="later", policy="hold")
+    assert await api.post(f"/messages/{accepted['message']}:cancel") == (200, {"parts": 1})
+    message = await api.get(f"/messages/{accepted['message']}")
+    assert (message["state"], message["deliveries"][0]["problem"]["code"]) == ("failed", "cancelled")
+
+
+async def test_nothing_to_resend_is_409_and_an_unknown_message_404(hub, customer, api):
+    _, accepted = await reply(api, await customer.writes(), text="fine")
+    await hub.run_until_idle()
+    status, problem = await api.post(f"/messages/{accepted['message']}:resend")
+    assert (status, problem["code"]) == (409, "nothing_failed")
+    assert (await api.post("/messages/nobody:resend"))[0] == 404
+
+
+async def test_a_database_that_is_down_is_a_problem_too(hub, customer, api):
+    conversation = await customer.writes()
+    await api.get("/accounts")  # the key is believed from now on
+    await hub.daemon.store.close()
+    status, problem = await api.post(f"/conversations/{conversation}/replies", json={"text": "x"})
+    assert (status, problem["code"]) == (503, "store_down")
