@@ -7,6 +7,7 @@
     <!-- file NAME -->                the block is written into this file
     <!-- append NAME -->              … at its end
     <!-- from PATH -->                the block stands in this file of the repository
+    <!-- scaffold PATH -->            … in this file of a new plugin called acme
 
 A block without a comment must be marked `text`: a drawing, which nobody types.
 """
@@ -22,12 +23,14 @@ import textwrap
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-_BLOCK = re.compile(r"^(?:<!-- (?P<order>.*?) -->\n)?(?P<dent> *)```(?P<kind>\w*)\n(?P<text>.*?)^ *```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(
+    r"^(?:<!-- (?P<order>.*?) -->\n)?(?P<dent> *)```(?P<kind>\w*)\n(?P<text>.*?)^ *```$", re.MULTILINE | re.DOTALL
+)
 _READY = 30.0  # seconds until a process that was started must answer
 _STEP = 240.0  # seconds that the commands of one block may take
 
@@ -74,6 +77,7 @@ class Reader:
     changes: Mapping[str, str] = field(default_factory=dict)  # text of the page → what this machine has instead
     output: str = ""  # of the last commands
     took: list[tuple[str, float]] = field(default_factory=list)  # (first command, seconds)
+    after: dict[str, Callable[[], None]] = field(default_factory=dict)  # done when a block with these words has run
     _beside: list[tuple[subprocess.Popen[bytes], Path]] = field(default_factory=list)
 
     def read(self, page: Path) -> None:
@@ -102,7 +106,7 @@ class Reader:
                 self._write(rest, text, "w")
             case "append":
                 self._write(rest, text, "a")
-            case "from" | "":
+            case "from" | "scaffold" | "":
                 pass  # `test_pages` looks at these
             case _:
                 raise PageFailed(f"nobody knows how to do {block.order!r}")
@@ -149,6 +153,9 @@ class Reader:
         self.took.append((text.splitlines()[0], time.monotonic() - started))
         if done.returncode != wanted:
             raise PageFailed(f"ended with {done.returncode} instead of {wanted}\n{text}\n{done.stdout[-4000:]}")
+        for words, then in self.after.items():
+            if words in text:
+                then()
 
     def _start(self, text: str, url: str) -> None:
         log = self.folder / f"beside-{len(self._beside)}.log"
