@@ -1,0 +1,125 @@
+"""`talkwire accounts`: how accounts do, their webhook address, pause and resume, a question to the provider."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import place
+from .place import ConfigFile, Json
+from .screen import ago, as_json, columns, say
+
+if TYPE_CHECKING:
+    from ..evidence import Evidence
+
+app = typer.Typer(name="accounts", help="List accounts; show, pause, resume, test one.", invoke_without_command=True)
+_Name = Annotated[str, typer.Argument(help="As in [accounts.NAME].")]
+
+
+@app.callback()
+def _list(context: typer.Context, as_: Json = False, config: ConfigFile = None) -> None:
+    if config is not None:
+        place.chosen.set(config)
+    if context.invoked_subcommand is not None:
+        return
+    from .. import evidence
+
+    found = place.raw(config)
+    stored = {one.name: one for one in place.look(found.store, evidence.accounts)}
+    if as_:
+        as_json(list(stored.values()))
+        return
+    names = [*found.accounts, *(name for name in stored if name not in found.accounts)]
+    if not names:
+        say(f"none yet; write [accounts.NAME] into {found.path}")
+        return
+    columns([_row(name, stored.get(name), found.accounts.get(name)) for name in names])
+
+
+def _row(name: str, one: Evidence | None, keys: Any) -> tuple[str, ...]:
+    if one is None:
+        return name, keys.channel, "new", "", "", "the daemon has not started with it yet"
+    return name, one.channel, one.state, f"in {ago(one.last_in_at)}", f"out {ago(one.last_out_at)}", one.reason
+
+
+@app.command()
+def show(name: _Name, config: ConfigFile = None) -> None:
+    """Show one account, and its webhook address.
+
+    Paste the address at the provider. Settings are shown without secrets.
+    """
+    from .. import evidence
+
+    loaded = place.loaded(config)
+    found = loaded.config
+    account = _known(name, found.accounts)
+    stored = {one.name: one for one in place.look(found.store, evidence.accounts)}.get(name)
+    channel = loaded.plugins.channels.get(account.channel)
+    say(f"{name}")
+    if stored is None:
+        say("  state      new: the daemon has not started with it yet")
+    else:
+        say(f"  state      {stored.state} since {ago(stored.since)}" + (f": {stored.reason}" if stored.reason else ""))
+        say(f"  last       in {ago(stored.last_in_at)}, out {ago(stored.last_out_at)}")
+    say(f"  channel    {account.channel}" + ("" if channel else ", which no plugin gives"))
+    if channel is not None and channel.features.webhook:
+        listen = found.server.listen
+        base = found.server.public_url or f"http://{listen.host}:{listen.port}"
+        say(f"  webhook    {base}/in/{account.endpoint}")
+        if not found.server.public_url:
+            say("             providers cannot reach this: set [server] public_url")
+    if account.settings is not None:
+        for key, value in account.settings.model_dump(mode="json").items():
+            say(f"  {key:<10} {_masked(value)}")
+
+
+def _masked(value: Any) -> str:
+    text = value if isinstance(value, str) else "" if value is None else str(value)
+    return re.sub(r"(://[^\s/:@]*:)[^\s/@]+@", r"\1…@", text)
+
+
+def _known(name: str, accounts: Any) -> Any:
+    import difflib
+
+    from ..errors import NotFound
+
+    if name in accounts:
+        return accounts[name]
+    near = difflib.get_close_matches(name, accounts, 1)
+    hint = f"did you mean {near[0]}?" if near else "talkwire accounts lists them"
+    raise NotFound(f'there is no account "{name}"; {hint}')
+
+
+@app.command()
+def pause(
+    name: _Name,
+    reason: Annotated[str, typer.Option(help="Shown to whoever asks why.")] = "",
+    config: ConfigFile = None,
+) -> None:
+    """Send nothing for an account, until it is resumed.
+
+    What comes in is still taken.
+    """
+    _known(name, place.raw(config).accounts)
+    place.ask(config, "pause", account=name, reason=reason or f"by {place.by()}")
+    say(f"{name} is paused; replies wait. talkwire accounts resume {name}")
+
+
+@app.command()
+def resume(name: _Name, config: ConfigFile = None) -> None:
+    """Let a paused or broken account start again."""
+    _known(name, place.raw(config).accounts)
+    place.ask(config, "resume", account=name)
+    say(f"{name} starts again; talkwire status says how it does")
+
+
+@app.command("test")
+def ask_provider(name: _Name, config: ConfigFile = None) -> None:
+    """Ask the provider who we are.
+
+    Nothing is sent to anybody.
+    """
+    _known(name, place.raw(config).accounts)
+    say(f"{name}: {place.ask(config, 'test', account=name)}", level="ok")

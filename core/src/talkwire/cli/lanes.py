@@ -1,0 +1,122 @@
+"""`talkwire lanes`: what waits in order, and why; let it go on, or give it up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import place
+from .place import ConfigFile, Json
+from .screen import ago, as_json, columns, many, now, say, span
+
+if TYPE_CHECKING:
+    from ..store import Query
+
+app = typer.Typer(name="lanes", help="List what waits; release or drop a lane.", invoke_without_command=True)
+_Id = Annotated[int, typer.Argument(min=1, help="The number in the first column of `talkwire lanes`.")]
+_MOST = 100
+_LANES = """
+    SELECT l.id, l.grp, l.subject, l.due, l.attempts, l.held, l.last_error, count(t.id), min(t.created_at)
+    FROM lane l JOIN task t ON t.lane_id = l.id
+    GROUP BY l.id, l.grp, l.subject, l.due, l.attempts, l.held, l.last_error ORDER BY min(t.id) LIMIT :most
+"""
+_ADDRESSES = """
+    SELECT c.id, a.value FROM conversation c JOIN address a ON a.id = c.address_id WHERE c.id IN (:ids[])
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A lane with something to do."""
+
+    id: int
+    group: str
+    subject: str
+    address: str  # of the conversation; empty: it is not of one
+    tasks: int
+    since: datetime  # of its oldest task
+    due: datetime | None  # None: held
+    attempts: int
+    held: str
+    last_error: str
+
+
+def _waiting(query: Query) -> list[Waiting]:
+    from ..clock import moment
+
+    rows = query.execute(_LANES, {"most": _MOST})
+    subjects = sorted({row[2] for row in rows})
+    address_by_id = dict(query.execute(_ADDRESSES, {"ids": subjects})) if subjects else {}
+    return [
+        Waiting(
+            id=id_,
+            group=group,
+            subject=subject,
+            address=address_by_id.get(subject, ""),
+            tasks=tasks,
+            since=moment(since),
+            due=None if due is None else moment(due),
+            attempts=attempts,
+            held=held,
+            last_error=error,
+        )
+        for id_, group, subject, due, attempts, held, error, tasks, since in rows
+    ]
+
+
+@app.callback()
+def _list(context: typer.Context, as_: Json = False, config: ConfigFile = None) -> None:
+    if config is not None:
+        place.chosen.set(config)
+    if context.invoked_subcommand is not None:
+        return
+    found = place.look(place.raw(config).store, _waiting)
+    if as_:
+        as_json(found)
+        return
+    if not found:
+        say("nothing waits")
+        return
+    columns([_row(one) for one in found])
+    if len(found) == _MOST:
+        say("… and more")
+    say("\ntalkwire lanes release N   tries it now")
+    say("talkwire lanes drop N      gives it up: its parts have failed")
+
+
+def _row(one: Waiting) -> tuple[str, ...]:
+    if one.held:
+        when = f"held: {one.held}"
+    elif one.due is not None and one.due > now():
+        when = f"again in {span(one.due - now())}, {many(one.attempts, 'attempt')}"
+    else:
+        when = "due"
+    since = f"since {ago(one.since)}"
+    return str(one.id), one.group, one.address or one.subject, many(one.tasks, "task"), since, when, one.last_error
+
+
+@app.command()
+def release(lane: _Id, config: ConfigFile = None) -> None:
+    """Try a lane now that is held or waits."""
+    say(f"lane {lane}, {place.ask(config, 'release-lane', lane=lane)}, is tried now")
+
+
+@app.command()
+def drop(
+    lane: _Id,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Without asking.")] = False,
+    config: ConfigFile = None,
+) -> None:
+    """Give up what a lane has to do.
+
+    Its parts have failed; they can be sent again as new ones.
+    """
+    if not yes:
+        typer.confirm(f"Give up everything in lane {lane}?", abort=True)
+    done = place.ask(config, "drop-lane", lane=lane)
+    say(f"{many(done['tasks'], 'task')} given up; {many(done['parts'], 'part')} failed")
+    if done["under_way"]:
+        say(f"{many(done['under_way'], 'part is', 'parts are')} under way: its outcome is waited for", level="look")

@@ -1,0 +1,206 @@
+"""Where a command works: the settings it reads, the database it looks into, the daemon it asks."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import http.client
+import importlib.util
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from ..daemon import Daemon
+    from ..sections import Admin, General, StoreSettings
+    from ..settings import Loaded, RawConfig
+    from ..store import Query
+
+T = TypeVar("T")
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", "-c", help="The settings; else $TALKWIRE_CONFIG, ./talkwire.toml.")
+]
+Json = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+chosen: ContextVar[Path | None] = ContextVar("chosen", default=None)  # by --config before the command
+_ASKED_WITHIN = 60  # seconds that the daemon has for an answer
+
+
+def config_path(given: Path | None) -> Path:
+    """Say which file holds the settings."""
+    return given or chosen.get() or Path(os.environ.get("TALKWIRE_CONFIG") or "talkwire.toml")
+
+
+def raw(given: Path | None) -> RawConfig:
+    """Read the settings without looking at plugins. Errors: `SettingsError`."""
+    from ..settings import read
+
+    found = read(config_path(given))
+    found.check()
+    _has_driver(found.store)
+    return found
+
+
+def loaded(given: Path | None) -> Loaded:
+    """Read the settings and load the plugins they name. Errors: `SettingsError`."""
+    from ..settings import load
+
+    found = load(config_path(given))
+    _has_driver(found.config.store)
+    return found
+
+
+def _has_driver(store: StoreSettings) -> None:
+    from ..errors import Fault, SettingsError
+
+    if store.url.get_secret_value().startswith("postgresql:") and importlib.util.find_spec("psycopg") is None:
+        reason = "PostgreSQL needs its driver; type: pip install 'talkwire[postgres]'"
+        raise SettingsError("talkwire", [Fault("store.url", reason)])
+
+
+def admin_of(found: RawConfig) -> Admin:
+    """Give the section [admin] of checked settings."""
+    return found._sections["admin"]  # type: ignore[return-value]  # noqa: SLF001
+
+
+def general_of(found: RawConfig) -> General:
+    """Give the section [general] of checked settings."""
+    return found._sections["general"]  # type: ignore[return-value]  # noqa: SLF001
+
+
+def key_file(config: Path) -> Path:
+    """Say where the instance's keys lie."""
+    return config.absolute().parent / "instance.key"
+
+
+# --- looking -------------------------------------------------------------------------------------------
+
+
+def look(store: StoreSettings, fn: Callable[[Query], T]) -> T:
+    """Read from the database, without a chance to write. Errors: `StoreDown`, `SchemaError`."""
+
+    async def reading() -> T:
+        from ..clock import SystemClock
+        from ..store import Store, _check_schema
+
+        opened = Store(store.url.get_secret_value(), SystemClock())
+        try:
+            await opened.read(_check_schema)
+            return await opened.read(fn)
+        finally:
+            await opened.close()
+
+    return asyncio.run(reading())
+
+
+# --- changing ------------------------------------------------------------------------------------------
+
+
+class NobodyThere(Exception):
+    """No daemon answers at the socket."""
+
+
+class _Socket(http.client.HTTPConnection):
+    """HTTP over a unix socket: no import of aiohttp for one question."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=_ASKED_WITHIN)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+def running(path: Path) -> dict[str, Any]:
+    """Ask the daemon at a socket who it is. Errors: `NobodyThere`."""
+    answer: dict[str, Any] = _asked(path, "GET", "/", None)
+    return answer
+
+
+def _asked(path: Path, method: str, what: str, said: Any) -> Any:
+    from pydantic_core import from_json, to_json
+
+    from ..errors import Conflict
+
+    connection = _Socket(path)
+    try:
+        try:
+            connection.connect()
+        except PermissionError as error:
+            raise Conflict(f"{path}: {_who()} may not ask the daemon; type it as the daemon's user") from error
+        except OSError as error:
+            raise NobodyThere from error
+        try:
+            connection.request(method, what, None if said is None else to_json(said))
+            response = connection.getresponse()
+            body = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            text = (
+                f"{path}: the daemon gave no answer ({type(error).__name__}); it may have been done: look before again"
+            )
+            raise Conflict(text) from error
+    finally:
+        connection.close()
+    answer = from_json(body or b"null") if response.status < 500 else None
+    if response.status == 200:
+        return answer
+    raise Conflict(
+        answer["error"] if isinstance(answer, dict) else f"the daemon failed (HTTP {response.status}); its log says why"
+    )
+
+
+def ask(given: Path | None, command: str, **said: Any) -> Any:
+    """Let something be changed: by the running daemon, or at hand where none runs. Errors: `TalkwireError`."""
+    from ..errors import Conflict
+
+    at = admin_of(raw(given)).socket
+    try:
+        return _asked(at, "POST", f"/{command}", said)
+    except NobodyThere:
+        pass
+
+    from .. import control
+
+    try:
+        return at_hand(given, lambda daemon: control.do(daemon, command, said))
+    except Conflict as error:
+        if error.code != "database_in_use":
+            raise
+        text = f"{error}\n  It does not answer at {at}: was it started with other settings?"
+        raise Conflict(text, code=error.code) from error
+
+
+def at_hand(given: Path | None, fn: Callable[[Daemon], Awaitable[T]]) -> T:
+    """Do one thing with a daemon's parts, without running it: under SQLite's lock, on PostgreSQL as one more."""
+    from ..daemon import Daemon
+    from ..instance_keys import read_instance_keys
+    from . import logs
+
+    config, plugins = loaded(given)
+    logs.configure("console", "error", config)
+    keys = read_instance_keys(key_file(config.path))
+
+    async def doing() -> T:
+        async with Daemon(config, plugins, keys=keys).at_hand() as daemon:
+            return await fn(daemon)
+
+    return asyncio.run(doing())
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return str(os.getuid())
+
+
+def by() -> str:
+    """Name whoever types, for the log."""
+    return f"cli:{_who()}"

@@ -1,0 +1,84 @@
+"""What commands print: short lines for a person, in columns; colours only on a terminal."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import typer
+
+_COLOURS = {"ok": typer.colors.GREEN, "look": typer.colors.YELLOW, "BAD": typer.colors.RED}
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # what a customer wrote must not steer a terminal
+
+
+def say(text: str = "", *, level: str = "") -> None:
+    """Print a line; a level is put before it, in its colour."""
+    before = typer.style(f"{level:<4}  ", fg=_COLOURS[level], bold=level == "BAD") if level else ""
+    typer.echo(before + clean(text), color=False if os.environ.get("NO_COLOR") else None)
+
+
+def complain(text: str) -> None:
+    """Print what went wrong, where errors go."""
+    typer.echo(clean(text), err=True)
+
+
+def clean(text: str) -> str:
+    """Take out what would steer a terminal."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def columns(rows: Iterable[Sequence[str]], *, indent: str = "") -> None:
+    """Print rows in columns; the last one is as long as it is."""
+    rows = [[one.replace("\n", " ") for one in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)] if rows else []
+    for row in rows:
+        cells = [f"{cell:<{width}}" for cell, width in zip(row[:-1], widths, strict=False)]
+        say(indent + "  ".join([*cells, row[-1]]).rstrip())
+
+
+def as_json(value: Any) -> None:
+    """Print JSON, for programs."""
+    from pydantic_core import to_json
+
+    typer.echo(to_json(value, indent=2).decode())
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def span(length: timedelta) -> str:
+    """Say how long something is, in its largest unit."""
+    seconds = max(0, int(length.total_seconds()))
+    for unit, name in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * unit or (unit == 60 and seconds >= 60):
+            return f"{seconds // unit} {name}"
+    return f"{seconds} s"
+
+
+def ago(moment: datetime | None) -> str:
+    """Say when something was."""
+    return "never" if moment is None else f"{span(now() - moment)} ago"
+
+
+def size(count: int) -> str:
+    """Say how many bytes."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}"
+        value /= 1024
+    return f"{value:.1f} GiB" if value < 10 else f"{value:.0f} GiB"
+
+
+def many(count: int, one: str, more: str = "") -> str:
+    """Say a number of things."""
+    return f"{count:,} {one if count == 1 else more or one + 's'}"
+
+
+def own_id(kind: str, ids: Mapping[str, str]) -> str:
+    """Give the id by which a line's own thing is found again."""
+    return f"   {ids[kind]}" if ids.get(kind) else ""

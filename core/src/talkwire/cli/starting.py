@@ -1,0 +1,378 @@
+"""Commands that make, check and run an instance."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import place
+from .place import ConfigFile
+from .screen import complain, say
+
+if TYPE_CHECKING:
+    from ..errors import Fault
+    from ..serving import Bound
+    from ..settings import Config, Loaded
+
+_TEMPLATE = """\
+# Talkwire's settings. After a change: talkwire check
+# Values may hold ${{ENV}}, ${{ENV:-default}} and ${{file:path}}; keep secrets out of this file that way.
+
+[general]
+time_zone = "UTC"                       # such as "Asia/Jakarta"
+
+[store]
+url = "sqlite:///talkwire.db"           # beside this file; for several daemons: "postgresql://user@host/database"
+
+[server]
+listen = "127.0.0.1:8080"               # what the world reaches, through your TLS proxy
+# public_url = "https://talk.example.org" # as providers see it; needed for webhooks
+# trusted_proxies = ["127.0.0.1"]         # whose X-Forwarded-For is believed
+
+[admin]
+listen = "127.0.0.1:9464"               # /livez, /readyz, the operator's page: never public
+
+[log]
+format = "console"                      # or "json"
+
+# [plugins]
+# enabled = ["opening_hours"]           # hooks, in this order; channels that accounts name are on by themselves
+
+# An account is a table; `talkwire plugins` lists the channels that are installed.
+# [accounts.support]
+# channel = "smsgate"
+# password = "${{file:/run/secrets/smsgate}}"
+
+# Who is told what, without any desk:
+# [recipients.ops]
+# email = "ops@example.org"
+# [[notify]]
+# on = ["account.broken", "delivery.failed"]
+# to = ["ops"]
+# media = ["email"]
+"""
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where; it is made if it is not there.")] = Path(),
+) -> None:
+    """Write settings to begin with, and the instance's key."""
+    from ..errors import Conflict
+    from ..instance_keys import new_instance_key
+
+    settings, key = folder / "talkwire.toml", folder / "instance.key"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        made = [
+            name
+            for name, text in ((settings, _TEMPLATE.format()), (key, new_instance_key() + "\n"))
+            if _written(name, text)
+        ]
+    except OSError as error:
+        raise Conflict(f"{error.filename}: {(error.strerror or '').lower()}; choose another folder") from error
+    if not made:
+        raise Conflict(f"{settings} and {key.name} are there already; nothing was changed")
+    for file in (settings, key):
+        say(f"{'wrote' if file in made else 'kept '} {file}")
+    say("\nNext:")
+    if folder.resolve() != Path.cwd():
+        say(f"  cd {shlex.quote(str(folder))}")
+    say("  talkwire db upgrade                    # makes the tables")
+    say("  talkwire keys new me --scope admin     # for the API; shown once")
+    say("  talkwire run")
+    say(f"\nKeep {key.name} with your backups: without it, what accounts keep sealed cannot be read.")
+
+
+def _written(file: Path, text: str) -> bool:
+    try:
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+            opened.write(text)
+    except FileExistsError:
+        return False
+    return True
+
+
+# --- check ---------------------------------------------------------------------------------------------
+
+
+def check(
+    online: Annotated[
+        bool, typer.Option("--online", help="Also ask the database, the providers and public_url.")
+    ] = False,
+    config: ConfigFile = None,
+) -> None:
+    """Name every fault of the settings, starting nothing.
+
+    Exit 78 if there is one; with --online exit 1 where something does not answer.
+    """
+    from ..errors import SettingsError
+    from ..instance_keys import read_instance_keys
+
+    path = place.config_path(config)
+    faults: list[SettingsError] = []
+    loaded: Loaded | None = None
+    try:
+        loaded = place.loaded(config)
+    except SettingsError as error:
+        faults.append(error)
+    if path.exists():
+        try:
+            read_instance_keys(place.key_file(path))
+        except SettingsError as error:
+            faults.append(error)
+    if faults or loaded is None:
+        complain("\n".join(map(str, faults)))
+        raise typer.Exit(78)
+    found = loaded.config
+    accounts = ", ".join(f"{a.name} ({a.channel})" for a in found.accounts.values()) or "none yet"
+    say(f"{path}: good")
+    say(f"  accounts   {accounts}")
+    say(f"  plugins    {', '.join(i.name for i in loaded.plugins.infos if i.state == 'enabled') or 'none'}")
+    say(f"  database   {found.store.place}")
+    _warn(found.warnings)
+    if not online:
+        return
+    say("\nonline")
+    if not all(_check_online(loaded)):
+        raise typer.Exit(1)
+
+
+def _warn(warnings: tuple[Fault, ...]) -> None:
+    for one in warnings:
+        say(f"{one.path}: {one.reason}", level="look")
+
+
+def _check_online(loaded: Loaded) -> list[bool]:
+    from ..errors import TalkwireError
+
+    results = []
+
+    def told(what: str, good: bool, text: str) -> None:
+        say(f"{what}: {text}", level="ok" if good else "BAD")
+        results.append(good)
+
+    try:
+        place.look(loaded.config.store, lambda query: query.one("SELECT 1"))
+        told("database", True, loaded.config.store.place)
+    except TalkwireError as error:
+        told("database", False, str(error))
+    asyncio.run(_ask_outside(loaded, told))
+    return results
+
+
+async def _ask_outside(loaded: Loaded, told: Any) -> None:
+    import aiohttp
+
+    from .. import control
+    from ..daemon import Daemon
+    from ..errors import TalkwireError
+
+    config = loaded.config
+    daemon = Daemon(config, loaded.plugins)
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+        if config.server.public_url:
+            await _ask_public(session, config.server.public_url, told)
+        daemon._make(session)
+        for name, runtime in daemon.accounts.by_name.items():
+            if runtime.channel is None:
+                told(name, False, runtime.view.reason)
+                continue
+            try:
+                told(name, True, await control.probe(runtime))
+            except TalkwireError as error:
+                told(name, False, str(error).removeprefix(f'account "{name}": '))
+    await loaded.plugins.close()
+    await daemon.store.close()
+
+
+_CLOCKS_APART = 5  # seconds; signatures with a time allow five minutes, windows and the log want better
+
+
+async def _ask_public(session: Any, public_url: str, told: Any) -> None:
+    from email.utils import parsedate_to_datetime
+
+    import aiohttp
+
+    from .screen import now
+
+    url = f"{public_url}/livez"
+    try:
+        async with session.get(url, allow_redirects=False) as response:
+            body = (await response.content.read(100)).strip()
+            good = response.status == 200 and body == b"ok"
+            text = "answers" if good else f"HTTP {response.status}, which is not our answer; does the proxy lead to us?"
+            told(url, good, text)
+            said = response.headers.get("Date", "")
+    except (aiohttp.ClientError, TimeoutError) as error:
+        told(url, False, f"{type(error).__name__}; is the daemon running, and does the proxy lead to it?")
+        return
+    try:
+        apart = abs((parsedate_to_datetime(said) - now()).total_seconds())
+    except (ValueError, TypeError):
+        return
+    text = f"{apart:.0f} s from ours" + ("" if apart <= _CLOCKS_APART else "; one of the two needs NTP")
+    told("its clock", apart <= _CLOCKS_APART, text)
+
+
+# --- db ------------------------------------------------------------------------------------------------
+
+db = typer.Typer(name="db", no_args_is_help=True, help="The database.")
+
+
+@db.callback()
+def _db() -> None:
+    pass
+
+
+@db.command()
+def upgrade(config: ConfigFile = None) -> None:
+    """Make the tables, or bring them to this version.
+
+    A second time does nothing. Stop the daemon first.
+    """
+    from sqlalchemy.exc import DBAPIError
+
+    from ..errors import StoreDown
+    from ..store.schema.upgrade import CORE, Chain
+    from ..store.schema.upgrade import upgrade as upgraded
+    from ..store.sqlite import DaemonLock, path_of
+    from . import logs
+
+    settings, plugins = place.loaded(config)
+    logs.configure(settings.log.format, "warning", settings)
+    chains = [CORE, *(Chain(name, folder) for name, folder in plugins.register("register_schema"))]
+    url = settings.store.url.get_secret_value()
+    lock = None
+    try:
+        if url.startswith("sqlite:"):
+            path = path_of(url)
+            lock = DaemonLock(path)  # Conflict: a daemon runs
+            _written(path, "")  # 0600: what customers write is nobody else's business
+        for line in upgraded(url, chains):
+            say(line)
+    except DBAPIError as error:  # its text may quote the URL
+        raise StoreDown(f"{settings.store.place}: {type(error.orig).__name__}; is it running, may we write?") from None
+    except OSError as error:
+        raise StoreDown(f"{settings.store.place}: {(error.strerror or '').lower()}") from error
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+# --- run -----------------------------------------------------------------------------------------------
+
+
+def run(config: ConfigFile = None) -> None:
+    """Run the daemon until SIGTERM or Ctrl-C.
+
+    Sends that are under way then get 20 seconds; a second signal waits for nothing.
+    """
+    from ..daemon import Daemon
+    from ..errors import SchemaError
+    from ..instance_keys import read_instance_keys
+    from ..serving import serve
+    from . import logs
+
+    settings, plugins = place.loaded(config)
+    keys = read_instance_keys(place.key_file(settings.path))
+    logs.configure(settings.log.format, settings.log.level, settings)
+    url = settings.store.url.get_secret_value()
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+        raise SchemaError(f"there is no database at {settings.store.place}; type: talkwire db upgrade")
+    _warn(settings.warnings)
+
+    async def running() -> None:
+        daemon = Daemon(settings, plugins, keys=keys)
+        await serve(daemon, started=lambda bound: _started(settings, bound))
+
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(running())
+    except* asyncio.CancelledError:
+        raise typer.Exit(1) from None  # a second signal
+    if settings.log.format == "console":
+        say("stopped")
+
+
+def _loop_factory() -> Any:
+    try:
+        import uvloop
+    except ImportError:  # not on this system
+        return None
+    return uvloop.new_event_loop
+
+
+def _started(config: Config, bound: Bound) -> None:
+    if config.log.format != "console":
+        return  # the log has said it
+    say(f"Talkwire {_ours()} runs")
+    say(f"  public     {bound.public}   /in/… /api/v1/…")
+    say(f"  operator   {bound.admin}   /livez /readyz")
+    say(f"  database   {config.store.place}")
+    say(f"  accounts   {', '.join(config.accounts) or 'none yet; write [accounts.NAME] into ' + config.path.name}")
+
+
+# --- others ----------------------------------------------------------------------------------------------
+
+
+def version() -> None:
+    """Say the version."""
+    import platform
+
+    from ..hooks import HOOK_API
+
+    say(f"talkwire {_ours()}, hook API {HOOK_API}, Python {platform.python_version()}")
+
+
+def _ours() -> str:
+    from importlib.metadata import version as version_of
+
+    return version_of("talkwire")
+
+
+def new_plugin(
+    name: Annotated[str, typer.Argument(help="Of the channel: lower-case letters and digits, such as acme.")],
+    webhook: Annotated[bool, typer.Option("--webhook", help="The provider calls us (this is the default).")] = False,
+    poll: Annotated[bool, typer.Option("--poll", help="We ask the provider, again and again.")] = False,
+    folder: Annotated[Path, typer.Option("--in", metavar="DIR", help="Where the new folder goes.")] = Path(),
+) -> None:
+    """Write a channel plugin to begin with.
+
+    Its tests are green before you change a line.
+    """
+    from .scaffold import make
+
+    if webhook and poll:
+        raise typer.BadParameter("choose --webhook or --poll; a channel can do both later")
+    files = make(name, "poll" if poll else "webhook", folder)
+    top = Path(os.path.commonpath(files))
+    for file in files:
+        say(f"wrote {file}")
+    say("\nNext:")
+    say(f"  cd {shlex.quote(str(top))}")
+    say("  pip install -e '.[test]'")
+    say("  pytest")
+
+
+def demo(
+    check: Annotated[
+        bool, typer.Option("--check", help="Play a talk through each channel; exit 1 if one fails.")
+    ] = False,
+    fault: Annotated[str, typer.Option(help="What goes wrong at the providers; --check then tells.")] = "",
+    folder: Annotated[
+        Path | None, typer.Option("--dir", help="Where everything is kept; else a folder that goes away.")
+    ] = None,
+    port: Annotated[int, typer.Option(help="Of the start page; 0: 9460, or a free one.", min=0, max=65535)] = 0,
+) -> None:
+    """Show it all with played customers.
+
+    Needs no account anywhere; ends with the page to open.
+    """
+    from .demo import run
+
+    raise typer.Exit(run(check=check, folder=folder, port=port, fault=fault, say=say))

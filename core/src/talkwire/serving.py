@@ -1,0 +1,207 @@
+"""The servers of a daemon: what the world reaches, what operators reach, the socket that commands ask."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import stat
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from . import control
+from .api import make_admin, make_app
+from .daemon import Daemon
+from .errors import Conflict
+from .sections import Listen
+
+_log = structlog.get_logger("talkwire.serving")
+_HEADERS_WITHIN = 10  # seconds from the connection to the end of the first headers
+_IDLE = 75  # seconds that a connection may rest; also the limit of later headers on it
+_FINISH_WITHIN = 5  # seconds that requests have after SIGTERM
+_BACKLOG = 1024  # connections that wait to be taken
+_SOCKET_PATH = 107  # bytes: sun_path of unix(7) without its final zero
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Where a daemon listens; with port 0 the settings do not know."""
+
+    public: str  # http://host:port
+    admin: str
+    socket: Path
+
+
+async def serve(daemon: Daemon, *, started: Callable[[Bound], None] = lambda _: None) -> None:
+    """Run a daemon with its servers until SIGTERM or SIGINT; a second signal does not wait for anything.
+
+    `started` is called once all of them answer. Errors: `Conflict` where an address is taken; as `Daemon.running`.
+    """
+    stop = asyncio.Event()
+    loop, me = asyncio.get_running_loop(), asyncio.current_task()
+
+    def stopping() -> None:
+        if stop.is_set() and me is not None:
+            me.cancel()
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping)
+    try:
+        async with serving(daemon) as bound:
+            started(bound)
+            _tell_systemd("READY=1")
+            await stop.wait()
+            _log.info("stopping")
+            _tell_systemd("STOPPING=1")
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+@contextlib.asynccontextmanager
+async def serving(daemon: Daemon) -> AsyncIterator[Bound]:
+    """Run a daemon with its servers until the block ends.
+
+    The addresses are taken before anything is opened. At the end they are given free first, so that nobody is told
+    404 by a daemon that stops; then streams end, requests finish, sends finish.
+    """
+    server, admin = daemon.config.server, daemon.config.admin
+    public_sockets = _bind(server.listen, "server.listen")
+    with contextlib.ExitStack() as bound:
+        _close_with(bound, public_sockets)
+        admin_sockets = _close_with(bound, _bind(admin.listen, "admin.listen"))
+        control_socket = _bind_unix(admin.socket)
+        bound.callback(admin.socket.unlink, missing_ok=True)
+        bound.callback(control_socket.close)
+        public, private = _url(public_sockets[0]), _url(admin_sockets[0])
+        async with daemon.running():
+            daemon_says = {"public": public, "admin": private}
+            servers = [
+                await _listen(make_app(daemon), public_sockets),
+                await _listen(make_admin(daemon), admin_sockets),
+                await _listen(control.make_app(daemon, daemon_says), [control_socket]),
+            ]
+            _log.info("listening", public=public, admin=private, socket=str(admin.socket))
+            try:
+                yield Bound(public, private, admin.socket)
+            finally:
+                daemon.stopping = True  # /readyz says so, for whoever still asks
+                daemon.tail.close()
+                await asyncio.gather(*(close() for close in servers))
+
+
+async def _listen(app: web.Application, sockets: list[socket.socket]) -> Callable[[], Any]:
+    """Serve an application on sockets; gives what ends that."""
+    runner = web.AppRunner(
+        app, access_log=None, keepalive_timeout=_IDLE, shutdown_timeout=_FINISH_WITHIN, lingering_time=1
+    )
+    await runner.setup()
+    loop = asyncio.get_running_loop()
+
+    def connected() -> Any:
+        assert runner.server is not None  # `setup` made it
+        handler = runner.server()
+        loop.call_later(_HEADERS_WITHIN, _give_up_on, handler)
+        return handler
+
+    made = [await loop.create_server(connected, sock=one, backlog=_BACKLOG) for one in sockets if one.family != _UNIX]
+    made += [
+        await loop.create_unix_server(connected, sock=one, backlog=_BACKLOG) for one in sockets if one.family == _UNIX
+    ]
+
+    async def close() -> None:
+        for server in made:
+            server.close()
+        await runner.cleanup()
+
+    return close
+
+
+_UNIX = socket.AF_UNIX
+
+
+def _give_up_on(handler: web.RequestHandler) -> None:
+    # aiohttp 3.14 has no limit of its own for the time of headers; it holds at most 32 requests of a connection.
+    if handler._request_count == 0:  # noqa: SLF001
+        handler.force_close()
+
+
+def _bind(listen: Listen, key: str) -> list[socket.socket]:
+    """Take an address; a name with several addresses gives several sockets with the same port."""
+    made: list[socket.socket] = []
+    try:
+        found = socket.getaddrinfo(listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        port = listen.port
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            one = socket.socket(family, kind, protocol)
+            made.append(one)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            one.bind((address[0], port, *address[2:]))
+            one.setblocking(False)
+            port = one.getsockname()[1]
+    except OSError as error:
+        for one in made:
+            one.close()
+        why = (error.strerror or str(error)).lower()
+        text = f"{key} {listen.host}:{listen.port}: {why}. Another program may use it: choose another port"
+        raise Conflict(text, code="address_in_use") from error
+    return made
+
+
+def _bind_unix(path: Path) -> socket.socket:
+    """Make the socket that commands ask, for our own user only."""
+    if len(os.fsencode(path)) > _SOCKET_PATH:
+        text = f"admin.socket {path}: longer than {_SOCKET_PATH} bytes, which no system takes; choose a shorter path"
+        raise Conflict(text, code="address_in_use")
+    made = socket.socket(_UNIX, socket.SOCK_STREAM)
+    try:
+        if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
+            with socket.socket(_UNIX, socket.SOCK_STREAM) as other:
+                if other.connect_ex(str(path)) == 0:
+                    raise Conflict(f"admin.socket {path}: another daemon answers there", code="address_in_use")
+            path.unlink()  # of a daemon that was killed
+        before = os.umask(0o177)
+        try:
+            made.bind(str(path))
+        finally:
+            os.umask(before)
+        made.setblocking(False)
+    except OSError as error:
+        made.close()
+        why = (error.strerror or str(error)).lower()
+        raise Conflict(f"admin.socket {path}: {why}", code="address_in_use") from error
+    except Conflict:
+        made.close()
+        raise
+    return made
+
+
+def _close_with(stack: contextlib.ExitStack, sockets: list[socket.socket]) -> list[socket.socket]:
+    for one in sockets:
+        stack.callback(one.close)
+    return sockets
+
+
+def _url(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _tell_systemd(text: str) -> None:
+    """Tell systemd how we do, where it asked (sd_notify(3), read 2026-11-22)."""
+    place = os.environ.get("NOTIFY_SOCKET", "")
+    if not place:
+        return
+    address = "\0" + place[1:] if place.startswith("@") else place
+    with socket.socket(_UNIX, socket.SOCK_DGRAM) as notify, contextlib.suppress(OSError):
+        notify.sendto(text.encode(), address)
