@@ -35,3 +35,10 @@ async def start_acme(
 async def acme(start_acme: Callable[..., Awaitable[AcmeHub]]) -> AcmeHub:
     """Give a hub with one Acme account, `shop`."""
     return await start_acme()
+
+
+@pytest_asyncio.fixture
+async def fake_acme_settings(fake_provider: Callable[..., Awaitable[FakeProvider]]) -> tuple[str, dict[str, Any]]:
+    """Give settings and plugins of an Acme account, for hubs that a test starts and stops by itself."""
+    provider = await fake_provider(ACME.answers)
+    return SETTINGS.format(url=provider.url, more=""), {"acme": AcmePlugin()}

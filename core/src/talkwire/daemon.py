@@ -4,40 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import timedelta
 from time import monotonic
-from typing import Any
 
 import aiohttp
 import structlog
 from pydantic import SecretBytes
 
-from . import doing, notifying
+from . import doing, notifying, showing
 from .accounts import Accounts, Lent, Runtime
 from .answers import AccountView
+from .api.principals import Principals
+from .channel import Route
 from .clock import Clock, SystemClock
 from .doing import Doer
-from .errors import NotFound, TalkwireError
+from .errors import TalkwireError
 from .fetching import Fetcher
 from .hints import Hints
 from .hub import Hub
-
 from .intake import Intake
 from .keeping import Keeper
 from .lanes import Lanes
-from .leases import Leases
+from .leases import TERM, Leases
 from .log import Readers, Tail, Told
 from .media.chunks import ChunkStore
 from .media.files import Chunks, FileStore
-from .model import Account, AccountState, Inbound, Notification
-from .notifying import Medium, Notices, RuleReader
+from .model import Account, AccountState, Inbound
+from .notices import Notices
+from .notifying import RuleReader
 from .outgoing import Replies
 from .plugins import Plugins
 from .pump import Pump
 from .sending import Sender
 from .settings import Config
-from .store import Store, Tx
+from .showing import Medium
+from .store import Store
 from .timers import GROUP as TIMERS
 from .timers import Timers
 
@@ -56,6 +58,7 @@ class Daemon:
         *,
         keys: Sequence[SecretBytes] = (),
         clock: Clock | None = None,
+        lease_term: timedelta = TERM,
     ) -> None:
         self.config = config
         self.plugins = plugins
@@ -68,7 +71,7 @@ class Daemon:
         self.files: Chunks = FileStore(config.store.files) if self.store.is_sqlite else ChunkStore(self.store)
         self.hints = Hints(url)
         self.hints.heard = self._heard
-        self.leases = Leases(self.store, changed=self._wake_all)
+        self.leases = Leases(self.store, term=lease_term, changed=self._wake_all)
         self.tail = Tail(self.store, self.clock)
         self.lanes = Lanes(self.store, self.clock, self.leases)
         self.timers = Timers(self.store, self.clock, self.leases)
@@ -80,10 +83,12 @@ class Daemon:
         )
         self.accounts: Accounts
         self.hub: Hub
-        self.principals: Any = _NoPrincipals()
+        self.principals = Principals(self.store, self.clock, config.server.public_url)
         self.started = monotonic()
         self.ready = False
         self.stopping = False
+        self.same_settings = True  # as the other daemons of this database
+        self.stuck_after = STUCK
         self.slow_hooks: dict[tuple[str, str], float] = {}  # (plugin, hook) → longest seconds
         self._media: dict[str, Medium] = {}
         self._told: list[Told] = []
@@ -105,16 +110,21 @@ class Daemon:
             return runtime.standing
         return AccountView(name=name, features=None, state=AccountState.ABSENT, since=None)
 
+    def notifier_routes(self) -> Iterator[tuple[str, Route]]:
+        """Give the routes of notifiers, each with its plugin."""
+        for medium in self._media.values():
+            if medium.notifier is not None:
+                yield from ((f"notify_{medium.name}", route) for route in medium.notifier.routes())
+
     def stuck(self) -> list[str]:
         """Say why this process is no longer alive: who holds a writer too long, or that one is gone."""
-        now = monotonic()
-        faults = []
-        for hook in self.plugins.holders:
-            if now - hook.since > STUCK:
-                faults.append(f"plugin {hook.plugin}: hook {hook.hook} holds the writer for {now - hook.since:.0f} s")
-        for holder in self.store.holders:
-            if not faults and now - holder.since > STUCK:
-                faults.append(f"{holder.what} holds the writer for {now - holder.since:.0f} s")
+
+        def held(since: float) -> str:
+            return f"holds the writer for {monotonic() - since:.0f} s"
+
+        late = monotonic() - self.stuck_after
+        faults = [f"plugin {h.plugin}: hook {h.hook} {held(h.since)}" for h in self.plugins.holders if h.since < late]
+        faults = faults or [f"{h.what} {held(h.since)}" for h in self.store.holders if h.since < late]
         if not self.store.alive:
             faults.append("a writer thread has ended")
         return faults
@@ -172,9 +182,31 @@ class Daemon:
                             loop.cancel()
         finally:
             await self.plugins.close()
+            await self.store.close(timedelta() if self.stuck() else PATIENCE)
+
+    @contextlib.asynccontextmanager
+    async def at_hand(self) -> AsyncIterator[Daemon]:
+        """Open the store and make the accounts, and start nothing: for one change, where no daemon runs.
+
+        Errors: as `running`.
+        """
+        await self.store.open(exclusive=True)
+        try:
+            async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+                self._make(session)
+                yield self
+        finally:
+            await self.plugins.close()
             await self.store.close()
 
     async def _open(self, session: aiohttp.ClientSession) -> None:
+        self._make(session)
+        await self.accounts.open()
+        await self.store.write(notifying.put_recipients, self.config.recipients)
+        await self._serve()
+
+    def _make(self, session: aiohttp.ClientSession) -> None:
+        """Make accounts and hub, and lend them what they need."""
         config = self.config
         lent = Lent(
             store=self.store,
@@ -195,13 +227,10 @@ class Daemon:
             self.hints,
             self.view,
             lambda: [runtime.view for runtime in self.accounts.by_name.values()],
-            self._answer_hook,
+            self.plugins.answer,
             self.principals,
         )
         self.plugins.lend(hub=self.hub, settings=config.plugins, on_slow=self._slow)
-        await self.accounts.open()
-        await self.store.write(notifying.put_recipients, config.recipients)
-        await self._serve()
 
     async def _serve(self) -> None:
         names = ["do", TIMERS]
@@ -210,39 +239,38 @@ class Daemon:
             if runtime.channel is None:
                 continue
             sender = Sender(self.store, self.clock, runtime, self.leases)
-            self.lanes.serve(sender.group, sender.work, may_run=sender.may_run)
-            longest = max(longest, runtime.channel.features.send_timeout)
+            need = runtime.channel.features.send_timeout
+            self.lanes.serve(sender.group, sender.work, need=need, may_run=sender.may_run)
+            longest = max(longest, need)
             names += [sender.group, f"listen:{runtime.name}"]
-        for medium in self._media_in_use():
-            notifier = self._notifier(medium)
-            self._media[medium] = Medium(self.store, self.clock, medium, notifier)
-            self.lanes.serve(f"notify:{medium}", self._media[medium].work)
-            names.append(f"notify:{medium}")
+        for medium in await self._make_media():
+            self.lanes.serve(medium.group, medium.work)
+            names.append(medium.group)
         fetcher = Fetcher(self.store, self.files, self.account)
         notices = Notices(self.store, self.replies, lambda name: getattr(self.account(name), "channel", None))
-        doer = Doer(self.store, self.clock, self.replies, self.account, notices, fetcher.fetch)
+        doer = Doer(self.store, self.leases, self.replies, self.account, notices, fetcher.fetch)
         self.lanes.serve(doing.GROUP, doer.work)
         self._told = [*self.plugins.readers(), *(RuleReader(i, rule) for i, rule in enumerate(self.config.notify))]
         await self.readers.open(self._told)
         names += [f"read:{told.name}" for told in self._told]
         self.leases.want(names, longest)
         await self.leases.take()
+        await self._compare()
 
-    def _media_in_use(self) -> list[str]:
-        rules = (medium for rule in self.config.notify for medium in rule.media)
-        wanted = (medium for one in self.config.recipients.values() for medium in one.media)
-        return sorted({*rules, *wanted, *self.plugins.notifiers})
+    async def _compare(self) -> None:
+        """Say where another daemon of this database runs with other settings."""
+        key = self.keys[0].get_secret_value() if self.keys else b""
+        self.same_settings = await self.leases.same_settings(self.config.shared_hash(key))
+        if not self.same_settings:
+            _log.error("another daemon of this database has other settings: give all of them the same talkwire.toml")
 
-    def _notifier(self, medium: str) -> Any:
-        kind = self.plugins.notifiers.get(medium)
-        if kind is None:
-            return None
-        settings = self.config.plugins.get(f"notify_{medium}") or kind.Settings()
-        try:
-            return kind(settings, _NotifierServices(self, medium))
-        except Exception as error:  # noqa: BLE001  one notifier's fault is its own
-            _log.error("notifier cannot be made", medium=medium, kind=type(error).__name__)
-            return None
+    async def _make_media(self) -> Sequence[Medium]:
+        by_rules = {medium for rule in self.config.notify for medium in rule.media}
+        wanted = await self.store.read(showing.media)
+        for name in sorted(by_rules | wanted | self.plugins.notifiers.keys()):
+            medium = self._media[name] = Medium(self.store, self.clock, self.leases, name, self.hub.answer)
+            await medium.open(self.plugins.notifiers.get(name), self.config.plugins.get(f"notify_{name}"))
+        return tuple(self._media.values())
 
     async def _stop(self) -> None:
         """Take nothing more in, let sends finish, let others take over."""
@@ -250,7 +278,9 @@ class Daemon:
         self.ready = False
         self.intake.serve({})
         self.tail.close()
-        await self.lanes.stop(PATIENCE)
+        await self.lanes.stop(timedelta() if self.stuck() else PATIENCE)
+        for medium in self._media.values():
+            await medium.close()
         await self.accounts.close()
         with contextlib.suppress(TalkwireError):
             await self.leases.give_up()
@@ -314,55 +344,3 @@ class Daemon:
             else:
                 results.append((shaped.message, "; ".join(shaped.notes)))
         return results
-
-    def _answer_hook(self, tx: Tx, notification: Notification, answer: str) -> None:
-        for reader in self.plugins.readers():
-            if reader.name == notification.asker:
-                kwargs: Mapping[str, Any] = {"notification": notification, "answer": answer}
-                tx.asker, tx.ref = reader.name, ""
-                for action in reader.call_tx("answer_notification", kwargs, tx):
-                    tx.act(action)
-
-
-class _NoPrincipals:
-    """Stands where no HTTP server runs: nobody can make a request."""
-
-    async def principal(self, request: Any) -> Any:
-        raise NotFound("no HTTP server runs here")
-
-    async def sign_in(self, response: Any, principal: Any) -> None:
-        raise NotFound("no HTTP server runs here")
-
-
-class _NotifierServices:
-    """What the core lends to a notifier."""
-
-    def __init__(self, daemon: Daemon, medium: str) -> None:
-        self._daemon = daemon
-        self.clock = daemon.clock
-        self.log = structlog.get_logger(f"talkwire.notify_{medium}")
-        self._medium = medium
-
-    def recipient(self, name: str) -> Any:
-        """Give a recipient. Errors: `NotFound`."""
-        from .model import Recipient  # noqa: PLC0415
-
-        found = self._daemon.config.recipients.get(name)
-        if found is None:
-            raise NotFound(f'there is no recipient "{name}"')
-        return Recipient(name=name, email=found.email, media=found.media)
-
-    async def shown(self, notification: str) -> None:
-        """Note that it can be seen now."""
-        await self._daemon.store.write(notifying.shown, (notification, self._medium))
-
-    async def answered(self, notification: str, action: str, surface: str) -> None:
-        """Pass on a pressed button. Errors: `Conflict`."""
-        await self._daemon.hub.answer(notification, action, surface)
-
-    async def focus(self, recipient: str, surface: str, state: Any) -> None:
-        """Note where somebody looks."""
-        await self._daemon.store.write(notifying.put_surface, (surface, recipient, self._medium, state.value))
-
-
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 import structlog
@@ -12,12 +12,13 @@ from pydantic_core import from_json, to_json
 from . import actions, lanes, notifying, timers
 from .actions import Action, DropTimer, Notice, Notify, Reply, SetTimer, Signal, Withdraw
 from .channel import Channel
-from .clock import Clock
-from .errors import NotFound, ReplyError, StoreDown, TalkwireError
+from .errors import NotFound, StoreDown, TalkwireError
 from .ids import new_id
-from .lanes import Lane, NewTask, Task
-from .outgoing import Replies
-from .store import Act, Query, Store, Tx
+from .lanes import Fence, Lane, NewTask, Task
+from .model import Address
+from .notices import Notices
+from .outgoing import Replies, Target
+from .store import Act, Store, Tx
 
 _log = structlog.get_logger("talkwire.doing")
 GROUP = "do"
@@ -29,62 +30,59 @@ class Served(Protocol):
     channel: Channel | None
 
 
-Fetch = Callable[[str], "asyncio.Future[None]"]
-
-
 def settle(tx: Tx) -> None:
-    """Store what was asked for inside a transaction, before its commit."""
+    """Store what was asked for inside a transaction, before its commit; what no table takes raises."""
     acts, promised = list(tx.acts), []
     tx.acts.clear()
     for ordinal, act in enumerate(acts):
-        action = act.action
+        action, plugin = act.action, act.asker.removeprefix("plugin:")
+        # By (reader, seq, ordinal): a fact that is told again asks for the same, not for more.
+        id_ = f"{act.ref.removesuffix('r')}:{ordinal}" if act.ref else new_id()
         match action:
             case SetTimer():
-                timers.set_timer(tx, act.asker.removeprefix("plugin:"), action)
+                timers.set_timer(tx, plugin, action)
             case DropTimer():
-                timers.drop_timer(tx, act.asker.removeprefix("plugin:"), action.key)
+                timers.drop_timer(tx, plugin, action.key)
             case Notify():
-                notifying.notify(tx, act.asker, action, _id_of(act, ordinal))
+                notifying.notify(tx, act.asker, action, id_)
             case Withdraw():
                 notifying.withdraw(tx, act.asker, action)
             case Reply() if act.ref.endswith("r"):
                 _failed(tx, act.asker, action, "replayed", "a replayed fact sends no reply")
+            case Reply() | Notice() | Signal():
+                promised.append(_task(act, id_))
             case _:
-                promised.append(_task(act, ordinal))
+                raise TypeError(f"tx.act was given a {type(action).__name__}; give an action (Reply, SetTimer, …)")
     lanes.add(tx, promised)
 
 
-def _id_of(act: Act, ordinal: int) -> str:
-    return f"{act.ref}:{ordinal}" if act.ref else new_id()
-
-
-def _task(act: Act, ordinal: int) -> NewTask:
-    action: Action = act.action
+def _task(act: Act, id_: str) -> NewTask:
+    action: Reply | Notice | Signal = act.action
     match action:
-        case Reply() | Notice() if action.conversation:
-            subject = action.conversation
         case Signal():
             subject = f"{action.account}:{action.address}"
+        case Reply(address=Address() as address):
+            subject = f"{action.account}:{address.value}"
         case _:
-            subject = f"{action.account}:{action.address.value}"  # type: ignore[union-attr]
-    body = to_json({"by": act.asker, "id": _id_of(act, ordinal), "action": actions.to_json(action)})
-    return NewTask(GROUP, subject, actions.name_of(action), _id_of(act, ordinal), body.decode())
+            subject = action.conversation
+    body = to_json({"by": act.asker, "id": id_, "action": actions.to_json(action)})
+    return NewTask(GROUP, subject, actions.name_of(action), id_, body.decode())
 
 
 class Doer:
-    """Carries promised actions out; `fetch` and others add kinds of their own."""
+    """Carries out what was promised in the lanes of `do`."""
 
     def __init__(
         self,
         store: Store,
-        clock: Clock,
+        fence: Fence,
         replies: Replies,
         account: Callable[[str], Served | None],
-        notices: notifying.Notices,
-        fetch: Callable[[str], "asyncio.Future[None]"] | None = None,
+        notices: Notices,
+        fetch: Callable[[str], Awaitable[None]],
     ) -> None:
         self._store = store
-        self._clock = clock
+        self._fence = fence
         self._replies = replies
         self._account = account
         self._notices = notices
@@ -92,25 +90,18 @@ class Doer:
 
     async def work(self, lane: Lane) -> None:
         """Do the head of a lane; what cannot be done comes back as the fact `action.failed`."""
-        try:
-            task = await self._store.read(lambda query: lanes.heads(query, [lane.id]).get(lane.id))
-            if task is None:
-                return
-            failure = await self._do(task)
-            await self._store.write(_ended, (task, failure))
-        except StoreDown as error:
-            _log.warning("store down while doing", error=str(error))
-        except Exception as error:  # noqa: BLE001  one task's fault stops no other lane
-            _log.error("action failed", kind=type(error).__name__, exc_info=error)
-            again = self._clock.now() + lanes.backoff(lane.attempts)
-            await self._store.write(_again, (lane.id, again, f"{type(error).__name__} in the core"))
-
-    async def _do(self, task: Task) -> tuple[str, str] | None:
-        """Give (code, text) of a failure, None where it is done."""
+        task = await self._store.read(lambda query: lanes.heads(query, [lane.id]).get(lane.id))
+        if task is None:
+            return
+        failure = None
         if task.kind == "fetch":
-            if self._fetch is not None:
-                await self._fetch(task.ref)
-            return None
+            await self._fetch(task.ref)
+        else:
+            failure = await self._failure(task)
+        await self._store.write(_ended, (self._fence, task, failure))
+
+    async def _failure(self, task: Task) -> tuple[str, str] | None:
+        """Carry an action out; gives (code, text) of why it cannot be."""
         said = from_json(task.body)
         action, asker = actions.from_json(said["action"]), said["by"]
         try:
@@ -120,24 +111,19 @@ class Doer:
                 case Signal():
                     await self._signal(action)
                 case Notice():
-                    await self._notices.show(action, asker)
-        except ReplyError as error:
-            return error.code, str(error)
-        except NotFound as error:
-            return "not_found", str(error)
+                    await self._notices.show(action, asker, said["id"])
+        except StoreDown:
+            raise
         except TalkwireError as error:
-            return "failed", str(error)
+            code = "not_found" if isinstance(error, NotFound) else "failed"
+            return getattr(error, "code", "") or code, str(error)
         return None
 
     async def _reply(self, action: Reply, asker: str, key: str) -> None:
-        to = action.conversation or (action.account, action.address)
-        await self._replies.reply(
-            to,  # type: ignore[arg-type]
-            action.draft,
-            author=asker,
-            key=action.key or key,
-            policy=action.policy,
-        )
+        to: Target = action.conversation
+        if action.address is not None:
+            to = (action.account, action.address)
+        await self._replies.reply(to, action.draft, author=asker, key=action.key or key, policy=action.policy)
 
     async def _signal(self, action: Signal) -> None:
         served = self._account(action.account)
@@ -161,19 +147,11 @@ def _failed(tx: Tx, asker: str, action: Action, code: str, text: str) -> None:
     )
 
 
-def _ended(tx: Tx, items: Sequence[tuple[Task, tuple[str, str] | None]]) -> Sequence[None]:
-    for task, failure in items:
-        if failure is not None:
-            said = from_json(task.body)
-            _failed(tx, said["by"], actions.from_json(said["action"]), *failure)
-    lanes.end(tx, [(task.lane, task.id) for task, _ in items])
+def _ended(tx: Tx, items: Sequence[tuple[Fence, Task, tuple[str, str] | None]]) -> Sequence[None]:
+    if lanes.ours(tx, items[0][0], [GROUP]):  # else another daemon does it, and ends it
+        for _, task, failure in items:
+            if failure is not None:
+                said = from_json(task.body)
+                _failed(tx, said["by"], actions.from_json(said["action"]), *failure)
+        lanes.end(tx, [(task.lane, task.id) for _, task, _ in items])
     return [None] * len(items)
-
-
-def _again(tx: Tx, items: Sequence[tuple[int, object, str]]) -> Sequence[None]:
-    for lane, due, text in items:
-        lanes.later(tx, lane, due, text)  # type: ignore[arg-type]
-    return [None] * len(items)
-
-
-__all__ = ["GROUP", "Doer", "Query", "settle"]

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 from pydantic_core import from_json, to_json
 
+from .errors import TooLarge
 from .ids import new_id
 
 _log = structlog.get_logger("talkwire.hints")
@@ -32,23 +33,29 @@ class Hints:
     def wake(self, loops: set[str]) -> None:
         """Wake loops of the other daemons."""
         if self._url and loops:
-            self._send(to_json({"wake": sorted(loops)}).decode())
+            self._send(to_json({"from": self._me, "wake": sorted(loops)}))
 
     def publish(self, topic: str, small: Mapping[str, Any]) -> None:
-        """Give a hint to all subscribers."""
-        self._deliver(topic, small)
+        """Give a hint to all subscribers, here as JSON would bring it elsewhere. Errors: `TooLarge`."""
+        said = to_json({"from": self._me, "topic": topic, "small": small})
+        if len(said) > _MOST:
+            raise TooLarge(f"a hint holds at most {_MOST} bytes; publish an id and let the others read")
+        self._take(from_json(said))
         if self._url:
-            self._send(to_json({"topic": topic, "small": small}).decode())
+            self._send(said)
 
     async def subscribe(self, topic: str) -> AsyncIterator[Mapping[str, Any]]:
-        """Give the hints of a topic as they come."""
+        """Give the hints of a topic as they come, from when this is first waited for."""
         queue: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue(_QUEUE)
-        self._subscribers.setdefault(topic, set()).add(queue)
+        queues = self._subscribers.setdefault(topic, set())
+        queues.add(queue)
         try:
             while True:
                 yield await queue.get()
         finally:
-            self._subscribers[topic].discard(queue)
+            queues.discard(queue)
+            if not queues:
+                self._subscribers.pop(topic, None)
 
     async def run(self) -> None:
         """Carry hints between daemons until cancelled; on SQLite there is nothing to carry."""
@@ -58,16 +65,9 @@ class Hints:
             group.create_task(self._again_and_again(self._listen))
             group.create_task(self._again_and_again(self._speak))
 
-    def _send(self, text: str) -> None:
-        if len(text.encode()) <= _MOST:
-            self._pending[text] = None  # equal ones become one
-            self._more.set()
-
-    def _deliver(self, topic: str, small: Mapping[str, Any]) -> None:
-        for queue in self._subscribers.get(topic, ()):
-            if queue.full():
-                queue.get_nowait()
-            queue.put_nowait(small)
+    def _send(self, said: bytes) -> None:
+        self._pending[said.decode()] = None  # equal ones become one
+        self._more.set()
 
     async def _again_and_again(self, work: Callable[[], Any]) -> None:
         while True:
@@ -78,7 +78,7 @@ class Hints:
             await asyncio.sleep(_AGAIN)
 
     async def _speak(self) -> None:
-        import psycopg  # noqa: PLC0415  an extra
+        import psycopg  # an extra
 
         # On a connection of its own: NOTIFY in a transaction takes a server-wide lock at its commit.
         async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
@@ -86,23 +86,24 @@ class Hints:
                 await self._more.wait()
                 self._more.clear()
                 pending, self._pending = list(self._pending), {}
-                for text in pending:
-                    said = to_json({"from": self._me, "said": text}).decode()
+                for said in pending:
                     await connection.execute("SELECT pg_notify(%s, %s)", (_CHANNEL, said))
 
     async def _listen(self) -> None:
-        import psycopg  # noqa: PLC0415  an extra
+        import psycopg  # an extra
 
         async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
             await connection.execute(f"LISTEN {_CHANNEL}")
             self.heard("everything")  # what was said before we listened is lost
             async for notice in connection.notifies():
-                heard = from_json(notice.payload)
-                if heard["from"] != self._me:
-                    self._take(from_json(heard["said"]))
+                said = from_json(notice.payload)
+                if said["from"] != self._me:
+                    self._take(said)
 
     def _take(self, said: Mapping[str, Any]) -> None:
         for loop in said.get("wake", ()):
             self.heard(loop)
-        if "topic" in said:
-            self._deliver(said["topic"], said["small"])
+        for queue in self._subscribers.get(said.get("topic", ""), ()):
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(said["small"])

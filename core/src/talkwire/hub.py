@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from functools import cached_property
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from . import notifying, readmodels
@@ -51,8 +52,23 @@ class AnswerHook(Protocol):
     def __call__(self, tx: Tx, notification: Notification, answer: str) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """A plugin's function; the same one is equal, so that the store groups what waits for it."""
+
+    asker: str
+    fn: Callable[[Tx, Sequence[Any]], Sequence[Any]]
+
+    def __call__(self, tx: Tx, items: Sequence[Any]) -> Sequence[Any]:
+        tx.asker = self.asker
+        return self.fn(tx, items)
+
+    def __str__(self) -> str:  # by which whoever holds the writer is named
+        return f"{self.asker}: {getattr(self.fn, '__qualname__', 'a function')}"
+
+
 class Hub:
-    """What plugins may do."""
+    """What plugins may do; its methods wait, so only `async def` hooks, routes and commands can call them."""
 
     def __init__(
         self,
@@ -64,7 +80,6 @@ class Hub:
         accounts: Callable[[], Sequence[Account]],
         answer_hook: AnswerHook,
         principals: Principals,
-        plugin: str = "",
     ) -> None:
         self._store = store
         self._replies = replies
@@ -74,50 +89,31 @@ class Hub:
         self._accounts = accounts
         self._answer_hook = answer_hook
         self._principals = principals
-        self._plugin = plugin
-        self._wrapped: dict[Any, Any] = {}
+        self.asker = ""  # in whose name; empty: the core's
+        self._by_plugin: dict[str, Hub] = {}
 
     def of(self, plugin: str) -> Hub:
         """Give the hub in the hands of one plugin: what it asks for is asked in its name."""
-        return Hub(
-            self._store,
-            self._replies,
-            self._tail,
-            self._hints,
-            self._view,
-            self._accounts,
-            self._answer_hook,
-            self._principals,
-            plugin,
-        )
+        if plugin not in self._by_plugin:
+            own = self._by_plugin[plugin] = copy.copy(self)
+            own.asker = f"plugin:{plugin}"
+        return self._by_plugin[plugin]
 
-    # --- writing and reading ---------------------------------------------------------------------
+    # --- the store -------------------------------------------------------------------------------
 
     async def write(self, fn: Callable[[Tx, Sequence[T]], Sequence[R]], item: T) -> R:
-        """Give `item` to the plain function `fn(tx, items)`; returns its result after the commit.
+        """Give `item` to the plain function `fn(tx, items)` in a transaction; returns after the commit.
 
-        `fn` gets all items that wait for it and returns one result each, in order. Errors: what `fn` raised
-        for this item, `StoreDown`.
+        `fn` gets the items of all who wait for it, returns one result an item in their order, and has no effect but
+        through `tx`: it may be run again, alone, after another item's error. It is known by itself: give a function
+        of a module, a new closure a call is never grouped.
+        Errors: what `fn` raised for this item, nothing being stored; `StoreDown`.
         """
-        return await self._store.write(self._asking(fn), item)
+        return await self._store.write(_Asking(self.asker, fn), item)
 
-    async def read(self, fn: Callable[[Query], R]) -> R:
-        """Run the plain function `fn(query)` on a connection that cannot write. Errors: `StoreDown`."""
+    async def read(self, fn: Callable[[Query], T]) -> T:
+        """Run `fn(query)` in a reader thread, where nothing can be written; at most 50 ms. Errors: `StoreDown`."""
         return await self._store.read(fn)
-
-    def _asking(self, fn: Callable[[Tx, Sequence[T]], Sequence[R]]) -> Callable[[Tx, Sequence[T]], Sequence[R]]:
-        """Give `fn` so that its `tx.act` speaks for this plugin; the same `fn` gives the same."""
-        if fn not in self._wrapped:
-            asker = f"plugin:{self._plugin}"
-
-            def asking(tx: Tx, items: Sequence[T]) -> Sequence[R]:
-                tx.asker = asker
-                return fn(tx, items)
-
-            asking.__qualname__ = getattr(fn, "__qualname__", "fn")
-            self._wrapped[fn] = asking
-        found: Callable[[Tx, Sequence[T]], Sequence[R]] = self._wrapped[fn]
-        return found
 
     # --- replies ---------------------------------------------------------------------------------
 
@@ -132,8 +128,9 @@ class Hub:
     ) -> Accepted:
         """Say something in a conversation (its id), or to (account, address).
 
-        Errors: `NotFound`, `WindowClosed`, `SessionEnded` and the other `NoAnswer`, `Unsupported`, `Refuse`,
-        `KeyReused`: nothing is stored as sent.
+        Committed when this returns; `author` (`agent:ann`) and `key` make it repeatable: the same again stores
+        nothing new. Errors: `NotFound`, `WindowClosed`, `SessionEnded` and the other `NoAnswer`, `Unsupported`,
+        `Refuse`, `KeyReused`: nothing is stored as sent.
         """
         return await self._replies.reply(to, draft, author=author, key=key, policy=policy)
 
@@ -156,6 +153,10 @@ class Hub:
         """Give the parts that are `UNCERTAIN` or `FAILED`, the newest first."""
         return await self._store.read(lambda query: readmodels.deliveries(query, state, **page))
 
+    async def contacts(self, **filters: Any) -> Page[Contact]:
+        """Give a page of people; filters as `GET /api/v1/contacts`."""
+        return await self._store.read(lambda query: readmodels.contacts(query, **filters))
+
     async def contact(self, contact: str) -> Contact:
         """Give a person with all addresses. Errors: `NotFound`."""
         return await self._store.read(lambda query: readmodels.contact(query, contact))
@@ -176,36 +177,34 @@ class Hub:
         return self._tail.follow(after, types)
 
     async def publish(self, topic: str, small: Mapping[str, Any]) -> None:
-        """Hint at something to all daemons; may be lost."""
+        """Hint at something to all daemons, as JSON of at most 7,000 bytes; may be lost. Errors: `TooLarge`."""
         self._hints.publish(topic, small)
 
     def subscribe(self, topic: str) -> AsyncIterator[Mapping[str, Any]]:
-        """Give the hints of a topic as they come; a slow reader loses the oldest."""
+        """Give the hints of a topic as they come, from when this is waited for; a slow reader loses the oldest."""
         return self._hints.subscribe(topic)
 
     # --- people ----------------------------------------------------------------------------------
 
     async def notify(self, action: Notify) -> None:
-        """Show something to a recipient, by the media that the recipient wants."""
-        await self._store.write(_notify, (f"plugin:{self._plugin}", action, new_id()))
+        """Show something to a recipient, by the media that the recipient wants; the same key again shows nothing new.
+
+        A recipient who is not there comes back as the fact `action.failed`.
+        """
+        await self._store.write(_notify, (self.asker, action, new_id()))
+
+    async def notifications(self, recipient: str, **page: Any) -> Page[Notification]:
+        """Give a recipient's notifications that were not withdrawn, the newest first."""
+        return await self._store.read(lambda query: readmodels.notifications(query, recipient, **page))
 
     async def answer(self, notification: str, action: str, surface: str) -> Notification:
-        """Take an answer. Errors: `NotFound`; `Conflict` naming the surface that was first."""
-        return await self._store.write(self._answer, (notification, action, surface))
+        """Take the first answer to a notification: the asker's `answer_notification` runs with it, all or nothing.
 
-    @cached_property
-    def _answer(self) -> Callable[[Tx, Sequence[tuple[str, str, str]]], Sequence[Notification]]:
-        hook = self._answer_hook
-
-        def answer(tx: Tx, items: Sequence[tuple[str, str, str]]) -> Sequence[Notification]:
-            results = []
-            for notification, action, surface in items:
-                found, _ = notifying.answer(tx, notification, action, surface)
-                hook(tx, found, action)
-                results.append(found)
-            return results
-
-        return answer
+        `action` is the id of an option, `surface` names where it was pressed, for whoever is second.
+        Errors: `NotFound`; `Conflict` naming the surface that was first, or where it was withdrawn; what the asker's
+        hook raised: then the answer is not taken, and may be given again.
+        """
+        return await self._store.write(_answer, (self._answer_hook, notification, action, surface))
 
     async def principal(self, request: web.Request) -> Any:
         """Say who makes a request. Errors: a 401 problem."""
@@ -223,6 +222,15 @@ class Hub:
 def _surfaces(query: Query, recipient: str) -> Sequence[tuple[str, str, str]]:
     rows = query.execute("SELECT id, kind, state FROM surface WHERE recipient = :name", {"name": recipient})
     return [(row[0], row[1], row[2]) for row in rows]
+
+
+def _answer(tx: Tx, items: Sequence[tuple[AnswerHook, str, str, str]]) -> Sequence[Notification]:
+    results = []
+    for hook, notification, action, surface in items:
+        found = notifying.answer(tx, notification, action, surface)
+        hook(tx, found, action)
+        results.append(found)
+    return results
 
 
 def _notify(tx: Tx, items: Sequence[tuple[str, Notify, str]]) -> Sequence[None]:

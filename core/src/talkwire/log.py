@@ -8,8 +8,8 @@ fact is parked: named in health, replayable, and later ones go on marked `after_
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any, Protocol
@@ -19,47 +19,53 @@ import structlog
 from . import lanes, readmodels
 from .actions import Action
 from .answers import AccountView
-from .clock import Clock
-from .errors import HistoryGone, StoreDown, TalkwireError
+from .clock import Clock, micros
+from .errors import NotFound, StoreDown, TalkwireError
 from .hooks import SessionStep, hook_of
-from .lanes import Fence, Lane, Lanes, NewTask
+from .lanes import Fence, Lane, Lanes, NewTask, Task
 from .model import Account, AccountState, Fact, State
 from .pump import Pump
-from .readmodels import fact_of, head
+from .readmodels import fact_of
 from .store import Query, Store, Tx
+from .store.writer import RunAgain
 
 _log = structlog.get_logger("talkwire.log")
 _BATCH = 200  # facts a reader takes at once …
 _SLICE = 0.010  # … and seconds its hooks hold the writer
 _TOGETHER = 8  # conversations whose hooks without `tx` run side by side
+_LOOK_AGAIN = timedelta(seconds=5)  # a hint that there is more may be lost
 SCHEDULE = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3600))  # then it is parked
 
-_FACT_COLUMNS = "seq, type, at, account, conversation, ids, small"
-_AFTER = f"SELECT {_FACT_COLUMNS} FROM fact WHERE seq > :seq ORDER BY seq LIMIT :most"
-_ONE = f"SELECT {_FACT_COLUMNS} FROM fact WHERE seq = :seq"
-_OLDEST = "SELECT min(seq) FROM fact"
-_CURSOR = "SELECT cursor, state FROM reader WHERE name = :name"
+_AFTER = f"{readmodels.FACT} WHERE seq > :seq ORDER BY seq LIMIT :most"
+_ONE = f"{readmodels.FACT} WHERE seq = :seq"
+_CURSOR = "SELECT cursor FROM reader WHERE name = :name"
 _ENSURE = """
     INSERT INTO reader (name, cursor, moved_at)
     SELECT :name, seq, :now FROM log_head WHERE id = 1
     ON CONFLICT (name) DO UPDATE SET state = 'active'
 """
-_MOVE = """
-    UPDATE reader SET cursor = :to, moved_at = :now WHERE name = :name AND cursor = :was
+_MISSED = """
+    SELECT name, cursor + 1, f.first - 1 FROM reader, (SELECT min(seq) AS first FROM fact) f
+    WHERE state = 'active' AND cursor + 1 < f.first ORDER BY name
 """
-_SAY_ERROR = "UPDATE reader SET last_error = :error, error_at = :now WHERE name = :name"
-_BLOCKED = """
-    SELECT subject FROM lane l WHERE l.grp = :grp AND EXISTS (SELECT 1 FROM task WHERE lane_id = l.id)
+_ACTIVE = "SELECT name FROM reader WHERE state = 'active' ORDER BY name"
+_STOP = "UPDATE reader SET state = 'stopped' WHERE name = :name"
+_MOVE = "UPDATE reader SET cursor = :to, moved_at = :now WHERE name = :name"
+_SAY_ERROR = "UPDATE reader SET last_error = :error, error_at = :now WHERE name = :name AND last_error <> :error"
+_NO_ERROR = """
+    UPDATE reader SET last_error = '' WHERE name = :name AND last_error <> ''
+    AND NOT EXISTS (SELECT 1 FROM parked WHERE reader = :name)
 """
+_BLOCKED = "SELECT subject FROM lane l WHERE l.grp = :grp AND EXISTS (SELECT 1 FROM task WHERE lane_id = l.id)"
 _PARK = """
     INSERT INTO parked (reader, seq, conversation, account, error, at)
     VALUES (:reader, :seq, :conversation, :account, :error, :now)
-    ON CONFLICT (reader, seq) DO NOTHING
 """
-_GAPS = "SELECT DISTINCT conversation FROM parked WHERE reader = :reader AND conversation IN (:ids[])"
-_UNPARK = "DELETE FROM parked WHERE reader = :reader AND seq = :seq"
-_STOP_OTHERS = "UPDATE reader SET state = 'stopped' WHERE name = :name"
-_READERS = "SELECT name FROM reader WHERE state = 'active'"
+_UNPARK = "DELETE FROM parked WHERE reader = :reader AND seq = :seq RETURNING seq"
+_GAPS = """
+    SELECT DISTINCT CASE WHEN conversation = '' THEN account ELSE conversation END FROM parked
+    WHERE reader = :reader AND conversation IN (:ids[])
+"""
 
 
 class Told(Protocol):
@@ -76,14 +82,6 @@ class Told(Protocol):
 
 AccountOf = Callable[[str], Account]
 ViewOf = Callable[[str], AccountView]
-
-
-def page(query: Query, after: int, most: int = 500) -> list[Fact]:
-    """Give the facts that follow a cursor. Errors: `HistoryGone` where the log no longer reaches there."""
-    rows = query.execute(_AFTER, {"seq": after, "most": most})
-    if rows and rows[0][0] > after + 1:
-        raise HistoryGone(f"the log begins at {rows[0][0]}; facts after {after} are gone")
-    return [fact_of(row) for row in rows]
 
 
 class Tail:
@@ -105,74 +103,87 @@ class Tail:
         self.closed = True
         self.woken()
 
-    async def wait(self, until: datetime | None = None) -> None:
-        """Wait until there may be more, or until a moment."""
-        await self._clock.wait(self._more, until)
+    @property
+    def more(self) -> asyncio.Event:
+        """Give the event of the next news; take it before looking at the log, so that nothing is missed."""
+        return self._more
 
     async def follow(self, after: int | None = None, types: Sequence[str] = ()) -> AsyncIterator[Fact]:
         """Give facts as they happen, after a cursor (None: from now on). Errors: `HistoryGone`."""
-        if after is None:
-            after = await self._store.read(head)
+        last = await self._store.read(readmodels.head) if after is None else after
         while not self.closed:
             more = self._more
-            facts = await self._store.read(lambda query, after=after: page(query, after))  # type: ignore[misc]
-            for fact in facts:
-                after = fact.seq
-                if not types or fact.type in types:
-                    yield fact
-            if not facts:
-                await self._clock.wait(more, self._clock.now() + timedelta(seconds=5))
+            found = await self._store.read(lambda query, last=last: readmodels.facts(query, last, types=types))  # type: ignore[misc]
+            for fact in found.items:
+                yield fact
+            last = found.next
+            if last == found.head:
+                await self._clock.wait(more, self._clock.now() + _LOOK_AGAIN)
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """One fact of a batch, with what its hooks are given."""
+    """One fact, with what its hooks are given."""
 
     fact: Fact
     hook: str
     kwargs: Mapping[str, Any] | None  # None: what it was about is gone
 
 
-@dataclass(slots=True)
+Outcome = Sequence[Action] | str  # what hooks without `tx` asked for, or why the fact is refused
+
+
+@dataclass(frozen=True, slots=True)
 class _Batch:
     """What a reader takes in one transaction."""
 
     told: Told
+    fence: Fence
+    settle: Callable[[Tx], None]
     was: int
     upto: int
     entries: Sequence[_Entry]
-    blocked: set[str]
-    actions: Mapping[int, Sequence[Action]] = field(default_factory=dict)  # of hooks without `tx`, by seq
-    refused: Mapping[int, str] = field(default_factory=dict)  # by those, and why
+    blocked: frozenset[str]  # subjects that have a lane
+    outcomes: dict[int, Outcome]  # by seq
+
+
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """One fact that is told once more."""
+
+    told: Told
+    fence: Fence
+    settle: Callable[[Tx], None]
+    task: Task
+    entry: _Entry | None  # None: the log no longer has it
+    outcome: Outcome
 
 
 class Readers:
     """Tells all readers of this daemon."""
 
-    def __init__(
-        self, store: Store, clock: Clock, fence: Fence, work: Lanes, account: AccountOf, view: ViewOf
-    ) -> None:
+    def __init__(self, store: Store, clock: Clock, fence: Fence, work: Lanes, account: AccountOf, view: ViewOf) -> None:
         self._store = store
         self._clock = clock
         self._fence = fence
         self._lanes = work
         self._account = account
         self._view = view
-        self._told: dict[str, Told] = {}
+        self._outcomes: dict[str, dict[int, Outcome]] = {}  # reader → of facts that its cursor has not passed yet
         self.pumps: dict[str, Pump] = {}
 
-    async def open(self, told: Iterable[Told]) -> None:
+    async def open(self, told: Sequence[Told]) -> None:
         """Give each reader its row: a new one begins with the next fact; one that is gone is stopped."""
-        self._told = {one.name: one for one in told}
-        await self._store.write(_ensure, tuple(self._told))
-        for name, one in self._told.items():
-            self.pumps[name] = Pump(
-                f"reader {name}",
+        await self._store.write(_ensure, tuple(one.name for one in told))
+        for one in told:
+            self._outcomes[one.name] = {}
+            self.pumps[one.name] = Pump(
+                f"reader {one.name}",
                 lambda one=one: self._step(one),  # type: ignore[misc]
                 self._clock,
-                slow_poll=timedelta(seconds=5),
+                slow_poll=_LOOK_AGAIN,
             )
-            self._lanes.serve(f"read:{name}", lambda lane, one=one: self._retry(one, lane))  # type: ignore[misc]
+            self._lanes.serve(f"read:{one.name}", lambda lane, one=one: self._again(one, lane))  # type: ignore[misc]
 
     def woken(self) -> None:
         """Say that there may be more."""
@@ -180,9 +191,8 @@ class Readers:
             pump.wake()
 
     async def replay(self, reader: str, seq: int) -> None:
-        """Tell a reader a parked fact once more."""
+        """Tell a reader a parked fact once more. Errors: `NotFound` where it is not parked."""
         await self._store.write(_replay, (reader, seq))
-        self._lanes.wake()
 
     async def _step(self, told: Told) -> datetime | None:
         if not self._fence.holds(f"read:{told.name}"):
@@ -191,263 +201,272 @@ class Readers:
         if batch.upto == batch.was:
             return None
         await self._call_outside(batch)
-        more = await self._store.write(_take, batch)
-        if more:
-            self.pumps[told.name].wake()
-        if batch.refused or batch.blocked:
-            self._lanes.wake()
-        return None
+        reached = await self._store.write(_take, batch)
+        for seq in [seq for seq in batch.outcomes if seq <= reached]:
+            del batch.outcomes[seq]
+        more = reached < batch.upto or reached - batch.was >= _BATCH
+        return self._clock.now() if more and reached > batch.was else None
 
     def _look(self, query: Query, told: Told) -> _Batch:
         row = query.one(_CURSOR, {"name": told.name})
-        was = int(row[0]) if row else 0
-        rows = query.execute(_AFTER, {"seq": was, "most": _BATCH})
-        facts = [fact_of(r) for r in rows if told.wants(r[1])]
-        facts = self._after_gaps(query, told, facts)
-        blocked = {r[0] for r in query.execute(_BLOCKED, {"grp": f"read:{told.name}"})} if facts else set()
-        entries = self._entries(query, facts)
-        return _Batch(told, was, rows[-1][0] if rows else was, entries, blocked)
+        assert row is not None  # made when it was opened
+        rows = query.execute(_AFTER, {"seq": row[0], "most": _BATCH})
+        facts = [fact for fact in (fact_of(r) for r in rows if told.wants(r[1])) if _is_for(told, fact)]
+        blocked = query.execute(_BLOCKED, {"grp": f"read:{told.name}"}) if facts else []
+        return _Batch(
+            told=told,
+            fence=self._fence,
+            settle=self._store.settle,
+            was=row[0],
+            upto=rows[-1][0] if rows else row[0],
+            entries=self._entries(query, told, facts),
+            blocked=frozenset(r[0] for r in blocked),
+            outcomes=self._outcomes[told.name],
+        )
 
-    def _after_gaps(self, query: Query, told: Told, facts: list[Fact]) -> list[Fact]:
-        ids = sorted({fact.conversation for fact in facts if fact.conversation})
-        if not ids:
-            return facts
-        gaps = {r[0] for r in query.execute(_GAPS, {"reader": told.name, "ids": ids})}
-        return [replace(f, after_gap=True) if f.conversation in gaps else f for f in facts]
-
-    def _entries(self, query: Query, facts: Sequence[Fact]) -> list[_Entry]:
-        by_id = {
-            "message": readmodels.messages_by_id(
-                query,
-                sorted({f.ids["message"] for f in facts if hook_of(f.type) in _WITH_MESSAGE and "message" in f.ids}),
+    def _entries(self, query: Query, told: Told, facts: Sequence[Fact]) -> list[_Entry]:
+        gaps: set[str] = set()
+        if facts:
+            ids = {"", *(fact.conversation for fact in facts)}  # empty: facts of an account
+            gaps = {r[0] for r in query.execute(_GAPS, {"reader": told.name, "ids": sorted(ids)})}
+        by_hook = {hook: [f for f in facts if hook_of(f.type) == hook] for hook in {hook_of(f.type) for f in facts}}
+        about = [*by_hook.get("on_inbound_message", ()), *by_hook.get("on_delivery_status", ())]
+        things = {
+            **readmodels.messages_by_id(query, sorted({f.ids.get("message", "") for f in about})),
+            **readmodels.conversations_by_id(
+                query, sorted({f.conversation for f in by_hook.get("on_session", ())}), self._view
             ),
-            "conversation": readmodels.conversations_by_id(
-                query, sorted({f.conversation for f in facts if hook_of(f.type) == "on_session"}), self._view
-            ),
-            "notification": readmodels.notifications_by_id(
-                query, sorted({f.ids["notification"] for f in facts if hook_of(f.type) == "on_notification"})
+            **readmodels.notifications_by_id(
+                query, sorted({f.ids.get("notification", "") for f in by_hook.get("on_notification", ())})
             ),
         }
-        return [_Entry(fact, hook_of(fact.type), self._kwargs(fact, by_id)) for fact in facts]
+        entries = []
+        for fact in facts:
+            told_fact = replace(fact, after_gap=True) if subject_of(fact) in gaps else fact
+            entries.append(_Entry(told_fact, hook_of(fact.type), self._kwargs(told_fact, things)))
+        return entries
 
-    def _kwargs(self, fact: Fact, by_id: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any] | None:
-        hook = hook_of(fact.type)
-        if hook in _WITH_MESSAGE:
-            message = by_id["message"].get(fact.ids.get("message", ""))
-            if message is None:
-                return None
-            state = State[str(fact.small.get("state", "queued")).upper()]
-            return {"message": message, "fact": fact, "state": state}
-        if hook == "on_session":
-            conversation = by_id["conversation"].get(fact.conversation)
-            step = SessionStep(fact.type.replace("window.", "window_").removeprefix("session."))
-            return None if conversation is None else {"conversation": conversation, "change": step, "fact": fact}
-        if hook == "on_notification":
-            notification = by_id["notification"].get(fact.ids["notification"])
-            return None if notification is None else {"notification": notification, "fact": fact}
-        if hook == "on_account":
-            account = replace(
-                self._account(fact.account),
-                state=AccountState(str(fact.small["state"])),
-                reason=str(fact.small.get("reason") or ""),
-                since=fact.at,
-            )
-            return {"account": account, "state": account.state, "reason": account.reason, "fact": fact}
-        if hook == "on_timer":
-            due = datetime.fromisoformat(str(fact.small["due"]))
-            key, subject = str(fact.small["key"]), str(fact.small.get("subject") or "")
-            return {"key": key, "due": due, "subject": subject, "fact": fact}
-        return {"fact": fact}
+    def _kwargs(self, fact: Fact, things: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        try:
+            given = self._given(fact, things)
+        except (KeyError, ValueError) as error:  # a plugin may tell whatever it likes under a type of ours
+            _log.error("fact makes no sense", seq=fact.seq, type=fact.type, kind=type(error).__name__)
+            return None
+        return None if None in given.values() else {**given, "fact": fact}
+
+    def _given(self, fact: Fact, things: Mapping[str, Any]) -> Mapping[str, Any]:
+        small = fact.small
+        match hook_of(fact.type):
+            case "on_inbound_message" | "on_delivery_status":
+                message = things.get(fact.ids["message"])
+                if message is not None and fact.replayed:
+                    message = replace(message, replayed=True)
+                return {"message": message, "state": State[str(small.get("state", "queued")).upper()]}
+            case "on_session":
+                step = SessionStep(fact.type.replace("window.", "window_").removeprefix("session."))
+                return {"conversation": things.get(fact.conversation), "change": step}
+            case "on_notification":
+                return {"notification": things.get(fact.ids["notification"])}
+            case "on_account":
+                state, reason = AccountState(str(small["state"])), str(small.get("reason") or "")
+                account = replace(self._account(fact.account), state=state, reason=reason, since=fact.at)
+                return {"account": account, "state": state, "reason": reason}
+            case "on_timer":
+                due = datetime.fromisoformat(str(small["due"]))
+                return {"key": str(small["key"]), "due": due, "subject": str(small["subject"])}
+        return {}
 
     async def _call_outside(self, batch: _Batch) -> None:
-        """Run the hooks without `tx`, in order within a conversation, conversations side by side."""
-        todo = [e for e in batch.entries if e.kwargs is not None and batch.told.outside(e.hook)]
-        if not todo:
-            return
-        actions: dict[int, Sequence[Action]] = {}
-        refused: dict[int, str] = {}
+        """Run the hooks without `tx`, in order within a conversation, conversations side by side.
+
+        What they gave is remembered until the cursor has passed: only after a crash are they called again.
+        """
         by_subject: dict[str, list[_Entry]] = {}
-        for entry in todo:
-            if _mine(batch.told, entry.fact) and subject_of(entry.fact) not in batch.blocked:
-                by_subject.setdefault(subject_of(entry.fact), []).append(entry)
+        for entry in batch.entries:
+            subject = subject_of(entry.fact)
+            if subject not in batch.blocked and entry.kwargs is not None and batch.told.outside(entry.hook):
+                by_subject.setdefault(subject, []).append(entry)
         together = asyncio.Semaphore(_TOGETHER)
+        down: list[StoreDown] = []
 
         async def one_after_the_other(entries: Sequence[_Entry]) -> None:
             async with together:
                 for entry in entries:
+                    seq = entry.fact.seq
                     try:
-                        actions[entry.fact.seq] = await batch.told.call_async(entry.hook, entry.kwargs or {})
-                    except TalkwireError as error:
-                        refused[entry.fact.seq] = str(error)
+                        if seq not in batch.outcomes:
+                            batch.outcomes[seq] = await _called(batch.told, entry)
+                    except StoreDown as error:
+                        down.append(error)
+                        return
+                    if isinstance(batch.outcomes[seq], str):
                         return  # what follows in this conversation queues behind it
 
         async with asyncio.TaskGroup() as group:
             for entries in by_subject.values():
                 group.create_task(one_after_the_other(entries))
-        batch.actions, batch.refused = actions, refused
+        if down:
+            raise down[0]
 
-    async def _retry(self, told: Told, lane: Lane) -> None:
+    async def _again(self, told: Told, lane: Lane) -> None:
         """Tell the fact at the head of a lane once more."""
-        try:
-            found = await self._store.read(lambda query: self._head(query, told, lane))
-            if found is None:
-                return
-            task, entry = found
-            actions: Sequence[Action] = ()
-            error = ""
-            if entry is not None and entry.kwargs is not None and told.outside(entry.hook):
-                try:
-                    actions = await told.call_async(entry.hook, entry.kwargs)
-                except TalkwireError as failed:
-                    error = str(failed)
-            await self._store.write(_take_again, (told, task, entry, actions, error))
-        except StoreDown as down:
-            _log.warning("store down while telling", reader=told.name, error=str(down))
-        self._lanes.wake()
+        found = await self._store.read(lambda query: self._head(query, told, lane))
+        if found is None:
+            return
+        task, entry = found
+        outcome: Outcome = ()
+        if entry is not None and entry.kwargs is not None and told.outside(entry.hook):
+            outcome = await _called(told, entry)
+        await self._store.write(_take_again, _Again(told, self._fence, self._store.settle, task, entry, outcome))
 
-    def _head(self, query: Query, told: Told, lane: Lane) -> tuple[lanes.Task, _Entry | None] | None:
+    def _head(self, query: Query, told: Told, lane: Lane) -> tuple[Task, _Entry | None] | None:
         task = lanes.heads(query, [lane.id]).get(lane.id)
         if task is None:
             return None
         row = query.one(_ONE, {"seq": int(task.ref)})
         if row is None:
             return task, None
-        fact = self._after_gaps(query, told, [fact_of(row)])[0]
-        if task.body == "replay":
-            fact = replace(fact, replayed=True)
-        return task, self._entries(query, [fact])[0]
+        fact = replace(fact_of(row), replayed=True) if task.body == _REPLAY else fact_of(row)
+        return task, self._entries(query, told, [fact])[0]
 
 
-_WITH_MESSAGE = frozenset({"on_inbound_message", "on_delivery_status"})
+_REFUSED, _WAITS, _REPLAY = "refused", "waits", "replay"  # what a task of `read:` says: how its fact came there
 
 
 def subject_of(fact: Fact) -> str:
     """Say with which others a fact keeps its order."""
-    timer = str(fact.small.get("subject") or "") if fact.type == "timer.due" else ""
-    return fact.conversation or timer or fact.account or "-"
+    alone = f"timer:{fact.small.get('key')}" if fact.type == "timer.due" else "-"
+    return fact.conversation or fact.account or alone
 
 
-def _mine(told: Told, fact: Fact) -> bool:
-    return fact.type != "timer.due" or fact.small.get("plugin") == told.name.removeprefix("plugin:")
+def _is_for(told: Told, fact: Fact) -> bool:
+    """Say whether a fact is told: a timer is its plugin's, and what a reader refused is no news to it."""
+    if fact.type == "timer.due":
+        return fact.small.get("plugin") == told.name.removeprefix("plugin:")
+    return fact.type != "fact.parked" or fact.small.get("reader") != told.name
+
+
+async def _called(told: Told, entry: _Entry) -> Outcome:
+    assert entry.kwargs is not None  # whoever calls has looked
+    try:
+        return await told.call_async(entry.hook, entry.kwargs)
+    except StoreDown:
+        raise
+    except TalkwireError as error:
+        return str(error)
 
 
 def _ensure(tx: Tx, items: Sequence[tuple[str, ...]]) -> Sequence[None]:
     for names in items:
         tx.many(_ENSURE, [{"name": name, "now": tx.now_us} for name in sorted(names)])
-        gone = sorted({row[0] for row in tx.execute(_READERS)} - set(names))
-        for name in gone:
-            if name.startswith(("plugin:", "rule:")):
-                tx.execute(_STOP_OTHERS, {"name": name})
+        for (name,) in tx.execute(_ACTIVE):
+            if name not in names and name.startswith(("plugin:", "rule:")):
+                tx.execute(_STOP, {"name": name})
                 tx.tell("reader.stopped", small={"reader": name})
+        for name, first, last in tx.execute(_MISSED):
+            tx.tell("reader.missed", small={"reader": name, "from": first, "to": last})
     return [None] * len(items)
 
 
-def _take(tx: Tx, batches: Sequence[_Batch]) -> Sequence[bool]:
-    return [_take_one(tx, batch) for batch in batches]
+def _take(tx: Tx, batches: Sequence[_Batch]) -> Sequence[int]:
+    """Tell batches to their readers; gives how far each cursor has come."""
+    held = lanes.ours(tx, batches[0].fence, (f"read:{batch.told.name}" for batch in batches))
+    return [_take_one(tx, batch) if f"read:{batch.told.name}" in held else batch.was for batch in batches]
 
 
-def _take_one(tx: Tx, batch: _Batch) -> bool:
-    """Run a batch's hooks with `tx`, move the cursor over what was taken; True: there may be more."""
+def _take_one(tx: Tx, batch: _Batch) -> int:
     tx.lock_name("reader", batch.told.name)
     row = tx.one(_CURSOR, {"name": batch.told.name})
     if row is None or row[0] != batch.was:
-        return True  # somebody else moved it: look again
-    started, upto = monotonic(), batch.upto
-    refused = set(batch.blocked)
+        return row[0] if row else batch.was  # somebody else moved it
+    began, reached = monotonic(), batch.upto
+    blocked = set(batch.blocked)
     queued: list[NewTask] = []
-    for position, entry in enumerate(batch.entries):
-        subject = subject_of(entry.fact)
-        error = ""
-        if entry.kwargs is None or not _mine(batch.told, entry.fact):
-            continue
-        if subject not in refused:
-            error = batch.refused.get(entry.fact.seq, "") or _tell(tx, batch.told, entry, batch.actions)
-        if error or subject in refused:
-            refused.add(subject)
-            queued.append(_refused_task(tx, batch.told, entry.fact, subject, error))
-        if monotonic() - started > _SLICE and position + 1 < len(batch.entries):
-            upto = entry.fact.seq
+    for entry in batch.entries:
+        if monotonic() - began > _SLICE:
+            reached = entry.fact.seq - 1
             break
+        subject, error = subject_of(entry.fact), ""
+        if subject not in blocked:
+            outcome = batch.outcomes.get(entry.fact.seq, ())
+            error = outcome if isinstance(outcome, str) else _tell(tx, batch, entry, outcome)
+        if error:
+            blocked.add(subject)
+            _say(tx, batch.told, entry.fact, error)
+            due = micros(tx.now + SCHEDULE[0])
+            queued.append(NewTask(f"read:{batch.told.name}", subject, "fact", str(entry.fact.seq), _REFUSED, due))
+        elif subject in blocked:
+            queued.append(NewTask(f"read:{batch.told.name}", subject, "fact", str(entry.fact.seq), _WAITS))
     lanes.add(tx, queued)
-    tx.execute(_MOVE, {"name": batch.told.name, "was": batch.was, "to": upto, "now": tx.now_us})
-    return upto != batch.upto or upto - batch.was >= _BATCH
+    tx.execute(_MOVE, {"name": batch.told.name, "to": reached, "now": tx.now_us})
+    return reached
 
 
-def _tell(tx: Tx, told: Told, entry: _Entry, outside: Mapping[int, Sequence[Action]]) -> str:
-    """Tell one fact inside the transaction; gives why it was refused, or nothing."""
-    acts: list[Action] = list(outside.get(entry.fact.seq, ()))
+def _tell(tx: Tx, to: _Batch | _Again, entry: _Entry, outside: Sequence[Action]) -> str:
+    """Tell one fact inside the transaction and store what it made the reader ask for; gives why it was refused."""
+    in_tx = to.told.in_tx(entry.hook)
+    if entry.kwargs is None or not (outside or in_tx):
+        return ""
     try:
-        if told.in_tx(entry.hook):
-            with tx.part():
-                tx.asker, tx.ref = told.name, str(entry.fact.seq)
-                acts += told.call_tx(entry.hook, entry.kwargs or {}, tx)
-    except TalkwireError as error:
-        if isinstance(error, StoreDown):
-            raise
-        return str(error)
-    _act(tx, told, entry.fact, acts)
+        with tx.part():
+            tx.asker = to.told.name
+            tx.ref = f"{entry.fact.seq}{'r' if entry.fact.replayed else ''}"
+            for action in (*outside, *(to.told.call_tx(entry.hook, entry.kwargs, tx) if in_tx else ())):
+                tx.act(action)
+            to.settle(tx)
+    except (StoreDown, RunAgain):
+        raise
+    except Exception as error:  # noqa: BLE001  one hook
+        return str(error) if isinstance(error, TalkwireError) else f"asked for what no table takes ({_name(error)})"
+    finally:
+        tx.asker = tx.ref = ""
     return ""
 
 
-def _act(tx: Tx, told: Told, fact: Fact, acts: Sequence[Action]) -> None:
-    tx.asker = told.name
-    tx.ref = f"{fact.seq}{'r' if fact.replayed else ''}"
-    for action in acts:
-        tx.act(action)
-    tx.asker = tx.ref = ""
+def _name(error: Exception) -> str:
+    return type(error).__name__
 
 
-def _refused_task(tx: Tx, told: Told, fact: Fact, subject: str, error: str) -> NewTask:
-    if error:
-        tx.execute(_SAY_ERROR, {"name": told.name, "error": error[:300], "now": tx.now_us})
-        _log.warning("fact refused", reader=told.name, seq=fact.seq, type=fact.type, error=error)
-    due = tx.now_us + SCHEDULE[0] // timedelta(microseconds=1) if error else None
-    return NewTask(f"read:{told.name}", subject, "fact", str(fact.seq), due=due)
+def _say(tx: Tx, told: Told, fact: Fact, error: str) -> None:
+    tx.execute(_SAY_ERROR, {"name": told.name, "error": error[:300], "now": tx.now_us})
+    _log.warning("fact refused", reader=told.name, seq=fact.seq, type=fact.type, error=error)
 
 
-def _take_again(
-    tx: Tx, items: Sequence[tuple[Told, lanes.Task, _Entry | None, Sequence[Action], str]]
-) -> Sequence[None]:
-    for told, task, entry, actions, outside_error in items:
-        error = outside_error
-        if not error and entry is not None and entry.kwargs is not None and _mine(told, entry.fact):
-            error = _tell(tx, told, entry, {entry.fact.seq: actions})
-        if not error:
-            tx.execute(_UNPARK, {"reader": told.name, "seq": int(task.ref)})
-            lanes.end(tx, [(task.lane, task.id)])
-        elif task.attempts + 1 < len(SCHEDULE):
-            lanes.later(tx, task.lane, tx.now + SCHEDULE[task.attempts + 1], error)
-        else:
-            assert entry is not None  # only a told fact is refused
-            _park(tx, told, task, entry.fact, error)
+def _take_again(tx: Tx, items: Sequence[_Again]) -> Sequence[None]:
+    held = lanes.ours(tx, items[0].fence, (item.task.group for item in items))
+    for item in items:
+        if item.task.group in held:  # else another daemon tells this reader now
+            _take_again_one(tx, item)
     return [None] * len(items)
 
 
-def _park(tx: Tx, told: Told, task: lanes.Task, fact: Fact, error: str) -> None:
-    tx.execute(
-        _PARK,
-        {
-            "reader": told.name,
-            "seq": fact.seq,
-            "conversation": fact.conversation,
-            "account": fact.account,
-            "error": error[:300],
-            "now": tx.now_us,
-        },
-    )
-    tx.tell(
-        "fact.parked",
-        account=fact.account,
-        conversation=fact.conversation,
-        small={"reader": told.name, "seq": fact.seq},
-    )
+def _take_again_one(tx: Tx, item: _Again) -> None:
+    task, entry = item.task, item.entry
+    error = ""
+    if entry is not None:
+        error = item.outcome if isinstance(item.outcome, str) else _tell(tx, item, entry, item.outcome)
+    if entry is None or not error:
+        tx.execute(_NO_ERROR, {"name": item.told.name})
+        lanes.end(tx, [(task.lane, task.id)])
+        return
+    _say(tx, item.told, entry.fact, error)
+    refusals = task.attempts + (task.body == _REFUSED)
+    if refusals < len(SCHEDULE):
+        lanes.later(tx, task.lane, tx.now + SCHEDULE[refusals], error)
+        return
+    fact, reader = entry.fact, item.told.name
+    account, conversation = fact.account, fact.conversation
+    place = {"account": account, "conversation": conversation}
+    tx.execute(_PARK, {"reader": reader, "seq": fact.seq, **place, "error": error[:300], "now": tx.now_us})
+    small = {"reader": reader, "seq": fact.seq}
+    tx.tell("fact.parked", account=account, conversation=conversation, small=small)
     lanes.end(tx, [(task.lane, task.id)])
 
 
 def _replay(tx: Tx, items: Sequence[tuple[str, int]]) -> Sequence[None]:
     for reader, seq in items:
         row = tx.one(_ONE, {"seq": seq})
-        if row is not None:
-            subject = subject_of(fact_of(row))
-            lanes.add(tx, [NewTask(f"read:{reader}", subject, "fact", str(seq), body="replay")])
+        if not tx.execute(_UNPARK, {"reader": reader, "seq": seq}) or row is None:
+            raise NotFound(f"no fact {seq} is parked for {reader}")
+        lanes.add(tx, [NewTask(f"read:{reader}", subject_of(fact_of(row)), "fact", str(seq), _REPLAY)])
     return [None] * len(items)

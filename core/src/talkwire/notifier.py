@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -63,6 +64,7 @@ class NotifierFeatures:
     needs_email: bool = False  # recipients without an e-mail address are suppressed: `no_address`
     title_limit: int | None = None  # characters; None: no limit
     text_limit: int | None = None  # characters; None: no limit
+    timeout: timedelta = timedelta(seconds=30)  # of one `deliver` or `withdraw`
 
 
 class NotifierServices(Protocol):

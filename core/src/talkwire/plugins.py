@@ -20,7 +20,7 @@ from .actions import Action
 from .channel import Channel
 from .errors import Fault, Refuse
 from .hooks import HOOK_API, OLDEST_HOOK_API, Drop, hook_of
-from .model import Account, Draft, Inbound
+from .model import Account, Draft, Inbound, Notification
 from .notifier import Notifier
 from .running import Holder, Hook, HookFailed, HookTimeout, PluginRefused, Runner, Way, actions_of, one_of, way_of
 from .store import Tx
@@ -77,6 +77,7 @@ class ReaderPlugin:
     def __init__(self, plugin: str, hooks: Sequence[Hook], runner: Runner) -> None:
         self.plugin = plugin
         self.name = f"plugin:{plugin}"  # of its cursor
+        self.budget = TOLD_BUDGET
         self.hooks: Mapping[str, tuple[Hook, ...]] = {
             name: tuple(hook for hook in hooks if hook.name == name) for name in dict.fromkeys(h.name for h in hooks)
         }
@@ -94,14 +95,12 @@ class ReaderPlugin:
         """Say whether `call_async` has something to call."""
         return any(hook.way is not Way.TX for hook in self.hooks.get(hook_name, ()))
 
-    async def call_async(
-        self, hook_name: str, kwargs: Mapping[str, Any], budget: timedelta = TOLD_BUDGET
-    ) -> list[Action]:
+    async def call_async(self, hook_name: str, kwargs: Mapping[str, Any]) -> list[Action]:
         """Call the hooks without `tx`, one after the other. Errors: `HookFailed`, `HookTimeout`."""
         actions: list[Action] = []
         for hook in self.hooks.get(hook_name, ()):
             if hook.way is not Way.TX:
-                actions += await self._runner.call(hook, kwargs, budget.total_seconds(), actions_of)
+                actions += await self._runner.call(hook, kwargs, self.budget.total_seconds(), actions_of)
         return actions
 
     def call_tx(self, hook_name: str, kwargs: Mapping[str, Any], tx: Tx) -> list[Action]:
@@ -258,6 +257,14 @@ class Plugins:
                     f"{error}. Nothing was sent. {again}; an operator can take {hook.plugin} out of [plugins] enabled."
                 ) from error
         return draft
+
+    def answer(self, tx: Tx, notification: Notification, answer: str) -> None:
+        """Let a notification's asker take its answer, and ask for what it returns. Errors: as `call_tx`."""
+        for reader in self._readers:
+            if reader.name == notification.asker:
+                tx.asker, tx.ref = reader.name, ""
+                for action in reader.call_tx("answer_notification", {"notification": notification, "answer": answer}, tx):
+                    tx.act(action)
 
     async def close(self) -> None:
         """Stop what still runs."""

@@ -192,8 +192,9 @@ class Runner:
             pool.close()
 
     def _bound(self, hook: Hook, kwargs: Mapping[str, Any]) -> Callable[[], Any]:
-        hub = self.hub.of(hook.plugin) if hasattr(self.hub, "of") else self.hub  # it speaks for the plugin
-        known = {"hub": hub, "settings": self.settings.get(hook.plugin), **kwargs}
+        known = {"settings": self.settings.get(hook.plugin), **kwargs}
+        if "hub" in hook.arguments:
+            known["hub"] = self.hub.of(hook.plugin)  # it speaks for the plugin
         given = [known[name] for name in hook.arguments]
         return lambda: hook.function(*given)
 

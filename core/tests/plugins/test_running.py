@@ -13,7 +13,7 @@ from talkwire.actions import DropTimer
 from talkwire.errors import Refuse, StoreDown
 from talkwire.hooks import Drop, hookimpl
 from talkwire.model import Account, Address, Inbound, draft
-from talkwire.plugins import Dropped, Plugins
+from talkwire.plugins import TOLD_BUDGET, Dropped, Plugins
 from talkwire.running import HookFailed, HookTimeout
 from talkwire.store.writer import RunAgain
 
@@ -184,9 +184,9 @@ async def test_a_plain_hook_runs_in_a_thread_and_an_async_one_on_the_loop(run):
 async def test_a_hook_gets_what_it_asks_for_by_name(run):
     got = []
     plugins = run("on_fact", lambda settings, hub, fact: got.append((settings, hub, fact)))
-    plugins.lend(hub="the hub", settings={"p0": "own", "p1": "other"})
+    plugins.lend(hub=SimpleNamespace(of=lambda plugin: f"hub of {plugin}"), settings={"p0": "own", "p1": "other"})
     await plugins.readers()[0].call_async("on_fact", {"fact": "f"})
-    assert got == [("own", "the hub", "f")]
+    assert got == [("own", "hub of p0", "f")]
 
 
 @pytest.mark.parametrize(
@@ -262,8 +262,9 @@ async def test_a_hook_that_will_not_be_cancelled_keeps_nobody_waiting(run):
                 continue
 
     reader = run("on_fact", stubborn).readers()[0]
+    reader.budget = SHORT
     with pytest.raises(HookTimeout, match=r"p0.*on_fact did not end within 0.03 s"):
-        await reader.call_async("on_fact", {"fact": None}, SHORT)
+        await reader.call_async("on_fact", {"fact": None})
     stop.set()
 
 
@@ -289,9 +290,10 @@ async def test_a_cancelled_caller_takes_its_hook_with_it(run):
 async def test_hung_threads_are_lost_to_their_own_plugin_alone(run, gate):
     plugins = run("on_fact", lambda fact: gate.wait() and None, lambda fact: DropTimer("b"), threads=2)
     hung, well = plugins.readers()
+    hung.budget = SHORT
     for _ in range(4):
         with pytest.raises(HookTimeout):
-            await hung.call_async("on_fact", {"fact": None}, SHORT)
+            await hung.call_async("on_fact", {"fact": None})
     assert sum(t.name.startswith("plugin-p0") for t in threading.enumerate()) == 2
     assert await well.call_async("on_fact", {"fact": None}) == [DropTimer("b")]
 
@@ -304,10 +306,12 @@ async def test_a_call_that_was_given_up_while_it_waited_for_a_thread_never_runs(
         gate.wait()
 
     reader = run("on_fact", slow, threads=1).readers()[0]
+    reader.budget = SHORT
     for fact in ("first", "second"):
         with pytest.raises(HookTimeout):
-            await reader.call_async("on_fact", {"fact": fact}, SHORT)
+            await reader.call_async("on_fact", {"fact": fact})
     gate.set()
+    reader.budget = TOLD_BUDGET
     await reader.call_async("on_fact", {"fact": "third"})
     assert ran == ["first", "third"]
 

@@ -7,6 +7,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import TypeVar
 
 from ..clock import Clock
@@ -70,12 +71,12 @@ class Store:
             writer.start()
             self._writers.append(writer)
 
-    async def close(self) -> None:
-        """Write what waits, then close every connection."""
+    async def close(self, patience: timedelta = timedelta(seconds=30)) -> None:
+        """Write what waits, then close every connection; a writer that hangs longer is left behind."""
         self._closed = True
         self._inbox.close()
         for writer in self._writers:
-            await asyncio.to_thread(writer.join, 30)
+            await asyncio.to_thread(writer.join, patience.total_seconds())
         await asyncio.to_thread(self._readers.shutdown)
         for driver in self._opened:
             driver.close()
