@@ -32,7 +32,7 @@ _CHECK = f"""
     SELECT 1 FROM lease
     WHERE name = :name AND owner = :owner AND fence = :fence AND until > {_NOW} + :need FOR SHARE
 """
-_OTHERS = f"SELECT count(*) FROM lease WHERE name LIKE 'daemon:%' AND owner <> :owner AND until > {_NOW}"
+_OTHERS = f"SELECT count(*) FROM lease WHERE name = 'daemon:' || owner AND owner <> :owner AND until > {_NOW}"
 _SETTINGS = "SELECT value FROM meta WHERE name = 'settings'"
 _PUT_SETTINGS = """
     INSERT INTO meta (name, value) VALUES ('settings', :hash)
