@@ -68,6 +68,14 @@ def free_ports(count: int) -> list[int]:
             one.close()
 
 
+def other_ports(folder: Path, public: int, admin: int) -> None:
+    """Let an instance listen where no other daemon of this machine does; who reads a page has none."""
+    settings = next(path for path in (folder / "talkwire.toml", *folder.glob("*/talkwire.toml")) if path.exists())
+    text = settings.read_text()
+    assert "127.0.0.1:8080" in text
+    settings.write_text(text.replace("127.0.0.1:8080", f"127.0.0.1:{public}").replace(":9464", f":{admin}"))
+
+
 @dataclass
 class Reader:
     """Somebody who reads a page and does what it says, in a folder."""
@@ -117,19 +125,20 @@ class Reader:
         return text
 
     def _write(self, name: str, text: str, mode: str) -> None:
-        target = self._cwd / name
+        target = self.cwd / name
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open(mode, encoding="utf-8") as file:
             file.write(text)
 
     @property
-    def _cwd(self) -> Path:
+    def cwd(self) -> Path:
+        """Say where the last commands left us."""
         kept = self.folder / ".cwd"
         return Path(kept.read_text().strip()) if kept.exists() else self.folder
 
     def _script(self, text: str) -> str:
         kept, cwd = self.folder / ".env", self.folder / ".cwd"
-        begin = f"[ ! -f {kept} ] || source {kept}\ncd {self._cwd}\nset -e\n"
+        begin = f"[ ! -f {kept} ] || source {kept}\ncd {self.cwd}\nset -e\n"
         return f"{begin}{text}\nset +e\nexport -p > {kept}\npwd > {cwd}\n"
 
     def _run(self, text: str, how: str) -> None:

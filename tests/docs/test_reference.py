@@ -151,13 +151,18 @@ def told_in(source):
         if not isinstance(node, ast.Call) or name_of(node.func) not in {"tell", "_tell"}:
             continue
         given = {word.arg: literal_keys(word.value) for word in node.keywords}
-        for argument in node.args:
+        for argument in [one for argued in node.args for one in either(argued)]:
             if isinstance(argument, ast.Constant) and TYPE.fullmatch(str(argument.value)):
                 yield argument.value, given.get("ids"), given.get("small")
             elif isinstance(argument, ast.Constant) and name_of(node.func) == "_tell" and argument.value:
                 yield f".{argument.value}", None, None  # the end of an f-string
             elif isinstance(argument, ast.JoinedStr) and isinstance(argument.values[0], ast.Constant):
                 yield argument.values[0].value, given.get("ids"), given.get("small")
+
+
+def either(node):
+    """Give both sides of `a if b else c`."""
+    return [*either(node.body), *either(node.orelse)] if isinstance(node, ast.IfExp) else [node]
 
 
 def name_of(node):
@@ -208,6 +213,7 @@ tx.tell("a.b", ids={"x": 1}, small={"y": 2})
 tx.tell(f"account.{state}")
 _tell(tx, one, "c.d")
 _tell(tx, "shown", one)
+tx.tell("g.h" if this else "i.j")
 tx.execute("e.f")
 """
-    assert [kind for kind, _, _ in told_in(source)] == ["a.b", "account.", "c.d", ".shown"]
+    assert [kind for kind, _, _ in told_in(source)] == ["a.b", "account.", "c.d", ".shown", "g.h", "i.j"]

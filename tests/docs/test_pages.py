@@ -1,0 +1,179 @@
+"""The pages: their links lead somewhere, their snippets are executed, their words are ours."""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from talkwire.cli.scaffold import make
+from tests.docs.pages import ROOT, PageFailed, Reader, blocks, free_ports, other_ports
+
+DOCS = ROOT / "docs"
+pytestmark = pytest.mark.skipif(
+    not DOCS.is_dir(), reason="looks at the checkout's own files; this is a copy of the tests"
+)
+OURS = [ROOT / "README.md", *(p for p in sorted(DOCS.rglob("*.md")) if p.parent.name not in {"proof", "screens"})]
+BY_HAND = [p for p in OURS if "Made by tools/reference.py" not in p.read_text()[:100]] if DOCS.is_dir() else []
+HOWTOS = sorted((DOCS / "howto").glob("*.md"))
+BANNED = re.compile(r"\b(simply|just|robust(ly)?)\b", re.IGNORECASE)
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def name_of(page):
+    return str(page.relative_to(ROOT))
+
+
+def prose_of(text):
+    """Take out what is code: fences, and what stands in backticks."""
+    return re.sub(r"`[^`\n]*`", "", re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL))
+
+
+def anchors(text):
+    """Give the anchors of a page, as GitHub makes them of its headings."""
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def broken_links(page, text):
+    """Name the links of a page that lead nowhere."""
+    for target in LINK.findall(prose_of(text)):
+        if re.match(r"https?://|mailto:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        if not file.exists() or (anchor and anchor not in anchors(text if file == page else file.read_text())):
+            yield target
+
+
+def words_of_the_makefile():
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("page", OURS, ids=name_of)
+def test_every_link_leads_somewhere(page):
+    assert list(broken_links(page, page.read_text())) == []
+
+
+@pytest.mark.parametrize("page", OURS, ids=name_of)
+def test_no_page_has_a_word_that_says_nothing(page):
+    assert [found[0] for found in BANNED.finditer(prose_of(page.read_text()))] == []
+
+
+@pytest.mark.parametrize("page", BY_HAND, ids=name_of)
+def test_a_page_has_one_sentence_a_line(page):
+    two = [line for line in prose_of(page.read_text()).splitlines() if re.search(r"[a-z)][.!?] [A-Z]", line)]
+    assert [line for line in two if not line.startswith(("|", "<"))] == []
+
+
+@pytest.mark.parametrize("page", BY_HAND, ids=name_of)
+def test_a_page_begins_with_what_its_reader_has_at_its_end(page):
+    text = page.read_text()
+    assert text.startswith("# ")
+    begin = text.split("\n", 6)[2]
+    if page.parent != ROOT:
+        assert re.match(r"(With this page|At the end of this page) ", begin), begin
+
+
+@pytest.mark.parametrize("page", BY_HAND, ids=name_of)
+def test_every_snippet_is_executed_or_stands_in_a_file(page, tmp_path):
+    executed = page in HOWTOS or page.parent.name == "tutorial"
+    for block in blocks(page.read_text()):
+        order, _, path = block.order.partition(" ")
+        where = f"{name_of(page)}:{block.line}"
+        if order == "from":
+            assert block.text.strip() in (ROOT / path).read_text(), where
+        elif order == "scaffold":
+            if not (tmp_path / "talkwire-acme").exists():
+                make("acme", "webhook", tmp_path)
+            assert block.text.strip() in (tmp_path / "talkwire-acme" / path).read_text(), where
+        elif order == "":
+            assert block.kind == "text", f"{where}: say above it what a test does with it"
+        else:
+            assert executed, f"{where}: nobody executes this page"
+
+
+def test_the_readme_names_only_commands_that_there_are():
+    text = (ROOT / "README.md").read_text()
+    named = set(re.findall(r"\bmake ([a-z-]+)", text))
+    assert {"demo", "test"} <= named <= words_of_the_makefile()
+    assert all(
+        (ROOT / path).exists() for path in re.findall(r"`((?:core|docs|examples|tests|tools|plugins)/[^`]*)`", text)
+    )
+
+
+# --- the how-tos, executed -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def reader(tmp_path):
+    """Somebody with this environment, in an empty folder, whose installations go into a folder of their own."""
+    public, admin, second, third = free_ports(4)
+    changes = {":8080": f":{public}", "8080": str(public), ":8081": f":{second}", "8081": str(second)}
+    changes |= {"9464": str(admin), "9465": str(third)}
+    env = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "LANG", "HOME"))} | {
+        "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
+        "PYTHONPATH": str(tmp_path / "installed"),
+        "PIP_TARGET": str(tmp_path / "installed"),
+        "PIP_NO_DEPS": "1",
+        "PIP_NO_BUILD_ISOLATION": "0",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    }
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    one = Reader(folder, env, changes)
+    one.after["talkwire init"] = lambda: other_ports(one.cwd, public, admin)
+    return one
+
+
+@pytest.mark.timeout(120)  # daemons in processes of their own
+@pytest.mark.parametrize("page", [page for page in HOWTOS if page.stem != "run-on-postgres"], ids=name_of)
+def test_a_how_to_does_what_it_says(page, reader):
+    reader.read(page)
+
+
+@pytest.mark.timeout(120)
+def test_two_daemons_share_a_database_as_the_page_says(reader, postgres_url):
+    reader.changes = {"postgresql://talkwire@db.example.org/talkwire": postgres_url, **reader.changes}
+    reader.read(DOCS / "howto" / "run-on-postgres.md")
+
+
+# --- these tests are tested -------------------------------------------------------------------------------
+
+
+def test_a_broken_link_is_found(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("# A title\n\n[a](#a-title) [b](#b) [c](page.md) [d](other.md) `[e](e.md)`\n")
+    assert list(broken_links(page, page.read_text())) == ["#b", "other.md"]
+
+
+def page_with(tmp_path, text):
+    page = tmp_path / "page.md"
+    page.write_text(text)
+    return page
+
+
+def test_a_command_that_fails_fails_its_page(tmp_path):
+    page = page_with(tmp_path, "a\n\n<!-- run -->\n```bash\necho well\nfalse\ntrue\n```\n")
+    with pytest.raises(PageFailed, match=r"page.md:4: ended with 1 instead of 0"):
+        Reader(tmp_path, {"PATH": os.environ["PATH"]}).read(page)
+
+
+def test_what_was_not_printed_fails_its_page(tmp_path):
+    page = page_with(tmp_path, "<!-- run -->\n```bash\necho b; echo a\n```\n<!-- shows -->\n```text\na\nb\n```\n")
+    with pytest.raises(PageFailed, match="'b'"):
+        Reader(tmp_path, {"PATH": os.environ["PATH"]}).read(page)
+
+
+def test_an_order_that_nobody_knows_fails_its_page(tmp_path):
+    page = page_with(tmp_path, "<!-- rum -->\n```bash\ntrue\n```\n")
+    with pytest.raises(PageFailed, match="nobody knows"):
+        Reader(tmp_path, {"PATH": os.environ["PATH"]}).read(page)
+
+
+def test_folders_and_variables_live_from_block_to_block(tmp_path):
+    text = "<!-- run -->\n```bash\nmkdir a; cd a; export B=c\n```\n<!-- file d -->\n```text\ne\n```\n"
+    text += "<!-- run -->\n```bash\necho $B $(cat d)\n```\n<!-- shows -->\n```text\nc e\n```\n"
+    Reader(tmp_path, {"PATH": os.environ["PATH"]}).read(page_with(tmp_path, text))
+    assert (tmp_path / "a" / "d").read_text() == "e\n"
