@@ -45,18 +45,27 @@ async def _page(request: web.Request) -> web.StreamResponse:
 
 
 async def _sign_in(request: web.Request) -> web.Response:
-    """Begin a session for whoever runs as we do, on this machine, from this page.
+    """Begin a session for whoever runs as we do, on this machine, from this page; one that holds goes on.
 
     Another site's page is refused by its origin, one whose name was bound anew to 127.0.0.1 by its host, a proxy by
     its headers, another user of this machine by the owner of the connection.
     """
     if not _is_this_page(request) or not _is_direct(request):
         return problems.response("forbidden", "Only this machine's own page signs in like this.")
+    principals = request.app[ENGINE].principals
+    try:
+        return _says(await principals.principal(request))
+    except (problems.Unauthenticated, problems.Forbidden):
+        pass  # no session yet
     if not await asyncio.to_thread(_is_ours, request.transport):
-        return problems.response("unauthenticated", "Sign in with an API key: talkwire keys new operator")
-    response = web.json_response({"principal": _OPERATOR.name, "scope": _OPERATOR.scope.name.lower()})
-    await request.app[ENGINE].principals.sign_in(response, _OPERATOR)
+        return problems.response("unauthenticated", "Sign in with an API key.")
+    response = _says(_OPERATOR)
+    await principals.sign_in(response, _OPERATOR)
     return response
+
+
+def _says(principal: Principal) -> web.Response:
+    return web.json_response({"principal": principal.name, "scope": principal.scope.name.lower()})
 
 
 def _is_this_page(request: web.Request) -> bool:

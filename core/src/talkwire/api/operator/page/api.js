@@ -47,7 +47,7 @@ async function read(answer) {
 // --- the session ----------------------------------------------------------------------------------------
 
 /** Ask for a session: as this machine's user, else with the key that `askForKey` gets from a person. */
-function signIn() {
+export function signIn() {
   signingIn ||= begin().finally(() => { signingIn = null; });
   return signingIn;
 }

@@ -1,7 +1,7 @@
 // The operator's page: which conversation is open, and what each fact changes.
 
 import { at, h, icon, moment, nameOf, say, time } from "./dom.js";
-import { follow, get, keyComesFrom } from "./api.js";
+import { follow, get, keyComesFrom, signIn } from "./api.js";
 import * as composer from "./composer.js";
 import * as side from "./side.js";
 import * as thread from "./thread.js";
@@ -207,6 +207,7 @@ async function begin() {
   composer.start(lookAgain);
   const asked = new URLSearchParams(location.hash.slice(1)).get("c");
   view("list");
+  await signIn();
   await follow(async () => {
     const last = await afresh();
     if (asked) await choose(asked);

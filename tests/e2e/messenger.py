@@ -1,0 +1,114 @@
+"""A made-up provider that shows everything a page has to draw: names, windows, sessions, reads, and each way to fail.
+
+In: `POST /in/messenger` with `X-Token`, `{"items": [{"kind": "message" | "report" | "session", …}]}`.
+Out: what `Messenger.will` says, in order; after that every part is taken.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+
+import aiohttp
+
+from talkwire import (
+    Address,
+    Channel,
+    Envelope,
+    Features,
+    Inbound,
+    Item,
+    Outgoing,
+    Receipt,
+    Report,
+    SessionChange,
+    SessionState,
+    Settings,
+    State,
+    auth,
+    each,
+    hookimpl,
+)
+
+TOKEN = "made-up-token-0123456789"
+SETTINGS = '\n[accounts.messenger]\nchannel = "messenger"\n'
+
+
+class MessengerSettings(Settings):
+    """Nothing to set."""
+
+
+class Messenger(Channel):
+    """The channel; what it sends lies in `sent`."""
+
+    type = "messenger"
+    Settings: ClassVar[type[Settings]] = MessengerSettings
+    features = Features(text_limit=320, reports=State.READ, window=timedelta(hours=24), sessions=True)
+    will: ClassVar[list[Any]] = []  # receipts, or errors to raise
+    sent: ClassVar[list[Outgoing]] = []
+
+    def authenticate(self, envelope: Envelope) -> None:
+        from pydantic import SecretStr
+
+        auth.shared_header("X-Token", SecretStr(TOKEN))(envelope)
+
+    def parse(self, envelope: Envelope) -> Iterable[Item]:
+        yield from each(json.loads(envelope.body)["items"], self._one)
+
+    def _one(self, value: Any) -> Iterable[Item]:
+        at = datetime.fromisoformat(value["at"])
+        if value["kind"] == "report":
+            yield Report(state=State[value["state"]], at=at, key=value["key"], reason=value.get("reason", ""))
+            return
+        address = Address(kind=value.get("address", "messenger"), value=value["from"], name=value.get("name", ""))
+        if value["kind"] == "session":
+            yield SessionChange(address=address, state=SessionState(value["state"]), at=at)
+        else:
+            yield Inbound(external_id=value["id"], address=address, at=at, text=value["text"])
+
+    async def send(self, out: Outgoing) -> Receipt:
+        answer = self.will.pop(0) if self.will else Receipt(state=State.SENT)
+        self.sent.append(out)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+class MessengerPlugin:
+    """The plugin that gives it."""
+
+    @hookimpl
+    def register_channels(self) -> list[type[Channel]]:
+        return [Messenger]
+
+
+class Customers:
+    """Whoever writes over the messenger, and the provider that reports."""
+
+    def __init__(self, api: str) -> None:
+        self._url = f"{api}/in/messenger"
+        self._ids = itertools.count(1)
+
+    async def write(self, who: str, text: str, *, name: str = "", ago: timedelta = timedelta(), **more: str) -> None:
+        """Let somebody write."""
+        id_ = f"m{next(self._ids)}"
+        await self._says({"kind": "message", "id": id_, "from": who, "name": name, "text": text, **more}, ago)
+
+    async def session(self, who: str, state: str, *, ago: timedelta = timedelta(), **more: str) -> None:
+        """Let a session open, drop or end."""
+        await self._says({"kind": "session", "from": who, "state": state, **more}, ago)
+
+    async def report(self, part: Outgoing, state: str, reason: str = "") -> None:
+        """Let the provider report."""
+        await self._says({"kind": "report", "key": part.key, "state": state, "reason": reason}, timedelta())
+
+    async def _says(self, item: dict[str, Any], ago: timedelta) -> None:
+        item["at"] = (datetime.now(UTC) - ago).isoformat()
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(self._url, json={"items": [item]}, headers={"X-Token": TOKEN}) as answer,
+        ):
+            assert answer.status == 200, answer.status
