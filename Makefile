@@ -24,7 +24,7 @@ demo: env-run ## look at it: needs no account anywhere; ends with the page to op
 
 test: env ## the suite, with real counterparts where they are installed (ARGS="-k words" for some of it)
 	@tools/real_parts
-	@$(PYTEST) -n $(WORKERS) --maxprocesses=4 --dist=loadgroup $(ARGS)
+	@TALKWIRE_TEST_DATABASES=both $(PYTEST) -n $(WORKERS) --maxprocesses=4 --dist=loadgroup $(ARGS)
 
 check: env ## format, lint, types, boundaries, docs, licences, requirements
 	@$(BIN)/python tools/check.py

@@ -2,14 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
+from talkwire.testing.hub import WholeHub, whole_hub
 from talkwire.testing.provider import FakeProvider
 
+from tests.parts.databases import BOTH
 from tests.journeys.acme_hub import SETTINGS, AcmeHub, AcmePlugin
 from tests.mutants.acme import ACME
+
+# `make test` runs every journey on both; who works on one of them has SQLite's speed.
+DATABASES = BOTH if os.environ.get("TALKWIRE_TEST_DATABASES") == "both" else BOTH[:1]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "start_hub" in metafunc.fixturenames:
+        one_file = metafunc.definition.get_closest_marker("one_file") is not None
+        metafunc.parametrize("start_hub", BOTH[:1] if one_file else DATABASES, indirect=True)
+
+
+@pytest_asyncio.fixture
+async def start_hub(
+    request: pytest.FixtureRequest, tmp_path: Path, empty_database: Path
+) -> AsyncIterator[Callable[..., Awaitable[WholeHub]]]:
+    """Give what starts whole hubs, on SQLite or on PostgreSQL; they stop with the test."""
+    url = "" if request.param == "sqlite" else request.getfixturevalue("postgres_with_tables")
+    async with contextlib.AsyncExitStack() as started:
+
+        async def start(settings: str, **options: Any) -> WholeHub:
+            options = {"template": empty_database, "url": url, **options}
+            folder = options.pop("folder", tmp_path)
+            return await started.enter_async_context(whole_hub(settings, folder, **options))
+
+        yield start
 
 
 @pytest_asyncio.fixture

@@ -34,8 +34,7 @@ async def head(hub: WholeHub) -> int:
 
 
 # --- once -----------------------------------------------------------------------------------------------
-
-
+@pytest.mark.one_file
 async def test_a_tx_hook_writes_once_however_the_power_fails(start_acme, start_hub, tmp_path):
     """What it wrote and the cursor are one transaction: cut in between, both are gone and it is told again."""
     cuts = []
@@ -71,6 +70,7 @@ async def test_what_a_tx_hook_wrote_is_gone_with_its_refusal(start_acme):
     assert await acme.hub.facts("noting.heard", "reply.queued") == []
 
 
+@pytest.mark.one_file
 @pytest.mark.parametrize("way", ["thread", "loop"])
 async def test_a_hook_without_tx_may_be_called_again_and_what_it_asks_for_is_done_once(start_acme, tmp_path, way):
     calls, cuts = [], []
