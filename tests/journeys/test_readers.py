@@ -9,10 +9,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+
 from talkwire import Fact, Message, Reply, draft, evidence, hookimpl
 from talkwire.errors import NotFound
 from talkwire.testing.hub import WholeHub, whole_hub
-
 from tests.journeys.acme_hub import AcmeHub
 from tests.journeys.listening import WAYS, cut_power, listener
 
@@ -34,6 +34,8 @@ async def head(hub: WholeHub) -> int:
 
 
 # --- once -----------------------------------------------------------------------------------------------
+
+
 @pytest.mark.one_file
 async def test_a_tx_hook_writes_once_however_the_power_fails(start_acme, start_hub, tmp_path):
     """What it wrote and the cursor are one transaction: cut in between, both are gone and it is told again."""
