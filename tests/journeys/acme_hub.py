@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from talkwire import hookimpl
+from talkwire.channel import outcome
+from talkwire.errors import MarkupRefused, NotSent, TryLater, Uncertain, Unreachable, Wait
+from talkwire.model import (
+    AccountNotice,
+    Address,
+    AddressChanged,
+    Alias,
+    Change,
+    ChangeKind,
+    Conversation,
+    Inbound,
+    Item,
+    Outgoing,
+    Receipt,
+    RemoteMedia,
+    Report,
+    SessionChange,
+    SessionState,
+    State,
+    Typing,
+)
 from talkwire.testing.hub import WholeHub
-from talkwire.testing.provider import FakeProvider, accept
+from talkwire.testing.provider import FakeProvider, Reply, Step, accept, says
 from tests.mutants import acme as acme_module
 
 SECRET = "kit-secret-0123456789"
@@ -22,6 +46,16 @@ token = "kit-token-0123456789"
 secret = "kit-secret-0123456789"
 {more}
 """
+CUSTOMER = "6281234567890"
+ERRORS = {
+    "unknown_number": Unreachable,
+    "offline": Wait(),
+    "markup": MarkupRefused,
+    "nothing_left": NotSent,
+    "slow_down": TryLater(after=timedelta(seconds=50)),
+    "later": TryLater,
+    "who_knows": Uncertain,
+}
 
 
 class AcmePlugin:
@@ -35,30 +69,133 @@ class AcmePlugin:
         return [self.channel]
 
 
+class FullAcme(acme_module.AcmeChannel):
+    """Acme that can say all that a channel can say."""
+
+    def one(self, value: Any) -> Iterable[Item]:
+        at = datetime.fromtimestamp(value["time"], UTC)
+        to, kind = value.get("to", ""), value["kind"]
+        address = self._address(value.get("from", CUSTOMER), value)
+        match kind:
+            case "message":
+                yield Inbound(
+                    external_id=value["id"],
+                    address=address,
+                    at=at,
+                    text=value["text"],
+                    thread=value.get("thread", ""),
+                    reply_to=value.get("reply_to", ""),
+                    group=value.get("group", ""),
+                    blocks=tuple(RemoteMedia(handle=handle, name=handle) for handle in value.get("media", ())),
+                    to=to,
+                )
+            case "report":
+                state, key = State[value["state"].upper()], value.get("key", "")
+                yield Report(state=state, at=at, external_id=value.get("of", ""), key=key, code=value.get("code", ""))
+            case "session":
+                state = SessionState(value["state"])
+                yield SessionChange(address=address, state=state, at=at, reason=value.get("reason", ""))
+            case "edit" | "revoke" | "reaction":
+                yield Change(
+                    kind=ChangeKind(kind), external_id=value["of"], address=address, at=at, text=value.get("text", "")
+                )
+            case "typing":
+                yield Typing(address=address, on=value["on"])
+            case "moved":
+                yield AddressChanged(old=address, new=self._address(value["new"], {}), at=at)
+            case "notice":
+                yield AccountNotice(code="suspended", text="Acme suspended us.", at=at, broken=value["broken"])
+            case "naive":
+                yield Report(state=State.SENT, at=at.replace(tzinfo=None), external_id="p1")
+            case "unknown_state":
+                yield Report(state=99, at=at, external_id="p1")  # type: ignore[arg-type]
+            case "impossible":
+                yield SessionChange(address=address, state="asleep", at=at)  # type: ignore[arg-type]
+
+    def _address(self, value: str, event: Any) -> Address:
+        kind, _, plain = value.rpartition(":")
+        aliases = tuple(Alias(*alias.split(":")) for alias in event.get("aliases", ()))
+        return Address(
+            kind=kind or "phone", value=plain if kind else f"+{plain}", name=event.get("name", ""), aliases=aliases
+        )
+
+    async def send(self, out: Outgoing) -> Receipt:
+        answer = await self.http.post(
+            f"{self.settings.url}/v1/messages", json={"to": out.address.value, "text": out.part.text, "ref": out.key}
+        )
+        outcome(answer, ERRORS, code=str(answer.json().get("error", "")) if answer.status == 422 else "")
+        return Receipt(state=State.ACCEPTED, external_id=answer.json()["id"])
+
+
+def full(base: type[FullAcme] = FullAcme, **features: Any) -> type[FullAcme]:
+    """Make a sister of Acme with other features."""
+    return type("Sister", (base,), {"features": replace(base.features, **features)})
+
+
+def no(code: str) -> Step:
+    """Let Acme refuse with one of the codes of `ERRORS`."""
+    return says(Reply.json({"error": code}, status=422))
+
+
 @dataclass
 class AcmeHub:
     """Acme and the hub, and what the two of them said."""
 
     hub: WholeHub
     provider: FakeProvider
-    accept: Any = staticmethod(accept)
     _count: int = field(default=0)
 
+    @staticmethod
+    def accept(external_id: str = "") -> Step:
+        """Let Acme take the next part, under this id or one of its own."""
+        return accept(external_id)
+
     async def wrote(
-        self, message: str, text: str, *, sender: str = "6281234567890", time: int = 0, endpoint: str = "shop"
+        self, message: str, text: str, *, sender: str = CUSTOMER, time: int = 0, endpoint: str = "shop", **more: Any
     ) -> None:
         event = {"kind": "message", "id": message, "time": time or self.now, "from": sender, "text": text}
-        await self.says([event], endpoint=endpoint)
+        await self.says([{**event, **more}], endpoint=endpoint)
 
-    async def reported(self, part: str, state: str, *, reason: str = "", time: int = 0) -> None:
+    async def reported(self, part: str, state: str, *, reason: str = "", time: int = 0, **more: Any) -> None:
         self._count += 1
         event = {"kind": "report", "id": f"r{self._count}", "time": time or self.now, "of": part, "state": state}
-        await self.says([{**event, "reason": reason}])
+        await self.says([{**event, "reason": reason, **more}])
 
-    async def says(self, events: list[Any], *, endpoint: str = "shop") -> None:
+    async def told(self, kind: str, **more: Any) -> None:
+        """Tell one event of a kind that only `FullAcme` knows."""
+        await self.says([{"kind": kind, "time": self.now, **more}])
+
+    async def says(self, events: list[Any], *, endpoint: str = "shop", **options: Any) -> None:
         body = json.dumps({"events": events}).encode()
         digest = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
-        await self.hub.deliver(endpoint, body, headers={"X-Acme-Signature": f"sha256={digest}"})
+        await self.hub.deliver(endpoint, body, headers={"X-Acme-Signature": f"sha256={digest}"}, **options)
+
+    async def talk(self, message: str = "m1", **more: Any) -> Conversation:
+        """Let a customer write, and give the conversation."""
+        await self.wrote(message, "Hello", **more)
+        await self.hub.run_until_idle()
+        found: Conversation = await self.hub.conversation
+        return found
+
+    async def reply(self, conversation: Any, *texts: str, **options: Any) -> None:
+        """Reply with these texts, and let happen what can happen now."""
+        for text in texts:
+            await self.hub.reply(conversation, text, **options)
+        await self.hub.run_until_idle()
+
+    async def under_way(self) -> None:
+        """Wait until one more request is at Acme; nothing that it waits for happens."""
+        async with asyncio.timeout(5):
+            await self.provider.arrived()
+
+    async def column(self, sql: str, **params: Any) -> list[Any]:
+        """Give the first column of some rows."""
+        return [row[0] for row in await self.hub.rows(sql, **params)]
+
+    @property
+    def shop(self) -> Any:
+        """Give the account."""
+        return self.hub.daemon.account("shop")
 
     @property
     def now(self) -> int:

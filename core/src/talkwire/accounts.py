@@ -114,6 +114,14 @@ class Runtime:
             when_closed=self.when_closed.value,
         )
 
+    def pending(self) -> str:
+        """Say why a reply that is stored now does not go at once; empty: it does."""
+        now = self._lent.clock.now()
+        if self.view.state is AccountState.WAITING:
+            return "provider_down"
+        busy = (self.backoff.until or now) > now or self.rates.account_free_at(now) is not None
+        return "rate_limited" if busy else ""
+
     def heard(self, at: datetime) -> None:
         """Note that a genuine envelope came."""
         self.last_in = at

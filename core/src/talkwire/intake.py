@@ -29,6 +29,7 @@ from .model import (
     Inbound,
     Item,
     Report,
+    State,
     Typing,
     Unread,
 )
@@ -354,6 +355,8 @@ def _check(item: Any) -> Any:
         raise TypeError
     if (at := getattr(item, "at", None)) is not None and at.utcoffset() is None:
         raise ValueError("a time without its zone")
+    if type(item) is Report:
+        State(item.state)  # it may wait for its part in the store, and must not break that part's receipt
     texts = _TEXTS.get(type(item))
     if texts is None or (type(item) is Inbound and (item.blocks or item.address.aliases)):
         return storable(item)

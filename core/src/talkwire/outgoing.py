@@ -50,6 +50,7 @@ class Sending(Protocol):
 
     @property
     def standing(self) -> AccountView: ...
+    def pending(self) -> str: ...
 
 
 Format = Callable[[Draft, Account], Awaitable[Draft]]
@@ -77,6 +78,7 @@ class _Ready:
     key: str  # empty: cannot be repeated
     hash: str
     policy: Policy | None
+    pending: str  # why it does not go at once; empty: it does
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,7 @@ class Replies:
             key,
             digest,
             policy,
+            sending.pending(),
         )
         result = await self._store.write(enqueue, ready)
         if isinstance(result, _Refused):
@@ -379,7 +382,15 @@ def _enqueue_one(tx: Tx, item: _Ready, conversation: str) -> Accepted | _Refused
             answers.tell_changes(tx, [conversation])  # what is held is released by the change back
     message, n = new_id(), last_n + 1
     _store_message(tx, item, conversation, message, n, applied)
-    insert_deliveries(tx, rendition.account, conversation, message, enumerate(rendition.rendered.parts), held=held)
+    insert_deliveries(
+        tx,
+        rendition.account,
+        conversation,
+        message,
+        enumerate(rendition.rendered.parts),
+        held=held,
+        pending=item.pending,
+    )
     result = {
         "message": message,
         "n": n,
@@ -456,6 +467,7 @@ def insert_deliveries(
     *,
     generation: int = 0,
     held: str = "",
+    pending: str = "",
 ) -> None:
     """Store parts as deliveries, with a promise each unless they are held."""
     made = [(new_id(), position, part) for position, part in parts]
@@ -472,7 +484,7 @@ def insert_deliveries(
                 "part": part_to_json(part),
                 "text": part.plain or part.text,
                 "now": tx.now_us,
-                "reason": held,
+                "reason": held or pending,
             }
             for delivery, position, part in made
         ],

@@ -1,0 +1,420 @@
+"""A part on its way: every answer a provider can give, and what becomes of the part, the lane and the account."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from talkwire import accounts, sending
+from talkwire.errors import StoreDown, Uncertain
+from talkwire.model import NotThere, Outgoing, Part, Rate, Receipt, Rendered, State
+from talkwire.testing.provider import (
+    busy,
+    down,
+    garbage_200,
+    hang_after_acceptance,
+    refuse,
+    reset_after_body,
+    slow,
+    unauthorised,
+)
+from tests.journeys.acme_hub import AcmeHub, FullAcme, full, no
+
+LANE = "SELECT due, held, attempts FROM lane WHERE grp = 'send:shop'"
+THREE = "a" * 200 + "b" * 200 + "c"
+
+
+# --- in order --------------------------------------------------------------------------------------
+
+
+async def test_the_second_part_waits_and_the_first_is_not_repeated(start_acme: Any) -> None:
+    acme = await start_acme(channel=full())
+    conversation = await acme.talk()
+    acme.provider.will(acme.accept("p1"), busy(after=50), acme.accept("p2"), acme.accept("p3"), acme.accept("p4"))
+    await acme.reply(conversation, THREE, "last")
+    assert acme.texts == ["a" * 200, "b" * 200]
+    assert await acme.hub.states(conversation) == ["queued", "queued"]
+    [message, _] = [m for m in await acme.hub.messages(conversation) if m.state is not None]
+    assert [(d.state.word, d.reason) for d in message.deliveries][:2] == [("accepted", ""), ("queued", "rate_limited")]
+    await acme.hub.pass_time(seconds=49)
+    assert len(acme.texts) == 2
+    await acme.hub.pass_time(seconds=1)
+    assert acme.texts == ["a" * 200, "b" * 200, "b" * 200, "c", "last"]
+    assert await acme.hub.states(conversation) == ["accepted", "accepted"]
+
+
+async def test_a_refused_part_fails_those_behind_it_and_the_next_message_goes(full_acme: AcmeHub) -> None:
+    conversation = await full_acme.talk()
+    full_acme.provider.will(full_acme.accept(), refuse())
+    await full_acme.reply(conversation, THREE, "next")
+    assert full_acme.texts == ["a" * 200, "b" * 200, "next"]
+    [failed, _] = [m for m in await full_acme.hub.messages(conversation) if m.state is not None]
+    assert [d.problem and d.problem.code for d in failed.deliveries] == [None, "text_forbidden", "earlier_part"]
+    assert await full_acme.hub.states(conversation) == ["failed", "accepted"]
+    assert len(await full_acme.hub.facts("delivery.failed")) == 2
+
+
+# --- not known ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", [down(), garbage_200(), reset_after_body(), no("who_knows")], ids=lambda s: s.name)
+async def test_what_is_not_known_is_uncertain_never_sent_again_and_stops_nothing(full_acme: AcmeHub, step: Any) -> None:
+    conversation = await full_acme.talk()
+    full_acme.provider.will(step)
+    await full_acme.reply(conversation, "perhaps", "surely")
+    await full_acme.hub.pass_time(hours=30)
+    assert full_acme.texts == ["perhaps", "surely"]
+    assert await full_acme.hub.states(conversation) == ["uncertain", "accepted"]
+
+
+async def test_a_send_that_takes_too_long_is_uncertain(start_acme: Any) -> None:
+    acme = await start_acme(channel=full(send_timeout=timedelta(seconds=0.2)))
+    conversation = await acme.talk()
+    acme.provider.will(hang_after_acceptance())
+    await acme.reply(conversation, "perhaps", "surely")
+    assert await acme.hub.states(conversation) == ["uncertain", "accepted"]
+
+
+class Nonsense(FullAcme):
+    gives: Any = None
+
+    async def send(self, out: Outgoing) -> Receipt:
+        if out.part.text != "nonsense":
+            return await super().send(out)
+        if isinstance(self.gives, BaseException):
+            raise self.gives
+        return self.gives  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    "gives",
+    [None, "ok", Receipt(state=State.QUEUED), Receipt(external_id=7), ZeroDivisionError(), TimeoutError()],  # type: ignore[arg-type]
+    ids=repr,
+)
+async def test_a_channel_that_returns_nonsense_or_raises_is_uncertain_and_hurts_only_its_part(
+    start_acme: Any, gives: Any
+) -> None:
+    acme = await start_acme(channel=type("Sister", (Nonsense,), {"gives": gives}))
+    conversation = await acme.talk()
+    await acme.reply(conversation, "nonsense", "sense")
+    assert await acme.hub.states(conversation) == ["uncertain", "accepted"]
+
+
+# --- once more ------------------------------------------------------------------------------------------
+
+
+class Marked(FullAcme):
+    def render(self, draft: Any, context: Any) -> Rendered:
+        [part] = super().render(draft, context).parts
+        return Rendered((Part(text=f"<b>{part.text}</b>", plain=part.text),))
+
+
+async def test_refused_markup_goes_once_more_as_plain_text_and_that_is_noted(start_acme: Any) -> None:
+    acme = await start_acme(channel=Marked)
+    conversation = await acme.talk()
+    acme.provider.will(no("markup"), acme.accept(), no("markup"), no("markup"))
+    await acme.reply(conversation, "one")
+    assert acme.texts == ["<b>one</b>", "one"]
+    [_, reply] = await acme.hub.messages(conversation)
+    assert [d.what for d in reply.degradations] == ["markup_refused"]
+    assert reply.deliveries[0].attempts == 1
+
+    await acme.reply(conversation, "two")
+    assert acme.texts[2:] == ["<b>two</b>", "two"]
+    assert await acme.hub.states(conversation) == ["accepted", "failed"]
+
+
+async def test_try_later_makes_one_address_wait_and_not_its_neighbour(full_acme: AcmeHub) -> None:
+    for n in (1, 2):
+        await full_acme.wrote(f"m{n}", "Hello", sender=f"62812000000{n}")
+    second, first = await full_acme.hub.conversations()
+    full_acme.provider.will(no("slow_down"))
+    await full_acme.reply(first, "waits")
+    await full_acme.reply(second, "goes")
+    assert full_acme.texts == ["waits", "goes"]
+    await full_acme.hub.pass_time(seconds=50)
+    assert full_acme.texts == ["waits", "goes", "waits"]
+
+
+async def test_a_429_makes_the_whole_account_wait_for_as_long_as_the_provider_says(full_acme: AcmeHub) -> None:
+    for n in (1, 2):
+        await full_acme.wrote(f"m{n}", "Hello", sender=f"62812000000{n}")
+    second, first = await full_acme.hub.conversations()
+    full_acme.provider.will(busy(after=2), busy(after=2))
+    await full_acme.reply(first, "waits")
+    await full_acme.reply(second, "waits too")
+    assert full_acme.texts == ["waits"]
+    await full_acme.hub.pass_time(seconds=1)
+    assert full_acme.texts == ["waits"]
+    await full_acme.hub.pass_time(seconds=3)
+    assert sorted(full_acme.texts[-2:]) == ["waits", "waits too"]
+
+
+async def test_what_is_tried_for_too_long_is_given_up_with_the_parts_behind_it(start_acme: Any) -> None:
+    full_acme = await start_acme(channel=full(give_up_after=timedelta(minutes=10)))
+    conversation = await full_acme.talk()
+    full_acme.provider.always(no("later"))
+    await full_acme.reply(conversation, THREE)
+    await full_acme.hub.pass_time(minutes=20)
+    [_, reply] = await full_acme.hub.messages(conversation)
+    assert [d.problem.code for d in reply.deliveries if d.problem] == ["gave_up", "earlier_part", "earlier_part"]
+    assert set(full_acme.texts) == {"a" * 200}
+    full_acme.provider.always(full_acme.accept())
+    await full_acme.reply(conversation, "next")
+    assert await full_acme.hub.states(conversation) == ["failed", "accepted"]
+
+
+# --- the account -------------------------------------------------------------------------------------------
+
+
+async def test_nothing_sent_lets_the_account_wait_longer_each_time_and_counts_no_attempt(full_acme: AcmeHub) -> None:
+    conversation = await full_acme.talk()
+    full_acme.provider.always(no("nothing_left"))
+    await full_acme.reply(conversation, "waits")
+    assert full_acme.shop.view.state.value == "waiting"
+    waits = []
+    for _ in range(12):
+        due = full_acme.shop.backoff.until
+        waits.append((due - full_acme.hub.clock.now()).total_seconds())
+        await full_acme.hub.pass_time(due - full_acme.hub.clock.now())
+    assert waits[:4] == [5, 8.75, 15.3125, 26.796875]
+    assert waits[-1] == 600
+    [_, reply] = await full_acme.hub.messages(conversation)
+    assert (reply.reason, reply.deliveries[0].attempts) == ("provider_down", 0)
+
+    full_acme.provider.always(full_acme.accept())
+    await full_acme.hub.pass_time(seconds=600)
+    assert await full_acme.hub.states(conversation) == ["accepted"]
+    assert full_acme.shop.view.state.value == "working"
+    states = [fact.type for fact in await full_acme.hub.facts("account.waiting", "account.working")]
+    assert states == ["account.working", "account.waiting", "account.working"]
+
+
+async def test_many_that_fail_together_are_one_failure_of_the_account(full_acme: AcmeHub) -> None:
+    for n in range(8):
+        await full_acme.wrote(f"m{n}", "Hello", sender=f"62812000000{n}")
+    full_acme.provider.always(no("nothing_left"))
+    for conversation in await full_acme.hub.conversations():
+        await full_acme.hub.reply(conversation, "waits")
+    await full_acme.hub.run_until_idle()
+    assert full_acme.shop.backoff.until == full_acme.hub.clock.now() + timedelta(seconds=5)
+
+
+async def test_a_broken_account_sleeps_and_after_resume_its_replies_go_out_in_order(acme: AcmeHub) -> None:
+    conversation = await acme.talk()
+    all_are_stored = asyncio.Event()
+    acme.provider.will(slow(all_are_stored, unauthorised()))
+    for n in range(14):
+        await acme.hub.reply(conversation, f"reply {n}")
+    all_are_stored.set()
+    await acme.hub.run_until_idle()
+    assert acme.texts == ["reply 0"]
+    [fact] = await acme.hub.facts("account.broken")
+    assert "401" in str(fact.small["reason"])
+    assert not (await acme.hub.conversation).answer.allowed
+    await acme.hub.pass_time(hours=1)
+    assert acme.texts == ["reply 0"]
+
+    await acme.hub.daemon.store.write(accounts.resume, "shop")
+    await acme.hub.run_until_idle()
+    assert acme.texts == ["reply 0", *(f"reply {n}" for n in range(14))]
+    assert await acme.hub.states(conversation) == ["accepted"] * 14
+    assert (await acme.hub.conversation).answer.allowed
+
+
+# --- nobody there -------------------------------------------------------------------------------------------
+
+
+async def test_an_unreachable_address_is_marked_in_every_thread_until_it_writes_again(full_acme: AcmeHub) -> None:
+    await full_acme.wrote("m1", "Hello", thread="one")
+    await full_acme.wrote("m2", "Hello", thread="two")
+    _, one = await full_acme.hub.conversations()
+    full_acme.provider.will(no("unknown_number"))
+    await full_acme.reply(one, "anybody?", "still there?")
+    assert full_acme.texts == ["anybody?"]
+    assert await full_acme.hub.states(one) == ["failed", "failed"]
+    answers = [c.answer for c in await full_acme.hub.conversations()]
+    assert [answer.code and answer.code.value for answer in answers] == ["address_unreachable"] * 2
+    assert len(await full_acme.hub.facts("conversation.answer_changed")) == 2
+
+    await full_acme.wrote("m3", "I am back", thread="two")
+    assert [c.answer.allowed for c in await full_acme.hub.conversations()] == [True, True]
+    await full_acme.reply(one, "good")
+    assert full_acme.texts == ["anybody?", "good"]
+
+
+async def test_who_is_offline_gets_all_of_it_in_order_when_woken(full_acme: AcmeHub) -> None:
+    conversation = await full_acme.talk()
+    full_acme.provider.will(no("offline"))
+    await full_acme.reply(conversation, "one", "two")
+    assert full_acme.texts == ["one"]
+    [_, first, _] = await full_acme.hub.messages(conversation)
+    assert (first.reason, first.deliveries[0].attempts) == ("recipient_offline", 0)
+    await full_acme.hub.pass_time(hours=30)
+    assert full_acme.texts == ["one"]
+
+    full_acme.shop.channel.wake(conversation.address.value)
+    await full_acme.hub.run_until_idle()
+    assert full_acme.texts == ["one", "one", "two"]
+    assert await full_acme.hub.states(conversation) == ["accepted", "accepted"]
+
+
+async def test_a_wake_that_comes_while_the_send_still_says_wait_is_not_lost(full_acme: AcmeHub) -> None:
+    conversation = await full_acme.talk()
+    told = asyncio.Event()
+    full_acme.provider.will(slow(told, no("offline")))
+    await full_acme.hub.reply(conversation, "one")
+    await full_acme.under_way()
+    full_acme.shop.channel.wake(conversation.address.value)
+    await full_acme.hub.daemon.store.write(nothing, None)
+    told.set()
+    await full_acme.hub.run_until_idle()
+    assert full_acme.texts == ["one", "one"]
+    assert await full_acme.hub.states(conversation) == ["accepted"]
+
+
+def nothing(tx: Any, items: Any) -> list[None]:
+    return [None] * len(items)
+
+
+# --- found open ----------------------------------------------------------------------------------------------
+
+
+class Reconciling(FullAcme):
+    async def reconcile(self, out: Outgoing) -> Receipt | NotThere:
+        answer = await self.http.get(f"{self.settings.url}/v1/me", params={"ref": out.key})
+        found = self.found[0] if answer.status == 200 else None
+        if found is None:
+            raise Uncertain("cannot know")
+        return found  # type: ignore[no-any-return]
+
+    found: Any = (None,)
+
+
+async def cut(start_acme: Any, channel: Any, tmp_path: Any) -> tuple[AcmeHub, str]:
+    """Let a hub die with a part under way, and start another one on its folder."""
+    before = await start_acme(channel=channel, folder=tmp_path)
+    conversation = await before.talk()
+    before.provider.will(hang_after_acceptance())
+    await before.hub.reply(conversation, "one")
+    await before.hub.reply(conversation, "two")
+    await before.under_way()
+    after = tmp_path / "after"
+    after.mkdir()
+    for name in ("talkwire.db", "talkwire.db-wal"):  # what the disk has, as after a power cut
+        (after / name).write_bytes((tmp_path / name).read_bytes())
+    acme: AcmeHub = await start_acme(channel=channel, folder=after, provider=before.provider)
+    return acme, conversation.id
+
+
+@pytest.mark.one_file
+async def test_an_attempt_found_open_is_uncertain_and_the_next_one_goes(start_acme: Any, tmp_path: Any) -> None:
+    acme, conversation = await cut(start_acme, full(), tmp_path)
+    assert acme.texts == ["one", "two"]
+    assert await acme.hub.states(conversation) == ["uncertain", "accepted"]
+
+
+@pytest.mark.one_file
+async def test_an_attempt_found_open_goes_again_under_the_same_key_where_that_is_one_message(
+    start_acme: Any, tmp_path: Any
+) -> None:
+    acme, conversation = await cut(start_acme, full(idempotent=True), tmp_path)
+    assert acme.texts == ["one", "one", "two"]
+    assert len({json.loads(seen.body)["ref"] for seen in acme.provider.shown}) == 2
+    assert await acme.hub.states(conversation) == ["accepted", "accepted"]
+
+
+@pytest.mark.one_file
+@pytest.mark.parametrize(
+    ("found", "texts", "state"),
+    [
+        (Receipt(external_id="p1"), ["one", "two"], "sent"),
+        (NotThere(), ["one", "one", "two"], "accepted"),
+        (None, ["one", "two"], "uncertain"),
+        ("nonsense", ["one", "two"], "uncertain"),
+    ],
+    ids=repr,
+)
+async def test_an_attempt_found_open_is_asked_for_where_the_provider_can_be_asked(
+    start_acme: Any, tmp_path: Any, found: Any, texts: list[str], state: str
+) -> None:
+    channel = type("Sister", (full(Reconciling, reconciles=True),), {"found": (found,)})
+    acme, conversation = await cut(start_acme, channel, tmp_path)
+    assert acme.texts == texts
+    assert await acme.hub.states(conversation) == [state, "accepted"]
+
+
+# --- rates -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_rate_lets_its_burst_go_and_then_one_at_a_time_and_says_why_the_others_wait(start_acme: Any) -> None:
+    acme = await start_acme(channel=full(rates=(Rate(count=60, per=timedelta(minutes=1), burst=2),)))
+    for n in range(4):
+        await acme.wrote(f"m{n}", "Hello", sender=f"62812000000{n}")
+    for conversation in await acme.hub.conversations():
+        await acme.reply(conversation, "Hi")
+    assert len(acme.texts) == 2
+    reasons = await acme.column("SELECT reason FROM delivery WHERE state = 0")
+    assert reasons == ["rate_limited"] * 2
+    await acme.hub.pass_time(seconds=1)
+    assert len(acme.texts) == 3
+    await acme.hub.pass_time(seconds=1)
+    assert len(acme.texts) == 4
+
+
+async def test_a_rate_of_an_address_makes_no_other_address_wait(start_acme: Any) -> None:
+    acme = await start_acme(channel=full(rates=(Rate(count=1, per=timedelta(seconds=10), key="address"),)))
+    for n in (1, 2):
+        await acme.wrote(f"m{n}", "Hello", sender=f"62812000000{n}")
+    second, first = await acme.hub.conversations()
+    await acme.reply(first, "one", "two")
+    await acme.reply(second, "other")
+    assert acme.texts == ["one", "other"]
+    await acme.hub.pass_time(seconds=10)
+    assert acme.texts == ["one", "other", "two"]
+
+
+# --- what is kept of it ----------------------------------------------------------------------------------------
+
+
+async def test_what_was_said_to_the_provider_is_kept_without_secrets_and_without_the_text(acme: AcmeHub) -> None:
+    conversation = await acme.talk()
+    await acme.reply(conversation, "my very private words")
+    [(delivery, request, answer)] = await acme.hub.rows("SELECT delivery_id, request, answer FROM exchange")
+    assert delivery == (await acme.column("SELECT id FROM delivery"))[0]
+    assert "/v1/messages" in request
+    assert "private" not in request + answer
+    assert "kit-token" not in request + answer
+    assert "201" in answer
+
+
+class DownOnce:
+    """A store that is down when an outcome is to be stored for the first time."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.refused = 0
+
+    async def write(self, fn: Any, item: Any) -> Any:
+        if fn is sending.close_attempt and not self.refused:
+            self.refused += 1
+            raise StoreDown("the disk is full")
+        return await self._store.write(fn, item)
+
+
+async def test_an_outcome_that_cannot_be_stored_now_is_stored_when_the_store_is_back(full_acme: AcmeHub) -> None:
+    """Else the next look would find the attempt open, and call uncertain what is known."""
+    conversation = await full_acme.talk()
+    sender = full_acme.hub.daemon.lanes._groups["send:shop"].work.__self__  # type: ignore[attr-defined]
+    sender._store = store = DownOnce(sender._store)
+    await full_acme.hub.reply(conversation, "one")
+    while not store.refused:
+        await asyncio.sleep(0)
+    full_acme.hub.clock.advance(timedelta(seconds=1))
+    await full_acme.hub.run_until_idle()
+    assert await full_acme.hub.states(conversation) == ["accepted"]
+    assert full_acme.texts == ["one"]
