@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+
 from talkwire.testing.hub import WholeHub, whole_hub
 from talkwire.testing.provider import FakeProvider
-
-from tests.parts.databases import BOTH
-from tests.journeys.acme_hub import SETTINGS, AcmeHub, AcmePlugin, FullAcme
+from tests.journeys.acme_hub import SETTINGS, AcmeHub, AcmePlugin
 from tests.mutants.acme import ACME
+from tests.parts.databases import BOTH
 
 # `make test` runs every journey on both; who works on one of them has SQLite's speed.
 DATABASES = BOTH if os.environ.get("TALKWIRE_TEST_DATABASES") == "both" else BOTH[:1]
@@ -53,9 +53,8 @@ async def start_acme(
         more: str = "", *, settings: str = "", channel: Any = None, plugins: Any = None, **options: Any
     ) -> AcmeHub:
         provider = options.pop("provider", None) or await fake_provider(ACME.answers)
-        name = options.pop("name", "shop")
         plugin = AcmePlugin(channel) if channel else AcmePlugin()
-        text = SETTINGS.replace("accounts.shop", f"accounts.{name}").format(url=provider.url, more=more) + settings
+        text = SETTINGS.format(url=provider.url, more=more) + settings
         hub = await start_hub(text, plugins={"acme": plugin, **(plugins or {})}, **options)
         await hub.run_until_idle()
         return AcmeHub(hub, provider)
@@ -67,12 +66,6 @@ async def start_acme(
 async def acme(start_acme: Callable[..., Awaitable[AcmeHub]]) -> AcmeHub:
     """Give a hub with one Acme account, `shop`."""
     return await start_acme()
-
-
-@pytest_asyncio.fixture
-async def full_acme(start_acme: Callable[..., Awaitable[AcmeHub]]) -> AcmeHub:
-    """Give a hub whose Acme can say all that a channel can say."""
-    return await start_acme(channel=FullAcme)
 
 
 @pytest_asyncio.fixture

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from . import notifying, readmodels
 from .actions import Notify
+from .errors import Conflict, NotFound
 from .hints import Hints
 from .ids import new_id
 from .log import Tail
@@ -204,7 +205,10 @@ class Hub:
         Errors: `NotFound`; `Conflict` naming the surface that was first, or where it was withdrawn; what the asker's
         hook raised: then the answer is not taken, and may be given again.
         """
-        return await self._store.write(_answer, (self._answer_hook, notification, action, surface))
+        result = await self._store.write(_answer, (self._answer_hook, notification, action, surface))
+        if isinstance(result, Exception):
+            raise result
+        return result
 
     async def principal(self, request: web.Request) -> Any:
         """Say who makes a request. Errors: a 401 problem."""
@@ -224,10 +228,14 @@ def _surfaces(query: Query, recipient: str) -> Sequence[tuple[str, str, str]]:
     return [(row[0], row[1], row[2]) for row in rows]
 
 
-def _answer(tx: Tx, items: Sequence[tuple[AnswerHook, str, str, str]]) -> Sequence[Notification]:
-    results = []
+def _answer(tx: Tx, items: Sequence[tuple[AnswerHook, str, str, str]]) -> Sequence[Notification | Conflict | NotFound]:
+    results: list[Notification | Conflict | NotFound] = []
     for hook, notification, action, surface in items:
-        found = notifying.answer(tx, notification, action, surface)
+        try:
+            found = notifying.answer(tx, notification, action, surface)
+        except (Conflict, NotFound) as lost:
+            results.append(lost)  # raised by who asked: here it would roll back those who won
+            continue
         hook(tx, found, action)
         results.append(found)
     return results

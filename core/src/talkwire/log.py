@@ -458,8 +458,7 @@ def _take_again_one(tx: Tx, item: _Again) -> None:
     account, conversation = fact.account, fact.conversation
     place = {"account": account, "conversation": conversation}
     tx.execute(_PARK, {"reader": reader, "seq": fact.seq, **place, "error": error[:300], "now": tx.now_us})
-    small = {"reader": reader, "seq": fact.seq}
-    tx.tell("fact.parked", account=account, conversation=conversation, small=small)
+    tx.tell("fact.parked", account=account, conversation=conversation, small={"reader": reader, "seq": fact.seq})
     lanes.end(tx, [(task.lane, task.id)])
 
 
