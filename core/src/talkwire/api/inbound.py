@@ -71,7 +71,8 @@ def receiver(engine: Engine) -> Handler:
             return web.Response(status=503, headers={"Retry-After": _RETRY_AFTER})
         if answered is None:
             return web.Response()
-        return web.Response(text=answered.body, status=answered.status, content_type=answered.content_type)
+        said = answered.body.encode("utf-8", "surrogateescape")  # a challenge goes back as it came
+        return web.Response(body=said, status=answered.status, content_type=answered.content_type, charset="utf-8")
 
     return receive
 
@@ -91,7 +92,8 @@ def _lower(headers: Any) -> dict[str, str]:
 
 
 def _query(raw: str) -> tuple[tuple[str, str], ...]:
-    return tuple(parse_qsl(raw, keep_blank_values=True, encoding="utf-8", errors="replace"))
+    # Bytes that are no UTF-8 come as surrogate escapes: a channel whose provider writes another charset can read them.
+    return tuple(parse_qsl(raw, keep_blank_values=True, encoding="utf-8", errors="surrogateescape"))
 
 
 def remote_of(request: web.Request, proxies: Sequence[Any]) -> str:
