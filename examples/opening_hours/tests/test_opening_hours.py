@@ -3,7 +3,8 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import ValidationError
 
-from talkwire import Direction, Message
+from talkwire import Address, Channel, Direction, Features, Inbound, Message, Receipt, State, hookimpl
+from talkwire.testing.services import TurnedClock
 from talkwire_opening_hours import OpeningHours, on_inbound_message, register_settings
 
 MONDAY_NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -83,3 +84,54 @@ def test_a_replayed_message_is_not_answered():
 def test_wrong_settings_are_refused(wrong):
     with pytest.raises(ValidationError):
         register_settings().model_validate(wrong)
+
+
+class Wall(Channel):
+    """A channel on which everybody may write."""
+
+    type = "wall"
+    features = Features(reaches=frozenset({"phone"}))
+
+    def authenticate(self, envelope):
+        pass
+
+    def parse(self, envelope):
+        yield Inbound(
+            external_id=envelope.param("id"),
+            address=Address(kind="phone", value="+6281234567890"),
+            at=envelope.received_at,
+            text="is anybody there?",
+        )
+
+    async def send(self, out):
+        return Receipt(state=State.SENT)
+
+
+class WallPlugin:
+    @hookimpl
+    def register_channels(self):
+        return [Wall]
+
+
+async def test_in_a_daemon_a_closed_day_gives_one_answer_and_an_open_one_none(start_hub):
+    settings = """
+        [plugins]
+        enabled = ["opening_hours"]
+
+        [accounts.wall]
+        channel = "wall"
+    """
+    hub = await start_hub(settings, plugins={"wall": WallPlugin()}, clock=TurnedClock(MONDAY_NOON))
+
+    async def outs_after_one_comes_in(id_):
+        await hub.deliver("wall", query={"id": id_})
+        await hub.run_until_idle()
+        said = await hub.messages(await hub.conversation)
+        return [one.text for one in said if one.direction is Direction.OUT]
+
+    assert await outs_after_one_comes_in("noon") == []
+    await hub.pass_time(hours=8)
+    assert await outs_after_one_comes_in("evening") == [OpeningHours().text]
+    assert await outs_after_one_comes_in("a minute later") == [OpeningHours().text]
+    await hub.pass_time(hours=24)
+    assert await outs_after_one_comes_in("tuesday evening") == [OpeningHours().text] * 2
