@@ -1,14 +1,12 @@
-"""The pages: their links lead somewhere, their snippets are executed, their words are ours."""
+"""The pages: their links lead somewhere, their words are ours, each snippet is executed (in tests/stranger) or included."""
 
 import os
 import re
-import sys
-from pathlib import Path
 
 import pytest
 
 from talkwire.cli.scaffold import make
-from tests.docs.pages import ROOT, PageFailed, Reader, blocks, free_ports, other_ports
+from tests.docs.pages import ROOT, PageFailed, Reader, blocks
 
 DOCS = ROOT / "docs"
 pytestmark = pytest.mark.skipif(
@@ -101,42 +99,6 @@ def test_the_readme_names_only_commands_that_there_are():
     assert all(
         (ROOT / path).exists() for path in re.findall(r"`((?:core|docs|examples|tests|tools|plugins)/[^`]*)`", text)
     )
-
-
-# --- the how-tos, executed -----------------------------------------------------------------------------
-
-
-@pytest.fixture
-def reader(tmp_path):
-    """Somebody with this environment, in an empty folder, whose installations go into a folder of their own."""
-    public, admin, second, third = free_ports(4)
-    changes = {":8080": f":{public}", "8080": str(public), ":8081": f":{second}", "8081": str(second)}
-    changes |= {"9464": str(admin), "9465": str(third)}
-    env = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "LANG", "HOME"))} | {
-        "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
-        "PYTHONPATH": str(tmp_path / "installed"),
-        "PIP_TARGET": str(tmp_path / "installed"),
-        "PIP_NO_DEPS": "1",
-        "PIP_NO_BUILD_ISOLATION": "0",
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-    }
-    folder = tmp_path / "empty"
-    folder.mkdir()
-    one = Reader(folder, env, changes)
-    one.after["talkwire init"] = lambda: other_ports(one.cwd, public, admin)
-    return one
-
-
-@pytest.mark.timeout(120)  # daemons in processes of their own
-@pytest.mark.parametrize("page", [page for page in HOWTOS if page.stem != "run-on-postgres"], ids=name_of)
-def test_a_how_to_does_what_it_says(page, reader):
-    reader.read(page)
-
-
-@pytest.mark.timeout(120)
-def test_two_daemons_share_a_database_as_the_page_says(reader, postgres_url):
-    reader.changes = {"postgresql://talkwire@db.example.org/talkwire": postgres_url, **reader.changes}
-    reader.read(DOCS / "howto" / "run-on-postgres.md")
 
 
 # --- these tests are tested -------------------------------------------------------------------------------

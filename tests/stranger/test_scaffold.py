@@ -83,21 +83,22 @@ def test_it_is_one_class_in_one_file_on_public_names_alone(tmp_path, kind):
     assert len([line for line in text.splitlines() if line.strip()]) <= 120
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_it_is_in_form_and_typed_strictly(tmp_path, kind):
+@pytest.mark.timeout(120)  # mypy begins without a cache
+def test_it_is_in_form_and_typed_strictly(tmp_path):
     ruff = pytest.importorskip("ruff").find_ruff_bin()
     mypy = pytest.importorskip("mypy.api")
-    make("my-shop", kind, tmp_path)
-    folder = tmp_path / "talkwire-my-shop"
-    form = [ruff, "format", "--isolated", "--no-cache", "--check", "--diff", "--line-length", "120", str(folder)]
+    for kind in KINDS:
+        make(f"my-{kind}", kind, tmp_path)
+    sources = sorted(str(path) for path in tmp_path.glob("talkwire-my-*/src"))
+    form = [ruff, "format", "--isolated", "--no-cache", "--check", "--diff", "--line-length", "120", str(tmp_path)]
     done = subprocess.run(form, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     lint = [ruff, "check", "--isolated", "--no-cache", "--line-length", "120", "--select", "E,F,UP,B,SIM,DTZ,RUF"]
-    done = subprocess.run([*lint, str(folder)], capture_output=True, text=True, check=False)
+    done = subprocess.run([*lint, str(tmp_path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
-    cache = tmp_path / "mypy"
-    said, faults, code = mypy.run(["--strict", "--cache-dir", str(cache), str(folder / "src")])
+    said, faults, code = mypy.run(["--strict", "--cache-dir", str(tmp_path / "mypy"), *sources])
     assert code == 0, said + faults
+    assert "2 source files" in said
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,48 @@
+"""The how-tos do what they say, executed block by block in an empty folder."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import ROOT, Reader, free_ports, other_ports
+
+HOWTO = ROOT / "docs" / "howto"
+pytestmark = [
+    pytest.mark.skipif(not HOWTO.is_dir(), reason="reads the checkout's own pages; this is a copy of the tests"),
+    pytest.mark.timeout(120),  # daemons in processes of their own
+]
+
+
+@pytest.fixture
+def reader(tmp_path):
+    """Somebody with this environment, in an empty folder, whose installations go into a folder of their own."""
+    public, admin, second, third = free_ports(4)
+    changes = {":8080": f":{public}", "8080": str(public), ":8081": f":{second}", "8081": str(second)}
+    changes |= {"9464": str(admin), "9465": str(third)}
+    env = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "LANG", "HOME"))} | {
+        "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
+        "PYTHONPATH": str(tmp_path / "installed"),
+        "PIP_TARGET": str(tmp_path / "installed"),
+        "PIP_NO_DEPS": "1",
+        "PIP_NO_BUILD_ISOLATION": "0",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    }
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    one = Reader(folder, env, changes)
+    one.after["talkwire init"] = lambda: other_ports(one.cwd, public, admin)
+    return one
+
+
+@pytest.mark.parametrize(
+    "page", sorted(p for p in HOWTO.glob("*.md") if p.stem != "run-on-postgres"), ids=lambda p: p.stem
+)
+def test_a_how_to_does_what_it_says(page, reader):
+    reader.read(page)
+
+
+def test_two_daemons_share_a_database_as_the_page_says(reader, postgres_url):
+    reader.changes = {"postgresql://talkwire@db.example.org/talkwire": postgres_url, **reader.changes}
+    reader.read(HOWTO / "run-on-postgres.md")
