@@ -62,7 +62,11 @@ async def test_killed_daemons_lose_nothing_and_send_nothing_twice(
                 {
                     "kills": kills,
                     "daemons": len(daemons),
-                    **({} if is_sqlite else {"stalls longer than a lease": stalls}),
+                    **(
+                        {}
+                        if is_sqlite
+                        else {"stalls longer than a lease": stalls, "deadlocks": await _deadlocks(store)}
+                    ),
                     **counted,
                     "seconds": round(time.monotonic() - began),
                     "seed": seed,
@@ -87,6 +91,11 @@ async def _settle(store: Store, world: World) -> list[str]:
         if not left or time.monotonic() > deadline:
             return left
         await asyncio.sleep(0.1)
+
+
+async def _deadlocks(store: Store) -> int:
+    sql = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    return int((await store.read(lambda query: query.execute(sql)))[0][0])
 
 
 def _logs(daemons: list[Process]) -> str:

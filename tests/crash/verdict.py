@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 
 from talkwire.model import State
 from talkwire.store import Query
-
 from tests.crash.load import Known
 
 Row = tuple
