@@ -6,11 +6,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-import pytest
 import pytest_asyncio
+
 from talkwire.cli import demo as demo_module
 from talkwire.cli.demo import Stage
-
 from tests.e2e.messenger import SETTINGS, Customers, Messenger, MessengerPlugin
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import aiohttp
 import pytest
-from talkwire.api import operator as operator_module
 
+from talkwire.api import operator as operator_module
 from tests.e2e.conftest import Demo
 
 

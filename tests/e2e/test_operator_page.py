@@ -64,7 +64,12 @@ async def test_the_warning_icon_appears_left_of_send_without_a_click(page: Any, 
     assert "session has ended" in await notice.inner_text()
     assert "Since" in await notice.inner_text()
     assert "Wait until the customer comes back" in await notice.inner_text()
-    assert await operator.locator(".entry", has_text="Ann").get_by_role("img", name=re.compile("Cannot be answered")).count() == 1
+    assert (
+        await operator.locator(".entry", has_text="Ann")
+        .get_by_role("img", name=re.compile("Cannot be answered"))
+        .count()
+        == 1
+    )
     assert await operator.get_by_label("Reply", exact=True).input_value() == "Half a reply"
 
     await demo.customers.write("ann", "I am back", name="Ann")
@@ -110,7 +115,9 @@ async def test_a_closed_window_offers_to_keep_the_reply(operator: Any, demo: Dem
 async def test_the_preview_shows_the_parts_and_names_what_is_lost(operator: Any, demo: Demo) -> None:
     await demo.phone_writes("What does it cost?")
     await operator.locator(".entry", has_text="What does it cost?").click()
-    await operator.get_by_label("Reply", exact=True).fill("| size | price |\n| - | - |\n| small | 5 |\n\n" + "word " * 120)
+    await operator.get_by_label("Reply", exact=True).fill(
+        "| size | price |\n| - | - |\n| small | 5 |\n\n" + "word " * 120
+    )
     await operator.get_by_text(re.compile(r"Preview: the customer gets \d+ parts?")).wait_for()
     parts = operator.locator("#preview-parts > ol > li")
     count = await parts.count()
@@ -157,7 +164,9 @@ async def test_a_return_after_delivery_is_shown_beside_the_state(operator: Any, 
     await demo.customers.report(demo.messenger.sent[0], "DELIVERED")
     await operator.locator(".bubble.ours .state", has_text="delivered").wait_for()
     await demo.customers.report(demo.messenger.sent[0], "FAILED", "mailbox closed")
-    await operator.locator(".bubble.ours .state.warning", has_text="delivered, then returned: mailbox closed").wait_for()
+    await operator.locator(
+        ".bubble.ours .state.warning", has_text="delivered, then returned: mailbox closed"
+    ).wait_for()
 
 
 async def test_pressing_send_twice_sends_once(operator: Any, demo: Demo) -> None:
@@ -213,7 +222,9 @@ async def test_markup_of_a_customer_is_text(operator: Any, demo: Demo) -> None:
 
 async def test_the_browser_refuses_markup_from_strings(operator: Any) -> None:
     operator.forgives.append("TrustedHTML")
-    refused = await operator.evaluate("() => { try { document.body.innerHTML = '<p>'; return ''; } catch (e) { return e.name; } }")
+    refused = await operator.evaluate(
+        "() => { try { document.body.innerHTML = '<p>'; return ''; } catch (e) { return e.name; } }"
+    )
     assert refused == "TypeError"
 
 
@@ -246,7 +257,7 @@ async def test_nothing_is_cut_off(strict: Any, demo: Demo, width: int) -> None:
     await page.get_by_role("log").get_by_text("A long word").wait_for()
     await page.get_by_label("Reply", exact=True).fill("z" * 400)
     await page.locator("#preview").wait_for()
-    for view in ("Messages", "What happens", "Conversations"):
+    for view in ("Messages", "Facts", "Conversations"):
         button = page.get_by_role("button", name=view, exact=True)
         if await button.is_visible():
             await button.click()
@@ -258,7 +269,12 @@ async def test_nothing_is_cut_off(strict: Any, demo: Demo, width: int) -> None:
 async def test_two_tabs_share_one_stream(operator: Any, demo: Demo) -> None:
     second = await operator.context.new_page()
     streams: list[str] = []
-    second.on("request", lambda request: streams.append(request.url) if "events?after" in request.url and "limit" not in request.url else None)
+    second.on(
+        "request",
+        lambda request: (
+            streams.append(request.url) if "events?after" in request.url and "limit" not in request.url else None
+        ),
+    )
     await second.goto(f"{demo.stage.operator}/")
     await second.locator("#line.live").wait_for()
     await demo.customers.write("lea", "Seen in both", name="Lea")

@@ -81,10 +81,21 @@ class Stage:
     key: str = ""  # an API key with the scope host
 
 
-def run(*, check: bool = False, folder: Path | None = None, port: int = 0, fault: str = "", say: Say = print) -> int:
-    """Run the demo until Ctrl-C, or with `check` until the talks are played; gives the exit code."""
+def run(
+    *,
+    check: bool = False,
+    folder: Path | None = None,
+    port: int = 0,
+    fault: str = "",
+    say: Say = print,
+    among: Sequence[str] | None = None,
+) -> int:
+    """Run the demo until Ctrl-C, or with `check` until the talks are played; gives the exit code.
+
+    `among` are the plugins to look at; None: all that are installed.
+    """
     try:
-        return asyncio.run(_run(check, folder, port, fault, say))
+        return asyncio.run(_run(check, folder, port, fault, say, among))
     except TalkwireError as error:
         say(str(error))
         return 1
@@ -92,14 +103,14 @@ def run(*, check: bool = False, folder: Path | None = None, port: int = 0, fault
         return 130
 
 
-async def _run(check: bool, folder: Path | None, port: int, fault: str, say: Say) -> int:
+async def _run(check: bool, folder: Path | None, port: int, fault: str, say: Say, among: Sequence[str] | None) -> int:
     say("talkwire demo: needs no account anywhere, listens on this machine only")
     begun = time.monotonic()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    simulators = await find(say)
+    simulators = await find(say, among)
     known = sorted({name for one in simulators for name in one.faults})
     if fault and fault not in known:
         raise DemoError(f"no simulator has the fault {fault}; there are: {', '.join(known)}")
@@ -185,9 +196,10 @@ async def stage(
         yield replace(seen, url=url, key=key)
 
 
-async def find(say: Say = lambda _: None) -> list[Simulator]:
-    """Ask every installed plugin for its simulators. Errors: `DemoError` where there is none."""
-    plugins = Plugins(sorted({entry.name for entry in entry_points(group=GROUP)}))
+async def find(say: Say = lambda _: None, among: Sequence[str] | None = None) -> list[Simulator]:
+    """Ask plugins, all that are installed or some, for simulators. Errors: `DemoError` where there is none."""
+    installed = {entry.name for entry in entry_points(group=GROUP)}
+    plugins = Plugins(sorted(installed) if among is None else among)
     try:
         found = [one for _, one in plugins.register("register_simulators")]
         for info in plugins.infos:
@@ -301,12 +313,13 @@ def _start_page(template: str, seen: Stage) -> str:
         f'<a class="door" href="{said(p.base_url)}/" target="talkwire-{said(p.account)}">{said(p.simulator.title)}</a>'
         for p in seen.players
     ]
-    key, config = seen.folder / "demo.key", seen.folder / "talkwire.toml"
-    auth = f'-H "Authorization: Bearer $(cat {key})"'
+    config = seen.folder / "talkwire.toml"
     commands = [
-        f"curl {auth} {seen.api}/api/v1/conversations",
-        f"curl {auth} -N -H 'Accept: text/event-stream' {seen.api}/api/v1/events",
-        f'curl {auth} --json \'{{"text": "It arrives **today**."}}\' {seen.api}/api/v1/conversations/ID/replies',
+        f'KEY="Authorization: Bearer $(cat {seen.folder / "demo.key"})"',
+        f"API={seen.api}/api/v1",
+        'curl -H "$KEY" $API/conversations',
+        'curl -H "$KEY" -H "Accept: text/event-stream" --no-buffer $API/events',
+        """curl -H "$KEY" --json '{"text": "It arrives **today**."}' $API/conversations/ID/replies""",
     ]
     line = [f"talkwire --config {config} {command}" for command in ("status", "find parcel", "trace parcel")]
     count = len(seen.players)
@@ -316,7 +329,6 @@ def _start_page(template: str, seen: Stage) -> str:
         customers="\n      ".join(doors),
         operator=said(seen.operator),
         api=said(seen.api),
-        key=said(str(key)),
         commands=said("\n".join(commands)),
         line=said("\n".join(line)),
         folder=said(str(seen.folder)),
@@ -359,7 +371,7 @@ async def check_all(
                 say(f"  FAILED  {error}")
             except Exception as error:  # noqa: BLE001  a simulator may raise anything; the others are played all the same
                 failed += 1
-                say(f"  FAILED  {error or type(error).__name__}")
+                say(f"  FAILED  {str(error) or type(error).__name__}")
     all_ = f"{len(players)} channel" + ("" if len(players) == 1 else "s")
     say(f"demo --check: {failed} of {all_} failed" if failed else f"demo --check: {all_} played, all is well{in_spite}")
     return 1 if failed else 0

@@ -88,7 +88,7 @@ export function answer(fresh) {
       ways.length > 0 && h("ul", { class: "ways", "aria-label": "Ways out" }, ways.map((way) => h("li", {}, wayOut(way)))),
     ].filter(Boolean)));
   }
-  at("until").textContent = allowed && until ? `Answers are allowed until ${moment(until)}.` : "";
+  at("until").textContent = allowed && until ? `Answer until ${moment(until)}.` : "";
   if (before && before.allowed !== allowed) say(allowed ? "This conversation can be answered again." : words);
   if (before && !before.allowed && allowed) at("refused").textContent = "";
 }
@@ -131,6 +131,7 @@ function drawPreview(said, refused = "") {
   if (refused) {
     at("preview-line").textContent = `Preview: it would be refused. ${refused}`;
     at("preview-parts").replaceChildren();
+    at("preview-losses").replaceChildren();
     return;
   }
   if (!said) return;
@@ -139,10 +140,10 @@ function drawPreview(said, refused = "") {
   const changed = said.degradations.length - lost;
   const losses = [changed && `${changed} in another form`, lost && `${lost} lost`].filter(Boolean).join(", ");
   at("preview-line").textContent = `Preview: the customer gets ${parts}${losses ? `, ${losses}` : ", nothing lost"}`;
+  at("preview-losses").replaceChildren(...(said.degradations.length ? [lossList(said.degradations)] : []));
   at("preview-parts").replaceChildren(
     h("ol", {}, said.parts.map((part) => h("li", {}, h("span", { class: "part-text" }, part.plain || part.text || "(a file)"),
-      part.options.length > 0 && h("span", { class: "quiet" }, part.options.map((option) => `[${option.title}]`).join(" "))))),
-    ...(said.degradations.length ? [lossList(said.degradations)] : []));
+      part.options.length > 0 && h("span", { class: "quiet" }, part.options.map((option) => `[${option.title}]`).join(" "))))));
 }
 
 // --- sending --------------------------------------------------------------------------------------------------

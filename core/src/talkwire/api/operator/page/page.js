@@ -96,7 +96,7 @@ function head(one) {
   at("talk").hidden = false;
   at("title").textContent = nameOf(one);
   const session = one.session === "none" ? "" : `session ${one.session}`;
-  at("about").textContent = [one.address.name && one.address.value, one.account, one.channel, one.thread && `thread ${one.thread}`, session].filter(Boolean).join(" · ");
+  at("about").textContent = [one.address.name && one.address.value, one.account, one.channel !== one.account && one.channel, one.thread && `thread ${one.thread}`, session].filter(Boolean).join(" · ");
 }
 
 async function lookAgain() {

@@ -60,7 +60,9 @@ function draw() {
 }
 
 function line(fact) {
-  const small = Object.entries(fact.small).filter(([, value]) => value !== null).map(([key, value]) => h("span", { class: "small-value" },
+  const { was, state, position, ...rest } = fact.small;
+  const values = { ...(state && { state: was ? `${was} → ${state}` : state }), ...(position && { part: position + 1 }), ...rest };
+  const small = Object.entries(values).filter(([, value]) => value !== null).map(([key, value]) => h("span", {},
     h("span", { class: "quiet" }, `${plain(key)} `), String(value)));
   const content = [
     h("span", { class: "fact-head" }, h("b", {}, fact.type), time(fact.at, exactTime(fact.at), { class: "quiet" })),
@@ -76,7 +78,8 @@ function line(fact) {
 export async function accounts() {
   const { items } = await get("/accounts");
   at("accounts").replaceChildren(...items.map((account) => h("li", { class: `account ${account.state}` },
-    h("p", { class: "account-head" }, icon(SIGNS[account.state] || "uncertain"), h("b", {}, account.name), h("span", { class: "quiet" }, account.channel)),
+    h("p", { class: "account-head" }, icon(SIGNS[account.state] || "uncertain"), h("b", {}, account.name),
+      account.channel !== account.name && h("span", { class: "quiet" }, account.channel)),
     h("p", {}, WORDS[account.state] || account.state, account.since ? [" since ", time(account.since)] : "", "."),
     account.reason && h("p", { class: "reason" }, account.reason),
     h("dl", { class: "evidence quiet" },

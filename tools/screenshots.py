@@ -1,0 +1,198 @@
+"""Pictures of the pages into docs/screens/: the demo runs, talks are played, a browser looks, light and dark, wide and narrow.
+
+make screenshots            all of them
+make screenshots ARGS=start only those whose name holds the word
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from playwright.async_api import async_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from talkwire import Refused, Uncertain  # noqa: E402
+from talkwire.cli import demo  # noqa: E402
+from tests.e2e.messenger import SETTINGS, Customers, Messenger, MessengerPlugin  # noqa: E402
+from tests.parts.chromium import launch_options  # noqa: E402
+
+SCREENS = ROOT / "docs" / "screens"
+WIDE, NARROW, MIDDLE = (1280, 800), (360, 740), (900, 740)
+HOUR = timedelta(hours=1)
+LONG = """Thank you for waiting, **Ann**. Your parcel is on its way:
+
+| step | when |
+| --- | --- |
+| packed | Monday 9:00 |
+| with the courier | Tuesday 14:30 |
+
+The courier calls you before it comes. If you are not at home, it goes to the shop at the corner of your street, \
+where it waits for seven days. Bring a document with your name. The shop opens at seven and closes at eight in the \
+evening, on Sundays at noon. You can also let a neighbour fetch it; then give the neighbour the number that you find \
+in the message of last Monday, and nothing else is needed."""
+Shot = tuple[str, str, tuple[int, int], str]
+
+
+async def main(word: str) -> None:
+    SCREENS.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="talkwire-demo-") as folder:
+        simulators = await demo.find()
+        plugins = {"messenger": MessengerPlugin()}
+        async with demo.stage(Path(folder), simulators, port=0, extra=SETTINGS, plugins=plugins) as stage:
+            await play(stage)
+            async with async_playwright() as playwright:
+                browser = await playwright.chromium.launch(**launch_options())
+                for scheme in ("light", "dark"):
+                    context = await browser.new_context(
+                        color_scheme=scheme, locale="en-GB", timezone_id="UTC", device_scale_factor=1
+                    )
+                    await look(await context.new_page(), stage, scheme, word)
+                    await context.close()
+                await browser.close()
+
+
+# --- what happened -----------------------------------------------------------------------------------------
+
+
+async def play(stage: demo.Stage) -> None:
+    """Fill the page with talks, one for each thing that it can show."""
+    customers = Customers(stage.api)
+    (phone,) = [player for player in stage.players if player.account == "smsgate"]
+    api = Api(stage)
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {stage.key}"}) as api.session:
+        await customers.write("noor", "Is the blue one still there?", name="Noor Haddad", ago=30 * HOUR)
+        await customers.write("sam", "The link does not open", name="Sam Okafor", ago=3 * HOUR)
+        Messenger.will.append(Refused("this account has been closed", code="131026"))
+        await api.reply("does not open", "Please try https://shop.example/orders/48 instead.")
+        await customers.write("mia", "Can I change the address?", name="Mia Keller", ago=2 * HOUR)
+        await api.reply("change the address", "Yes, until it is packed. What is the new one?")
+        await customers.report(Messenger.sent[-1], "READ")
+        await customers.write("mia", "Lindenweg 4, please", name="Mia Keller")
+        Messenger.will.append(Uncertain("the connection broke before the answer came"))
+        await api.reply("Lindenweg", "Changed. It goes to Lindenweg 4.", wait="uncertain")
+        await customers.write(
+            "+6281234567890", "Is anybody there?", name="Budi Santoso", ago=timedelta(minutes=50), address="phone"
+        )
+        await customers.session(
+            "+6281234567890", "ended", ago=timedelta(minutes=20), address="phone", name="Budi Santoso"
+        )
+        await customers.write("ann", "Hello! I ordered a lamp last week.", name="Ann Lindqvist", ago=26 * HOUR)
+        await api.reply("ordered a lamp", "Good day Ann. May I have the number of the order?", policy="hold")
+        await customers.write("ann", "It is 4711", name="Ann Lindqvist", ago=timedelta(minutes=9))
+        await asyncio.sleep(0.3)
+        await customers.report(Messenger.sent[-1], "READ")
+        await api.reply("It is 4711", "Thank you, I am looking.")
+        await customers.report(Messenger.sent[-1], "DELIVERED")
+        await phone.simulator.play(phone.base_url, "Where is my parcel?")
+        await api.reply("Where is my parcel", "It arrives **today** before 6 pm.", wait="delivered")
+        await phone.simulator.play(phone.base_url, "Great, thank you")
+        await customers.write("ann", "Take your time", name="Ann Lindqvist")
+
+
+class Api:
+    """The little that a program needs."""
+
+    def __init__(self, stage: demo.Stage) -> None:
+        self._url = f"{stage.api}/api/v1"
+        self.session: aiohttp.ClientSession
+
+    async def reply(self, text: str, answer: str, *, wait: str = "", policy: str | None = None) -> None:
+        """Reply to whoever wrote this, and wait until it has left the queue."""
+        found = []
+        while not found:
+            found = (await self._ask("GET", f"/conversations?text={text}"))["items"]
+        said = {"text": answer} | ({"policy": policy} if policy else {})
+        accepted = await self._ask("POST", f"/conversations/{found[0]['id']}/replies", json=said)
+        for _ in range(200):
+            state = (await self._ask("GET", f"/messages/{accepted['message']}"))["state"]
+            if state == wait or policy or (not wait and state != "queued"):
+                return
+            await asyncio.sleep(0.05)
+        sys.exit(f"the reply {answer!r} is {state}, not {wait or 'sent'}")
+
+    async def _ask(self, method: str, path: str, **given: Any) -> Any:
+        async with self.session.request(method, self._url + path, **given) as answer:
+            answer.raise_for_status()
+            return await answer.json()
+
+
+# --- what it looks like ------------------------------------------------------------------------------------
+
+
+async def look(page: Any, stage: demo.Stage, scheme: str, word: str) -> None:
+    """Take every picture of one colour scheme."""
+    page.set_default_timeout(10_000)  # milliseconds
+
+    async def take(name: str) -> None:
+        if word in name:
+            await page.wait_for_timeout(250)  # until what was just drawn has been laid out
+            await page.screenshot(path=SCREENS / f"{name}-{scheme}.png")
+            print(f"docs/screens/{name}-{scheme}.png")
+
+    async def size(wide: tuple[int, int]) -> None:
+        await page.set_viewport_size({"width": wide[0], "height": wide[1]})
+
+    async def choose(name: str) -> None:
+        if await page.locator("nav [data-shows=list]").is_visible():
+            await page.locator("nav [data-shows=list]").click()
+        entry = page.locator(".entry", has_text=name)
+        await entry.click()
+        await page.locator("#log .bubble").first.wait_for()
+        await page.mouse.move(640, 20)
+
+    await size(WIDE)
+    await page.goto(stage.url)
+    await take("start-wide")
+    await size(NARROW)
+    await take("start-narrow")
+
+    (phone,) = [player for player in stage.players if player.account == "smsgate"]
+    await size(WIDE)
+    await page.goto(phone.base_url)
+    await page.get_by_text("Great, thank you").wait_for()
+    await take("phone-wide")
+
+    await page.goto(f"{stage.operator}/")
+    await page.locator("#line.live").wait_for()
+    await choose("Ann Lindqvist")
+    await take("operator-wide")
+    box = page.get_by_label("Reply", exact=True)
+    await box.fill(LONG)
+    await page.locator("#preview .losses").wait_for()
+    await take("preview-wide")
+    await box.fill("")
+    await choose("Is anybody there")
+    await box.fill("Yes, I am here. What can I do?")
+    await page.locator("#preview-parts li").first.wait_for()
+    await take("warning-wide")
+    await size(NARROW)
+    await take("warning-narrow")
+    await box.fill("")
+    await size(WIDE)
+    await choose("Noor Haddad")
+    await take("window-wide")
+    await choose("Mia Keller")
+    await take("uncertain-wide")
+    await choose("Sam Okafor")
+    await take("failed-wide")
+    await size(MIDDLE)
+    await choose("Great, thank you")
+    await take("operator-middle")
+    await size(NARROW)
+    await take("operator-narrow")
+    await page.locator("nav [data-shows=list]").click()
+    await take("conversations-narrow")
+    await page.locator("nav [data-shows=side]").click()
+    await take("facts-narrow")
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else ""))
