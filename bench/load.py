@@ -80,16 +80,14 @@ async def burst(port: int, made: Sequence[bytes], seconds: float) -> float:
 async def at_rate(port: int, made: Sequence[bytes], rate: float) -> list[float]:
     """Send at a fixed rate, open loop; give each answer's milliseconds from the moment it was due."""
     loop = asyncio.get_running_loop()
-    idle: deque[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = deque()
+    idle: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
     for _ in range(CONNECTIONS):
-        idle.append(await asyncio.open_connection("127.0.0.1", port))
+        idle.put_nowait(await asyncio.open_connection("127.0.0.1", port))
     began = loop.time() + 0.05
     latencies: list[float] = []
 
     async def one(due: float, request: bytes) -> None:
-        while not idle:
-            await asyncio.sleep(0.0005)
-        reader, writer = idle.popleft()
+        reader, writer = await idle.get()
         writer.write(request)
         head = await reader.readuntil(b"\r\n\r\n")
         lower = head.lower()
@@ -98,7 +96,7 @@ async def at_rate(port: int, made: Sequence[bytes], rate: float) -> list[float]:
         if length:
             await reader.readexactly(length)
         latencies.append((loop.time() - due) * 1000)
-        idle.append((reader, writer))
+        idle.put_nowait((reader, writer))
 
     async with asyncio.TaskGroup() as group:
         for number, request in enumerate(made):
@@ -107,8 +105,8 @@ async def at_rate(port: int, made: Sequence[bytes], rate: float) -> list[float]:
             if delay > 0:
                 await asyncio.sleep(delay)
             group.create_task(one(due, request))
-    for _, writer in idle:
-        writer.close()
+    while not idle.empty():
+        idle.get_nowait()[1].close()
     return latencies
 
 
@@ -120,7 +118,5 @@ async def all_of(port: int, made: Sequence[bytes]) -> None:
     for _ in range(CONNECTIONS):
         done: asyncio.Future[None] = loop.create_future()
         waits.append(done)
-        await loop.create_connection(
-            lambda done=done: _Connection(queue, float("inf"), done), "127.0.0.1", port
-        )
+        await loop.create_connection(lambda done=done: _Connection(queue, float("inf"), done), "127.0.0.1", port)
     await asyncio.gather(*waits)

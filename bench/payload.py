@@ -14,9 +14,23 @@ from itertools import count
 
 from pydantic import SecretStr
 
-from talkwire import Address, Channel, Envelope, Features, Inbound, Item, Outgoing, Payload, Receipt, Settings, State
-from talkwire import auth, each, outcome
-from talkwire import hookimpl
+from talkwire import (
+    Address,
+    Channel,
+    Envelope,
+    Features,
+    Inbound,
+    Item,
+    Outgoing,
+    Payload,
+    Receipt,
+    Settings,
+    State,
+    auth,
+    each,
+    hookimpl,
+    outcome,
+)
 
 SECRET = "bench-secret-0123456789abcdef"
 _numbers = count()
@@ -131,14 +145,18 @@ def bodies(people: int = 500) -> Iterator[bytes]:
                                 "value": {
                                     "product": "messaging",
                                     "metadata": {"display": "15550783881", "number_id": "106540352242922"},
-                                    "contacts": [{"profile": {"name": f"Customer {number % people}"}, "address": sender}],
+                                    "contacts": [
+                                        {"profile": {"name": f"Customer {number % people}"}, "address": sender}
+                                    ],
                                     "messages": [
                                         {
                                             "sender": sender,
                                             "id": f"id.HBgLMTY1MDM4Nzk0MzkVAgASGBQzQTRBNjU5OUFFRTAzODEwMTQ0RgA{number:012d}",
                                             "timestamp": "1795358146",
                                             "type": "text",
-                                            "text": {"body": "Does it come in another colour? I need it before Friday."},
+                                            "text": {
+                                                "body": "Does it come in another colour? I need it before Friday."
+                                            },
                                         }
                                     ],
                                 },

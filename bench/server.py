@@ -141,7 +141,7 @@ SERVERS = {"bare": bare, "raw_insert": raw_insert, "ours": ours, "ours_told": ou
 if __name__ == "__main__":
     if hasattr(os, "sched_setaffinity") and len(os.sched_getaffinity(0)) > 1:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    server, database = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else ""  # noqa: PLR2004
+    server, database = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else ""
     if server.endswith("-uvloop"):
         import uvloop
 

@@ -52,9 +52,9 @@ if TYPE_CHECKING:
     from .formatting import PLAIN as PLAIN
     from .formatting import Dialect as Dialect
     from .formatting import plain_text as plain_text
-    from .formatting import render as render
+    from .formatting import render as render  # type: ignore[no-redef]  # mypy takes it for the module
     from .formatting import segments as segments
-    from .formatting import split as split
+    from .formatting import split as split  # type: ignore[no-redef]
     from .formatting import to_json as to_json
     from .hooks import HOOK_API as HOOK_API
     from .hooks import Drop as Drop
@@ -105,8 +105,8 @@ if TYPE_CHECKING:
     from .model import Receipt as Receipt
     from .model import Recipient as Recipient
     from .model import RemoteMedia as RemoteMedia
-    from .model import Rendered as Rendered
     from .model import RenderContext as RenderContext
+    from .model import Rendered as Rendered
     from .model import Report as Report
     from .model import SessionChange as SessionChange
     from .model import SessionState as SessionState

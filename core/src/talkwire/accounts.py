@@ -94,7 +94,8 @@ class Runtime:
             self._set(AccountState.ABSENT, f'no plugin gives the channel "{config.channel}"')
         else:
             self._make(kind, config.settings)
-        self.rates = Rates(self.channel.features.rates if self.channel else ())
+        made: Channel | None = self.channel
+        self.rates = Rates(made.features.rates if made else ())
 
     def _make(self, kind: type[Channel], settings: Any) -> None:
         try:
@@ -384,7 +385,7 @@ class Accounts:
                 listening.add_done_callback(lambda _: life.wake())
             if now < began + _SETTLED:
                 return began + _SETTLED
-            if state is AccountState.WAITING and runtime.view.since <= began:
+            if state is AccountState.WAITING and runtime.view.since is not None and runtime.view.since <= began:
                 runtime.change(AccountState.WORKING, "")  # it listens again, though nothing came yet
             return None
 
@@ -505,12 +506,16 @@ def _put_state(tx: Tx, view: Account, was: str | None) -> None:
 
 def pause(tx: Tx, items: Sequence[tuple[str, str]]) -> Sequence[None]:
     """Let (account, reason) send nothing until it is resumed. Errors: `NotFound`."""
-    return [_person_says(tx, name, AccountState.PAUSED, reason) for name, reason in items]
+    for name, reason in items:
+        _person_says(tx, name, AccountState.PAUSED, reason)
+    return [None] * len(items)
 
 
 def resume(tx: Tx, items: Sequence[str]) -> Sequence[None]:
     """Let accounts start again that were paused or broken. Errors: `NotFound`."""
-    return [_person_says(tx, name, AccountState.STARTING, "") for name in items]
+    for name in items:
+        _person_says(tx, name, AccountState.STARTING, "")
+    return [None] * len(items)
 
 
 def _person_says(tx: Tx, name: str, state: AccountState, reason: str) -> None:

@@ -132,14 +132,13 @@ def answer_of(
         since=moment(since) if since is not None else view.since,
         until=until,
         text=texts[code],
-        ways=tuple(_ways(code, view, texts, others)),
+        ways=tuple(_ways(code, texts, others)),
     )
 
 
 def _ways(
     code: AnswerCode,
-    view: AccountView,
-    texts: Mapping[object, str],
+    texts: Mapping[str, str],
     others: Iterable[tuple[str, str]],
 ) -> Iterable[Way]:
     if code is AnswerCode.BLOCKED:

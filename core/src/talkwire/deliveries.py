@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .clock import micros
-from .model import Report, State
+from .model import Report, Small, State
 from .store import Tx
 
 _INSERT_REPORT = """
@@ -75,7 +75,7 @@ def reported(tx: Tx, reports: Sequence[tuple[str, Report, str]]) -> None:
     learnt: list[Learnt] = []
     rows = []
     for account, report, envelope in reports:
-        matched = _match(account, report, by_key, by_external)
+        matched: Sequence[str | None] = _match(account, report, by_key, by_external)
         at = micros(report.at)
         for delivery in matched or [None]:
             rows.append(
@@ -167,7 +167,7 @@ def _tell(
     known: tuple[int, str, str] | None,
 ) -> None:
     ids = {"message": message, "delivery": delivery}
-    small = {"state": State(state).word, "was": State(before).word, "position": position}
+    small: dict[str, Small] = {"state": State(state).word, "was": State(before).word, "position": position}
     if problem is not None:
         small["problem"] = problem[1] or "failed"
     tx.tell("delivery.changed", account=account, conversation=conversation, ids=ids, small=small)

@@ -48,14 +48,15 @@ class Fetcher:
             return
         served = self._account(row[0])
         if served is None or served.channel is None:
-            return await self._store.write(_failed, (attachment, "its account is absent"))
+            await self._store.write(_failed, (attachment, "its account is absent"))
+            return
         try:
             stored = await self._files.put(_chunks(served.channel.fetch(found)), _LIMIT)
         except (NotFound, Refused, Unreachable, TooLarge) as error:
-            return await self._store.write(_failed, (attachment, str(error)))
+            await self._store.write(_failed, (attachment, str(error)))
+            return
         media_type = sniff(stored.head, found.name)
         await self._store.write(_fetched, (attachment, stored, media_type, found.name))
-        return None
 
     async def put(self, content: AsyncIterator[bytes], limit: int) -> StoredFile:
         """Store bytes that came another way. Errors: `TooLarge`."""

@@ -43,7 +43,7 @@ class Keeper:
             return ""
         if not row[1]:
             return str(row[0])
-        from cryptography.fernet import InvalidToken  # noqa: PLC0415  few accounts keep secrets
+        from cryptography.fernet import InvalidToken
 
         try:
             return self._box().decrypt(row[0].encode()).decode()
@@ -53,7 +53,7 @@ class Keeper:
             ) from None
 
     def _box(self) -> MultiFernet:
-        from cryptography.fernet import Fernet, MultiFernet  # noqa: PLC0415
+        from cryptography.fernet import Fernet, MultiFernet
 
         if not self._keys:
             raise TalkwireError("there is no instance key; type: talkwire init")

@@ -237,7 +237,7 @@ def backoff(
     chance: Callable[[], float] = random.random,
 ) -> timedelta:
     """Give full jitter: anything up to base × 2^attempts, at most `most`, at least a tenth of base."""
-    top = min(most, base * (2 ** min(attempts, 16)))
+    top: timedelta = min(most, base * (1 << min(attempts, 16)))
     return max(base / 10, top * chance())
 
 
@@ -326,9 +326,9 @@ class Lanes:
             return soonest
         due, following = await self._store.read(lambda query: _look(query, wanted))
         for lane in due:
-            group = self._groups.get(lane.group)  # type: ignore[assignment]
-            if group and lane.id not in group.running and len(group.running) < group.most:
-                self._start(group, lane)
+            found = self._groups.get(lane.group)
+            if found is not None and lane.id not in found.running and len(found.running) < found.most:
+                self._start(found, lane)
         return min((m for m in (soonest, following) if m is not None), default=None)
 
     def _start(self, group: _Group, lane: Lane) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from pydantic_core import from_json, to_json
 
@@ -22,6 +22,7 @@ from .model import (
     Address,
     AnswerCode,
     Attachment,
+    Card,
     Degradation,
     Draft,
     Media,
@@ -33,7 +34,7 @@ from .model import (
     State,
     Template,
 )
-from .store import Query, Store, Tx
+from .store import Query, Row, Store, Tx
 from .store.texts import storable
 
 _PREVIEW = 120  # characters of a conversation's last message
@@ -255,9 +256,9 @@ def _target(query: Query, to: Target) -> tuple[str, str, Address]:
 
 def _attachments(query: Query, draft: Draft) -> Mapping[str, Attachment]:
     wanted = [
-        getattr(block, "attachment", "") or getattr(block, "image", "")
+        name
         for block in draft.blocks
-        if isinstance(block, Media) or getattr(block, "image", "")
+        if (name := block.attachment if isinstance(block, Media) else block.image if isinstance(block, Card) else "")
     ]
     if not wanted:
         return {}
@@ -520,7 +521,7 @@ _OF_MESSAGE = """
 """
 
 
-def _rows(tx: Tx, message: str) -> list[tuple[object, ...]]:
+def _rows(tx: Tx, message: str) -> list[Row]:
     rows = tx.execute(_OF_MESSAGE, {"id": message})
     if not rows:
         raise NotFound("there is no such outgoing message")
@@ -549,7 +550,7 @@ def fail_queued(tx: Tx, ids: Sequence[str], code: str, text: str) -> None:
 def _resend(tx: Tx, items: Sequence[tuple[str, str]]) -> Sequence[int]:
     results = []
     for message, author in items:
-        by_place: dict[object, list[Sequence[object]]] = {}
+        by_place: dict[Any, list[Row]] = {}
         for row in _rows(tx, message):
             by_place.setdefault(row[4], []).append(row)
         again = [
@@ -565,7 +566,7 @@ def _resend(tx: Tx, items: Sequence[tuple[str, str]]) -> Sequence[int]:
     return results
 
 
-def _send_again(tx: Tx, row: Sequence[object], author: str) -> None:
+def _send_again(tx: Tx, row: Row, author: str) -> None:
     _, account, conversation, message, position, generation, part, *_ = row
     tx.tell(
         "reply.resent",

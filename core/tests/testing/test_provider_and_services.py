@@ -118,10 +118,10 @@ async def test_a_channel_alone_is_lent_all_that_the_core_lends() -> None:
         channel.wake("+62")
         await channel.publish("typing", {"on": True})
         picture = lent.services.store(b"png", name="a.png", media_type="image/png")
-        assert channel.services.attachment(picture.id).size == 3
+        assert (await channel.services.attachment(picture.id)).size == 3
         assert b"".join([piece async for piece in channel.services.open_attachment(picture.id)]) == b"png"
         with pytest.raises(NotFound):
-            channel.services.attachment("none")
+            await channel.services.attachment("none")
         with pytest.raises(NotSent):
             _ = [piece async for piece in channel.services.fetch_guarded("http://x.example", limit=1)]
         async with channel.services.exchange("smtp") as exchange:

@@ -226,7 +226,7 @@ class LentServices:
         self.exchanges.append(one)
         yield one
 
-    def attachment(self, attachment: str) -> Attachment:
+    async def attachment(self, attachment: str) -> Attachment:
         """Describe an attachment."""
         return self._stored(attachment)[0]
 
