@@ -115,7 +115,8 @@ async def _read(store: Store, over: threading.Event) -> list:
     seen: list = []
     while True:
         last = over.is_set()
-        found = await store.read(lambda query: page(query, seen[-1].seq if seen else 0))
+        after = seen[-1].seq if seen else 0
+        found = await store.read(lambda query, after=after: page(query, after))
         seen += found.items
         if last and not found.items:
             return seen

@@ -40,8 +40,8 @@ async def test_killed_daemons_lose_nothing_and_send_nothing_twice(
         async with world.open():
             world.token = await store.write(create_keys, ("agents", "bot"))
             # One SQLite file serves one daemon; two share a PostgreSQL, and one of them is always there.
-            for number in range(1 if is_sqlite else 2):
-                daemons.append(Process(tmp_path / f"daemon{number}", database_url, world.url))
+            folders = [tmp_path / f"daemon{number}" for number in range(1 if is_sqlite else 2)]
+            daemons.extend(Process(folder, database_url, world.url) for folder in folders)
             await asyncio.gather(*(daemon.start() for daemon in daemons))
             async with world.busy():
                 for _ in range(kills):
