@@ -442,6 +442,9 @@ def _take_again(tx: Tx, items: Sequence[_Again]) -> Sequence[None]:
 
 def _take_again_one(tx: Tx, item: _Again) -> None:
     task, entry = item.task, item.entry
+    head = lanes.heads(tx, [task.lane]).get(task.lane)
+    if head is None or head.id != task.id:
+        return  # another daemon told it while this one waited for the hook
     error = ""
     if entry is not None:
         error = item.outcome if isinstance(item.outcome, str) else _tell(tx, item, entry, item.outcome)
