@@ -205,15 +205,17 @@ async def whole_hub(
             else:
                 shutil.copyfile(template, file)
     loaded = load_raw(RawConfig(settings, folder / "talkwire.toml", env or {}), extra=plugins)
+    if schemas := loaded.plugins.register("register_schema"):
+        _upgrade(loaded.config.store.url.get_secret_value(), schemas)
     daemon = Daemon(loaded.config, loaded.plugins, keys=[SecretBytes(_KEY.encode()[:32])], clock=clock)
     async with daemon.running():
         yield WholeHub(daemon, clock)
 
 
-def _upgrade(url: str) -> None:
-    from ..store.schema.upgrade import upgrade
+def _upgrade(url: str, schemas: Sequence[tuple[str, Path]] = ()) -> None:
+    from ..store.schema.upgrade import CORE, Chain, upgrade
 
-    upgrade(url)
+    upgrade(url, [CORE, *(Chain(plugin, folder) for plugin, folder in schemas)])
 
 
 @pytest.fixture(scope="session")

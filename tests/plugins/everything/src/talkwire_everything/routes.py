@@ -1,0 +1,93 @@
+"""Uses each method of the hub, below `/p/everything/`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from aiohttp import web
+
+from talkwire import Address, Hub, Notify, Query, Route, State, Tx, draft
+
+
+async def look(request: web.Request, hub: Hub) -> web.Response:
+    """Read all there is to read of a conversation."""
+    principal = await hub.principal(request)
+    conversation = await hub.conversation(request.match_info["conversation"])
+    assert conversation is not None
+    return web.json_response(
+        {
+            "principal": principal.name,
+            "accounts": [account.name for account in hub.accounts],
+            "conversations": len((await hub.conversations()).items),
+            "allowed": conversation.answer.allowed,
+            "messages": [message.text for message in await hub.messages(conversation.id)],
+            "uncertain": len((await hub.deliveries(State.UNCERTAIN)).items),
+            "contacts": len((await hub.contacts()).items),
+            "contact": [address.value for address in (await hub.contact(conversation.contact)).addresses],
+            "surfaces": len(await hub.surfaces("ops")),
+            "notifications": [one.title for one in (await hub.notifications("ops")).items],
+            "notes": await hub.read(_notes),
+        }
+    )
+
+
+def _notes(query: Query) -> list[str]:
+    return [f"{hook}: {text}" for hook, text in query.execute("SELECT hook, text FROM everything_note ORDER BY id")]
+
+
+async def attachment(request: web.Request, hub: Hub) -> web.Response:
+    """Say what an attachment is."""
+    found = await hub.attachment(request.match_info["id"])
+    return web.json_response({"name": found.name, "media_type": found.media_type})
+
+
+async def write(request: web.Request, hub: Hub) -> web.Response:
+    """Change something of our own and something of the core's."""
+    principal = await hub.principal(request)
+    await hub.write(_noted, request.match_info["text"])
+    to = ("shop", Address(kind="phone", value="+6281111111111"))
+    text = draft(request.match_info["text"])
+    accepted = await hub.reply(to, text, author=principal.name, key=request.match_info["text"])
+    await hub.notify(Notify(recipient="ops", kind="written", title="Written", key=accepted.message))
+    return web.json_response({"repeated": accepted.repeated})
+
+
+def _noted(tx: Tx, texts: Sequence[str]) -> Sequence[None]:
+    tx.many("INSERT INTO everything_note (hook, text) VALUES (:hook, :text)", [("write", text) for text in texts])
+    tx.after_commit(lambda: None)
+    return [None] * len(texts)
+
+
+async def answer(request: web.Request, hub: Hub) -> web.Response:
+    """Answer a notification."""
+    answered = await hub.answer(request.match_info["id"], request.match_info["action"], "a page")
+    return web.json_response({"answered_by": answered.answered_by})
+
+
+async def follow(request: web.Request, hub: Hub) -> web.Response:
+    """Give the first fact of a type, and one hint."""
+    fact = await anext(hub.tail(after=0, types=(request.match_info["type"],)))
+    hints: Any = hub.subscribe("everything")
+    hint = asyncio.ensure_future(anext(hints))
+    await asyncio.sleep(0)  # from when it is waited for
+    await hub.publish("everything", {"seq": fact.seq})
+    return web.json_response({"seq": fact.seq, "hint": await hint})
+
+
+async def enter(request: web.Request, hub: Hub) -> web.Response:
+    """Begin a session for whoever has a key."""
+    response = web.json_response({})
+    await hub.sign_in(response, await hub.principal(request))
+    return response
+
+
+ROUTES = [
+    Route("GET", "/look/{conversation}", look),
+    Route("GET", "/attachments/{id}", attachment),
+    Route("POST", "/write/{text}", write),
+    Route("POST", "/answer/{id}/{action}", answer),
+    Route("GET", "/follow/{type}", follow),
+    Route("POST", "/enter", enter),
+]
