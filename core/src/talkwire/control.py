@@ -179,21 +179,24 @@ _TASKS = """
 """
 
 
-async def _release_lane(daemon: Daemon, said: Said) -> str:
-    return await daemon.store.write(_release, int(said["lane"]))
+async def _release_lane(daemon: Daemon, said: Said) -> dict[str, Any]:
+    """Let a lane be tried now; what the provider asked of the whole account holds all the same."""
+    group, subject = await daemon.store.write(_release, int(said["lane"]))
+    runtime = daemon.account(group.removeprefix("send:")) if group.startswith("send:") else None
+    until = runtime.backoff.until if runtime is not None else None
+    waits = until if until is not None and until > daemon.clock.now() else None
+    return {"group": group, "subject": subject, "account_waits_until": waits}
 
 
 async def _drop_lane(daemon: Daemon, said: Said) -> Any:
     return await daemon.store.write(_drop, int(said["lane"]))
 
 
-def _release(tx: Tx, items: Sequence[int]) -> Sequence[str]:
-    results = []
-    for id_ in items:
-        group, subject = _lane(tx, id_)
+def _release(tx: Tx, items: Sequence[int]) -> Sequence[tuple[str, str]]:
+    found = [_lane(tx, id_) for id_ in items]
+    for group, subject in sorted(set(found)):
         lanes.wake(tx, group, [subject])
-        results.append(f"{group} {subject}")
-    return results
+    return found
 
 
 def _drop(tx: Tx, items: Sequence[int]) -> Sequence[dict[str, int]]:

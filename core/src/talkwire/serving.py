@@ -26,6 +26,7 @@ _log = structlog.get_logger("talkwire.serving")
 _HEADERS_WITHIN = 10  # seconds from the connection to the end of the first headers
 _IDLE = 75  # seconds that a connection may rest; also the limit of later headers on it
 _FINISH_WITHIN = 5  # seconds that requests have after SIGTERM
+_INSIST = 0.1  # seconds
 _BACKLOG = 1024  # connections that wait to be taken
 _SOCKET_PATH = 107  # bytes: sun_path of unix(7) without its final zero
 
@@ -48,9 +49,14 @@ async def serve(daemon: Daemon, *, started: Callable[[Bound], None] = lambda _: 
     loop, me = asyncio.get_running_loop(), asyncio.current_task()
 
     def stopping() -> None:
-        if stop.is_set() and me is not None:
-            me.cancel()
+        if stop.is_set():
+            hurry()
         stop.set()
+
+    def hurry() -> None:
+        assert me is not None  # a coroutine runs in a task
+        me.cancel()
+        loop.call_later(_INSIST, hurry)  # each step of the stop may wait anew
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping)

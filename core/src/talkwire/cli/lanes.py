@@ -49,7 +49,7 @@ def _waiting(query: Query) -> list[Waiting]:
 
     rows = query.execute(_LANES, {"most": _MOST})
     subjects = sorted({row[2] for row in rows})
-    address_by_id = dict(query.execute(_ADDRESSES, {"ids": subjects})) if subjects else {}
+    address_by_id: dict[str, str] = dict(query.execute(_ADDRESSES, {"ids": subjects})) if subjects else {}
     return [
         Waiting(
             id=id_,
@@ -101,7 +101,12 @@ def _row(one: Waiting) -> tuple[str, ...]:
 @app.command()
 def release(lane: _Id, config: ConfigFile = None) -> None:
     """Try a lane now that is held or waits."""
-    say(f"lane {lane}, {place.ask(config, 'release-lane', lane=lane)}, is tried now")
+    done = place.ask(config, "release-lane", lane=lane)
+    if until := done["account_waits_until"]:
+        wait = span(datetime.fromisoformat(str(until)) - now())
+        say(f"lane {lane} goes on in {wait}: its provider asked the whole account to wait so long", level="look")
+    else:
+        say(f"lane {lane}, {done['group']}, is tried now")
 
 
 @app.command()

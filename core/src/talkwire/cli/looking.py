@@ -99,15 +99,16 @@ _ADDRESS = "SELECT a.value FROM conversation c JOIN address a ON a.id = c.addres
 def _newer(account: Evidence, live: dict[str, Any]) -> Evidence:
     """Put in what the daemon has seen since it last stored it, which it does every 30 seconds."""
     seen = live.get(account.name, {})
-    when = {key: max(_moments(getattr(account, key), seen.get(key)), default=None) for key in _SEEN}
-    return replace(account, **when)
+    return replace(
+        account,
+        last_in_at=_later(account.last_in_at, seen.get("last_in_at")),
+        last_out_at=_later(account.last_out_at, seen.get("last_out_at")),
+    )
 
 
-_SEEN = ("last_in_at", "last_out_at")
-
-
-def _moments(stored: datetime | None, said: str | None) -> list[datetime]:
-    return [moment for moment in (stored, datetime.fromisoformat(said) if said else None) if moment]
+def _later(stored: datetime | None, said: str | None) -> datetime | None:
+    both = (stored, datetime.fromisoformat(said) if said else None)
+    return max((moment for moment in both if moment), default=None)
 
 
 def _daemon(found: RawConfig) -> tuple[Line, dict[str, Any]]:
@@ -243,9 +244,13 @@ def trace(
     What came, what was tried, what became of it: of a message or a conversation, found by anything `find` takes.
     """
     from .. import evidence
+    from ..errors import NotFound
 
     found = place.raw(config)
-    lines = place.look(found.store, lambda query: evidence.trace(query, what, bodies=bodies))
+    try:
+        lines = place.look(found.store, lambda query: evidence.trace(query, what, bodies=bodies))
+    except NotFound as error:
+        raise NotFound(f"{error}: {what}\n  Anything that talkwire find shows can be traced.") from error
     if as_:
         as_json(lines)
         return
