@@ -59,10 +59,16 @@ def pinned(lock, names):
     return "\n".join(entry for entry in entries if entry.partition("==")[0] in names) + "\n"
 
 
+def processor():
+    """Give the seconds that the children of this process used so far."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 @pytest.fixture
 def strangers_venv(tmp_path):
     """A fresh environment with the core's wheel, and of everything else what the locks say."""
-    took = {}
+    took, before = {}, processor()
     started = time.monotonic()
     wheels = tmp_path / "wheels"
     wheels.mkdir()
@@ -76,11 +82,11 @@ def strangers_venv(tmp_path):
     run(*pip, "--no-compile", "--require-hashes", "--no-deps", "-r", ROOT / "requirements" / "kit.txt", "-r", builders)
     run(*pip, "--no-index", "--no-deps", *wheels.glob("*.whl"))
     took["environment"] = time.monotonic() - started - took["wheel"]
-    return venv, took
+    return venv, took, before
 
 
 def test_a_stranger_has_a_channel_that_talks(tmp_path, strangers_venv, capsys):
-    venv, took = strangers_venv
+    venv, took, before = strangers_venv
     where = run(venv / "bin" / "python", "-I", "-c", "import talkwire; print(talkwire.__file__)")
     assert str(venv) in where, "the wheel, not this checkout"
 
@@ -95,9 +101,8 @@ def test_a_stranger_has_a_channel_that_talks(tmp_path, strangers_venv, capsys):
     took["tutorial"] = time.monotonic() - started
 
     steps = [*took.items(), *((f"  {step}", seconds) for step, seconds in stranger.took)]
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     steps.append(("altogether", sum(took.values())))
-    steps.append(("of a processor, with all children of this process", used.ru_utime + used.ru_stime))
+    steps.append(("of a processor", processor() - before))
     with capsys.disabled():
         sys.stdout.write("\nthe stranger's path:\n" + "".join(f"{seconds:6.1f} s  {step}\n" for step, seconds in steps))
     assert sum(took.values()) < MOST
