@@ -104,7 +104,9 @@ async def serving(daemon: Daemon) -> AsyncIterator[Bound]:
                 await asyncio.gather(*(close() for close in servers))
 
 
-async def _listen(app: web.Application, sockets: list[socket.socket]) -> Callable[[], Any]:
+async def _listen(
+    app: web.Application, sockets: list[socket.socket], headers_within: float = _HEADERS_WITHIN
+) -> Callable[[], Any]:
     """Serve an application on sockets; gives what ends that."""
     runner = web.AppRunner(
         app, access_log=None, keepalive_timeout=_IDLE, shutdown_timeout=_FINISH_WITHIN, lingering_time=1
@@ -115,7 +117,7 @@ async def _listen(app: web.Application, sockets: list[socket.socket]) -> Callabl
     def connected() -> Any:
         assert runner.server is not None  # `setup` made it
         handler = runner.server()
-        loop.call_later(_HEADERS_WITHIN, _give_up_on, handler)
+        loop.call_later(headers_within, _give_up_on, handler)
         return handler
 
     made = [await loop.create_server(connected, sock=one, backlog=_BACKLOG) for one in sockets if one.family != _UNIX]

@@ -1,0 +1,123 @@
+"""The servers of a daemon: where they listen, who may ask, what stops them."""
+
+import asyncio
+import contextlib
+import socket
+import stat
+
+import aiohttp
+import pytest
+from aiohttp import web
+from pydantic import SecretBytes
+
+from talkwire import serving
+from talkwire.cli import place
+from talkwire.daemon import Daemon
+from talkwire.errors import Conflict
+from talkwire.sections import Listen
+from talkwire.settings import RawConfig, load_raw
+
+SETTINGS = '[server]\nlisten = "127.0.0.1:0"\n[admin]\nlisten = "127.0.0.1:0"\n'
+
+
+@pytest.fixture
+def daemon_in(empty_database):
+    def make(folder, settings=SETTINGS):
+        folder.mkdir(exist_ok=True)
+        if not (folder / "talkwire.db").exists():
+            (folder / "talkwire.db").write_bytes(empty_database.read_bytes())
+        config, plugins = load_raw(RawConfig(settings, folder / "talkwire.toml", {}))
+        return Daemon(config, plugins, keys=[SecretBytes(b"k" * 32)])
+
+    return make
+
+
+async def test_ports_are_chosen_and_health_is_told(daemon_in, tmp_path):
+    daemon = daemon_in(tmp_path)
+    async with serving.serving(daemon) as bound, aiohttp.ClientSession() as web_:
+        async with web_.get(f"{bound.public}/livez") as answer:
+            assert (answer.status, await answer.text()) == (200, "ok")
+        async with web_.get(f"{bound.public}/readyz") as answer:
+            assert answer.status == 404  # the world is told nothing more
+        async with web_.get(f"{bound.admin}/readyz") as answer:
+            assert (answer.status, await answer.json()) == (200, {"ok": True, "reasons": []})
+        daemon.ready = False
+        async with web_.get(f"{bound.admin}/readyz") as answer:
+            assert (answer.status, (await answer.json())["reasons"]) == (503, ["starting"])
+
+
+async def test_only_we_may_open_the_socket_and_it_goes_with_the_daemon(daemon_in, tmp_path):
+    async with serving.serving(daemon_in(tmp_path)) as bound:
+        mode = bound.socket.stat().st_mode
+        assert stat.S_ISSOCK(mode)
+        assert stat.S_IMODE(mode) == 0o600
+        about = await asyncio.to_thread(place.running, bound.socket)
+        assert about["public"] == bound.public
+        assert about["stuck"] == about["not_ready"] == []
+    assert not bound.socket.exists()
+    with pytest.raises(place.NobodyThere):
+        place.running(bound.socket)
+
+
+async def test_an_address_that_is_taken_is_named_before_anything_is_opened(daemon_in, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        daemon = daemon_in(tmp_path, SETTINGS.replace(":0", f":{port}", 1))
+        with pytest.raises(Conflict, match=rf"server.listen 127.0.0.1:{port}: address already in use"):
+            async with serving.serving(daemon):
+                pass
+    assert not daemon.ready
+    assert not (tmp_path / "talkwire.db.lock").exists()
+
+
+async def test_a_socket_that_a_killed_daemon_left_is_taken_and_a_living_one_is_not(daemon_in, tmp_path):
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(tmp_path / "talkwire.sock"))
+    async with serving.serving(daemon_in(tmp_path)) as bound:
+        assert await asyncio.to_thread(place.running, bound.socket)
+        other = daemon_in(tmp_path / "other", SETTINGS + f'socket = "{bound.socket}"\n')
+        with pytest.raises(Conflict, match="another daemon answers there"):
+            async with serving.serving(other):
+                pass
+        assert await asyncio.to_thread(place.running, bound.socket)
+
+
+async def test_a_socket_path_that_no_system_takes_is_named(daemon_in, tmp_path):
+    daemon = daemon_in(tmp_path, SETTINGS + f'socket = "{"x" * 120}"\n')
+    with pytest.raises(Conflict, match="choose a shorter path"):
+        async with serving.serving(daemon):
+            pass
+
+
+async def test_who_sends_no_headers_in_time_is_shown_out_and_others_stay():
+    async def hello(_):
+        return web.Response(text="hello")
+
+    app = web.Application()
+    app.router.add_get("/", hello)
+    (bound,) = serving._bind(Listen("127.0.0.1", 0), "server.listen")
+    close = await serving._listen(app, [bound], headers_within=0.2)
+    try:
+        good = await asyncio.open_connection(*bound.getsockname())
+        slow = await asyncio.open_connection(*bound.getsockname())
+        good[1].write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"200 OK" in await good[0].readuntil(b"hello")
+        slow[1].write(b"GET / HTTP/1.1\r\nHost: ")
+        assert await slow[0].read() == b""  # closed, without a word
+        good[1].write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"200 OK" in await good[0].readuntil(b"hello")
+    finally:
+        await close()
+        for _, writer in (good, slow):
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+
+async def test_a_name_with_two_addresses_has_one_port():
+    sockets = serving._bind(Listen("localhost", 0), "server.listen")
+    try:
+        assert len({one.getsockname()[1] for one in sockets}) == 1
+    finally:
+        for one in sockets:
+            one.close()
