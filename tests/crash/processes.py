@@ -11,6 +11,7 @@ from pathlib import Path
 SETTINGS = """
 [store]
 url = "{url}"
+synchronous = "{synchronous}"
 
 [server]
 listen = "127.0.0.1:0"
@@ -34,9 +35,12 @@ START_LIMIT = 30  # seconds
 class Process:
     """One daemon."""
 
-    def __init__(self, folder: Path, url: str, provider: str, wrapper: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, folder: Path, url: str, provider: str, *, wrapper: tuple[str, ...] = (), synchronous: str = "full"
+    ) -> None:
         folder.mkdir(exist_ok=True)
-        (folder / "talkwire.toml").write_text(SETTINGS.format(url=url, provider=provider))
+        text = SETTINGS.format(url=url, provider=provider, synchronous=synchronous)
+        (folder / "talkwire.toml").write_text(text)
         self.folder = folder
         self.url = ""  # of its public server; empty: it does not answer
         self._wrapper = wrapper
