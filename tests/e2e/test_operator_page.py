@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from talkwire import Refused, Uncertain
+from talkwire.api import operator as operator_module
 from tests.e2e.conftest import Demo
 
 pytestmark = pytest.mark.needs("chromium")
@@ -296,3 +297,34 @@ async def test_a_broken_account_is_named_with_its_reason(operator: Any, demo: De
     await operator.locator("#accounts .broken", has_text="smsgate").get_by_text("is broken").wait_for()
     assert "smsgate: broken" in await operator.locator("#health").inner_text()
     await operator.locator("#reply").get_by_role("img", name=re.compile("cannot be answered now")).wait_for()
+
+
+async def test_who_is_not_known_signs_in_with_a_key(strict: Any, demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = strict
+    page.forgives.append("401")
+    monkeypatch.setattr(operator_module, "_owner", lambda *_: 4_000_000)  # of the connection: somebody else
+    await page.goto(f"{demo.stage.operator}/")
+    dialog = page.get_by_role("dialog", name="Sign in")
+    await dialog.get_by_label("API key").fill("tw_000000000000_" + "x" * 43)
+    await dialog.get_by_role("button", name="Sign in").click()
+    await dialog.get_by_role("alert").get_by_text("This key is not known").wait_for()
+
+    await dialog.get_by_label("API key").fill(demo.stage.key)
+    await page.keyboard.press("Enter")
+    await page.locator("#line.live").wait_for()
+    assert await page.get_by_role("dialog").count() == 0
+    assert demo.stage.key not in await page.evaluate(
+        "JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])"
+    )
+
+
+async def test_what_came_while_the_connection_was_lost_is_shown_after_it(operator: Any, demo: Demo) -> None:
+    operator.forgives.append("net::ERR_FAILED")
+    await operator.route("**/api/v1/events?after=*", lambda route: route.abort())
+    await operator.reload()
+    await operator.locator("#line.bad", has_text="connection lost").wait_for()
+    await demo.customers.write("max", "Did you hear me?", name="Max")
+    await operator.unroute("**/api/v1/events?after=*")
+    await operator.locator("#line.live").wait_for()
+    await operator.locator(".entry", has_text="Did you hear me?").wait_for()
+    await operator.locator("#facts").get_by_text("message.received").wait_for()

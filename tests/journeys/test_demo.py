@@ -77,7 +77,8 @@ def test_a_fault_that_heals_fails_nothing_and_is_named(tmp_path: Path, fault: st
 def test_a_fault_nobody_has_is_refused(tmp_path: Path) -> None:
     code, said = check(tmp_path, fault="refse")
     assert code == 1
-    assert "no simulator has the fault refse; there are: busy, duplicate" in said[-1]
+    assert "no simulator has the fault refse; there are: " in said[-1]
+    assert "refuse" in said[-1]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -115,8 +116,7 @@ def test_it_ends_with_a_page_that_links_everything_and_ctrl_c_stops_it(tmp_path:
         page = fetched(url)
         links = re.findall(r'href="(http://127\.0\.0\.1:\d+/[^"]*)"', page)
         titles = [re.search(r"<title>(.*?)</title>", fetched(link)) for link in links]
-        assert [found[1] if found else "" for found in titles][0] == "Phone (SMS) · Talkwire demo"
-        assert "Operator · Talkwire" in [found[1] for found in titles if found]
+        assert {found[1] for found in titles if found} >= {"Phone (SMS) · Talkwire demo", "Operator · Talkwire"}
         assert any(link.endswith("/api/v1/openapi.json") for link in links)
         assert "tw_" not in page
         folder = re.search(r"settings and database: (\S+)", "".join(lines))

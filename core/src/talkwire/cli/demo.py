@@ -16,7 +16,7 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from importlib.resources import files
@@ -295,15 +295,15 @@ def _start_app(seen: Stage) -> web.Application:
     css = (folder / "start.css").read_text("utf-8")
     headers = {"Content-Security-Policy": _CSP, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
 
-    async def page(request: web.Request) -> web.Response:
-        return web.Response(text=body, content_type="text/html", headers=headers)
+    def gives(text: str, content_type: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def handler(_: web.Request) -> web.Response:
+            return web.Response(text=text, content_type=content_type, headers=headers)
 
-    async def style(request: web.Request) -> web.Response:
-        return web.Response(text=css, content_type="text/css", headers=headers)
+        return handler
 
     app = web.Application()
-    app.router.add_get("/", page)
-    app.router.add_get("/start.css", style)
+    app.router.add_get("/", gives(body, "text/html"))
+    app.router.add_get("/start.css", gives(css, "text/css"))
     return app
 
 

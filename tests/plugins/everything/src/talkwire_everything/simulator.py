@@ -23,16 +23,27 @@ def app(inbound_url: str) -> web.Application:
         if fault:
             return web.json_response({}, status=503)
         body = await request.json()
+        id_ = f"p{time.time_ns()}"
         if request.path == "/send":
             received.append(body["text"])
-        return web.json_response({"id": f"p{len(received)}"})
+            await tell({"kind": "report", "at": int(time.time()), "id": id_, "state": "delivered"})
+        return web.json_response({"id": id_})
+
+    async def tell(event: Mapping[str, Any]) -> int:
+        """Report before the answer is given: a join must not mind."""
+        headers = {"X-Token": TOKEN}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(inbound_url, json=[event], headers=headers) as answer,
+        ):
+            return answer.status
 
     async def play(request: web.Request) -> web.Response:
         event = {"kind": "message", "at": int(time.time()), "id": str(time.time_ns()), "sender": "6281234567890"}
-        body = [{**event, "text": await request.text()}]
-        headers = {"X-Token": TOKEN}
-        async with aiohttp.ClientSession() as session, session.post(inbound_url, json=body, headers=headers) as answer:
-            return web.Response(text=f"our webhook answered {answer.status}")
+        return web.Response(text=f"our webhook answered {await tell({**event, 'text': await request.text()})}")
+
+    async def page(_: web.Request) -> web.Response:
+        return web.Response(text="<!doctype html><title>Everything</title>For tests.", content_type="text/html")
 
     async def texts(request: web.Request) -> web.Response:
         return web.json_response(received)
@@ -42,6 +53,7 @@ def app(inbound_url: str) -> web.Application:
         return web.Response()
 
     served = web.Application()
+    served.router.add_get("/", page)
     for path in ("/send", "/edit", "/typing"):
         served.router.add_post(path, take)
     served.router.add_post("/play", play)
