@@ -146,7 +146,7 @@ class Runtime:
 
     def waits(self, reason: str) -> None:
         """Say that the provider cannot be reached."""
-        if self.view.state in (AccountState.WORKING, AccountState.STARTING):
+        if self.view.state.sends:
             self.change(AccountState.WAITING, reason)
 
     def broke(self, reason: str) -> None:
@@ -367,19 +367,19 @@ class Accounts:
             nonlocal listening, began, opened
             if listening is not None and listening.done():
                 listening = None
-            state = runtime.view.state
-            if stopped := state in (AccountState.PAUSED, AccountState.BROKEN):
+            now, state = self._lent.clock.now(), runtime.view.state
+            if state in (AccountState.PAUSED, AccountState.BROKEN):
                 opened = False
+                failures.reset()
+            elif listening is None and failures.until is not None and failures.until > now:
+                return failures.until
             elif not opened and not (opened := await self._opened(runtime, failures)):
                 return failures.until if runtime.view.state.sends else None
-            if stopped or not self._listens(runtime):
+            if not opened or not self._listens(runtime):
                 if listening is not None:
                     listening.cancel()
                 return None
-            now = self._lent.clock.now()
             if listening is None:
-                if failures.until is not None and failures.until > now:
-                    return failures.until
                 life, began = self._life[runtime.name], now
                 listening = life.tasks.create_task(self._listen(runtime, failures))
                 listening.add_done_callback(lambda _: life.wake())

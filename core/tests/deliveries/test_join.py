@@ -1,0 +1,131 @@
+"""Receipts and reports are joins: any order and any repetition ends the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from talkwire import deliveries, lanes
+from talkwire.clock import micros
+from talkwire.deliveries import counted, message_state
+from talkwire.model import Address, Outgoing, Part, Receipt, Report, State
+from talkwire.sending import _Attempt, _Outcome, close_attempt
+from talkwire.store.sqlite import SqliteDriver
+from talkwire.store.tx import Tx
+from talkwire.testing.services import NOON
+
+DELIVERY = "d1"
+LEARNABLE = [State.ACCEPTED, State.SENT, State.FAILED, State.DELIVERED, State.READ]
+
+
+class Ours:
+    def holds(self, name: str, need: Any = None) -> bool:
+        return True
+
+    def check(self, tx: Tx, name: str, need: Any = None) -> bool:
+        return True
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[SqliteDriver]:
+    file = tmp_path_factory.mktemp("join") / "talkwire.db"
+    file.write_bytes(empty_database.read_bytes())
+    driver = SqliteDriver(file, synchronous="off")
+    yield driver
+    driver.close()
+
+
+reports = st.lists(
+    st.builds(
+        Report,
+        state=st.sampled_from(LEARNABLE),
+        at=st.integers(0, 3).map(lambda seconds: NOON + timedelta(seconds=seconds)),
+        code=st.sampled_from(["", "a", "b"]),
+        reason=st.sampled_from(["", "x"]),
+        external_id=st.just("p1"),
+    )
+    | st.builds(Report, state=st.sampled_from(LEARNABLE), at=st.just(NOON), key=st.just(DELIVERY)),
+    max_size=5,
+)
+receipts = st.sampled_from(
+    [Receipt(state=State.ACCEPTED, external_id="p1"), Receipt(external_id="p1"), State.UNCERTAIN]
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(reports=reports, receipt=receipts, data=st.data())
+def test_any_order_and_repetition_of_receipt_and_reports_ends_the_same(
+    driver: SqliteDriver, reports: list[Report], receipt: Any, data: st.DataObject
+) -> None:
+    events = [receipt, *reports, *data.draw(st.lists(st.sampled_from(reports), max_size=3) if reports else st.just([]))]
+    in_order = end_of(driver, events)
+    assert end_of(driver, data.draw(st.permutations(events))) == in_order
+    if isinstance(receipt, Receipt):  # then every report finds its part
+        expected = max([receipt.state, *(report.state for report in reports)])
+        failures = [(micros(r.at), r.code, r.reason) for r in reports if r.state is State.FAILED]
+        assert in_order == (int(expected), min(failures, default=None))
+
+
+def end_of(driver: SqliteDriver, events: list[Any]) -> tuple[int, tuple[int, str, str] | None]:
+    """Give state and problem after these events, each in a look of its own."""
+    driver.begin()
+    try:
+        tx = Tx(driver, NOON)
+        tx.execute(
+            "INSERT INTO delivery (id, message_id, conversation_id, account, position, generation, part, text, state,"
+            " state_at, reason) VALUES ('d1', 'm1', 'c1', 'shop', 0, 0, '{}', '', 0, 0, '')"
+        )
+        lanes.add(tx, [lanes.NewTask("send:shop", "c1", "send", DELIVERY)])
+        [lane] = tx.execute("SELECT id FROM lane")[0]
+        task = lanes.heads(tx, [lane])[lane]
+        for event in events:
+            if isinstance(event, Report):
+                deliveries.reported(tx, [("shop", event, "")])
+                continue
+            out = Outgoing(
+                key=DELIVERY, account="shop", address=Address(kind="phone", value="+1"), thread="", part=Part(text="x")
+            )
+            outcome = _Outcome(_Attempt(task.id, lane, 0, DELIVERY, out), "send:shop", Ours())
+            outcome.receipt, outcome.learnt = (event, None) if isinstance(event, Receipt) else (None, event)
+            close_attempt(tx, [outcome])
+        [(state, at, code, text)] = tx.execute(
+            "SELECT state, problem_at, problem_code, problem_text FROM delivery WHERE id = 'd1'"
+        )
+        return state, None if at is None else (at, code, text)
+    finally:
+        driver.rollback()
+
+
+# --- what a message's state is ----------------------------------------------------------------------
+
+S = State
+
+
+@pytest.mark.parametrize(
+    ("parts", "state"),
+    [
+        ([], None),
+        ([(0, "", 0, S.QUEUED)], S.QUEUED),
+        ([(0, "", 0, S.READ), (1, "", 0, S.SENT)], S.SENT),
+        ([(0, "", 0, S.QUEUED), (1, "", 0, S.FAILED), (2, "", 0, S.UNCERTAIN)], S.FAILED),
+        ([(0, "", 0, S.READ), (1, "", 0, S.UNCERTAIN)], S.UNCERTAIN),
+        ([(0, "", 0, S.FAILED), (0, "", 1, S.SENT)], S.SENT),  # the latest generation counts …
+        ([(0, "", 0, S.DELIVERED), (0, "", 1, S.QUEUED)], S.DELIVERED),  # … or an older one that was delivered
+        ([(0, "", 0, S.SENT), (0, "", 1, S.QUEUED)], S.QUEUED),
+        ([(0, "", 0, S.DELIVERED), (0, "", 1, S.FAILED)], S.DELIVERED),
+        ([(0, "ann", 0, S.DELIVERED), (0, "bob", 0, S.FAILED)], S.FAILED),
+    ],
+)
+def test_a_messages_state_is_derived_from_its_parts(parts: list[Any], state: State | None) -> None:
+    assert message_state(parts) == state
+    assert message_state(reversed(parts)) == state
+
+
+def test_of_two_delivered_generations_the_further_one_counts() -> None:
+    assert counted([(0, State.READ), (1, State.DELIVERED)]) is State.READ

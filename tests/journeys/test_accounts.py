@@ -1,0 +1,306 @@
+"""An account's life: opened, listened to, broken, paused, gone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, ClassVar
+
+import pytest
+
+from talkwire import accounts
+from talkwire.errors import AccountBroken, NotFound, StoreDown, TryLater
+from talkwire.model import Batch
+from talkwire.testing.provider import Reply
+from tests.journeys.acme_hub import CUSTOMER, AcmeHub, FullAcme, full
+from tests.mutants.acme import ACME, AcmeChannel, PollingAcme
+
+
+def events(*ids: str) -> bytes:
+    return json.dumps(
+        {"events": [{"kind": "message", "id": id_, "time": 1795435200, "from": CUSTOMER, "text": id_} for id_ in ids]}
+    ).encode()
+
+
+def lives(acme: AcmeHub) -> list[str]:
+    return [acme.shop.view.state.value, acme.shop.view.reason]
+
+
+async def said(acme: AcmeHub) -> list[str]:
+    """Give what was told of the account since it was made."""
+    return [f.type.removeprefix("account.") for f in await acme.hub.facts() if f.type.startswith("account.")]
+
+
+# --- opened ------------------------------------------------------------------------------------------
+
+
+def opening(*outcomes: Any) -> type[AcmeChannel]:
+    """Make an Acme whose `open` ends like this, one after the other, and then well."""
+
+    class Opening(FullAcme):
+        left: ClassVar[list[Any]] = list(outcomes)
+
+        async def open(self) -> None:
+            if self.left:
+                raise self.left.pop(0)
+
+    return Opening
+
+
+async def test_an_account_that_cannot_be_opened_waits_longer_each_time_and_then_works(start_acme: Any) -> None:
+    acme = await start_acme(channel=opening(OSError("no route"), TryLater("not now", after=timedelta(minutes=2))))
+    assert lives(acme) == ["waiting", "OSError"]
+    await acme.hub.pass_time(seconds=5)
+    assert lives(acme) == ["waiting", "not now"]
+    await acme.hub.pass_time(seconds=119)
+    assert lives(acme) == ["waiting", "not now"]
+    await acme.hub.pass_time(seconds=1)
+    assert lives(acme) == ["working", ""]
+    assert await said(acme) == ["starting", "waiting", "working"]
+
+
+async def test_an_account_that_needs_a_person_is_broken_until_resumed(start_acme: Any) -> None:
+    acme = await start_acme(channel=opening(AccountBroken("The token is wrong.")))
+    assert lives(acme) == ["broken", "The token is wrong."]
+    await acme.hub.pass_time(hours=1)
+    assert lives(acme)[0] == "broken"
+    await acme.hub.daemon.store.write(accounts.resume, "shop")
+    await acme.hub.run_until_idle()
+    assert lives(acme) == ["working", ""]
+    assert await said(acme) == ["starting", "broken", "starting", "working"]
+
+
+class Unmakeable(AcmeChannel):
+    def prepare(self) -> None:
+        raise ZeroDivisionError
+
+    @classmethod
+    def hosts(cls, settings: Any) -> frozenset[str]:
+        raise ZeroDivisionError
+
+
+async def test_an_account_that_cannot_be_made_is_broken_and_stops_no_other(start_acme: Any) -> None:
+    acme = await start_acme(channel=Unmakeable)
+    assert lives(acme) == ["broken", "ZeroDivisionError while it was made"]
+    with pytest.raises(NotFound):
+        await acme.wrote("m1", "Hello")
+    await acme.hub.daemon.store.write(accounts.resume, "shop")
+    await acme.hub.pass_time(minutes=1)
+    assert await acme.column("SELECT state FROM account_state") == ["broken"]
+
+
+# --- paused -------------------------------------------------------------------------------------------
+
+
+async def test_a_paused_account_takes_messages_in_and_keeps_replies_until_it_is_resumed(full_acme: AcmeHub) -> None:
+    conversation = await full_acme.talk()
+    store = full_acme.hub.daemon.store
+    await full_acme.hub.pass_time(seconds=1)
+    await store.write(accounts.pause, ("shop", "stocktaking"))
+    await full_acme.hub.run_until_idle()
+    assert lives(full_acme) == ["paused", "stocktaking"]
+    await full_acme.wrote("m2", "Hello?")
+    await full_acme.reply(conversation, "one", "two")
+    await full_acme.hub.pass_time(hours=3)
+    assert full_acme.texts == []
+    assert await full_acme.hub.states(conversation) == ["queued"] * 2
+    await store.write(accounts.resume, "shop")
+    await full_acme.hub.run_until_idle()
+    assert full_acme.texts == ["one", "two"]
+    with pytest.raises(NotFound):
+        await store.write(accounts.pause, ("nobody", ""))
+
+
+async def test_what_a_person_paused_is_not_started_by_what_was_under_way(full_acme: AcmeHub) -> None:
+    store = full_acme.hub.daemon.store
+    await full_acme.hub.pass_time(seconds=1)
+    paused = asyncio.ensure_future(store.write(accounts.pause, ("shop", "stop!")))
+    full_acme.shop.waits("a send that ended meanwhile")
+    await paused
+    await full_acme.hub.run_until_idle()
+    assert lives(full_acme) == ["paused", "stop!"]
+    assert await full_acme.column("SELECT state FROM account_state") == ["paused"]
+
+
+@pytest.mark.one_file
+async def test_a_pause_outlives_a_restart_and_a_break_is_tried_again(start_acme: Any, tmp_path: Any) -> None:
+    for state in ("paused", "broken"):
+        folder = tmp_path / state
+        folder.mkdir()
+        acme = await start_acme(channel=full(), folder=folder)
+        await acme.hub.pass_time(seconds=1)
+        if state == "paused":
+            await acme.hub.daemon.store.write(accounts.pause, ("shop", "stop!"))
+        else:
+            await acme.told("notice", broken=True)
+        await acme.hub.run_until_idle()
+        after = folder / "after"
+        after.mkdir()
+        for name in ("talkwire.db", "talkwire.db-wal"):
+            (after / name).write_bytes((folder / name).read_bytes())
+        again = await start_acme(channel=full(), folder=after)
+        assert lives(again) == (["paused", "stop!"] if state == "paused" else ["working", ""])
+
+
+# --- listened to ------------------------------------------------------------------------------------------
+
+
+class Listening(PollingAcme):
+    """Takes its batches from the test, and notes how far it came."""
+
+    type = "acme"
+    script: ClassVar[list[Any]]
+    seen: ClassVar[list[Any]]
+
+    async def listen(self, cursor: str) -> AsyncIterator[Batch]:
+        self.seen.append(("begins", cursor))
+        while self.script:
+            step = self.script.pop(0)
+            if isinstance(step, BaseException):
+                raise step
+            if isinstance(step, asyncio.Event):
+                await step.wait()
+                continue
+            number, body = step
+            yield Batch((self.envelope(body),), number)
+            self.seen.append(("acknowledges", number))
+        await asyncio.Event().wait()
+
+
+def listening(*script: Any) -> type[Listening]:
+    return type("Sister", (Listening,), {"script": list(script), "seen": []})
+
+
+CURSOR = "SELECT cursor FROM account_state"
+
+
+async def test_a_batch_is_stored_with_its_cursor_before_it_is_acknowledged(start_acme: Any) -> None:
+    channel = listening(("1", events("m1", "m2")), ("2", events("m2", "m3")))
+    acme = await start_acme(channel=channel)
+    assert await acme.column("SELECT text FROM message ORDER BY n") == ["m1", "m2", "m3"]
+    assert await acme.column(CURSOR) == ["2"]
+    assert channel.seen == [("begins", ""), ("acknowledges", "1"), ("acknowledges", "2")]
+    commits = [fact.seq for fact in await acme.hub.facts("message.received")]
+    assert len(commits) == 3
+
+
+class NoCommit:
+    """A store whose first batch of a listener is rolled back."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.refused = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def write(self, fn: Any, item: Any) -> Any:
+        if fn.__name__ != "admit_all" or self.refused:
+            return await self._store.write(fn, item)
+        self.refused += 1
+
+        def fails(tx: Any, items: Any) -> Any:
+            fn(tx, items)
+            raise StoreDown("the power went")
+
+        return await self._store.write(fails, item)
+
+
+async def test_a_batch_whose_commit_fails_is_not_acknowledged_and_comes_again(start_acme: Any) -> None:
+    gate = asyncio.Event()
+    channel = listening(gate, ("1", events("m1")))
+    acme = await start_acme(channel=channel)
+    intake = acme.hub.daemon.intake
+    intake._store = NoCommit(intake._store)
+    gate.set()
+    with contextlib.suppress(StoreDown):  # one COMMIT takes all that waits, ours too
+        await acme.hub.run_until_idle()
+    await acme.hub.run_until_idle()
+    assert intake._store.refused
+    assert channel.seen == [("begins", "")]
+    assert await acme.hub.rows("SELECT id FROM envelope") == []
+    assert await acme.hub.rows("SELECT id FROM message") == []
+    assert await acme.column(CURSOR) == [""]
+    channel.script.append(("1", events("m1")))
+    await acme.hub.pass_time(seconds=5)
+    assert channel.seen == [("begins", ""), ("begins", ""), ("acknowledges", "1")]
+    assert await acme.column("SELECT text FROM message") == ["m1"]
+
+
+async def test_one_bad_item_stops_no_listener(start_acme: Any) -> None:
+    bad = json.dumps({"events": [{"kind": "impossible", "time": 1795435200}]}).encode()
+    sister = type("Sister", (Listening, FullAcme), {"script": [("1", bad), ("2", events("m1"))], "seen": []})
+    acme = await start_acme(channel=sister)
+    assert await acme.column("SELECT text FROM message") == ["m1"]
+    assert await acme.column(CURSOR) == ["2"]
+    assert len(await acme.column("SELECT id FROM envelope WHERE unread <> ''")) == 1
+    assert lives(acme)[0] == "working"
+
+
+async def test_a_listener_that_fails_begins_again_where_it_was_longer_each_time(start_acme: Any) -> None:
+    channel = listening(("1", events("m1")), OSError("reset"), OSError("reset"), ("2", events("m2")))
+    acme = await start_acme(channel=channel)
+    assert lives(acme) == ["waiting", "OSError"]
+    await acme.hub.pass_time(seconds=5)
+    assert lives(acme)[0] == "waiting"
+    await acme.hub.pass_time(seconds=8)
+    assert channel.seen[-1] == ("begins", "1")
+    await acme.hub.pass_time(seconds=1)
+    assert channel.seen[-1] == ("acknowledges", "2")
+    assert lives(acme) == ["working", ""]
+
+
+async def test_a_listener_that_does_not_fail_again_works_though_nothing_comes(start_acme: Any) -> None:
+    acme = await start_acme(channel=listening(OSError("reset")))
+    await acme.hub.pass_time(seconds=30)
+    assert lives(acme)[0] == "waiting"
+    await acme.hub.pass_time(seconds=40)
+    assert lives(acme) == ["working", ""]
+
+
+async def test_a_listener_of_a_broken_or_paused_account_stops(start_acme: Any) -> None:
+    gate = asyncio.Event()
+    channel = listening(gate, AccountBroken("The token was withdrawn."))
+    acme = await start_acme(channel=channel)
+    gate.set()
+    await acme.hub.run_until_idle()
+    assert lives(acme) == ["broken", "The token was withdrawn."]
+    await acme.hub.pass_time(hours=1)
+    assert channel.seen == [("begins", "")]
+    await acme.hub.daemon.store.write(accounts.resume, "shop")
+    await acme.hub.run_until_idle()
+    assert channel.seen == [("begins", "")] * 2
+    await acme.hub.pass_time(seconds=1)
+    await acme.hub.daemon.store.write(accounts.pause, ("shop", ""))
+    await acme.hub.run_until_idle()
+    channel.script.append(("1", events("m1")))
+    await acme.hub.pass_time(hours=1)
+    assert await acme.hub.rows("SELECT id FROM message") == []
+
+
+async def test_a_polled_provider_is_asked_from_the_cursor_on(start_acme: Any, fake_provider: Any) -> None:
+    asked: list[str] = []
+
+    def updates(seen: Any) -> Reply | None:
+        if seen.path != "/v1/updates":
+            return None
+        asked.append(seen.param("after"))
+        news = [] if seen.param("after") else [{**json.loads(events("m1"))["events"][0], "seq": 7}]
+        return Reply.json({"events": news})
+
+    provider = await fake_provider(replace(ACME.answers, harmless=updates))
+    channel = type("Polled", (PollingAcme,), {"type": "acme"})
+    acme = await start_acme(channel=channel, provider=provider)
+    while len(asked) < 2:
+        await asyncio.sleep(0)
+    await acme.hub.run_until_idle()
+    assert asked == ["", "7"]
+    assert await acme.column(CURSOR) == ["7"]
+    acme.hub.clock.advance(timedelta(seconds=5))
+    while len(asked) < 3:
+        await asyncio.sleep(0)
+    assert asked[-1] == "7"

@@ -1,0 +1,148 @@
+"""Lanes: each in order, none in another's way, many of them as quick as few."""
+
+from __future__ import annotations
+
+import asyncio
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+from talkwire import lanes
+from talkwire.testing.provider import slow
+from tests.journeys.acme_hub import SETTINGS, AcmeHub, FullAcme, no
+
+
+async def customers(acme: AcmeHub, count: int) -> list[Any]:
+    """Let so many customers write; gives their conversations, the first first."""
+    for n in range(count):
+        await acme.wrote(f"m{n}", "Hello", sender=f"62812{n:07}")
+    return list(reversed(await acme.hub.conversations()))
+
+
+def add(tx: Any, items: Any) -> list[None]:
+    for tasks in items:
+        lanes.add(tx, tasks)
+    return [None] * len(items)
+
+
+def task(group: str, subject: str, ref: str = "x") -> lanes.NewTask:
+    return lanes.NewTask(group, subject, "nothing", ref)
+
+
+async def test_a_lane_keeps_the_order_of_its_messages_whoever_writes_them(full_acme: AcmeHub) -> None:
+    conversation = await full_acme.talk()
+    await asyncio.gather(*(full_acme.hub.reply(conversation, f"{n}") for n in range(25)))
+    await full_acme.hub.run_until_idle()
+    stored = [m.text for m in await full_acme.hub.messages(conversation) if m.state is not None]
+    assert full_acme.texts == stored
+    assert sorted(stored, key=int) == [str(n) for n in range(25)]
+
+
+async def test_eight_lanes_of_an_account_are_served_at_once_and_no_more(full_acme: AcmeHub) -> None:
+    go_on = asyncio.Event()
+    full_acme.provider.always(slow(go_on))
+    for conversation in await customers(full_acme, 12):
+        await full_acme.hub.reply(conversation, "Hi")
+    while len(full_acme.provider.shown) < 8:
+        await full_acme.under_way()
+    for _ in range(50):
+        await full_acme.hub.daemon.store.read(lambda query: query.one("SELECT 1"))
+    assert len(full_acme.provider.shown) == 8
+    go_on.set()
+    await full_acme.hub.run_until_idle()
+    assert len(full_acme.provider.shown) == 12
+
+
+async def test_a_lane_that_is_held_or_slow_stops_no_other(full_acme: AcmeHub) -> None:
+    held, stuck, free = await customers(full_acme, 3)
+    go_on = asyncio.Event()
+    full_acme.provider.will(no("offline"), slow(go_on))
+    await full_acme.reply(held, "held")
+    await full_acme.hub.reply(stuck, "stuck")
+    await full_acme.under_way()
+    while len(full_acme.texts) < 2:
+        await full_acme.under_way()
+    await full_acme.hub.reply(free, "free")
+    while len(full_acme.texts) < 3:
+        await full_acme.under_way()
+    assert full_acme.texts == ["held", "stuck", "free"]
+    go_on.set()
+    await full_acme.hub.run_until_idle()
+
+
+async def test_accounts_take_turns(start_acme: Any) -> None:
+    second = SETTINGS.replace("accounts.shop", "accounts.second").format(url="http://127.0.0.1:9", more="")
+    acme = await start_acme(channel=FullAcme, settings=second)
+    store = acme.hub.daemon.store
+    await store.write(add, [task("a", str(n)) for n in range(3)] + [task("b", str(n)) for n in range(5)])
+    found, _ = await store.read(lambda query: lanes._look(query, [("a", 8), ("b", 8)]))
+    assert [lane.group for lane in found] == ["a", "b", "a", "b", "a", "b", "b", "b"]
+
+
+async def test_a_backlog_of_ten_thousand_makes_picking_no_slower(acme: AcmeHub) -> None:
+    store = acme.hub.daemon.store
+    wanted = [("few", 8), ("many", 8), ("long", 8)]
+
+    async def picking() -> float:
+        """Give milliseconds, the median of several looks."""
+        took = []
+        for _ in range(9):
+            began = perf_counter()
+            found, _ = await store.read(lambda query: lanes._look(query, wanted))
+            await store.read(lambda query, found=found: lanes.heads(query, [lane.id for lane in found]))  # type: ignore[misc]
+            took.append(perf_counter() - began)
+        return median(took) * 1000
+
+    await store.write(add, [task("few", "1"), task("many", "1"), task("long", "1")])
+    few = await picking()
+    await store.write(add, [task("many", str(n)) for n in range(10_000)])
+    await store.write(add, [task("long", "1") for _ in range(10_000)])
+    assert await picking() < max(10, 20 * few)
+
+
+async def test_a_task_that_raises_is_tried_again_and_stops_no_other(acme: AcmeHub) -> None:
+    done: list[str] = []
+    daemon = acme.hub.daemon
+
+    async def work(lane: lanes.Lane) -> None:
+        if lane.subject == "bad" and not lane.attempts:
+            raise ZeroDivisionError
+        done.append(lane.subject)
+        await daemon.store.write(end, lane.id)
+
+    daemon.lanes.serve("test", work)
+    await daemon.store.write(add, [task("test", "bad"), task("test", "good")])
+    await acme.hub.run_until_idle()
+    assert done == ["good"]
+    assert await acme.column("SELECT last_error FROM lane WHERE subject = 'bad'") == ["ZeroDivisionError in the core"]
+    await acme.hub.pass_time(seconds=10)
+    assert done == ["good", "bad"]
+
+
+def end(tx: Any, items: Any) -> list[None]:
+    for lane, head in lanes.heads(tx, items).items():
+        lanes.end(tx, [(lane, head.id)])
+    return [None] * len(items)
+
+
+async def test_a_wake_frees_what_is_held_and_hurries_nothing_that_backs_off(acme: AcmeHub) -> None:
+    store = acme.hub.daemon.store
+    await store.write(add, [task("test", "held"), task("test", "later")])
+
+    def hold_and_postpone(tx: Any, items: Any) -> list[None]:
+        ids = dict(tx.execute("SELECT subject, id FROM lane WHERE grp = 'test'"))
+        lanes.hold(tx, ids["held"], "offline", 0)
+        lanes.later(tx, ids["later"], acme.hub.clock.now().replace(year=2027), "busy")
+        return [None] * len(items)
+
+    def wake(tx: Any, items: Any) -> list[None]:
+        lanes.wake(tx, "test", ["held", "later"])
+        return [None] * len(items)
+
+    await store.write(hold_and_postpone, None)
+    before = dict(await acme.hub.rows("SELECT subject, due FROM lane WHERE grp = 'test'"))
+    assert before["held"] is None
+    await store.write(wake, None)
+    after = dict(await acme.hub.rows("SELECT subject, due FROM lane WHERE grp = 'test'"))
+    assert after["later"] == before["later"]
+    assert after["held"] is not None
