@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from talkwire.testing.hub import WholeHub, whole_hub
 from talkwire.testing.provider import FakeProvider
-from tests.journeys.acme_hub import SETTINGS, AcmeHub, AcmePlugin
+from tests.journeys.acme_hub import SETTINGS, AcmeHub, AcmePlugin, FullAcme
 from tests.mutants.acme import ACME
 from tests.parts.databases import BOTH
 
@@ -66,6 +66,12 @@ async def start_acme(
 async def acme(start_acme: Callable[..., Awaitable[AcmeHub]]) -> AcmeHub:
     """Give a hub with one Acme account, `shop`."""
     return await start_acme()
+
+
+@pytest_asyncio.fixture
+async def full_acme(start_acme: Callable[..., Awaitable[AcmeHub]]) -> AcmeHub:
+    """Give a hub whose Acme can say all that a channel can say."""
+    return await start_acme(channel=FullAcme)
 
 
 @pytest_asyncio.fixture

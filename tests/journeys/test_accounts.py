@@ -17,6 +17,7 @@ from talkwire.errors import AccountBroken, NotFound, StoreDown, TryLater
 from talkwire.model import Batch
 from talkwire.testing.provider import Reply
 from tests.journeys.acme_hub import CUSTOMER, AcmeHub, FullAcme, full
+from tests.journeys.listening import cut_power
 from tests.mutants.acme import ACME, AcmeChannel, PollingAcme
 
 
@@ -138,11 +139,7 @@ async def test_a_pause_outlives_a_restart_and_a_break_is_tried_again(start_acme:
         else:
             await acme.told("notice", broken=True)
         await acme.hub.run_until_idle()
-        after = folder / "after"
-        after.mkdir()
-        for name in ("talkwire.db", "talkwire.db-wal"):
-            (after / name).write_bytes((folder / name).read_bytes())
-        again = await start_acme(channel=full(), folder=after)
+        again = await start_acme(channel=full(), folder=cut_power(folder, folder / "after"))
         assert lives(again) == (["paused", "stop!"] if state == "paused" else ["working", ""])
 
 

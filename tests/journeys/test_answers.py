@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from talkwire.errors import AccountAbsent, NoAnswer, SessionEnded, WindowClosed
+from talkwire.errors import AccountAbsent, SessionEnded, WindowClosed
 from talkwire.model import Draft, Level, Policy, Template
-from tests.journeys.acme_hub import SETTINGS, AcmeHub, full, no
+from tests.journeys.acme_hub import SETTINGS, AcmeHub, AcmePlugin, full, no
+from tests.journeys.listening import cut_power
 
 DAY = timedelta(hours=24)
 
@@ -218,19 +219,18 @@ async def test_a_clock_ahead_does_not_shut_a_session_for_ever(start_acme: Any) -
 
 
 @pytest.mark.one_file
-async def test_an_account_that_is_gone_can_be_read_and_refuses_replies(start_acme: Any, tmp_path: Any) -> None:
+async def test_an_account_that_is_gone_can_be_read_and_refuses_replies(
+    start_acme: Any, start_hub: Any, tmp_path: Any
+) -> None:
     acme = await start_acme(folder=tmp_path)
     conversation = await acme.talk()
-    copy = tmp_path / "after"
-    copy.mkdir()
-    for name in ("talkwire.db", "talkwire.db-wal"):
-        (copy / name).write_bytes((tmp_path / name).read_bytes())
-    other = await start_acme(settings="", folder=copy, name="other")
-    found = next(c for c in await other.hub.conversations() if c.account == "shop")
-    assert [m.text for m in await other.hub.messages(found)] == ["Hello"]
+    settings = SETTINGS.replace("accounts.shop", "accounts.other").format(url=acme.provider.url, more="")
+    hub = await start_hub(settings, plugins={"acme": AcmePlugin()}, folder=cut_power(tmp_path, tmp_path / "cut"))
+    [found] = await hub.conversations()
+    assert [m.text for m in await hub.messages(found)] == ["Hello"]
     assert (found.answer.code, found.answer.icon) == ("account_absent", "warning")
     with pytest.raises(AccountAbsent) as refused:
-        await other.hub.reply(conversation, "Hi")
-    assert isinstance(refused.value, NoAnswer)
-    [fact] = await other.hub.facts("reply.refused")
-    assert (fact.account, fact.small["code"]) == ("shop", "account_absent")
+        await hub.reply(conversation, "Hi")
+    assert refused.value.answer == found.answer
+    [fact] = await hub.facts("reply.refused")
+    assert (fact.account, fact.conversation, fact.small["code"]) == ("shop", conversation.id, "account_absent")

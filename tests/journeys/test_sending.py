@@ -23,6 +23,7 @@ from talkwire.testing.provider import (
     unauthorised,
 )
 from tests.journeys.acme_hub import AcmeHub, FullAcme, full, no
+from tests.journeys.listening import cut_power
 
 LANE = "SELECT due, held, attempts FROM lane WHERE grp = 'send:shop'"
 THREE = "a" * 200 + "b" * 200 + "c"
@@ -303,10 +304,7 @@ async def cut(start_acme: Any, channel: Any, tmp_path: Any) -> tuple[AcmeHub, st
     await before.hub.reply(conversation, "one")
     await before.hub.reply(conversation, "two")
     await before.under_way()
-    after = tmp_path / "after"
-    after.mkdir()
-    for name in ("talkwire.db", "talkwire.db-wal"):  # what the disk has, as after a power cut
-        (after / name).write_bytes((tmp_path / name).read_bytes())
+    after = cut_power(tmp_path, tmp_path / "after")
     acme: AcmeHub = await start_acme(channel=channel, folder=after, provider=before.provider)
     return acme, conversation.id
 
