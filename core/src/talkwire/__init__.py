@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import auth as auth
+    from .actions import Action as Action
     from .actions import DropTimer as DropTimer
     from .actions import Notice as Notice
     from .actions import Notify as Notify
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from .actions import SetTimer as SetTimer
     from .actions import Signal as Signal
     from .actions import Withdraw as Withdraw
+    from .api.principals import Principal as Principal
+    from .api.principals import Scope as Scope
     from .channel import Answered as Answered
     from .channel import Channel as Channel
     from .channel import Payload as Payload
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from .channel import retry_after as retry_after
     from .errors import AccountBroken as AccountBroken
     from .errors import Conflict as Conflict
+    from .errors import HistoryGone as HistoryGone
     from .errors import KeyReused as KeyReused
     from .errors import MarkupRefused as MarkupRefused
     from .errors import NoAnswer as NoAnswer
@@ -38,7 +42,9 @@ if TYPE_CHECKING:
     from .errors import Rejected as Rejected
     from .errors import SendError as SendError
     from .errors import SessionEnded as SessionEnded
+    from .errors import StoreDown as StoreDown
     from .errors import TalkwireError as TalkwireError
+    from .errors import TooLarge as TooLarge
     from .errors import TryLater as TryLater
     from .errors import Uncertain as Uncertain
     from .errors import Unreachable as Unreachable
@@ -57,6 +63,7 @@ if TYPE_CHECKING:
     from .formatting import split as split  # type: ignore[no-redef]
     from .formatting import to_json as to_json
     from .hooks import HOOK_API as HOOK_API
+    from .hooks import Actions as Actions
     from .hooks import Drop as Drop
     from .hooks import Pages as Pages
     from .hooks import SessionStep as SessionStep
@@ -71,17 +78,22 @@ if TYPE_CHECKING:
     from .model import AddressChanged as AddressChanged
     from .model import Alias as Alias
     from .model import Answer as Answer
+    from .model import AnswerCode as AnswerCode
     from .model import Attachment as Attachment
+    from .model import AttachmentClass as AttachmentClass
     from .model import Batch as Batch
+    from .model import Block as Block
     from .model import Buttons as Buttons
     from .model import Card as Card
     from .model import Change as Change
     from .model import ChangeKind as ChangeKind
     from .model import Choice as Choice
     from .model import Choices as Choices
+    from .model import Contact as Contact
     from .model import ContactCard as ContactCard
     from .model import Conversation as Conversation
     from .model import Degradation as Degradation
+    from .model import Delivery as Delivery
     from .model import Direction as Direction
     from .model import Draft as Draft
     from .model import Envelope as Envelope
@@ -99,6 +111,7 @@ if TYPE_CHECKING:
     from .model import Outgoing as Outgoing
     from .model import Part as Part
     from .model import Policy as Policy
+    from .model import Problem as Problem
     from .model import Rate as Rate
     from .model import Reaction as Reaction
     from .model import ReadUpTo as ReadUpTo
@@ -110,13 +123,16 @@ if TYPE_CHECKING:
     from .model import Report as Report
     from .model import SessionChange as SessionChange
     from .model import SessionState as SessionState
+    from .model import SignalKind as SignalKind
     from .model import State as State
+    from .model import StoredChange as StoredChange
     from .model import Template as Template
     from .model import Text as Text
     from .model import Typing as Typing
     from .model import TypingSignal as TypingSignal
     from .model import Unit as Unit
     from .model import Unread as Unread
+    from .model import Way as Way
     from .model import draft as draft
     from .notifier import Focus as Focus
     from .notifier import Handed as Handed
@@ -124,29 +140,36 @@ if TYPE_CHECKING:
     from .notifier import NotifierFeatures as NotifierFeatures
     from .notifier import Shown as Shown
     from .notifier import Suppressed as Suppressed
+    from .notifier import Told as Told
+    from .readmodels import Page as Page
+    from .readmodels import Troubled as Troubled
     from .simulator import Simulator as Simulator
     from .store import Query as Query
     from .store import Tx as Tx
 
 _WHERE = {
-    "actions": "DropTimer Notice Notify Reply SetTimer Signal Withdraw",
+    "actions": "Action DropTimer Notice Notify Reply SetTimer Signal Withdraw",
+    "api.principals": "Principal Scope",
     "channel": "Answered Channel Payload Route Settings each outcome phone retry_after",
     "errors": (
-        "AccountBroken Conflict KeyReused MarkupRefused NoAnswer NotFound NotSent Refuse Refused Rejected SendError"
-        " SessionEnded TalkwireError TryLater Uncertain Unreachable Unreadable Unsupported Wait WindowClosed"
+        "AccountBroken Conflict HistoryGone KeyReused MarkupRefused NoAnswer NotFound NotSent Refuse Refused"
+        " Rejected SendError SessionEnded StoreDown TalkwireError TooLarge TryLater Uncertain Unreachable"
+        " Unreadable Unsupported Wait WindowClosed"
     ),
     "features": "Features MediaFeature OptionFeature",
-    "formatting": "PLAIN Dialect plain_text render segments split to_json",
-    "hooks": "HOOK_API Drop Pages SessionStep hookimpl",
+    "formatting": "Dialect PLAIN plain_text render segments split to_json",
+    "hooks": "Actions Drop HOOK_API Pages SessionStep hookimpl",
     "hub": "Hub",
     "model": (
-        "Accepted Account AccountNotice AccountState Acknowledge Address AddressChanged Alias Answer Attachment Batch"
-        " Buttons Card Change ChangeKind Choice Choices ContactCard Conversation Degradation Direction Draft Envelope"
-        " Fact FormLink Inbound Item Level Location Media Message NotThere Notification Option Outgoing Part Policy"
-        " Rate Reaction ReadUpTo Receipt Recipient RemoteMedia RenderContext Rendered Report SessionChange"
-        " SessionState State Template Text Typing TypingSignal Unit Unread draft"
+        "Accepted Account AccountNotice AccountState Acknowledge Address AddressChanged Alias Answer AnswerCode"
+        " Attachment AttachmentClass Batch Block Buttons Card Change ChangeKind Choice Choices Contact"
+        " ContactCard Conversation Degradation Delivery Direction Draft Envelope Fact FormLink Inbound Item Level"
+        " Location Media Message NotThere Notification Option Outgoing Part Policy Problem Rate Reaction ReadUpTo"
+        " Receipt Recipient RemoteMedia RenderContext Rendered Report SessionChange SessionState SignalKind State"
+        " StoredChange Template Text Typing TypingSignal Unit Unread Way draft"
     ),
-    "notifier": "Focus Handed Notifier NotifierFeatures Shown Suppressed",
+    "notifier": "Focus Handed Notifier NotifierFeatures Shown Suppressed Told",
+    "readmodels": "Page Troubled",
     "simulator": "Simulator",
     "store": "Query Tx",
 }
