@@ -210,7 +210,9 @@ async def test_the_first_day(operator, daemon_of, fake_provider):
     assert kannel.shown[0].param("text") == "It arrives today."
 
     screen = await operator.types("status")
-    assert re.search(r"^ok +account sms +smsgate, works; in \d+ s ago, out \d+ s ago$", screen, re.MULTILINE), screen
+    assert re.search(
+        r"^ok +account sms +smsgate, works; last in \d+ s ago, last out \d+ s ago$", screen, re.MULTILINE
+    ), screen
     found = await operator.looks("find", "0812 3456 7890")
     assert conversation in found
     assert "parcel" in await operator.looks("find", "PARCEL")
@@ -222,7 +224,7 @@ async def test_the_first_day(operator, daemon_of, fake_provider):
     assert kinds[:2] == ["envelope", "message"]
     assert {"delivery", "exchange", "fact"} <= set(kinds)
 
-    assert "/in/sms" in await operator.looks("accounts", "show", "sms")
+    assert f"{public}/in/sms\n" in await operator.looks("accounts", "show", "sms")
     assert "Kannel knows talkwire" in await operator.looks("accounts", "test", "sms")
     assert "Kannel knows talkwire" in await operator.looks("check", "--online")
     await operator.looks("accounts", "pause", "sms", "--reason", "they repair it")

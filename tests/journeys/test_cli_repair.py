@@ -60,7 +60,7 @@ async def test_an_uncertain_part_is_on_the_screen_until_it_is_settled(acme, scre
     assert "look  parts         1 uncertain, 0 failed in 24 h" in await screen(
         "status", code=2
     )  # no daemon at a socket
-    assert part in await screen("deliveries")
+    assert f"{part}  shop  +6281234567890  " in await screen("deliveries")
     assert json.loads(await screen("deliveries", "--json"))[0]["delivery"]["id"] == part
     assert "It arrives today" not in await screen("deliveries")
 

@@ -39,7 +39,8 @@ def test_no_secret_is_said(said, form):
     read = said(form)
     log = structlog.get_logger("talkwire.test")
     given = "planted-" + "input"  # a local variable, which tracebacks must not show
-    log.warning("in the event " + SECRET, value=SECRET, deep={"list": [SECRET]})
+    words = f"in the event {SECRET}"
+    log.warning(words, value=SECRET, deep={"list": [SECRET]})
     logging.getLogger("aiohttp.server").error("in a foreign record %s", SECRET)
     log.info("key", key="tw_0123456789ab_" + "k" * 43)
     log.info("header", authorization="Bearer planted-bearer-token")

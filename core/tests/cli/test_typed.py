@@ -206,6 +206,17 @@ def test_postgres_that_is_not_there_is_said_without_its_password(instance, typed
         assert "PostgreSQL" in ran.output or "127.0.0.1:9/none" in ran.output
 
 
+@pytest.mark.needs("postgres")
+def test_on_postgres_a_change_is_written_as_one_more_daemon_would(typed, tmp_path, postgres_url):
+    typed("init")
+    (tmp_path / "talkwire.toml").write_text(f'[store]\nurl = "{postgres_url}"\n')
+    assert "talkwire db upgrade" in typed("status", code=2)
+    assert "core: nothing → 0001" in typed("db", "upgrade")
+    typed("keys", "new", "crm")
+    assert "crm  host" in typed("keys", "list")
+    assert "does not run here" in typed("status", code=2)
+
+
 # --- commands of plugins -----------------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ from .screen import ago, as_json, columns, say
 
 if TYPE_CHECKING:
     from ..evidence import Evidence
+    from ..settings import Config
 
 app = typer.Typer(name="accounts", help="List accounts; show, pause, resume, test one.", invoke_without_command=True)
 _Name = Annotated[str, typer.Argument(help="As in [accounts.NAME].")]
@@ -65,18 +66,27 @@ def show(name: _Name, config: ConfigFile = None) -> None:
         say(f"  last       in {ago(stored.last_in_at)}, out {ago(stored.last_out_at)}")
     say(f"  channel    {account.channel}" + ("" if channel else ", which no plugin gives"))
     if channel is not None and channel.features.webhook:
-        listen = found.server.listen
-        base = found.server.public_url or f"http://{listen.host}:{listen.port}"
-        say(f"  webhook    {base}/in/{account.endpoint}")
+        say(f"  webhook    {found.server.public_url or _here(found)}/in/{account.endpoint}")
         if not found.server.public_url:
             say("             providers cannot reach this: set [server] public_url")
     if account.settings is not None:
-        for key, value in account.settings.model_dump(mode="json").items():
-            say(f"  {key:<10} {_masked(value)}")
+        said = {key: _masked(value) for key, value in account.settings.model_dump(mode="json").items()}
+        say("  settings")
+        columns([(key, value) for key, value in said.items() if value], indent="    ")
+
+
+def _here(found: Config) -> str:
+    """Give the address on this machine: of the running daemon, which knows what port 0 became."""
+    from ..errors import TalkwireError
+
+    try:
+        return str(place.running(found.admin.socket)["public"])
+    except (place.NobodyThere, TalkwireError):
+        return "http://{}:{}".format(*found.server.listen)
 
 
 def _masked(value: Any) -> str:
-    text = value if isinstance(value, str) else "" if value is None else str(value)
+    text = value if isinstance(value, str) else "" if value in (None, [], {}) else str(value)
     return re.sub(r"(://[^\s/:@]*:)[^\s/@]+@", r"\1…@", text)
 
 

@@ -87,10 +87,15 @@ def _read(query: Query) -> tuple[Status, _Waits, int]:
     found = evidence.status(query)
     row = query.one("SELECT count(*) FROM task")
     held = query.one("SELECT count(*) FROM lane WHERE held <> ''")
-    of = query.one(_ADDRESS, {"id": found.oldest.subject}) if found.oldest else None
+    of = _address(query, found.oldest.subject) if found.oldest else ""
     daemons = query.one("SELECT count(DISTINCT owner) FROM lease WHERE until > :now", {"now": query.now_us})
-    waits = _Waits(row[0] if row else 0, held[0] if held else 0, of[0] if of else "")
+    waits = _Waits(row[0] if row else 0, held[0] if held else 0, of)
     return found, waits, daemons[0] if daemons else 0
+
+
+def _address(query: Query, conversation: str) -> str:
+    row = query.one(_ADDRESS, {"id": conversation})
+    return row[0] if row else ""
 
 
 _ADDRESS = "SELECT a.value FROM conversation c JOIN address a ON a.id = c.address_id WHERE c.id = :id"
@@ -156,7 +161,7 @@ def _lines(found: Status, waits: _Waits) -> Iterator[Line]:
 def _account(account: Evidence) -> Line:
     what = f"account {account.name}"
     state, since = account.state, now() - account.since
-    seen = f"in {ago(account.last_in_at)}, out {ago(account.last_out_at)}"
+    seen = f"last in {ago(account.last_in_at)}, last out {ago(account.last_out_at)}"
     reason = f": {account.reason}" if account.reason else ""
     if state == "working":
         return Line("ok", what, f"{account.channel}, works; {seen}")
@@ -298,8 +303,11 @@ def deliveries(
     from .. import readmodels
     from ..model import State
 
-    wanted = State[state.name]
-    page = place.look(place.raw(config).store, lambda query: readmodels.deliveries(query, wanted, limit=limit))
+    def read(query: Query) -> tuple[readmodels.Page[readmodels.Troubled], dict[str, str]]:
+        found = readmodels.deliveries(query, State[state.name], limit=limit)
+        return found, {id_: _address(query, id_) for id_ in {one.conversation for one in found.items}}
+
+    page, addresses = place.look(place.raw(config).store, read)
     if as_:
         as_json(page.items)
         return
@@ -309,8 +317,13 @@ def deliveries(
     rows = []
     for one in page.items:
         problem = one.delivery.problem
-        why = f"{problem.code}: {problem.text}" if problem else one.delivery.reason or ""
-        rows.append((one.delivery.id, one.account, ago(one.delivery.state_at), why))
+        why = f"{problem.code}: {problem.text}".removeprefix(": ") if problem else one.delivery.reason or ""
+        rows.append(
+            (
+                *(one.delivery.id, one.account, addresses[one.conversation], ago(one.delivery.state_at)),
+                *(many(one.delivery.attempts, "attempt"), why),
+            )
+        )
     columns(rows)
     if page.next:
         say("… and more")
