@@ -5,6 +5,7 @@ SQLite serves one daemon, which holds everything.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -57,6 +58,7 @@ class Leases:
         self.owner = new_id()
         self._wanted: dict[str, timedelta] = {f"daemon:{self.owner}": term}
         self._held: dict[str, _Held] = {}
+        self._asking = asyncio.Lock()
         self.pump = Pump("leases", self._step, SystemClock())  # leases go by real time, whatever people's clock says
 
     def want(self, names: Iterable[str], send_timeout: timedelta = timedelta()) -> None:
@@ -101,21 +103,23 @@ class Leases:
     async def give_up(self) -> None:
         """Let others take what we hold, at once."""
         self._wanted.clear()
-        self._held.clear()
-        if not self._store.is_sqlite:
-            await self._store.write(_give_up, self.owner)
+        async with self._asking:  # what is being taken now is given up too
+            self._held.clear()
+            if not self._store.is_sqlite:
+                await self._store.write(_give_up, self.owner)
 
     async def _step(self) -> datetime | None:
         if self._store.is_sqlite or not self._wanted:
             return None
-        asked = monotonic()
-        wanted = dict(self._wanted)
-        fences = await self._store.write(_take, (self.owner, wanted))
-        before = set(self._held)
-        self._held = {name: _Held(fence, asked + wanted[name].total_seconds()) for name, fence in fences.items()}
+        async with self._asking:
+            asked = monotonic()
+            wanted = dict(self._wanted)
+            fences = await self._store.write(_take, (self.owner, wanted))
+            before = set(self._held)
+            self._held = {name: _Held(fence, asked + wanted[name].total_seconds()) for name, fence in fences.items()}
         if set(self._held) - before:
             self._changed()
-        return self.pump.clock.now() + min(wanted.values()) / 3
+        return self.pump.clock.now() + min(wanted.values(), default=self._term) / 3
 
 
 def _take(tx: Tx, items: Sequence[tuple[str, dict[str, timedelta]]]) -> Sequence[dict[str, int]]:

@@ -341,25 +341,27 @@ def enqueue(tx: Tx, items: Sequence[_Ready]) -> Sequence[Accepted | _Refused | K
             results[i] = _again(known, item.hash)
         except KeyReused as error:
             results[i] = error
-    places = {i: _place(tx, items[i]) for i in fresh}
-    tx.lock("conversation", places.values())
+    places = dict(zip(fresh, _places(tx, [items[i] for i in fresh]), strict=True))
     for i in sorted(fresh, key=lambda i: places[i]):
         results[i] = _enqueue_one(tx, items[i], places[i])
     return [results[i] for i in range(len(items))]
 
 
-def _place(tx: Tx, item: _Ready) -> str:
-    rendition = item.rendition
-    if rendition.conversation:
-        return rendition.conversation
-    person = people.resolve(tx, [(rendition.account, rendition.address)])[
-        people.key_of(rendition.account, rendition.address)
+def _places(tx: Tx, items: Sequence[_Ready]) -> list[str]:
+    """Give the conversations of replies, made where there was none, all of them locked at once."""
+    wanted = [item.rendition for item in items]
+    firsts = {(r.account, r.address): item for r, item in zip(wanted, items, strict=True) if not r.conversation}
+    persons = people.resolve(tx, firsts)
+    spots = {}
+    for (account, address), item in firsts.items():
+        person = persons[people.key_of(account, address)]
+        spots[account, person.address, ""] = item.channel, person.contact
+    ids, new = people.places(tx, spots, also=[r.conversation for r in wanted if r.conversation])
+    for spot in sorted(new):
+        tx.tell("conversation.opened", account=spot[0], conversation=ids[spot])
+    return [
+        r.conversation or ids[r.account, persons[people.key_of(r.account, r.address)].address, ""] for r in wanted
     ]
-    spot = (rendition.account, person.address, "")
-    ids, new = people.places(tx, {spot: (item.channel, person.contact)})
-    if new:
-        tx.tell("conversation.opened", account=rendition.account, conversation=ids[spot])
-    return ids[spot]
 
 
 def _enqueue_one(tx: Tx, item: _Ready, conversation: str) -> Accepted | _Refused:

@@ -145,26 +145,28 @@ def _rename(tx: Tx, names: dict[str, str]) -> None:
     tx.many(_NAME_CONTACT, [{"id": address, "name": name} for address, name in sorted(names.items())])
 
 
-def places(tx: Tx, wanted: dict[Place, tuple[str, str]]) -> tuple[dict[Place, str], frozenset[Place]]:
+def places(
+    tx: Tx, wanted: dict[Place, tuple[str, str]], *, also: Iterable[str] = ()
+) -> tuple[dict[Place, str], frozenset[Place]]:
     """Find the conversations of places, make those that are missing, and lock all of them.
 
-    `wanted` says for each place its channel and contact. Gives the ids, and which are new.
+    `wanted` says for each place its channel and contact; `also` are conversations to be locked with them. Gives the
+    ids, and which are new.
     """
-    if not wanted:
-        return {}, frozenset()
-    found = _find_places(tx, wanted)
-    new = frozenset(place for place in wanted if place not in found)
-    if new:
+    found = _find_places(tx, wanted) if wanted else {}
+    made = {place: new_id() for place in sorted(wanted) if place not in found}
+    if made:
         tx.many(
             _INSERT_PLACE,
             [
-                (new_id(), place[0], wanted[place][0], place[1], place[2], wanted[place][1], tx.now_us)
-                for place in sorted(new)
+                (id_, place[0], wanted[place][0], place[1], place[2], wanted[place][1], tx.now_us)
+                for place, id_ in made.items()
             ],
         )
         found = _find_places(tx, wanted)
-    tx.lock("conversation", found.values())
-    return found, new
+    tx.lock("conversation", [*found.values(), *also])
+    # Another transaction may have made the same one meanwhile; then it is not new to us.
+    return found, frozenset(place for place, id_ in made.items() if found[place] == id_)
 
 
 def _find_places(tx: Tx, wanted: Iterable[Place]) -> dict[Place, str]:

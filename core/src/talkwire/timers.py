@@ -14,7 +14,7 @@ from .store import Store, Tx
 
 GROUP = "timers"
 _AT_ONCE = 200
-_SWEEP_EVERY = timedelta(seconds=30)  # for reports that two open transactions missed
+_SWEEP_EVERY = timedelta(seconds=5)  # for reports that two open transactions missed
 _SWEEP_BACK = timedelta(minutes=10)
 
 _SET = """
