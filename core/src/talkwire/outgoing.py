@@ -359,9 +359,7 @@ def _places(tx: Tx, items: Sequence[_Ready]) -> list[str]:
     ids, new = people.places(tx, spots, also=[r.conversation for r in wanted if r.conversation])
     for spot in sorted(new):
         tx.tell("conversation.opened", account=spot[0], conversation=ids[spot])
-    return [
-        r.conversation or ids[r.account, persons[people.key_of(r.account, r.address)].address, ""] for r in wanted
-    ]
+    return [r.conversation or ids[r.account, persons[people.key_of(r.account, r.address)].address, ""] for r in wanted]
 
 
 def _enqueue_one(tx: Tx, item: _Ready, conversation: str) -> Accepted | _Refused:

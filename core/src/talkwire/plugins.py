@@ -263,7 +263,9 @@ class Plugins:
         for reader in self._readers:
             if reader.name == notification.asker:
                 tx.asker, tx.ref = reader.name, ""
-                for action in reader.call_tx("answer_notification", {"notification": notification, "answer": answer}, tx):
+                for action in reader.call_tx(
+                    "answer_notification", {"notification": notification, "answer": answer}, tx
+                ):
                     tx.act(action)
 
     async def close(self) -> None:

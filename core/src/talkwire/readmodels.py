@@ -411,9 +411,7 @@ def head(query: Query) -> int:
     return int(row[0]) if row else 0
 
 
-def facts(
-    query: Query, after: int, *, types: Sequence[str] = (), account: str = "", limit: int = PAGE
-) -> Facts:
+def facts(query: Query, after: int, *, types: Sequence[str] = (), account: str = "", limit: int = PAGE) -> Facts:
     """Give the facts that follow a cursor. Errors: `HistoryGone` where the log does not reach there."""
     last = head(query)
     row = query.one("SELECT min(seq) FROM fact")

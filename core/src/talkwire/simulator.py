@@ -25,8 +25,8 @@ class Simulator:
     channel: str  # the type it plays the provider of
     title: str  # for a person: `Phone (SMS)`
     app: Callable[[str], web.Application]  # (inbound_url); serves the customer's page at `/`
-    settings: Callable[[str, str], Mapping[str, Any]]  # (base_url, inbound_url) → the account's table, without `channel`
+    settings: Callable[[str, str], Mapping[str, Any]]  # (base_url, inbound_url) → the account's own table
     play: Callable[[str, str], Awaitable[str]]  # (base_url, text): the customer writes; gives the evidence in one line
     received: Callable[[str], Awaitable[list[str]]]  # (base_url) → texts that reached the customer, oldest first
-    fault: Callable[[str, str], Awaitable[None]]  # (base_url, one of `faults`): goes wrong from now on; empty: all is well
+    fault: Callable[[str, str], Awaitable[None]]  # (base_url, one of `faults`): from now on; empty: all is well
     faults: tuple[str, ...] = ()  # names of what can go wrong

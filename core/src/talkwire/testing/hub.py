@@ -167,7 +167,7 @@ class _Only:
         return found[0]
 
 
-def _nothing(tx: Tx, items: Sequence[None]) -> Sequence[None]:
+def _nothing(_tx: Tx, items: Sequence[None]) -> Sequence[None]:
     return [None] * len(items)
 
 
@@ -228,7 +228,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest_asyncio.fixture
 async def start_hub(tmp_path: Path, empty_database: Path) -> AsyncIterator[Callable[..., Any]]:
-    """Give what starts whole hubs: `await start_hub(settings, plugins={…})`; they stop with the test."""
+    """Lend a starter of whole hubs, `await start(settings, plugins={…})`; they stop with the test."""
     async with contextlib.AsyncExitStack() as started:
 
         async def start(settings: str, **options: Any) -> WholeHub:
