@@ -260,6 +260,8 @@ OF_THE_CORE = {  # what the core itself calls on what it lends
         "hints",
         "hint",
         "mark",
+        "last",
+        "finish",
         "back_to",
         "number_facts",
         "wakes",

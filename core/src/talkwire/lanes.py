@@ -137,13 +137,20 @@ def ours(tx: Tx, fence: Fence, groups: Iterable[str], need: timedelta = timedelt
 
 
 def add(tx: Tx, tasks: Sequence[NewTask]) -> None:
-    """Put tasks at the end of their lanes.
+    """Put tasks at the end of their lanes; they are written with all others of the group, lane by lane.
 
-    The lane's row is written first: its lock keeps task ids in commit order.
+    Errors: `ValueError` for a subject that no table takes.
     """
-    if not tasks:
-        return
-    tx.hint("lanes")
+    for task in tasks:
+        if b"\0" in task.subject.encode():
+            raise ValueError("a lane's subject has no NUL")
+    if tasks:
+        tx.hint("lanes")
+        tx.last(_write, tasks)
+
+
+def _write(tx: Tx, tasks: Sequence[NewTask]) -> None:
+    # The lane's row is written first: its lock keeps task ids in commit order.
     order = sorted(range(len(tasks)), key=lambda i: (tasks[i].group, tasks[i].subject, i))
     lanes = {
         (tasks[i].group, tasks[i].subject): tasks[i].due if tasks[i].due is not None else tx.now_us

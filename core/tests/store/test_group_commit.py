@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -226,3 +227,27 @@ async def test_a_part_is_undone_alone(store: Store) -> None:
         "test.before",
         "test.undone",
     ]
+
+
+async def test_what_is_kept_for_the_end_is_written_once_for_all_without_what_was_undone(store: Store) -> None:
+    calls: list[list[str]] = []
+
+    def write(tx: Tx, names: list[str]) -> None:
+        calls.append(sorted(names))
+        keep(tx, names)
+
+    def later(tx: Tx, items: Sequence[str]) -> Sequence[None]:
+        for item in items:
+            tx.last(write, [item])
+        with contextlib.suppress(ValueError), tx.part():
+            tx.last(write, ["undone"])
+            raise ValueError
+        return [None] * len(items)
+
+    with busy_writers(store):
+        await _waiting(store)
+        tasks = [asyncio.ensure_future(store.write(later, name)) for name in ("b", "a")]
+        await asyncio.sleep(0)
+    await asyncio.gather(*tasks)
+    assert calls == [["a", "b"]]
+    assert await kept(store) == ["a", "b"]

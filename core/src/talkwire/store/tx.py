@@ -71,12 +71,13 @@ class Query:
 class Tx(Query):
     """Writes; everything done through it happens, or none of it."""
 
-    __slots__ = ("_after", "_facts", "acts", "asker", "hints", "ref")
+    __slots__ = ("_after", "_facts", "_last", "acts", "asker", "hints", "ref")
 
     def __init__(self, driver: Driver, now: datetime) -> None:
         super().__init__(driver, now)
         self._facts: list[tuple[str, str, str, str, str]] = []
         self._after: list[Callable[[], None]] = []
+        self._last: list[tuple[Callable[[Tx, list[Any]], None], Any]] = []
         self.hints: set[str] = set()  # which loops have something new to do: `lanes`, `timers`
         self.acts: list[Act] = []  # stored before the commit
         self.asker = ""  # who `act` speaks for: `plugin:desk`
@@ -145,13 +146,26 @@ class Tx(Query):
         """Wake a loop, on every daemon, once this is committed; needless wake-ups do no harm."""
         self.hints.add(loop)
 
-    def mark(self) -> tuple[int, int, int]:
-        """Remember how much was collected, for `back_to`."""
-        return len(self._facts), len(self._after), len(self.acts)
+    def last(self, write: Callable[[Tx, list[Any]], None], items: Iterable[Any]) -> None:
+        """Let `write` store these together with all others of the group, after everything else it does.
 
-    def back_to(self, mark: tuple[int, int, int]) -> None:
+        So rows that many transactions meet at are touched in one order, and not for long.
+        """
+        self._last += [(write, item) for item in items]
+
+    def finish(self) -> None:
+        """Write what was kept for the end of the group."""
+        kept, self._last = self._last, []
+        for write in dict.fromkeys(write for write, _ in kept):
+            write(self, [item for other, item in kept if other is write])
+
+    def mark(self) -> tuple[int, int, int, int]:
+        """Remember how much was collected, for `back_to`."""
+        return len(self._facts), len(self._after), len(self.acts), len(self._last)
+
+    def back_to(self, mark: tuple[int, int, int, int]) -> None:
         """Forget what was collected since a mark."""
-        del self._facts[mark[0] :], self._after[mark[1] :], self.acts[mark[2] :]
+        del self._facts[mark[0] :], self._after[mark[1] :], self.acts[mark[2] :], self._last[mark[3] :]
 
     def number_facts(self) -> int:
         """Write the collected facts under the next numbers of the log; give how many.

@@ -206,6 +206,7 @@ class Writer(threading.Thread):
             raise TypeError(f"{fn!r} gave {len(results)} results for {len(jobs)} items")
         if tx.acts:
             self._settle(tx)
+        tx.finish()
         return results
 
     def _begun(self) -> Driver:

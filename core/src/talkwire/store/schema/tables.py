@@ -6,6 +6,8 @@ serial ids order things inside. JSON is text: no query looks into it.
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text, text
 
@@ -40,7 +42,7 @@ def _count(name: str, default: int = 0) -> Column[int]:
 # On SQLite a key that is exactly INTEGER is the row's own number and needs no index.
 _WHOLE = BigInteger().with_variant(Integer, "sqlite")
 # A table without row numbers is stored in the order of its key: one tree to write instead of two.
-_BY_KEY = {"sqlite_with_rowid": False}
+_BY_KEY: Any = {"sqlite_with_rowid": False}
 
 
 def _serial(name: str = "id") -> Column[int]:

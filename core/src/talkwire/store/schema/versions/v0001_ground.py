@@ -1,6 +1,7 @@
 """The tables of the first release."""
 
 from alembic import op
+
 from talkwire.store.schema.tables import metadata
 
 revision = "0001"
