@@ -192,7 +192,7 @@ class Refusing:
 
     def hear(self, message: Message, fact: Fact, tx: Any = None) -> Reply | None:
         at = (self.clock.now() - message.stored_at).total_seconds() if self.clock else 0
-        self.told.append((at, message.text, fact.replayed, fact.after_gap))
+        self.told.append((at, message.text, fact.replayed and message.replayed, fact.after_gap))
         if self.wrong and message.text == "bad":
             raise ValueError("a text that may quote a message")
         return Reply(conversation=message.conversation, draft=draft("again")) if fact.replayed else None
