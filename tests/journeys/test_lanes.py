@@ -111,6 +111,8 @@ async def test_a_task_that_raises_is_tried_again_and_stops_no_other(acme: AcmeHu
         await daemon.store.write(end, lane.id)
 
     daemon.lanes.serve("test", work)
+    daemon.leases.want(["test"])
+    await daemon.leases.take()
     await daemon.store.write(add, [task("test", "bad"), task("test", "good")])
     await acme.hub.run_until_idle()
     assert done == ["good"]
@@ -146,3 +148,17 @@ async def test_a_wake_frees_what_is_held_and_hurries_nothing_that_backs_off(acme
     after = dict(await acme.hub.rows("SELECT subject, due FROM lane WHERE grp = 'test'"))
     assert after["later"] == before["later"]
     assert after["held"] is not None
+
+
+async def test_whoever_looked_before_a_lanes_last_turn_has_nothing_to_do(full_acme: AcmeHub) -> None:
+    """Two looks may find a lane due; the one that comes after its turn must not shorten what it waits for."""
+    conversation = await full_acme.talk()
+    full_acme.provider.will(no("slow_down"))
+    await full_acme.reply(conversation, "waits")
+    daemon = full_acme.hub.daemon
+    [(lane_id, subject)] = await full_acme.hub.rows("SELECT id, subject FROM lane WHERE grp = 'send:shop'")
+    before = await full_acme.hub.rows("SELECT due, attempts FROM lane")
+    await daemon.lanes._groups["send:shop"].work(lanes.Lane(lane_id, "send:shop", subject, 0, 0))
+    await full_acme.hub.run_until_idle()
+    assert full_acme.texts == ["waits"]
+    assert await full_acme.hub.rows("SELECT due, attempts FROM lane") == before

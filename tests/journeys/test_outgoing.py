@@ -46,6 +46,20 @@ async def test_the_same_key_from_two_callers_at_once_is_one_reply(acme: AcmeHub)
     assert len(acme.texts) == 2
 
 
+async def test_a_key_of_a_refused_reply_can_be_used_again(start_acme: Any) -> None:
+    acme = await start_acme(channel=full(sessions=True))
+    await acme.told("session", state="ended")
+    conversation = await acme.talk()
+    results = await asyncio.gather(
+        *(acme.hub.reply(conversation, "Hi", key="k1") for _ in range(3)), return_exceptions=True
+    )
+    assert [type(result).__name__ for result in results] == ["SessionEnded"] * 3
+    assert await acme.hub.rows("SELECT key FROM idempotency") == []
+    await acme.hub.pass_time(seconds=1)
+    await acme.told("session", state="connected")
+    assert not (await acme.hub.reply(conversation, "Hi", key="k1")).repeated
+
+
 async def test_a_first_message_makes_the_conversation_and_a_second_one_finds_it(start_acme: Any) -> None:
     acme = await start_acme(channel=full(reaches=frozenset({"phone"})))
     replies, to = acme.hub.daemon.replies, ("shop", Address(kind="phone", value=f"+{CUSTOMER}"))

@@ -90,7 +90,7 @@ class Doer:
 
     async def work(self, lane: Lane) -> None:
         """Do the head of a lane; what cannot be done comes back as the fact `action.failed`."""
-        task = await self._store.read(lambda query: lanes.heads(query, [lane.id]).get(lane.id))
+        task = await self._store.read(lambda query: lanes.due_heads(query, [lane.id]).get(lane.id))
         if task is None:
             return
         failure = None

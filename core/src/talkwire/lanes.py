@@ -48,6 +48,7 @@ _HEAD = """
     FROM lane l JOIN task t ON t.id = (SELECT min(id) FROM task WHERE lane_id = l.id)
     WHERE l.id IN (:lanes[])
 """
+_DUE_HEAD = f"{_HEAD} AND l.due <= :now"
 _END_TASK = "DELETE FROM task WHERE id = :id"
 _REST = """
     UPDATE lane SET due = NULL, attempts = 0, last_error = '', failing_since = NULL, held = ''
@@ -61,6 +62,10 @@ _ANEW = """
     UPDATE lane SET attempts = 0, last_error = '', failing_since = NULL,
         due = CASE WHEN held = '' THEN :now ELSE NULL END
     WHERE id = :id
+"""
+_SLEEP = """
+    UPDATE lane SET due = NULL, attempts = 0, last_error = '', failing_since = NULL, held = ''
+    WHERE id = :id AND NOT EXISTS (SELECT 1 FROM task WHERE task.lane_id = lane.id)
 """
 _GO_ON = """
     UPDATE lane SET due = :now
@@ -174,6 +179,11 @@ def lock(tx: Tx, lanes: Iterable[int]) -> None:
         tx.lock("lane", wanted)
 
 
+def due_heads(tx: Query, lanes: Sequence[int]) -> dict[int, Task]:
+    """Give those heads that are due now: whoever looked before a lane's last turn has nothing to do."""
+    return {row[1]: Task(*row) for row in tx.execute(_DUE_HEAD, {"lanes": lanes, "now": tx.now_us})}
+
+
 def end(tx: Tx, tasks: Sequence[tuple[int, int]]) -> None:
     """End (lane, task) pairs, the effect being in this same transaction; their lanes go on."""
     lock(tx, (lane for lane, _ in tasks))
@@ -184,9 +194,9 @@ def end(tx: Tx, tasks: Sequence[tuple[int, int]]) -> None:
 
 
 def rest(tx: Tx, lane: int) -> None:
-    """Let a lane sleep that has nothing to do; one that has goes on."""
-    tx.execute(_REST, {"id": lane})
-    tx.execute(_GO_ON, {"id": lane, "now": tx.now_us})
+    """Let a lane sleep that has no task; one that has stays as it is."""
+    tx.lock("lane", [lane])  # so that a task that is being added is seen below
+    tx.execute(_SLEEP, {"id": lane})
 
 
 def later(tx: Tx, lane: int, due: datetime, error: str, *, counted: bool = True) -> None:

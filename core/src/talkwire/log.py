@@ -320,7 +320,7 @@ class Readers:
         await self._store.write(_take_again, _Again(told, self._fence, self._store.settle, task, entry, outcome))
 
     def _head(self, query: Query, told: Told, lane: Lane) -> tuple[Task, _Entry | None] | None:
-        task = lanes.heads(query, [lane.id]).get(lane.id)
+        task = lanes.due_heads(query, [lane.id]).get(lane.id)
         if task is None:
             return None
         row = query.one(_ONE, {"seq": int(task.ref)})

@@ -319,32 +319,42 @@ _INSERT_DELIVERY = """
     VALUES (:id, :message, :conversation, :account, :position, :generation, :part, :text, 0, :now,
             :reason)
 """
-_KEEP_KEY = """
-    INSERT INTO idempotency (principal, key, hash, result, at)
-    VALUES (:principal, :key, :hash, :result, :now)
+_CLAIM_KEY = """
+    INSERT INTO idempotency (principal, key, hash, result, at) VALUES (:principal, :key, '', '', :now)
+    ON CONFLICT (principal, key) DO NOTHING
 """
+_KEEP_KEY = "UPDATE idempotency SET hash = :hash, result = :result WHERE principal = :principal AND key = :key"
+_DROP_KEY = "DELETE FROM idempotency WHERE principal = :principal AND key = :key"
 
 
 def enqueue(tx: Tx, items: Sequence[_Ready]) -> Sequence[Accepted | _Refused | KeyReused]:
     """Store replies with their parts, tasks and facts; one that cannot be answered is refused."""
+    # The key's row comes before everything else: whoever stores the same key now is waited for.
+    claims = sorted({(item.author, item.key) for item in items if item.key})
+    tx.many(_CLAIM_KEY, [(principal, key, tx.now_us) for principal, key in claims])
+    ours = {claim for claim in claims if (known := _known(tx, *claim)) and not known[1]}
+    first = {(item.author, item.key): i for i, item in reversed([*enumerate(items)])}
+    fresh = [
+        i
+        for i, item in enumerate(items)
+        if not item.key or ((item.author, item.key) in ours and first[item.author, item.key] == i)
+    ]
     results: dict[int, Accepted | _Refused | KeyReused] = {}
-    # The key's row comes before everything else: it decides whether anything is done.
-    order = sorted(range(len(items)), key=lambda i: (items[i].author, items[i].key))
-    fresh: list[int] = []
-    for i in order:
-        item = items[i]
-        known = _known(tx, item.author, item.key) if item.key else None
-        if known is None:
-            fresh.append(i)
-            continue
-        try:
-            results[i] = _again(known, item.hash)
-        except KeyReused as error:
-            results[i] = error
     places = dict(zip(fresh, _places(tx, [items[i] for i in fresh]), strict=True))
     for i in sorted(fresh, key=lambda i: places[i]):
         results[i] = _enqueue_one(tx, items[i], places[i])
+    for i, item in enumerate(items):
+        if i not in results:
+            known = _known(tx, item.author, item.key)
+            results[i] = _repeated(known, item.hash) if known else results[first[item.author, item.key]]
     return [results[i] for i in range(len(items))]
+
+
+def _repeated(known: tuple[str, str], digest: str) -> Accepted | KeyReused:
+    try:
+        return _again(known, digest)
+    except KeyReused as error:
+        return error
 
 
 def _places(tx: Tx, items: Sequence[_Ready]) -> list[str]:
@@ -376,6 +386,7 @@ def _enqueue_one(tx: Tx, item: _Ready, conversation: str) -> Accepted | _Refused
     elif code is not None:
         applied = item.policy or Policy(item.view.when_closed)
         if applied is not Policy.HOLD or not (code in answers.HOLDABLE or code is AnswerCode.ACCOUNT_BROKEN):
+            tx.execute(_DROP_KEY, {"principal": item.author, "key": item.key})
             _tell_refused(tx, [(rendition.account, conversation, code, item.author)])
             return _Refused(standing)
         if code in answers.HOLDABLE:  # with a broken account the lane waits, and nothing else
@@ -406,7 +417,6 @@ def _enqueue_one(tx: Tx, item: _Ready, conversation: str) -> Accepted | _Refused
                 "key": item.key,
                 "hash": item.hash,
                 "result": to_json(result).decode(),
-                "now": tx.now_us,
             },
         )
     tx.tell(

@@ -282,7 +282,7 @@ def open_attempt(tx: Tx, items: Sequence[_Opening]) -> Sequence[_Attempt | None]
     needs = {item.group: item.need for item in items}
     held = {group for group, need in sorted(needs.items()) if items[0].fence.check(tx, group, need)}
     ours = {item.lane: item for item in items if item.group in held}
-    tasks = lanes.heads(tx, sorted(ours)) if ours else {}
+    tasks = lanes.due_heads(tx, sorted(ours)) if ours else {}
     refs = sorted({task.ref for task in tasks.values()})
     tx.lock("delivery", refs)
     rows = {row[13]: row for row in tx.execute(_OPEN, {"ids": refs})} if refs else {}
