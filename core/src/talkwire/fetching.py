@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from .accounts import attachment_of
 from .channel import Channel
-from .errors import NotFound, Refused, TalkwireError, TooLarge, Unreachable
+from .errors import NotFound, Refused, TooLarge, Unreachable
 from .media.files import Chunks, StoredFile
 from .media.sniff import classify, sniff
 from .store import Store, Tx
@@ -51,24 +51,12 @@ class Fetcher:
             await self._store.write(_failed, (attachment, "its account is absent"))
             return
         try:
-            stored = await self._files.put(_chunks(served.channel.fetch(found)), _LIMIT)
+            stored = await self._files.put(served.channel.fetch(found), _LIMIT)
         except (NotFound, Refused, Unreachable, TooLarge) as error:
             await self._store.write(_failed, (attachment, str(error)))
             return
         media_type = sniff(stored.head, found.name)
         await self._store.write(_fetched, (attachment, stored, media_type, found.name))
-
-    async def put(self, content: AsyncIterator[bytes], limit: int) -> StoredFile:
-        """Store bytes that came another way. Errors: `TooLarge`."""
-        try:
-            return await self._files.put(content, limit)
-        except OSError as error:
-            raise TalkwireError(f"the file could not be stored: {error.strerror}") from error
-
-
-async def _chunks(source: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    async for chunk in source:
-        yield chunk
 
 
 def _fetched(tx: Tx, items: Sequence[tuple[str, StoredFile, str, str]]) -> Sequence[None]:
