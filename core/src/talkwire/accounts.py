@@ -476,6 +476,7 @@ _EVIDENCE = """
 
 def put_state(tx: Tx, items: Sequence[Account]) -> Sequence[None]:
     """Store how accounts do, and tell `account.<state>` where that is new; what a person paused stays so."""
+    tx.lock("account_state", [view.name for view in items], "account")  # what a person says meanwhile is seen
     for view in sorted(items, key=lambda item: item.name):
         row = tx.one(_STATE, {"account": view.name})
         if row is None or row[0] != AccountState.PAUSED or view.state is AccountState.ABSENT:
@@ -506,6 +507,7 @@ def _put_state(tx: Tx, view: Account, was: str | None) -> None:
 
 def pause(tx: Tx, items: Sequence[tuple[str, str]]) -> Sequence[None]:
     """Let (account, reason) send nothing until it is resumed. Errors: `NotFound`."""
+    tx.lock("account_state", [name for name, _ in items], "account")
     for name, reason in items:
         _person_says(tx, name, AccountState.PAUSED, reason)
     return [None] * len(items)
@@ -513,6 +515,7 @@ def pause(tx: Tx, items: Sequence[tuple[str, str]]) -> Sequence[None]:
 
 def resume(tx: Tx, items: Sequence[str]) -> Sequence[None]:
     """Let accounts start again that were paused or broken. Errors: `NotFound`."""
+    tx.lock("account_state", items, "account")
     for name in items:
         _person_says(tx, name, AccountState.STARTING, "")
     return [None] * len(items)

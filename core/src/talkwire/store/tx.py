@@ -92,10 +92,10 @@ class Tx(Query):
         if rows:
             self._driver.many(sql, rows)
 
-    def lock(self, table: str, ids: Iterable[Any]) -> None:
+    def lock(self, table: str, ids: Iterable[Any], column: str = "id") -> None:
         """Take the locks of these rows in key order (lanes: by name), before reading what will be changed."""
         if wanted := sorted(set(ids)):
-            self._driver.lock(table, wanted)
+            self._driver.lock(table, wanted, column)
 
     def lock_name(self, table: str, name: str) -> None:
         """Take the lock of one row of a table whose key is a name."""
