@@ -82,6 +82,7 @@ def end_of(driver: SqliteDriver, events: list[Any]) -> tuple[int, tuple[int, str
             " state_at, reason) VALUES ('d1', 'm1', 'c1', 'shop', 0, 0, '{}', '', 0, 0, '')"
         )
         lanes.add(tx, [lanes.NewTask("send:shop", "c1", "send", DELIVERY)])
+        tx.finish()
         [lane] = tx.execute("SELECT id FROM lane")[0]
         task = lanes.heads(tx, [lane])[lane]
         for event in events:
