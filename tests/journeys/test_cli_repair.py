@@ -25,6 +25,8 @@ channel = "acme"
 token = "planted-token-0123456789"
 """
 
+NO_SOCKET = {1, 2}  # no daemon answers at a socket; on PostgreSQL its lease is seen
+
 
 @pytest.fixture
 def screen(acme: AcmeHub, tmp_path: Path):
@@ -32,9 +34,9 @@ def screen(acme: AcmeHub, tmp_path: Path):
     file = tmp_path / "talkwire.toml"
     file.write_text(SETTINGS.format(url=acme.hub.daemon.store.url))
 
-    async def typed(*words: str, code: int = 0) -> str:
+    async def typed(*words: str, code: int | set[int] = 0) -> str:
         ran = await asyncio.to_thread(CliRunner().invoke, app, ["--config", str(file), *words])
-        assert ran.exit_code == code, ran.output
+        assert ran.exit_code in (code if isinstance(code, set) else {code}), ran.output
         assert "planted-token" not in ran.output
         return ran.output
 
@@ -57,9 +59,7 @@ async def an_uncertain_part(acme: AcmeHub) -> str:
 
 async def test_an_uncertain_part_is_on_the_screen_until_it_is_settled(acme, screen):
     part = await an_uncertain_part(acme)
-    assert "look  parts         1 uncertain, 0 failed in 24 h" in await screen(
-        "status", code=2
-    )  # no daemon at a socket
+    assert "look  parts         1 uncertain, 0 failed in 24 h" in await screen("status", code=NO_SOCKET)
     assert f"{part}  shop  +6281234567890  " in await screen("deliveries")
     assert json.loads(await screen("deliveries", "--json"))[0]["delivery"]["id"] == part
     assert "It arrives today" not in await screen("deliveries")
@@ -67,7 +67,7 @@ async def test_an_uncertain_part_is_on_the_screen_until_it_is_settled(acme, scre
     await do(acme, "settle", delivery=part, verdict="sent", by="cli:ann")
     assert await acme.hub.states(await acme.hub.conversation) == ["sent"]
     assert "no part is uncertain" in await screen("deliveries")
-    assert "0 uncertain" in await screen("status", code=2)
+    assert "0 uncertain" in await screen("status", code=NO_SOCKET)
     with pytest.raises(Conflict, match="not uncertain"):
         await do(acme, "settle", delivery=part, verdict="sent", by="cli:ann")
 
@@ -76,7 +76,7 @@ async def test_an_envelope_that_was_not_understood_is_shown_and_read_again(acme,
     await acme.says([{"kind": "message", "id": "m1", "time": "never"}, {"kind": "message", "id": "m2"}])
     await acme.hub.run_until_idle()
     ((envelope,),) = await acme.hub.rows("SELECT id FROM envelope WHERE unread <> ''")
-    assert "1 envelope not understood" in await screen("status", code=2)
+    assert "1 envelope not understood" in await screen("status", code=NO_SOCKET)
     assert "unread" in await screen("trace", envelope)
 
     again = await do(acme, "replay", envelope=envelope)
@@ -106,7 +106,7 @@ async def test_a_paused_account_sends_nothing_until_it_is_resumed(acme, screen):
     await do(acme, "pause", account="shop", reason="they repair it")
     await acme.hub.run_until_idle()
     assert "paused" in await screen("accounts")
-    assert "they repair it" in await screen("status", code=2)
+    assert "they repair it" in await screen("status", code=NO_SOCKET)
     with pytest.raises(NotFound, match='no account "nix"'):
         await do(acme, "pause", account="nix")
 
