@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -15,13 +16,13 @@ import pytest_asyncio
 
 from talkwire import hookimpl
 from talkwire.actions import SetTimer
-from talkwire.model import Message
+from talkwire.model import Batch, Message
 from talkwire.store import Tx
 from talkwire.testing import FakeProvider, Logs, slow
 from talkwire.testing.hub import WholeHub, whole_hub
 from talkwire.testing.provider import busy, refuse
 from tests.journeys.acme_hub import SETTINGS, AcmeHub, AcmePlugin
-from tests.mutants.acme import ACME
+from tests.mutants.acme import ACME, WROTE, AcmeChannel, PollingAcme
 
 pytestmark = pytest.mark.needs("postgres")
 
@@ -51,9 +52,9 @@ async def start_daemon(provider: FakeProvider, postgres_with_tables: str, tmp_pa
     """Give what starts one more daemon on the same database, with a clock of its own."""
     async with contextlib.AsyncExitStack() as started:
 
-        async def start(more: str = "") -> AcmeHub:
+        async def start(more: str = "", channel: type[AcmeChannel] = AcmeChannel) -> AcmeHub:
             settings = SETTINGS.format(url=provider.url, more="") + '[plugins]\nenabled = ["counting"]\n' + more
-            plugins = {"acme": AcmePlugin(), "counting": Counting()}
+            plugins = {"acme": AcmePlugin(channel), "counting": Counting()}
             hub = await started.enter_async_context(
                 whole_hub(settings, tmp_path, plugins=plugins, url=postgres_with_tables)
             )
@@ -213,6 +214,57 @@ async def test_nothing_is_begun_that_could_outlast_the_lease(
     assert first.texts == []
     await first.hub.daemon.leases.take()  # renewed
     await eventually(lambda: first.texts == ["not yet"])
+
+
+class Listening(PollingAcme):
+    """Fetches what the test lays down."""
+
+    type = "acme"
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.laid: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+        self.began: list[str] = []
+
+    async def listen(self, cursor: str) -> AsyncIterator[Batch]:
+        self.began.append(cursor)
+        while True:
+            message, cursor = await self.laid.get()
+            yield Batch((self.envelope(json.dumps({"events": [{**WROTE, "id": message}]}).encode()),), cursor)
+
+
+async def test_one_daemon_listens_and_the_other_goes_on_where_it_was(
+    start_daemon: StartDaemon, postgres_with_tables: str
+) -> None:
+    first, second = await start_daemon(channel=Listening), await start_daemon(channel=Listening)
+    one, other = (acme.hub.daemon.account("shop").channel for acme in (first, second))
+    await eventually(lambda: one.began == [""])
+    one.laid.put_nowait(("m1", "5"))
+    await eventually(lambda: _cursor(first, "5"))
+    lapse(postgres_with_tables)
+    await second.hub.daemon.leases.take()
+    await eventually(lambda: other.began == ["5"])
+
+    one.laid.put_nowait(("m2", "6"))  # the first does not know yet: what it fetched is kept, its cursor is not
+    await eventually(lambda: _messages(first, 2))
+    other.laid.put_nowait(("m2", "6"))
+    other.laid.put_nowait(("m3", "7"))
+    await eventually(lambda: _messages(first, 3))
+    assert await _cursor(first, "7")
+    await first.hub.daemon.leases.take()  # now it knows, and ends its listener
+    await first.hub.run_until_idle()
+    one.laid.put_nowait(("m4", "8"))
+    await first.hub.run_until_idle()
+    assert await _cursor(first, "7")
+    assert one.began == [""]
+
+
+async def _cursor(acme: AcmeHub, cursor: str) -> bool:
+    return await acme.hub.rows("SELECT cursor FROM account_state") == [(cursor,)]
+
+
+async def _messages(acme: AcmeHub, count: int) -> bool:
+    return await acme.hub.rows("SELECT count(*) FROM message") == [(count,)]
 
 
 async def test_timers_ring_once_whoever_holds_them(start_daemon: StartDaemon, postgres_with_tables: str) -> None:

@@ -27,6 +27,7 @@ from .clock import Clock, micros, moment
 from .errors import AccountBroken, NotFound, SendError, StoreDown, TryLater
 from .http import AccountHttp, ExchangeRecord
 from .keeping import Keeper
+from .lanes import Fence
 from .media.files import Chunks
 from .media.guard import fetch_guarded, new_session
 from .model import (
@@ -296,9 +297,9 @@ def attachment_of(query: Query, attachment: str) -> Attachment | None:
 class Accounts:
     """All accounts of this daemon."""
 
-    def __init__(self, lent: Lent, may_listen: Callable[[str], bool]) -> None:
+    def __init__(self, lent: Lent, fence: Fence) -> None:
         self._lent = lent
-        self._may_listen = may_listen
+        self._fence = fence
         self.by_name: dict[str, Runtime] = {}
         self._life: dict[str, Pump] = {}
         self.pump = Pump("accounts", self._step, lent.clock, slow_poll=timedelta(seconds=5))
@@ -393,7 +394,7 @@ class Accounts:
 
     def _listens(self, runtime: Runtime) -> bool:
         channel = runtime.channel
-        return channel is not None and channel.features.listens and self._may_listen(f"listen:{runtime.name}")
+        return channel is not None and channel.features.listens and self._fence.holds(f"listen:{runtime.name}")
 
     async def _opened(self, runtime: Runtime, failures: Backoff) -> bool:
         assert runtime.channel is not None  # only those with a channel live
@@ -418,7 +419,7 @@ class Accounts:
             cursor = await self._lent.store.read(lambda query: _cursor(query, runtime.name))
             async for batch in channel.listen(cursor):
                 runtime.heard(self._lent.clock.now())
-                await self._lent.intake.admit_batch(runtime, batch)
+                await self._lent.intake.admit_batch(runtime, batch, self._fence)
                 failures.reset()
                 if runtime.view.state is AccountState.WAITING:
                     runtime.change(AccountState.WORKING, "")

@@ -40,7 +40,8 @@ class Arrival:
     windows: Mapping[str, timedelta | None]
     received: int  # microseconds; what a provider dates later than this happened then
     unread: list[tuple[int, str]] = field(default_factory=list)  # (position, reason)
-    cursor: tuple[str, str] | None = None  # (account, cursor) of a listener
+    cursor: tuple[str, str] | None = None  # (account, cursor) of a listener …
+    fence: lanes.Fence | None = None  # … moved only while the account is this daemon's to listen to
     replayed: bool = False
 
 
@@ -134,6 +135,8 @@ class _Place:
 @goes_first
 def admit(tx: Tx, arrivals: Sequence[Arrival]) -> Sequence[Admitted]:
     """Store arrivals: envelopes, people, conversations, messages, reports, facts."""
+    moved = [a.cursor for a in arrivals if a.cursor and (a.fence is None or a.fence.check(tx, f"listen:{a.cursor[0]}"))]
+    moved.sort()
     results = [Admitted() for _ in arrivals]
     tx.many(_INSERT_ENVELOPE, [(*a.envelope, _unread(a)) for a in arrivals if a.envelope])
     tx.many(
@@ -142,11 +145,7 @@ def admit(tx: Tx, arrivals: Sequence[Arrival]) -> Sequence[Admitted]:
     )
     tx.many(
         _SET_CURSOR,
-        [
-            {"account": a.cursor[0], "cursor": a.cursor[1], "now": tx.now_us}
-            for a in sorted((a for a in arrivals if a.cursor), key=lambda a: a.cursor or ("", ""))
-            if a.cursor
-        ],
+        [{"account": account, "cursor": cursor, "now": tx.now_us} for account, cursor in moved],
     )
     inbound: list[tuple[int, str, Inbound]] = []
     reports: list[tuple[str, Report, str]] = []

@@ -217,7 +217,7 @@ class Daemon:
             session=session,
             publish=self.hints.publish,
         )
-        self.accounts = Accounts(lent, self.leases.holds)
+        self.accounts = Accounts(lent, self.leases)
         self.accounts.make(config.accounts, self.plugins.channels)
         self.intake.serve(self.accounts.endpoints())
         self.hub = Hub(

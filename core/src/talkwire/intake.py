@@ -20,6 +20,7 @@ from .channel import Answered, Channel
 from .clock import Clock, micros, moment
 from .errors import Conflict, NotFound, Rejected, StoreDown, TalkwireError
 from .ids import new_id
+from .lanes import Fence
 from .media.files import Chunks
 from .model import (
     Account,
@@ -119,8 +120,11 @@ class Intake:
         placed = [(served.name, channel.type, item) for item in _checked(items)]
         return await self._admit(Arrival(None, "", placed, _windows(accounts), micros(self._clock.now())), accounts)
 
-    async def admit_batch(self, served: Served, batch: Batch) -> None:
-        """Take in what a listener fetched, and move its cursor, in one transaction."""
+    async def admit_batch(self, served: Served, batch: Batch, fence: Fence | None = None) -> None:
+        """Take in what a listener fetched, and move its cursor, in one transaction.
+
+        The cursor stays where another daemon listens now; what was fetched is kept all the same.
+        """
         channel = served.channel
         assert channel is not None  # it is the channel that listens
         accounts = {served.name: served}
@@ -130,7 +134,7 @@ class Intake:
             )
             for envelope in batch.envelopes
         ]
-        moved = Arrival(None, "", [], {}, micros(self._clock.now()), cursor=(served.name, batch.cursor))
+        moved = Arrival(None, "", [], {}, micros(self._clock.now()), cursor=(served.name, batch.cursor), fence=fence)
         try:
             await self._store.write(admit_all, [*arrivals, moved])
         except StoreDown:

@@ -39,6 +39,7 @@ _PUT_SETTINGS = """
     INSERT INTO meta (name, value) VALUES ('settings', :hash)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value
 """
+_FORGET = f"DELETE FROM lease WHERE name = 'daemon:' || owner AND until < {_NOW} - 86400000000"  # a day, in µs
 _GIVE_UP = "UPDATE lease SET until = 0 WHERE owner = :owner"
 
 
@@ -58,6 +59,7 @@ class Leases:
         self.owner = new_id()
         self._wanted: dict[str, timedelta] = {f"daemon:{self.owner}": term}
         self._held: dict[str, _Held] = {}
+        self._told: frozenset[str] = frozenset()
         self._asking = asyncio.Lock()
         self.pump = Pump("leases", self._step, SystemClock())  # leases go by real time, whatever people's clock says
 
@@ -115,10 +117,12 @@ class Leases:
             asked = monotonic()
             wanted = dict(self._wanted)
             fences = await self._store.write(_take, (self.owner, wanted))
-            before = set(self._held)
+            # A transaction may have found out between: what it let go is news whether it comes back or not.
+            changed = not (self._told == fences.keys() == self._held.keys())
+            self._told = frozenset(fences)
             self._held = {name: _Held(fence, asked + wanted[name].total_seconds()) for name, fence in fences.items()}
-        if set(self._held) - before:
-            self._changed()
+        if changed:
+            self._changed()  # what was taken is begun, what was lost is ended
         return self.pump.clock.now() + min(wanted.values(), default=self._term) / 3
 
 
@@ -137,6 +141,7 @@ def _take(tx: Tx, items: Sequence[tuple[str, dict[str, timedelta]]]) -> Sequence
 def _compare(tx: Tx, items: Sequence[tuple[str, str]]) -> Sequence[bool]:
     results = []
     for owner, settings in items:
+        tx.execute(_FORGET)
         others = tx.execute(_OTHERS, {"owner": owner})[0][0]
         row = tx.one(_SETTINGS)
         tx.execute(_PUT_SETTINGS, {"hash": settings})

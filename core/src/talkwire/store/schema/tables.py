@@ -348,7 +348,7 @@ task = Table(
     Index("ix_task_lane_id", "lane_id", "id"),
     Index("ix_task_ref", "ref"),
 )
-lease = Table(
+lease = Table(  # a transaction that needs one takes its share before it touches anything else
     "lease",
     metadata,
     Column("name", Text, primary_key=True),
