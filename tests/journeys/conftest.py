@@ -53,8 +53,9 @@ async def start_acme(
         more: str = "", *, settings: str = "", channel: Any = None, plugins: Any = None, **options: Any
     ) -> AcmeHub:
         provider = options.pop("provider", None) or await fake_provider(ACME.answers)
+        name = options.pop("name", "shop")
         plugin = AcmePlugin(channel) if channel else AcmePlugin()
-        text = SETTINGS.format(url=provider.url, more=more) + settings
+        text = SETTINGS.replace("accounts.shop", f"accounts.{name}").format(url=provider.url, more=more) + settings
         hub = await start_hub(text, plugins={"acme": plugin, **(plugins or {})}, **options)
         await hub.run_until_idle()
         return AcmeHub(hub, provider)
