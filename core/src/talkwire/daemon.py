@@ -133,7 +133,9 @@ class Daemon:
         """Say why this process takes no work."""
         if self.stopping:
             return ["stopping"]
-        return [] if self.ready else ["starting"]
+        if not self.ready:
+            return ["starting"]
+        return [] if self.same_settings else ["settings: other daemons of this database have others"]
 
     @property
     def pumps(self) -> list[Pump]:

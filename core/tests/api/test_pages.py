@@ -60,6 +60,14 @@ async def test_the_public_port_says_only_ok_the_admin_port_why_not(hub, server, 
         assert response.status == 404
 
 
+async def test_the_admin_port_names_the_database_that_does_not_answer(hub, admin_port):
+    await hub.daemon.store.close()
+    async with admin_port.get("/readyz") as response:
+        said = await response.json()
+    assert response.status == 503
+    assert "database: the store is closed" in said["reasons"]
+
+
 async def test_the_admin_port_has_the_operators_page_the_public_one_has_not(server, admin_port):
     async with admin_port.get("/") as response:
         assert (response.status, response.content_type) == (200, "text/html")

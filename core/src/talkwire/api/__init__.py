@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from aiohttp import web
 from pydantic_core import to_json
 
+from .. import readmodels
+from ..errors import StoreDown
 from . import attachments, events, operator, own
 from .engine import ENGINE, Engine
 from .inbound import PREFIX, receiver
@@ -15,6 +18,7 @@ from .routing import BODY_LIMIT
 
 __all__ = ["Engine", "api", "make_admin", "make_app"]
 
+_DATABASE_WITHIN = 2  # seconds; a probe that waits longer is asked again anyway
 _ADDED = (attachments, events)  # each adds its operations to `api` when it is imported
 
 
@@ -60,7 +64,15 @@ async def _livez(request: web.Request) -> web.Response:
 
 async def _readyz(request: web.Request) -> web.Response:
     engine = request.app[ENGINE]
-    return _health([*engine.stuck(), *engine.not_ready()])
+    reasons = [*engine.stuck(), *engine.not_ready()]
+    try:
+        async with asyncio.timeout(_DATABASE_WITHIN):
+            await engine.store.read(readmodels.head)
+    except TimeoutError:
+        reasons.append(f"database: no answer within {_DATABASE_WITHIN} s")
+    except StoreDown as error:
+        reasons.append(f"database: {error}")
+    return _health(reasons)
 
 
 def _health(reasons: Sequence[str]) -> web.Response:
