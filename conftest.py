@@ -5,6 +5,7 @@ pytest_plugins = [
     "tests.parts.wants",
     "tests.parts.numbers",
     "tests.parts.loopback",
+    "tests.parts.logs",
     "tests.parts.postgres",
     "tests.parts.databases",
     "tests.parts.chromium",

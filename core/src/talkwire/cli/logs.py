@@ -66,7 +66,7 @@ def configure(form: str, level: str, config: Config | None = None) -> None:
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=False,  # nothing logs for each message; a cached one outlives this
     )
 
 
