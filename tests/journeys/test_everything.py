@@ -153,7 +153,7 @@ def test_its_simulator_is_given_when_asked_for():
 
 
 @pytest_asyncio.fixture
-async def page(shop, aiohttp_client):
+async def asked(shop, aiohttp_client):
     [token] = [await shop.hub.daemon.store.write(create_keys, ("crm", "host"))]
     client = await aiohttp_client(make_app(shop.hub.daemon), headers={"Authorization": f"Bearer {token}"})
 
@@ -166,9 +166,9 @@ async def page(shop, aiohttp_client):
     return ask
 
 
-async def test_all_there_is_to_read(shop, page):
+async def test_all_there_is_to_read(shop, asked):
     await shop.says(text="ask")
-    seen = await page("GET", f"/look/{(await shop.hub.conversation).id}")
+    seen = await asked("GET", f"/look/{(await shop.hub.conversation).id}")
     notes = seen.pop("notes")
     assert "on_inbound_message: ask" in notes
     assert seen == {
@@ -185,9 +185,9 @@ async def test_all_there_is_to_read(shop, page):
     }
 
 
-async def test_writing_replying_notifying_and_answering(shop, page):
-    assert await page("POST", "/write/first") == {"repeated": False}
-    assert await page("POST", "/write/first") == {"repeated": True}
+async def test_writing_replying_notifying_and_answering(shop, asked):
+    assert await asked("POST", "/write/first") == {"repeated": False}
+    assert await asked("POST", "/write/first") == {"repeated": True}
     await shop.hub.run_until_idle()
     assert shop.sent == ["first\n\n– your shop"]
     assert (await shop.notes()).count(("write", "first")) == 2
@@ -197,25 +197,25 @@ async def test_writing_replying_notifying_and_answering(shop, page):
 
     await shop.says(text="ask")
     question = next(one for one in talkwire_everything.Bell.shows.values() if one.title == "Yes?")
-    assert await page("POST", f"/answer/{question.id}/yes") == {"answered_by": "a page"}
-    assert "a page" in str(await page("POST", f"/answer/{question.id}/no", 409))
+    assert await asked("POST", f"/answer/{question.id}/yes") == {"answered_by": "a page"}
+    assert "a page" in str(await asked("POST", f"/answer/{question.id}/no", 409))
 
 
-async def test_following_the_log_and_hints(shop, page):
+async def test_following_the_log_and_hints(shop, asked):
     await shop.says(text="hi")
     [noted] = await shop.hub.facts("everything.noted")
-    assert await page("GET", "/follow/everything.noted") == {"seq": noted.seq, "hint": {"seq": noted.seq}}
+    assert await asked("GET", "/follow/everything.noted") == {"seq": noted.seq, "hint": {"seq": noted.seq}}
 
 
-async def test_signing_in(shop, page):
-    await page("POST", "/enter")
+async def test_signing_in(shop, asked):
+    await asked("POST", "/enter")
     cookies = {cookie.key for cookie in page.client.session.cookie_jar}
     assert cookies == {"talkwire"}
     assert await shop.hub.rows("SELECT principal FROM session") == [("key:crm",)]
 
 
 async def test_an_attachment_that_is_not_there(page):
-    await page("GET", "/attachments/none", 404)
+    await asked("GET", "/attachments/none", 404)
 
 
 async def test_its_pages_are_served_with_the_policy_it_asked_for(page):
