@@ -209,20 +209,20 @@ async def test_following_the_log_and_hints(shop, asked):
 
 async def test_signing_in(shop, asked):
     await asked("POST", "/enter")
-    cookies = {cookie.key for cookie in page.client.session.cookie_jar}
+    cookies = {cookie.key for cookie in asked.client.session.cookie_jar}
     assert cookies == {"talkwire"}
     assert await shop.hub.rows("SELECT principal FROM session") == [("key:crm",)]
 
 
-async def test_an_attachment_that_is_not_there(page):
+async def test_an_attachment_that_is_not_there(asked):
     await asked("GET", "/attachments/none", 404)
 
 
-async def test_its_pages_are_served_with_the_policy_it_asked_for(page):
-    async with page.client.get("/p/everything/") as answer:
+async def test_its_pages_are_served_with_the_policy_it_asked_for(asked):
+    async with asked.client.get("/p/everything/") as answer:
         assert "A page of a plugin" in await answer.text()
         assert "img-src 'self' blob:" in answer.headers["Content-Security-Policy"]
-    async with page.client.get("/p/everything/worker.js") as answer:
+    async with asked.client.get("/p/everything/worker.js") as answer:
         assert answer.headers["Service-Worker-Allowed"] == "/p/everything/"
 
 
