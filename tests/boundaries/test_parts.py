@@ -6,6 +6,7 @@ import socket
 import pytest
 
 from tests.parts.numbers import tag_by_number
+from tests.parts.wants import needed
 
 NUMBERS = "| # | tag | statement |\n| --- | --- | --- |\n| 3DN-09 | U | drawn |\n| 3DN-19 | BU | refused |\n| CARD-01 | B | hooks |\n"
 
@@ -123,18 +124,8 @@ async def test_loopback_is_not_outside():
         await writer.wait_closed()
 
 
-def test_a_database_is_fresh_for_each_test_and_durable(postgres_url):
-    psycopg = pytest.importorskip("psycopg")
-    with psycopg.connect(postgres_url) as connection:
-        assert connection.execute("SHOW fsync").fetchone() == ("on",)
-        assert connection.execute("SELECT count(*) FROM pg_class WHERE relname = 'left_over'").fetchone() == (0,)
-        connection.execute("CREATE TABLE left_over (n int)")
-
-
-def test_a_second_database_knows_nothing_of_the_first(postgres_url):
-    test_a_database_is_fresh_for_each_test_and_durable(postgres_url)
-
-
-async def test_the_browser_runs_scripts_and_stays_here(page):
-    await page.set_content("<p id=a></p><script>document.getElementById('a').textContent = 1 + 1</script>")
-    assert await page.text_content("#a") == "2"
+def test_what_make_check_runs_needs_no_part(request):
+    here = request.path.parent
+    checked = [item for item in request.session.items if {here, here.parent / "docs"} & set(item.path.parents)]
+    assert request.node in checked
+    assert [item.nodeid for item in checked if needed(item)] == []

@@ -49,37 +49,37 @@ def words_of_the_makefile():
     return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
-@pytest.mark.parametrize("page", OURS, ids=name_of)
-def test_every_link_leads_somewhere(page):
-    assert list(broken_links(page, page.read_text())) == []
+@pytest.mark.parametrize("doc", OURS, ids=name_of)
+def test_every_link_leads_somewhere(doc):
+    assert list(broken_links(doc, doc.read_text())) == []
 
 
-@pytest.mark.parametrize("page", OURS, ids=name_of)
-def test_no_page_has_a_word_that_says_nothing(page):
-    assert [found[0] for found in BANNED.finditer(prose_of(page.read_text()))] == []
+@pytest.mark.parametrize("doc", OURS, ids=name_of)
+def test_no_page_has_a_word_that_says_nothing(doc):
+    assert [found[0] for found in BANNED.finditer(prose_of(doc.read_text()))] == []
 
 
-@pytest.mark.parametrize("page", BY_HAND, ids=name_of)
-def test_a_page_has_one_sentence_a_line(page):
-    two = [line for line in prose_of(page.read_text()).splitlines() if re.search(r"[a-z)][.!?] [A-Z]", line)]
+@pytest.mark.parametrize("doc", BY_HAND, ids=name_of)
+def test_a_page_has_one_sentence_a_line(doc):
+    two = [line for line in prose_of(doc.read_text()).splitlines() if re.search(r"[a-z)][.!?] [A-Z]", line)]
     assert [line for line in two if not line.startswith(("|", "<"))] == []
 
 
-@pytest.mark.parametrize("page", BY_HAND, ids=name_of)
-def test_a_page_begins_with_what_its_reader_has_at_its_end(page):
-    text = page.read_text()
+@pytest.mark.parametrize("doc", BY_HAND, ids=name_of)
+def test_a_page_begins_with_what_its_reader_has_at_its_end(doc):
+    text = doc.read_text()
     assert text.startswith("# ")
     begin = text.split("\n", 6)[2]
-    if page.parent != ROOT:
+    if doc.parent != ROOT:
         assert re.match(r"(With this page|At the end of this page) ", begin), begin
 
 
-@pytest.mark.parametrize("page", BY_HAND, ids=name_of)
-def test_every_snippet_is_executed_or_stands_in_a_file(page, tmp_path):
-    executed = page in HOWTOS or page.parent.name == "tutorial"
-    for block in blocks(page.read_text()):
+@pytest.mark.parametrize("doc", BY_HAND, ids=name_of)
+def test_every_snippet_is_executed_or_stands_in_a_file(doc, tmp_path):
+    executed = doc in HOWTOS or doc.parent.name == "tutorial"
+    for block in blocks(doc.read_text()):
         order, _, path = block.order.partition(" ")
-        where = f"{name_of(page)}:{block.line}"
+        where = f"{name_of(doc)}:{block.line}"
         if order == "from":
             assert block.text.strip() in (ROOT / path).read_text(), where
         elif order == "scaffold":

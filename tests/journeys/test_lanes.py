@@ -121,6 +121,49 @@ async def test_a_task_that_raises_is_tried_again_and_stops_no_other(acme: AcmeHu
     assert done == ["good", "bad"]
 
 
+async def test_a_look_that_is_older_than_a_lanes_turn_serves_it_no_second_time(acme: AcmeHub) -> None:
+    store, clock = acme.hub.daemon.store, acme.hub.daemon.clock
+    served: list[str] = []
+    finish, seen, go_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    looks = 0
+
+    class LateStore:
+        """The store, whose second answer comes when it is old."""
+
+        async def read(self, fn: Any) -> Any:
+            nonlocal looks
+            looks += 1
+            late = looks == 2
+            found = await store.read(fn)
+            if late:
+                seen.set()
+                await go_on.wait()
+            return found
+
+    async def work(lane: lanes.Lane) -> None:
+        served.append(lane.subject)
+        serving.wake()
+        await finish.wait()
+        await store.write(end, lane.id)
+
+    serving = lanes.Lanes(LateStore(), clock, acme.hub.daemon.leases)  # type: ignore[arg-type]
+    serving.serve("apart", work)
+    acme.hub.daemon.leases.want(["apart"])
+    await acme.hub.daemon.leases.take()
+    await store.write(add, [task("apart", "one")])
+    running = asyncio.create_task(serving.pump.run())
+    await seen.wait()
+    finish.set()
+    while serving.busy:
+        await asyncio.sleep(0)
+    go_on.set()
+    while looks < 3 or not serving.pump.idle:
+        await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert served == ["one"]
+
+
 def end(tx: Any, items: Any) -> list[None]:
     for lane, head in lanes.heads(tx, items).items():
         lanes.end(tx, [(lane, head.id)])

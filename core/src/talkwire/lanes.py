@@ -283,7 +283,7 @@ class Lanes:
         self._clock = clock
         self._fence = fence
         self._groups: dict[str, _Group] = {}
-        self._again: set[str] = set()
+        self._ended: set[int] = set()  # lanes whose turn ended while we looked: the look may be older than that
         self._stopping = False
         self.pump = Pump("lanes", self._step, clock, slow_poll=timedelta(seconds=5))
 
@@ -341,10 +341,13 @@ class Lanes:
                 wanted.append((name, group.most + len(group.running)))
         if not wanted:
             return soonest
+        self._ended.clear()
         due, following = await self._store.read(lambda query: _look(query, wanted))
         for lane in due:
             found = self._groups.get(lane.group)
-            if found is not None and lane.id not in found.running and len(found.running) < found.most:
+            if found is None or lane.id in found.running or lane.id in self._ended:
+                continue
+            if len(found.running) < found.most:
                 self._start(found, lane)
         return min((m for m in (soonest, following) if m is not None), default=None)
 
@@ -354,6 +357,7 @@ class Lanes:
 
         def ended(_: asyncio.Task[None]) -> None:
             group.running.pop(lane.id, None)
+            self._ended.add(lane.id)
             self.pump.wake()
 
         task.add_done_callback(ended)
