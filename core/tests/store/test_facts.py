@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from talkwire.errors import StoreDown
 from talkwire.store import Store, Tx
 from talkwire.store.writer import RunAgain
 
@@ -46,20 +47,31 @@ async def test_facts_of_one_transaction_keep_the_order_in_which_they_were_told(s
     assert [row[0] for row in rows] == ["test.first", "test.second", "test.third"]
 
 
-async def test_a_transaction_that_had_to_give_way_is_run_again_once(store: Store) -> None:
+@pytest.mark.parametrize("often", [1, 4])
+async def test_a_transaction_that_had_to_give_way_is_run_again(store: Store, often: int) -> None:
     runs: list[int] = []
 
     def gives_way(tx: Tx, items: Sequence[str]) -> Sequence[int]:
         runs.append(len(items))
         result = keep(tx, items)
         tx.tell("test.told")
-        if len(runs) == 1:
+        if len(runs) <= often:
             raise RunAgain
         return result
 
     assert await store.write(gives_way, "a") == 1
-    assert runs == [1, 1]
+    assert runs == [1] * (often + 1)
     assert (await numbers(store))[0] == [1]
+
+
+async def test_a_transaction_that_has_to_give_way_for_ever_is_given_up_and_stops_no_other(store: Store) -> None:
+    def gives_way(tx: Tx, items: Sequence[str]) -> Sequence[int]:
+        keep(tx, items)
+        raise RunAgain
+
+    with pytest.raises(StoreDown):
+        await store.write(gives_way, "a")
+    assert await store.write(keep, "a") == 1
 
 
 @pytest.mark.needs("postgres")
@@ -90,6 +102,7 @@ async def test_a_real_deadlock_is_run_again_and_nobody_hears_of_it(
         store.write(crosswise("x", "a", "b"), None),
         store.write(crosswise("y", "b", "a"), None),
     )
-    assert sorted(runs) in (["x", "x", "y"], ["x", "y", "y"])
+    # Whoever gave way may come back before the other woke, and then they meet once more.
+    assert len(runs) > 2
     values = await store.read(lambda query: query.execute("SELECT value FROM meta"))
     assert {"".join(sorted(row[0])) for row in values} == {"xy"}

@@ -20,6 +20,7 @@ from .tx import Driver, Tx
 
 Fn = Callable[[Tx, Sequence[Any]], Sequence[Any]]
 _MOST = 256  # items of one function in one COMMIT; more would let the first of them wait
+_RUNS = 5  # of a transaction that has to give way
 
 
 class RunAgain(Exception):
@@ -139,12 +140,7 @@ class Writer(threading.Thread):
         tx: Tx | None = None
         facts = 0
         try:
-            driver = self._begun()
-            try:
-                tx, done, facts = self._commit(driver, groups)
-            except RunAgain:
-                driver.begin()
-                tx, done, facts = self._commit(driver, groups)
+            tx, done, facts = self._commit_in_the_end(self._begun(), groups)
             self.commits += 1
         except BaseException as error:  # noqa: BLE001  every caller hears of it; the thread lives on
             self._drop_connection()
@@ -157,6 +153,16 @@ class Writer(threading.Thread):
             self._loop.call_soon_threadsafe(self._hand_out, done, wakes, facts, hints)
         except RuntimeError:  # the loop is closed: nobody waits any more
             return
+
+    def _commit_in_the_end(
+        self, driver: Driver, groups: list[tuple[Fn, list[Job]]]
+    ) -> tuple[Tx, list[tuple[Job, Any, BaseException | None]], int]:
+        """Run a transaction again that the database gave up for another's sake; it may give it up again."""
+        for _ in range(_RUNS - 1):
+            with contextlib.suppress(RunAgain):
+                return self._commit(driver, groups)
+            driver.begin()
+        return self._commit(driver, groups)
 
     def _commit(
         self, driver: Driver, groups: list[tuple[Fn, list[Job]]]
