@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -251,3 +252,23 @@ async def test_what_is_kept_for_the_end_is_written_once_for_all_without_what_was
     await asyncio.gather(*tasks)
     assert calls == [["a", "b"]]
     assert await kept(store) == ["a", "b"]
+
+
+async def test_what_an_index_or_a_statement_cannot_hold_is_its_items_fault_and_not_the_databases(store: Store) -> None:
+    """Else one such item would tell all others of its group that the database is down, each time it comes again."""
+
+    def look_for(tx: Tx, items: Sequence[int]) -> Sequence[int]:
+        names = [f"{n}" for count in items for n in range(count)]
+        return [len(tx.execute("SELECT name FROM meta WHERE name IN (:names[])", {"names": names}))] * len(items)
+
+    long = "".join(random.Random(1).choices("0123456789abcdef", k=20_000))  # PostgreSQL indexes 2,704 bytes
+    with busy_writers(store):
+        tasks = await _waiting(store, "a", long, "c")
+        looks = [asyncio.create_task(store.write(look_for, count)) for count in (3, 40_000)]
+        await asyncio.sleep(0)
+    first, _, other, few, many = await asyncio.gather(*tasks, *looks, return_exceptions=True)
+    assert not isinstance(first, Exception)
+    assert not isinstance(other, Exception)
+    assert not isinstance(few, Exception)
+    assert not isinstance(many, StoreDown)
+    assert {"a", "c"} <= set(await kept(store))

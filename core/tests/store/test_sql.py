@@ -83,3 +83,15 @@ async def test_a_reader_sees_one_moment(store: Store) -> None:
     await store.write(keep, "meanwhile")
     written.set()
     assert await reading == [0, 0]
+
+
+async def test_ten_thousand_rows_and_names_fit_into_a_transaction(store: Store) -> None:
+    """PostgreSQL takes at most 65,535 values in one statement."""
+    names = [f"n{i}" for i in range(40_000)]
+
+    def put(tx: Tx, items: Sequence[None]) -> Sequence[int]:
+        keep(tx, names)
+        tx.many("INSERT INTO meta (name, value) VALUES (:name, :value)", [(f"x{n}", n) for n in names])
+        return [tx.execute("SELECT count(*) FROM meta")[0][0] for _ in items]
+
+    assert await store.write(put, None) == 80_000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import psycopg
@@ -22,6 +22,10 @@ _ORDER = {"lane": 'grp COLLATE "C", subject COLLATE "C"'}
 _GAVE_WAY = (pg.DeadlockDetected, pg.SerializationFailure)
 # OperationalError is the parent of what says that the server, not the statement, is at fault; a standby refuses writes.
 _DOWN = (psycopg.OperationalError, psycopg.InterfaceError, pg.ReadOnlySqlTransaction)
+_TOO_MUCH = "54"  # class of "program limit exceeded": a text that no index holds is one item's fault
+_AT_ONCE = (
+    500  # rows of one INSERT; PostgreSQL takes at most 65,535 values, and each number of rows is a text of its own
+)
 
 
 class PostgresDriver:
@@ -78,16 +82,14 @@ class PostgresDriver:
     def many(self, sql: str, rows: Sequence[Params | Sequence[Any]]) -> None:
         """Run a statement for each row; an INSERT takes all of them at once."""
         values = text.tuples(sql, rows)
-        at_once = text.repeated(sql, "%s", len(values))
-        if at_once is not None:
-            self._run(at_once, [field for row in values for field in row])
+        if text.repeated(sql, "%s", 1) is None:
+            with self._understood():
+                self._cursor.executemany(text.plain(sql, "%s"), values)
             return
-        try:
-            self._cursor.executemany(text.plain(sql, "%s"), values)
-        except _GAVE_WAY as error:
-            raise RunAgain from error
-        except _DOWN as error:
-            raise _down(error) from error
+        for part in (values[i : i + _AT_ONCE] for i in range(0, len(values), _AT_ONCE)):
+            at_once = text.repeated(sql, "%s", len(part))
+            assert at_once is not None  # it was for one row
+            self._run(at_once, [field for row in part for field in row])
 
     def lock(self, table: str, ids: Sequence[Any], column: str = "id") -> None:
         """Lock rows in the order in which every transaction takes them."""
@@ -100,12 +102,22 @@ class PostgresDriver:
             self._connection.close()
 
     def _run(self, statement: str, values: Sequence[Any] = ()) -> list[Row]:
-        try:
+        with self._understood():
             self._cursor.execute(statement, values or None)
             return self._cursor.fetchall() if self._cursor.description else []
+
+    @contextlib.contextmanager
+    def _understood(self) -> Iterator[None]:
+        """Tell apart who is at fault: nobody, who only gave way; the server; or the statement, whose error passes."""
+        try:
+            yield
         except _GAVE_WAY as error:
             raise RunAgain from error
         except _DOWN as error:
+            # What never left us (too many values for one statement) has no code, and the connection is sound.
+            code = error.sqlstate or ("" if self._connection.closed else _TOO_MUCH)
+            if code.startswith(_TOO_MUCH):
+                raise
             raise _down(error) from error
 
 
