@@ -152,6 +152,13 @@ async def test_a_file_that_is_not_there_says_what_to_type(tmp_path: Path, open_s
         await open_store(f"sqlite:///{tmp_path}/none.db")
 
 
+async def test_a_folder_that_is_not_there_is_told_to_whoever_would_serve_it(
+    tmp_path: Path, open_store: OpenStore
+) -> None:
+    with pytest.raises(StoreDown, match=r"there is no database at .*type: talkwire db upgrade"):
+        await open_store(f"sqlite:///{tmp_path}/nowhere/none.db", exclusive=True)
+
+
 async def test_one_sqlite_file_serves_one_daemon(sqlite_url: str, open_store: OpenStore) -> None:
     first = await open_store(sqlite_url, exclusive=True)
     with pytest.raises(Conflict, match="another daemon uses") as caught:

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from ..clock import Clock
 from ..errors import SchemaError, StoreDown
-from .sqlite import DaemonLock, SqliteDriver, path_of
+from .sqlite import DaemonLock, SqliteDriver, path_of, there
 from .tx import Act, Driver, Query, Row, Tx
 from .writer import Holder, Inbox, Job, Writer, goes_first
 
@@ -49,7 +49,7 @@ class Store:
         Errors: `StoreDown`, `SchemaError`, `Conflict` where another daemon has the file.
         """
         if exclusive and self.is_sqlite:
-            self._lock = DaemonLock(path_of(self.url))
+            self._lock = DaemonLock(there(path_of(self.url)))
         try:
             await self.read(_check_schema)
         except BaseException:

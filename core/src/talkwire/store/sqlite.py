@@ -27,15 +27,20 @@ def path_of(url: str) -> Path:
     return Path(url.removeprefix("sqlite:///"))
 
 
+def there(path: Path) -> Path:
+    """Give the path of a file that is there. Errors: `StoreDown`."""
+    if not path.exists():
+        raise StoreDown(f"there is no database at {path}; type: talkwire db upgrade")
+    return path
+
+
 class SqliteDriver:
     """One connection."""
 
     def __init__(self, path: Path, *, synchronous: str = "full", read_only: bool = False) -> None:
-        if not path.exists():
-            raise StoreDown(f"there is no database at {path}; type: talkwire db upgrade")
         try:
             self._connection = sqlite3.connect(
-                path, isolation_level=None, check_same_thread=False, cached_statements=512
+                there(path), isolation_level=None, check_same_thread=False, cached_statements=512
             )
             self._cursor = self._connection.cursor()
             self._begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
