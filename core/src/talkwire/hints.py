@@ -15,6 +15,7 @@ from .ids import new_id
 _log = structlog.get_logger("talkwire.hints")
 _CHANNEL = "talkwire"
 _QUEUE = 100  # hints a subscriber may be behind before it loses the oldest
+_PENDING = 1000  # hints that wait for a lost connection, before the oldest are lost
 _MOST = 7000  # bytes of one NOTIFY; PostgreSQL takes less than 8,000
 _AGAIN = 1.0  # seconds until a lost connection is made again
 
@@ -67,6 +68,8 @@ class Hints:
 
     def _send(self, said: bytes) -> None:
         self._pending[said.decode()] = None  # equal ones become one
+        if len(self._pending) > _PENDING:
+            del self._pending[next(iter(self._pending))]
         self._more.set()
 
     async def _again_and_again(self, work: Callable[[], Any]) -> None:
