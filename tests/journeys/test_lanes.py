@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -205,3 +206,47 @@ async def test_whoever_looked_before_a_lanes_last_turn_has_nothing_to_do(full_ac
     await full_acme.hub.run_until_idle()
     assert full_acme.texts == ["waits"]
     assert await full_acme.hub.rows("SELECT due, attempts FROM lane") == before
+
+
+async def test_a_look_that_was_under_way_at_the_stop_begins_nothing(acme: AcmeHub) -> None:
+    """Else a send would be begun that nobody waits for, and be cut in the middle."""
+    store = acme.hub.daemon.store
+    served: list[str] = []
+    seen, go_on = asyncio.Event(), asyncio.Event()
+
+    class LateStore:
+        """The store, whose answer takes its time."""
+
+        async def read(self, fn: Any) -> Any:
+            found = await store.read(fn)
+            seen.set()
+            await go_on.wait()
+            return found
+
+    async def work(lane: lanes.Lane) -> None:
+        served.append(lane.subject)
+
+    serving = lanes.Lanes(LateStore(), acme.hub.daemon.clock, acme.hub.daemon.leases)  # type: ignore[arg-type]
+    serving.serve("apart", work)
+    acme.hub.daemon.leases.want(["apart"])
+    await acme.hub.daemon.leases.take()
+    await store.write(add, [task("apart", "one")])
+    running = asyncio.create_task(serving.pump.run())
+    await seen.wait()
+    await serving.stop(timedelta(seconds=1))
+    go_on.set()
+    while not serving.pump.resting:
+        await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert served == []
+
+
+async def test_a_lane_that_was_emptied_meanwhile_is_not_postponed(acme: AcmeHub) -> None:
+    """A lane that is due and has no task would be looked at again and again, without an end."""
+    store = acme.hub.daemon.store
+    await store.write(add, [task("test", "one")])
+    [(lane,)] = await acme.hub.rows("SELECT id FROM lane WHERE grp = 'test'")
+    await store.write(end, lane)  # by another daemon
+    await store.write(lanes.postpone, (lane, acme.hub.clock.now(), "it failed here"))
+    assert await acme.hub.rows("SELECT due, attempts, last_error FROM lane WHERE grp = 'test'") == [(None, 0, "")]

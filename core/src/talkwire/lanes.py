@@ -74,7 +74,7 @@ _GO_ON = """
 _LATER = """
     UPDATE lane SET due = :due, attempts = attempts + :counted, last_error = :error,
         failing_since = COALESCE(failing_since, :now)
-    WHERE id = :id
+    WHERE id = :id AND EXISTS (SELECT 1 FROM task WHERE task.lane_id = lane.id)
 """
 _HOLD = """
     UPDATE lane SET
@@ -200,7 +200,7 @@ def rest(tx: Tx, lane: int) -> None:
 
 
 def later(tx: Tx, lane: int, due: datetime, error: str, *, counted: bool = True) -> None:
-    """Let a lane's head be tried again."""
+    """Let a lane's head be tried again; a lane that was emptied meanwhile stays as it is."""
     tx.execute(
         _LATER,
         {
@@ -352,6 +352,8 @@ class Lanes:
         return min((m for m in (soonest, following) if m is not None), default=None)
 
     def _start(self, group: _Group, lane: Lane) -> None:
+        if self._stopping:  # since we looked
+            return
         task = self.pump.tasks.create_task(self._serve(group, lane), name=f"lane {lane.group}")
         group.running[lane.id] = task
 
