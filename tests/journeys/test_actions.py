@@ -20,6 +20,7 @@ from talkwire import (
     SetTimer,
     Signal,
     TypingSignal,
+    doing,
     draft,
     hookimpl,
     lanes,
@@ -165,6 +166,26 @@ async def test_what_cannot_be_done_holds_up_nothing_behind_it(start_acme):
     acme = await start_acme(plugins={"asking": asking})
     await said(acme, "hello")
     assert acme.texts == ["after it"]
+
+
+async def test_what_two_daemons_could_not_do_is_said_once(start_acme):
+    """The first stood still; the second did it and went on; then the first has the lease again and ends it too."""
+    asking = Asking(lambda m: Reply(conversation="nowhere", draft=draft("x")))
+    acme = await start_acme(plugins={"asking": asking})
+    tasks: list[Any] = []
+    daemon = acme.hub.daemon
+    doer = daemon.lanes._groups["do"].work
+
+    async def remembered(lane: Any) -> None:
+        tasks.extend((await daemon.store.read(lambda query: lanes.heads(query, [lane.id]))).values())
+        await doer(lane)
+
+    daemon.lanes.serve("do", remembered)
+    await said(acme, "hello")
+    assert len(asking.failed) == 1
+    await daemon.store.write(doing._ended, (daemon.leases, tasks[0], ("not_found", "there is none")))
+    await acme.hub.run_until_idle()
+    assert len(asking.failed) == 1
 
 
 # --- signals ----------------------------------------------------------------------------------------------

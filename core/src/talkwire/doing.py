@@ -149,9 +149,13 @@ def _failed(tx: Tx, asker: str, action: Action, code: str, text: str) -> None:
 
 def _ended(tx: Tx, items: Sequence[tuple[Fence, Task, tuple[str, str] | None]]) -> Sequence[None]:
     if lanes.ours(tx, items[0][0], [GROUP]):  # else another daemon does it, and ends it
+        tasks = [task for _, task, _ in items]
+        lanes.lock(tx, (task.lane for task in tasks))
+        heads = lanes.heads(tx, [task.lane for task in tasks])
+        left = {task.id for task in heads.values()}  # another daemon may have ended it while this one did it
         for _, task, failure in items:
-            if failure is not None:
+            if failure is not None and task.id in left:
                 said = from_json(task.body)
                 _failed(tx, said["by"], actions.from_json(said["action"]), *failure)
-        lanes.end(tx, [(task.lane, task.id) for _, task, _ in items])
+        lanes.end(tx, [(task.lane, task.id) for task in tasks if task.id in left])
     return [None] * len(items)
