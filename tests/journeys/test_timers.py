@@ -106,6 +106,24 @@ async def test_timers_without_a_conversation_wait_for_nobody(start_acme):
     assert plugin.heard == ["timer sound"]
 
 
+async def test_a_timer_after_one_that_was_parked_says_that_there_is_a_gap(start_acme):
+    acme, plugin = await hub_of(start_acme)
+    plugin.refuse = "tea"
+    hub = acme.hub.daemon.hub.of("waking")
+    await hub.write(_set_tea, None)
+    await acme.hub.pass_time(hours=2)
+    assert await acme.hub.rows("SELECT count(*) FROM parked") == [(1,)]
+    plugin.refuse = ""
+    await hub.write(_set_tea, None)
+    await hub.write(_set_two, None)
+    await acme.hub.run_until_idle()
+    assert {fact.small["key"]: fact.after_gap for fact in plugin.facts} == {
+        "tea": True,
+        "broken": False,
+        "sound": False,
+    }
+
+
 def _set_two(tx: Any, items: Any) -> Any:
     tx.act(SetTimer(key="broken", due=tx.now, subject="a word of the plugin's own"))
     tx.act(SetTimer(key="sound", due=tx.now, subject="a word of the plugin's own"))

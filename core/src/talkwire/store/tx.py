@@ -132,11 +132,11 @@ class Tx(Query):
         self._driver.savepoint()
         try:
             yield
+            self._driver.release()  # PostgreSQL refuses it where a statement failed and whoever ran it went on
         except BaseException:
             self._driver.rollback_to()
             self.back_to(mark)
             raise
-        self._driver.release()
 
     def after_commit(self, call: Callable[[], None]) -> None:
         """Call something on the event loop once this is committed; wake-ups, nothing else."""
