@@ -321,6 +321,7 @@ _SESSION = """
     UPDATE conversation SET session = :state, session_at = :at, session_reason = :reason
     WHERE id = :id
 """
+_SESSION_AT = "UPDATE conversation SET session_at = :at WHERE id = :id"
 _SESSION_NOW = "SELECT session, session_at FROM conversation WHERE id = :id"
 _INSERT_CHANGE = """
     INSERT INTO change (account, change_id, external_id, message_id, kind, text, by_address, at,
@@ -360,8 +361,11 @@ def _conversation(tx: Tx, account: str, channel: str, address: Address, thread: 
 def session_changed(tx: Tx, account: str, conversation: str, state: SessionState, at: int, reason: str) -> None:
     """Store how a session stands, tell it, and let what waited for it go on or fail."""
     row = tx.one(_SESSION_NOW, {"id": conversation})
-    if row is None or row[0] == state or (row[1] is not None and at < row[1]):
-        return  # a repeat, or older than what we know
+    if row is None or (row[1] is not None and at < row[1]):
+        return  # older than what we know
+    if row[0] == state:
+        tx.execute(_SESSION_AT, {"id": conversation, "at": at})  # what comes now and is older than this changes nothing
+        return
     tx.execute(_SESSION, {"id": conversation, "state": state.value, "at": at, "reason": reason[:100]})
     names = {SessionState.CONNECTED: "opened", SessionState.NONE: "opened"}
     tx.tell(
