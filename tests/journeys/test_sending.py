@@ -227,6 +227,28 @@ async def test_a_broken_account_sleeps_and_after_resume_its_replies_go_out_in_or
     assert (await acme.hub.conversation).answer.allowed
 
 
+async def test_the_time_in_which_an_account_is_broken_is_no_time_of_trying(acme: AcmeHub) -> None:
+    conversation = await acme.talk()
+    acme.provider.will(unauthorised())
+    await acme.reply(conversation, "waits", "too")
+    await acme.hub.pass_time(hours=60)
+    await acme.hub.daemon.store.write(accounts.resume, "shop")
+    await acme.hub.run_until_idle()
+    assert await acme.hub.states(conversation) == ["accepted"] * 2
+
+
+async def test_the_time_in_which_an_account_is_paused_is_no_time_of_trying(full_acme: AcmeHub) -> None:
+    conversation = await full_acme.talk()
+    full_acme.provider.will(no("slow_down"))
+    await full_acme.reply(conversation, "waits")
+    await full_acme.hub.pass_time(seconds=1)
+    await full_acme.hub.daemon.store.write(accounts.pause, ("shop", "stocktaking"))
+    await full_acme.hub.pass_time(hours=60)
+    await full_acme.hub.daemon.store.write(accounts.resume, "shop")
+    await full_acme.hub.run_until_idle()
+    assert await full_acme.hub.states(conversation) == ["accepted"]
+
+
 # --- nobody there -------------------------------------------------------------------------------------------
 
 
@@ -262,6 +284,24 @@ async def test_who_is_offline_gets_all_of_it_in_order_when_woken(full_acme: Acme
     await full_acme.hub.run_until_idle()
     assert full_acme.texts == ["one", "one", "two"]
     assert await full_acme.hub.states(conversation) == ["accepted", "accepted"]
+
+
+async def test_the_time_in_which_nobody_is_there_is_no_time_of_trying(full_acme: AcmeHub) -> None:
+    conversation = await full_acme.talk()
+    full_acme.provider.will(no("slow_down"), no("offline"))
+    await full_acme.reply(conversation, "waits")
+    await full_acme.hub.pass_time(hours=60)
+    full_acme.shop.channel.wake(conversation.address.value)
+    await full_acme.hub.run_until_idle()
+    assert await full_acme.hub.states(conversation) == ["accepted"]
+
+
+async def test_a_provider_that_says_to_come_back_in_ages_is_waited_for_a_day_at_most(full_acme: AcmeHub) -> None:
+    conversation = await full_acme.talk()
+    full_acme.provider.will(busy(after=10**15))
+    await full_acme.reply(conversation, "waits")
+    assert await full_acme.hub.states(conversation) == ["queued"]
+    assert full_acme.shop.backoff.until == full_acme.hub.clock.now() + timedelta(days=1)
 
 
 async def test_a_wake_that_comes_while_the_send_still_says_wait_is_not_lost(full_acme: AcmeHub) -> None:

@@ -517,8 +517,9 @@ def pause(tx: Tx, items: Sequence[tuple[str, str]]) -> Sequence[None]:
 def resume(tx: Tx, items: Sequence[str]) -> Sequence[None]:
     """Let accounts start again that were paused or broken. Errors: `NotFound`."""
     tx.lock("account_state", items, "account")
-    for name in items:
+    for name in sorted(items):
         _person_says(tx, name, AccountState.STARTING, "")
+        lanes.forgive(tx, f"send:{name}")
     return [None] * len(items)
 
 
