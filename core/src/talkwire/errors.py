@@ -37,7 +37,6 @@ from datetime import timedelta
 
 from .model import Answer, AnswerCode
 
-
 _LONGEST = timedelta(days=1)  # that a provider lets us wait
 
 
