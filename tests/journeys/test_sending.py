@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from talkwire import accounts, sending
 from talkwire.errors import StoreDown, Uncertain
@@ -24,6 +25,7 @@ from talkwire.testing.provider import (
 )
 from tests.journeys.acme_hub import AcmeHub, FullAcme, full, no
 from tests.journeys.listening import cut_power
+from tests.mutants.acme import AcmeSettings
 
 LANE = "SELECT due, held, attempts FROM lane WHERE grp = 'send:shop'"
 THREE = "a" * 200 + "b" * 200 + "c"
@@ -428,6 +430,30 @@ async def test_what_was_said_to_the_provider_is_kept_without_secrets_and_without
     assert "private" not in request + answer
     assert "kit-token" not in request + answer
     assert "201" in answer
+
+
+class Mailing(FullAcme):
+    """Says its token over a line that is no HTTP."""
+
+    async def send(self, out: Outgoing) -> Receipt:
+        async with self.services.exchange("smtp") as exchange:
+            exchange.sent(
+                f"AUTH {self.settings.token.get_secret_value()} {self.settings.more['password'].get_secret_value()}"
+            )
+            exchange.received("235 welcome kit-token-0123456789")
+        return Receipt(external_id="p1")
+
+
+async def test_what_was_said_over_another_line_is_kept_without_secrets(start_acme: Any) -> None:
+    class Nested(AcmeSettings):
+        more: dict[str, SecretStr]
+
+    channel = type("Sister", (Mailing,), {"Settings": Nested})
+    acme = await start_acme('more.password = "nested-0123456789"', channel=channel)
+    await acme.reply(await acme.talk(), "Hi")
+    assert await acme.hub.rows("SELECT what, request, answer FROM exchange") == [
+        ("smtp", "AUTH *** ***", "235 welcome ***")
+    ]
 
 
 class DownOnce:

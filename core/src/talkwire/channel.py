@@ -276,7 +276,10 @@ class Channel:
         return await self.services.kept(name)
 
     async def admit(self, items: Sequence[Item]) -> None:
-        """Take in what came over an own connection; committed when this returns."""
+        """Take in what came over an own connection; committed when this returns.
+
+        Errors: `Unreadable`, for items that cannot be stored; the others are.
+        """
         await self.services.admit(items)
 
     def wake(self, address: str) -> None:
