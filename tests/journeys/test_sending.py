@@ -229,26 +229,28 @@ async def test_a_broken_account_sleeps_and_after_resume_its_replies_go_out_in_or
     assert (await acme.hub.conversation).answer.allowed
 
 
-async def test_the_time_in_which_an_account_is_broken_is_no_time_of_trying(acme: AcmeHub) -> None:
+async def test_the_time_in_which_an_account_is_broken_is_no_time_of_trying(start_acme: Any) -> None:
+    acme = await start_acme(channel=full(give_up_after=timedelta(minutes=10)))
     conversation = await acme.talk()
     acme.provider.will(unauthorised())
     await acme.reply(conversation, "waits", "too")
-    await acme.hub.pass_time(hours=60)
+    await acme.hub.pass_time(minutes=20)
     await acme.hub.daemon.store.write(accounts.resume, "shop")
     await acme.hub.run_until_idle()
     assert await acme.hub.states(conversation) == ["accepted"] * 2
 
 
-async def test_the_time_in_which_an_account_is_paused_is_no_time_of_trying(full_acme: AcmeHub) -> None:
-    conversation = await full_acme.talk()
-    full_acme.provider.will(no("slow_down"))
-    await full_acme.reply(conversation, "waits")
-    await full_acme.hub.pass_time(seconds=1)
-    await full_acme.hub.daemon.store.write(accounts.pause, ("shop", "stocktaking"))
-    await full_acme.hub.pass_time(hours=60)
-    await full_acme.hub.daemon.store.write(accounts.resume, "shop")
-    await full_acme.hub.run_until_idle()
-    assert await full_acme.hub.states(conversation) == ["accepted"]
+async def test_the_time_in_which_an_account_is_paused_is_no_time_of_trying(start_acme: Any) -> None:
+    acme = await start_acme(channel=full(give_up_after=timedelta(minutes=10)))
+    conversation = await acme.talk()
+    acme.provider.will(no("slow_down"))
+    await acme.reply(conversation, "waits")
+    await acme.hub.pass_time(seconds=1)
+    await acme.hub.daemon.store.write(accounts.pause, ("shop", "stocktaking"))
+    await acme.hub.pass_time(minutes=20)
+    await acme.hub.daemon.store.write(accounts.resume, "shop")
+    await acme.hub.run_until_idle()
+    assert await acme.hub.states(conversation) == ["accepted"]
 
 
 # --- nobody there -------------------------------------------------------------------------------------------
