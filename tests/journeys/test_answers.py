@@ -168,6 +168,29 @@ async def test_an_account_may_hold_by_its_settings_and_what_waits_when_the_windo
     assert acme.texts == ["one", "one"]
 
 
+async def test_a_reply_that_may_be_held_is_held_when_the_window_closes_before_it_went(windowed: AcmeHub) -> None:
+    conversation = await windowed.talk()
+    await windowed.hub.pass_time(hours=24, seconds=-10)
+    windowed.provider.will(no("slow_down"))
+    assert (await windowed.hub.reply(conversation, "one", policy=Policy.HOLD)).policy is None
+    await windowed.reply(conversation, "two")
+    await windowed.hub.pass_time(minutes=5)
+    assert await windowed.hub.states(conversation) == ["queued", "failed"]
+    await windowed.wrote("m2", "Here I am")
+    await windowed.hub.run_until_idle()
+    assert windowed.texts == ["one", "one"]
+
+
+async def test_a_template_passes_a_window_that_closes_before_it_went(start_acme: Any) -> None:
+    acme = await start_acme(channel=full(window=DAY, template=Level.FULL))
+    conversation = await acme.talk()
+    await acme.hub.pass_time(hours=24, seconds=-10)
+    acme.provider.will(no("slow_down"))
+    await acme.hub.reply(conversation, Draft(blocks=(Template(name="again", language="en", text="Hi!"),)))
+    await acme.hub.pass_time(minutes=5)
+    assert await acme.hub.states(conversation) == ["accepted"]
+
+
 # --- sessions ------------------------------------------------------------------------------------------------
 
 
@@ -205,6 +228,15 @@ async def test_sessions_told_late_or_twice_change_nothing(start_acme: Any) -> No
     assert not await acme.hub.conversations()  # nobody has written
     assert await acme.column("SELECT session FROM conversation") == ["ended"]
     assert len(await acme.hub.facts("session.ended", "session.opened")) == 1
+
+
+async def test_a_session_change_that_comes_late_is_older_than_a_repeat_of_the_state(start_acme: Any) -> None:
+    acme = await start_acme(channel=full(sessions=True))
+    at = acme.now
+    for state, time in (("connected", at - 60), ("connected", at), ("ended", at - 30)):
+        await acme.says([{"kind": "session", "state": state, "time": time}])
+    assert await acme.column("SELECT session FROM conversation") == ["connected"]
+    assert await acme.hub.facts("session.ended") == []
 
 
 async def test_a_clock_ahead_does_not_shut_a_session_for_ever(start_acme: Any) -> None:

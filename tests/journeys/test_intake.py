@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from talkwire import Drop, hookimpl
-from talkwire.errors import NotFound, Rejected
+from talkwire.errors import NotFound, Rejected, Unreadable
+from talkwire.model import Address, Inbound, SessionChange
 from tests.journeys.acme_hub import CUSTOMER, SETTINGS, AcmeHub, FullAcme, full
 from tests.mutants.acme import AcmeChannel
 
@@ -223,6 +224,27 @@ async def test_edits_revocations_and_reactions_are_told_once_and_may_come_first(
     assert len(await full_acme.hub.facts("message.changed")) == 3
 
 
+async def test_two_changes_in_one_second_are_two_and_a_change_belongs_where_its_message_is(full_acme: AcmeHub) -> None:
+    conversation = await full_acme.talk(thread="orders")
+    full_acme.provider.will(full_acme.accept("p1"))
+    await full_acme.reply(conversation, "Yes?")
+    for text in ("👍", "❤️"):
+        await full_acme.told("reaction", of="p1", text=text)
+    assert await full_acme.column("SELECT id FROM conversation") == [conversation.id]
+    assert [fact.conversation for fact in await full_acme.hub.facts("message.changed")] == [conversation.id] * 2
+    [_, ours] = await full_acme.hub.messages(conversation)
+    assert sorted(change.text for change in ours.changes) == ["❤️", "👍"]
+
+
+async def test_a_reaction_to_our_message_may_overtake_its_receipt(full_acme: AcmeHub) -> None:
+    conversation = await full_acme.talk()
+    await full_acme.told("reaction", of="p1", text="👍")
+    full_acme.provider.will(full_acme.accept("p1"))
+    await full_acme.reply(conversation, "Yes?")
+    [_, ours] = await full_acme.hub.messages(conversation)
+    assert [change.text for change in ours.changes] == ["👍"]
+
+
 async def test_typing_is_published_and_never_stored(full_acme: AcmeHub) -> None:
     heard: list[Any] = []
     daemon = full_acme.hub.daemon
@@ -301,6 +323,66 @@ async def test_a_person_with_a_new_address_stays_one_contact_with_both(full_acme
         "contact.merged",
         "address.changed",
     ]
+
+
+async def test_a_move_that_is_told_twice_is_one_move(full_acme: AcmeHub) -> None:
+    await full_acme.wrote("m1", "old number")
+    for _ in range(2):
+        await full_acme.told("moved", new="6280000000000")
+    assert len(await full_acme.hub.facts("address.changed")) == 1
+
+
+async def test_an_alias_that_shows_two_contacts_to_be_one_person_merges_them(full_acme: AcmeHub) -> None:
+    await full_acme.wrote("m1", "by phone", name="Ann")
+    await full_acme.wrote("m2", "by id", sender="bsuid:X1")
+    for n in (3, 4):
+        await full_acme.wrote(f"m{n}", "both are known", sender="bsuid:X1", aliases=[f"phone:+{CUSTOMER}"])
+    [contact] = await full_acme.column("SELECT id FROM contact")
+    assert set(await full_acme.column("SELECT contact_id FROM address")) == {contact}
+    assert set(await full_acme.column("SELECT contact_id FROM conversation")) == {contact}
+    assert len(await full_acme.hub.facts("contact.merged")) == 1
+
+
+async def test_an_alias_of_another_account_names_the_contact_and_never_the_address(start_acme: Any) -> None:
+    second = SETTINGS.replace("accounts.shop", "accounts.second").format(url="http://127.0.0.1:9", more="")
+    acme = await start_acme(channel=FullAcme, settings=second)
+    await acme.wrote("m1", "by id", sender="bsuid:X1", aliases=[f"phone:+{CUSTOMER}"])
+    await acme.wrote("m2", "by phone", endpoint="second")
+    assert len(await acme.column("SELECT id FROM contact")) == 1
+    reached = {c.account: (c.address.kind, c.address.value) for c in await acme.hub.conversations()}
+    assert reached == {"shop": ("bsuid", "X1"), "second": ("phone", f"+{CUSTOMER}")}
+
+
+# --- over an own connection -----------------------------------------------------------------------------------
+
+
+async def test_what_cannot_be_stored_over_an_own_connection_is_said_to_the_channel(full_acme: AcmeHub) -> None:
+    channel, now = full_acme.shop.channel, full_acme.hub.clock.now()
+    address = Address(kind="phone", value=f"+{CUSTOMER}")
+    good = Inbound(external_id="m1", address=address, at=now, text="good")
+    naive = Inbound(external_id="m2", address=address, at=now.replace(tzinfo=None), text="no zone")
+    impossible = SessionChange(address=address, state="asleep", at=now)  # type: ignore[arg-type]
+    for bad in (naive, impossible):
+        with pytest.raises(Unreadable):
+            await channel.admit([good, bad])
+    assert await full_acme.column(TEXTS) == ["good"]
+
+
+async def test_a_message_without_an_id_is_unread_and_not_taken_for_a_repeat(full_acme: AcmeHub) -> None:
+    await full_acme.says([message("", "one"), message("", "two"), message("m3", "three")])
+    assert await full_acme.column(TEXTS) == ["three"]
+    [unread] = await full_acme.column("SELECT unread FROM envelope")
+    assert unread.count("cannot be stored") == 2
+
+
+async def test_a_handshake_that_raises_loses_no_delivery(start_acme: Any) -> None:
+    class Clumsy(FullAcme):
+        def answer(self, envelope: Any) -> Any:
+            raise KeyError("hub.challenge")
+
+    acme = await start_acme(channel=Clumsy)
+    await acme.wrote("m1", "Hello")
+    assert await acme.column(TEXTS) == ["Hello"]
 
 
 # --- shaped before it is stored --------------------------------------------------------------------------------

@@ -98,6 +98,12 @@ async def test_law_2_what_a_channel_keeps_is_committed_and_nothing_else_of_it_la
     assert await acme.shop.channel.kept("token") == "t1"
 
 
+async def test_of_two_values_kept_at_once_under_one_name_the_later_holds(acme: AcmeHub) -> None:
+    channel = acme.shop.channel
+    await asyncio.gather(channel.keep("cursor", "9"), channel.keep("cursor", "10"))
+    assert await channel.kept("cursor") == "10"
+
+
 async def test_law_2_a_channel_that_looks_at_a_clock_or_remembers_while_it_parses_fails_the_kit() -> None:
     class Counting(ACME.channel):  # type: ignore[name-defined, misc]
         seen = 0

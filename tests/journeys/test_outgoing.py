@@ -218,6 +218,20 @@ async def test_a_person_settles_what_is_uncertain(full_acme: AcmeHub, verdict: s
             await full_acme.hub.daemon.replies.settle(delivery, verdict, "agent:test")
 
 
+async def test_a_part_that_was_sent_again_is_not_sent_a_third_time_by_who_settles_it_late(full_acme: AcmeHub) -> None:
+    conversation = await full_acme.talk()
+    full_acme.provider.will(down())
+    await full_acme.reply(conversation, "perhaps")
+    [delivery] = await full_acme.column("SELECT id FROM delivery")
+    replies = full_acme.hub.daemon.replies
+    await replies.settle(delivery, "again", "agent:ann")
+    with pytest.raises(Conflict):
+        await replies.settle(delivery, "again", "agent:bob")
+    await full_acme.hub.run_until_idle()
+    assert full_acme.texts == ["perhaps"] * 2
+    await replies.settle(delivery, "failed", "agent:bob")  # what became of the first one may still be said
+
+
 async def test_facts_hold_no_words_of_people(full_acme: AcmeHub) -> None:
     conversation = await full_acme.talk(name="Ann Private")
     await full_acme.reply(conversation, "very private words")

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from talkwire import accounts, sending
 from talkwire.errors import StoreDown, Uncertain
@@ -24,6 +25,7 @@ from talkwire.testing.provider import (
 )
 from tests.journeys.acme_hub import AcmeHub, FullAcme, full, no
 from tests.journeys.listening import cut_power
+from tests.mutants.acme import AcmeSettings
 
 LANE = "SELECT due, held, attempts FROM lane WHERE grp = 'send:shop'"
 THREE = "a" * 200 + "b" * 200 + "c"
@@ -227,6 +229,30 @@ async def test_a_broken_account_sleeps_and_after_resume_its_replies_go_out_in_or
     assert (await acme.hub.conversation).answer.allowed
 
 
+async def test_the_time_in_which_an_account_is_broken_is_no_time_of_trying(start_acme: Any) -> None:
+    acme = await start_acme(channel=full(give_up_after=timedelta(minutes=10)))
+    conversation = await acme.talk()
+    acme.provider.will(unauthorised())
+    await acme.reply(conversation, "waits", "too")
+    await acme.hub.pass_time(minutes=20)
+    await acme.hub.daemon.store.write(accounts.resume, "shop")
+    await acme.hub.run_until_idle()
+    assert await acme.hub.states(conversation) == ["accepted"] * 2
+
+
+async def test_the_time_in_which_an_account_is_paused_is_no_time_of_trying(start_acme: Any) -> None:
+    acme = await start_acme(channel=full(give_up_after=timedelta(minutes=10)))
+    conversation = await acme.talk()
+    acme.provider.will(no("slow_down"))
+    await acme.reply(conversation, "waits")
+    await acme.hub.pass_time(seconds=1)
+    await acme.hub.daemon.store.write(accounts.pause, ("shop", "stocktaking"))
+    await acme.hub.pass_time(minutes=20)
+    await acme.hub.daemon.store.write(accounts.resume, "shop")
+    await acme.hub.run_until_idle()
+    assert await acme.hub.states(conversation) == ["accepted"]
+
+
 # --- nobody there -------------------------------------------------------------------------------------------
 
 
@@ -262,6 +288,24 @@ async def test_who_is_offline_gets_all_of_it_in_order_when_woken(full_acme: Acme
     await full_acme.hub.run_until_idle()
     assert full_acme.texts == ["one", "one", "two"]
     assert await full_acme.hub.states(conversation) == ["accepted", "accepted"]
+
+
+async def test_the_time_in_which_nobody_is_there_is_no_time_of_trying(full_acme: AcmeHub) -> None:
+    conversation = await full_acme.talk()
+    full_acme.provider.will(no("slow_down"), no("offline"))
+    await full_acme.reply(conversation, "waits")
+    await full_acme.hub.pass_time(hours=60)
+    full_acme.shop.channel.wake(conversation.address.value)
+    await full_acme.hub.run_until_idle()
+    assert await full_acme.hub.states(conversation) == ["accepted"]
+
+
+async def test_a_provider_that_says_to_come_back_in_ages_is_waited_for_a_day_at_most(full_acme: AcmeHub) -> None:
+    conversation = await full_acme.talk()
+    full_acme.provider.will(busy(after=10**15))
+    await full_acme.reply(conversation, "waits")
+    assert await full_acme.hub.states(conversation) == ["queued"]
+    assert full_acme.shop.backoff.until == full_acme.hub.clock.now() + timedelta(days=1)
 
 
 async def test_a_wake_that_comes_while_the_send_still_says_wait_is_not_lost(full_acme: AcmeHub) -> None:
@@ -388,6 +432,30 @@ async def test_what_was_said_to_the_provider_is_kept_without_secrets_and_without
     assert "private" not in request + answer
     assert "kit-token" not in request + answer
     assert "201" in answer
+
+
+class Mailing(FullAcme):
+    """Says its token over a line that is no HTTP."""
+
+    async def send(self, out: Outgoing) -> Receipt:
+        async with self.services.exchange("smtp") as exchange:
+            exchange.sent(
+                f"AUTH {self.settings.token.get_secret_value()} {self.settings.more['password'].get_secret_value()}"
+            )
+            exchange.received("235 welcome kit-token-0123456789")
+        return Receipt(external_id="p1")
+
+
+async def test_what_was_said_over_another_line_is_kept_without_secrets(start_acme: Any) -> None:
+    class Nested(AcmeSettings):
+        more: dict[str, SecretStr]
+
+    channel = type("Sister", (Mailing,), {"Settings": Nested})
+    acme = await start_acme('more.password = "nested-0123456789"', channel=channel)
+    await acme.reply(await acme.talk(), "Hi")
+    assert await acme.hub.rows("SELECT what, request, answer FROM exchange") == [
+        ("smtp", "AUTH *** ***", "235 welcome ***")
+    ]
 
 
 class DownOnce:

@@ -18,14 +18,15 @@ from typing import Any
 
 import aiohttp
 import structlog
+from pydantic import BaseModel, SecretStr
 from structlog.typing import FilteringBoundLogger
 
 from . import intake, lanes
 from .answers import AccountView
 from .channel import Channel, Http
 from .clock import Clock, micros, moment
-from .errors import AccountBroken, NotFound, SendError, StoreDown, TryLater
-from .http import AccountHttp, ExchangeRecord
+from .errors import AccountBroken, NotFound, SendError, StoreDown, TryLater, Unreadable
+from .http import AccountHttp, ExchangeRecord, Redactor
 from .keeping import Keeper
 from .lanes import Fence
 from .media.files import Chunks
@@ -182,12 +183,14 @@ class AccountServices:
         self.account = runtime.name
         self.clock = lent.clock
         self.log: FilteringBoundLogger = structlog.get_logger(f"talkwire.{kind.type}").bind(account=runtime.name)
+        secrets = tuple(_secrets(settings))
+        self._redact = Redactor(secrets)
         self.http: Http = AccountHttp(
             lent.session,
             runtime.name,
             kind.hosts(settings),
             self._record,
-            _secrets(settings),
+            secrets,
             secret_names=kind.features.secret_query,
             timeout=kind.features.send_timeout,
         )
@@ -208,7 +211,9 @@ class AccountServices:
     async def admit(self, items: Sequence[Item]) -> None:
         """Take in what came over an own connection."""
         self._runtime.heard(self.clock.now())
-        await self._lent.intake.admit_items(self._runtime, items)
+        admitted = await self._lent.intake.admit_items(self._runtime, items)
+        if admitted.unread:  # no envelope keeps them: whoever acknowledges must know
+            raise Unreadable("; ".join(admitted.unread))
 
     def wake(self, address: str) -> None:
         """Let the parts go on that wait for this address."""
@@ -234,10 +239,10 @@ class AccountServices:
                 ExchangeRecord(
                     account=self.account,
                     what=what,
-                    request=exchange.request[:2000],
+                    request=self._redact.text(exchange.request)[:2000],
                     sent="",
                     status=None,
-                    answer=exchange.answer[:2000],
+                    answer=self._redact.text(exchange.answer)[:2000],
                     error="",
                     took=self.clock.now() - began,
                 )
@@ -271,11 +276,15 @@ class _Exchange:
         self.answer += text
 
 
-def _secrets(settings: Any) -> Iterable[str]:
-    for name in type(settings).model_fields:
-        value = getattr(settings, name)
-        if hasattr(value, "get_secret_value"):
-            yield value.get_secret_value()
+def _secrets(value: Any) -> Iterable[str]:
+    if isinstance(value, SecretStr):
+        yield value.get_secret_value()
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _secrets(getattr(value, name))
+    elif isinstance(value, Mapping | tuple | list | set | frozenset):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _secrets(inner)
 
 
 _ATTACHMENT = """
@@ -517,8 +526,9 @@ def pause(tx: Tx, items: Sequence[tuple[str, str]]) -> Sequence[None]:
 def resume(tx: Tx, items: Sequence[str]) -> Sequence[None]:
     """Let accounts start again that were paused or broken. Errors: `NotFound`."""
     tx.lock("account_state", items, "account")
-    for name in items:
+    for name in sorted(items):
         _person_says(tx, name, AccountState.STARTING, "")
+        lanes.forgive(tx, f"send:{name}")
     return [None] * len(items)
 
 

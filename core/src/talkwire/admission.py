@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -321,6 +322,7 @@ _SESSION = """
     UPDATE conversation SET session = :state, session_at = :at, session_reason = :reason
     WHERE id = :id
 """
+_SESSION_AT = "UPDATE conversation SET session_at = :at WHERE id = :id"
 _SESSION_NOW = "SELECT session, session_at FROM conversation WHERE id = :id"
 _INSERT_CHANGE = """
     INSERT INTO change (account, change_id, external_id, message_id, kind, text, by_address, at,
@@ -328,6 +330,7 @@ _INSERT_CHANGE = """
     VALUES (:account, :change, :external, :message, :kind, :text, :by, :at, :stored)
     ON CONFLICT (account, change_id) DO NOTHING
 """
+_CONVERSATION_OF = "SELECT conversation_id FROM message WHERE id = :id"
 _CHANGE_THERE = "SELECT 1 FROM change WHERE account = :account AND change_id = :change"
 
 
@@ -360,8 +363,11 @@ def _conversation(tx: Tx, account: str, channel: str, address: Address, thread: 
 def session_changed(tx: Tx, account: str, conversation: str, state: SessionState, at: int, reason: str) -> None:
     """Store how a session stands, tell it, and let what waited for it go on or fail."""
     row = tx.one(_SESSION_NOW, {"id": conversation})
-    if row is None or row[0] == state or (row[1] is not None and at < row[1]):
-        return  # a repeat, or older than what we know
+    if row is None or (row[1] is not None and at < row[1]):
+        return  # older than what we know
+    if row[0] == state:
+        tx.execute(_SESSION_AT, {"id": conversation, "at": at})  # what comes now and is older than this changes nothing
+        return
     tx.execute(_SESSION, {"id": conversation, "state": state.value, "at": at, "reason": reason[:100]})
     names = {SessionState.CONNECTED: "opened", SessionState.NONE: "opened"}
     tx.tell(
@@ -375,13 +381,18 @@ def session_changed(tx: Tx, account: str, conversation: str, state: SessionState
 
 
 def _changed(tx: Tx, account: str, channel: str, item: Change) -> None:
-    change = item.change_id or (f"{item.kind}:{item.external_id}:{item.address.value}:{micros(item.at)}")
-    if tx.one(_CHANGE_THERE, {"account": account, "change": change}):
-        return
     ids = [(account, item.external_id)]
     rows = tx.execute(_THERE, {"ids": ids}) or tx.execute(_BY_DELIVERY, {"ids": ids})
     message = rows[0][2] if rows else ""
-    conversation, _ = _conversation(tx, account, channel, item.address, item.thread)
+    if message:
+        [(conversation,)] = tx.execute(_CONVERSATION_OF, {"id": message})
+        tx.lock("conversation", [conversation])
+    else:
+        conversation, _ = _conversation(tx, account, channel, item.address, item.thread)
+    said = hashlib.sha256(item.text.encode()).hexdigest()[:16]
+    change = item.change_id or f"{item.kind}:{item.external_id}:{item.address.value}:{micros(item.at)}:{said}"
+    if tx.one(_CHANGE_THERE, {"account": account, "change": change}):  # the lock lets us see what others stored
+        return
     tx.execute(
         _INSERT_CHANGE,
         {
@@ -408,8 +419,9 @@ def _changed(tx: Tx, account: str, channel: str, item: Change) -> None:
 def _address_changed(tx: Tx, account: str, item: AddressChanged) -> None:
     old = people.resolve(tx, [(account, item.old)])[people.key_of(account, item.old)]
     new = people.resolve(tx, [(account, item.new)])[people.key_of(account, item.new)]
-    if new.contact != old.contact:
-        people.merge(tx, new.contact, old.contact)
+    if new.contact == old.contact:
+        return  # a repeat
+    people.merge(tx, new.contact, old.contact)
     tx.tell(
         "address.changed",
         account=account,

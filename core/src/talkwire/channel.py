@@ -276,7 +276,10 @@ class Channel:
         return await self.services.kept(name)
 
     async def admit(self, items: Sequence[Item]) -> None:
-        """Take in what came over an own connection; committed when this returns."""
+        """Take in what came over an own connection; committed when this returns.
+
+        Errors: `Unreadable`, for items that cannot be stored; the others are.
+        """
         await self.services.admit(items)
 
     def wake(self, address: str) -> None:
@@ -360,7 +363,8 @@ def outcome(
 def retry_after(headers: Mapping[str, str]) -> timedelta | None:
     """Read Retry-After in seconds; None where it is missing or a date."""
     value = next((v for k, v in headers.items() if k.lower() == "retry-after"), "")
-    return timedelta(seconds=int(value)) if value.isascii() and value.isdigit() else None
+    # More digits than nine are more than a `timedelta` may hold.
+    return timedelta(seconds=int(value[:9])) if value.isascii() and value.isdigit() else None
 
 
 _E164 = re.compile(r"\+[1-9][0-9]{5,14}")

@@ -37,6 +37,8 @@ from datetime import timedelta
 
 from .model import Answer, AnswerCode
 
+_LONGEST = timedelta(days=1)  # that a provider lets us wait
+
 
 class TalkwireError(Exception):
     """Anything that Talkwire raises on purpose; the text is for a person and holds no secret."""
@@ -69,12 +71,12 @@ class TryLater(SendError):
         self,
         text: str = "",
         *,
-        after: timedelta | None = None,  # None: the core's own back-off
+        after: timedelta | None = None,  # at most a day; None: the core's own back-off
         scope: str = "address",  # or `account`: who has to wait
         code: str = "",
     ) -> None:
         super().__init__(text, code=code)
-        self.after = after
+        self.after = min(after, _LONGEST) if after is not None else None
         self.scope = scope
 
 

@@ -100,8 +100,12 @@ class Intake:
         Errors: `NotFound` 404 · `Rejected` 401, nothing stored · `StoreDown` 503.
         """
         behind = self._behind(envelope.endpoint)
-        for _, channel in behind:
-            answered = channel.answer(envelope)
+        for served, channel in behind:
+            try:
+                answered = channel.answer(envelope)
+            except Exception as error:  # noqa: BLE001  a delivery that looks like no handshake is not lost for it
+                _log.error("answer failed", account=served.name, kind=type(error).__name__)
+                continue
             if answered is not None:
                 return answered
         served, channel = _genuine(behind, envelope)
@@ -113,12 +117,15 @@ class Intake:
         return None
 
     async def admit_items(self, served: Served, items: Sequence[Item]) -> Admitted:
-        """Take in what came over an account's own connection; committed when this returns."""
+        """Take in what came over an account's own connection; committed when this returns, but for `unread`."""
         channel = served.channel
         assert channel is not None  # it is the channel that calls
         accounts = {served.name: served}
-        placed = [(served.name, channel.type, item) for item in _checked(items)]
-        return await self._admit(Arrival(None, "", placed, _windows(accounts), micros(self._clock.now())), accounts)
+        checked = _checked(items)
+        placed = [(served.name, channel.type, item) for item in checked if type(item) is not Unread]
+        unread = [(i, item.reason) for i, item in enumerate(checked) if type(item) is Unread]
+        arrival = Arrival(None, "", placed, _windows(accounts), micros(self._clock.now()), unread)
+        return await self._admit(arrival, accounts)
 
     async def admit_batch(self, served: Served, batch: Batch, fence: Fence | None = None) -> None:
         """Take in what a listener fetched, and move its cursor, in one transaction.
@@ -359,6 +366,8 @@ def _check(item: Any) -> Any:
         raise TypeError
     if (at := getattr(item, "at", None)) is not None and at.utcoffset() is None:
         raise ValueError("a time without its zone")
+    if type(item) is Inbound and not item.external_id:
+        raise ValueError("nothing tells it from the next one")
     if type(item) is Report:
         State(item.state)  # it may wait for its part in the store, and must not break that part's receipt
     texts = _TEXTS.get(type(item))

@@ -61,5 +61,6 @@ class Keeper:
 
 
 def _put(tx: Tx, items: Sequence[tuple[str, str, str, int]]) -> Sequence[None]:
-    tx.many(_PUT, sorted(items))
+    in_order: Sequence[tuple[str, str, str, int]] = sorted(items, key=lambda item: item[:2])
+    tx.many(_PUT, in_order)  # of one name the last one holds
     return [None] * len(items)

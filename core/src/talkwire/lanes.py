@@ -79,6 +79,7 @@ _LATER = """
 _HOLD = """
     UPDATE lane SET
         due = CASE WHEN wakes = :wakes THEN NULL ELSE :now END,
+        attempts = 0, failing_since = NULL,
         held = CASE WHEN wakes = :wakes THEN :reason ELSE '' END
     WHERE id = :id
 """
@@ -86,6 +87,8 @@ _WAKE = """
     UPDATE lane SET wakes = wakes + 1, due = CASE WHEN held <> '' THEN :now ELSE due END, held = ''
     WHERE grp = :grp AND subject IN (:subjects[])
 """
+_FAILING = "SELECT id FROM lane WHERE grp = :grp AND failing_since IS NOT NULL"
+_FORGIVEN = "UPDATE lane SET failing_since = NULL WHERE grp = :grp AND failing_since IS NOT NULL"
 _IDS = "SELECT id FROM lane WHERE grp = :grp AND subject IN (:subjects[])"
 
 
@@ -233,8 +236,14 @@ def drop(tx: Tx, kind: str, refs: Sequence[str]) -> None:
 
 
 def hold(tx: Tx, lane: int, reason: str, wakes: int) -> None:
-    """Hold a lane until it is woken; woken since `wakes` was read, it is due at once."""
+    """Hold a lane until it is woken; woken since `wakes` was read, it is due at once. To wait is not to fail."""
     tx.execute(_HOLD, {"id": lane, "reason": reason, "wakes": wakes, "now": tx.now_us})
+
+
+def forgive(tx: Tx, group: str) -> None:
+    """Let the lanes of a group have their whole time again before they give up."""
+    lock(tx, [row[0] for row in tx.execute(_FAILING, {"grp": group})])
+    tx.execute(_FORGIVEN, {"grp": group})
 
 
 def wake(tx: Tx, group: str, subjects: Iterable[str]) -> None:

@@ -380,11 +380,12 @@ def _enqueue_one(tx: Tx, item: _Ready, conversation: str) -> Accepted | _Refused
     *columns, last_n = row
     standing = Standing.of(columns)
     held, applied = "", None
+    wanted, is_template = item.policy or Policy(item.view.when_closed), _only_templates(rendition.draft)
     code = answers.code_of(standing, item.view, tx.now_us)
-    if code is AnswerCode.WINDOW_CLOSED and _only_templates(rendition.draft):
+    if code is AnswerCode.WINDOW_CLOSED and is_template:
         applied = Policy.TEMPLATE
     elif code is not None:
-        applied = item.policy or Policy(item.view.when_closed)
+        applied = wanted
         if applied is not Policy.HOLD or not (code in answers.HOLDABLE or code is AnswerCode.ACCOUNT_BROKEN):
             tx.execute(_DROP_KEY, {"principal": item.author, "key": item.key})
             _tell_refused(tx, [(rendition.account, conversation, code, item.author)])
@@ -393,7 +394,8 @@ def _enqueue_one(tx: Tx, item: _Ready, conversation: str) -> Accepted | _Refused
             held = code.value
             answers.tell_changes(tx, [conversation])  # what is held is released by the change back
     message, n = new_id(), last_n + 1
-    _store_message(tx, item, conversation, message, n, applied)
+    # Kept for the look before each attempt: what may go now may be too late then.
+    _store_message(tx, item, conversation, message, n, applied or (Policy.TEMPLATE if is_template else wanted))
     insert_deliveries(
         tx,
         rendition.account,
@@ -445,7 +447,7 @@ def _only_templates(draft: Draft) -> bool:
     return all(isinstance(block, Template) for block in draft.blocks)
 
 
-def _store_message(tx: Tx, item: _Ready, conversation: str, message: str, n: int, applied: Policy | None) -> None:
+def _store_message(tx: Tx, item: _Ready, conversation: str, message: str, n: int, policy: Policy) -> None:
     rendition = item.rendition
     text = plain_text(rendition.draft)
     tx.execute(
@@ -462,7 +464,7 @@ def _store_message(tx: Tx, item: _Ready, conversation: str, message: str, n: int
             "author": item.author,
             "reply_to": rendition.draft.reply_to,
             "subject": rendition.draft.subject,
-            "policy": applied or "",
+            "policy": policy,
             "degradations": to_json(rendition.rendered.degradations).decode(),
         },
     )
@@ -603,9 +605,12 @@ def _settle(tx: Tx, items: Sequence[tuple[str, str, str]]) -> Sequence[None]:
         found = tx.one(_ONE, {"id": delivery})
         if found is None:
             raise NotFound("there is no such delivery")
-        row = next(r for r in _rows(tx, found[0]) if r[0] == delivery)
+        rows = _rows(tx, found[0])
+        row = next(r for r in rows if r[0] == delivery)
         if row[7] != State.UNCERTAIN:
             raise Conflict("this part is not uncertain", code="not_uncertain")
+        if verdict == "again" and any(r[4] == row[4] and r[5] > row[5] for r in rows):
+            raise Conflict("this part was sent again already: look at what became of that", code="sent_again")
         tx.tell(
             "delivery.settled",
             account=str(row[1]),

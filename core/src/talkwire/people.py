@@ -14,12 +14,12 @@ Place = tuple[str, str, str]  # account, address id, thread
 
 _FIND = """
     WITH v(kind, scope, value) AS (VALUES :keys[3])
-    SELECT a.kind, a.scope, a.value, a.id, a.contact_id, a.name
+    SELECT a.kind, a.scope, a.value, a.id, a.contact_id, a.name, a.kind, a.scope
     FROM v JOIN address a ON a.kind = v.kind AND a.scope = v.scope AND a.value = v.value
 """
 _FIND_ALIAS = """
     WITH v(kind, scope, value) AS (VALUES :keys[3])
-    SELECT v.kind, v.scope, v.value, a.id, a.contact_id, a.name
+    SELECT v.kind, v.scope, v.value, a.id, a.contact_id, a.name, a.kind, a.scope
     FROM v JOIN alias l ON l.kind = v.kind AND l.scope = v.scope AND l.value = v.value
     JOIN address a ON a.id = l.address_id
 """
@@ -63,6 +63,8 @@ class Person:
     address: str  # id
     contact: str  # id
     name: str
+    kind: str
+    scope: str
 
 
 def key_of(account: str, address: Address) -> Key:
@@ -73,27 +75,35 @@ def key_of(account: str, address: Address) -> Key:
 def resolve(tx: Tx, wanted: Iterable[tuple[str, Address]]) -> dict[Key, Person]:
     """Find the persons of (account, address) pairs; whoever is not there is made.
 
-    Aliases find the same row, and are kept. The name that a provider shows is the address's; a
+    Aliases find the same row, and are kept; what one account calls another name of an address is to other
+    accounts one more address of the contact, for they cannot write there. Contacts that an alias shows to be one
+    person are merged. The name that a provider shows is the address's; a
     contact without a name takes it over.
     """
     names: dict[Key, str] = {}
+    accounts: dict[Key, set[str]] = {}
     aliases: dict[Key, set[Key]] = {}
     for account, address in wanted:
         key = key_of(account, address)
         names[key] = address.name or names.get(key, "")
+        accounts.setdefault(key, set()).add(account)
         aliases.setdefault(key, set()).update(
             key_of(account, Address(kind=alias.kind, value=alias.value)) for alias in address.aliases
         )
     if not names:
         return {}
-    found = _find(tx, _FIND, names)
+    found, known = _find(tx, _FIND, names), dict[Key, Person]()
     missing = [key for key in sorted(names) if key not in found]
     if missing:
-        found |= _by_alias(tx, {key: aliases[key] for key in missing})
-        for key in (key for key in missing if key in found):
-            aliases[key].add(key)  # found by another name: from now on by this one as well
+        known |= _by_alias(tx, {key: aliases[key] for key in missing})
+        for key, person in known.items():
+            if person.kind == key[0] or accounts[key] <= {person.scope, key[1]}:
+                found[key] = person
+                aliases[key].add(key)  # found by another name: from now on by this one as well
     if missing := [key for key in missing if key not in found]:
-        found |= _make(tx, {key: names[key] for key in missing}, aliases)
+        contacts = {key: known[key].contact for key in missing if key in known}
+        found |= _make(tx, {key: names[key] for key in missing}, aliases, contacts)
+    _merge_aliased(tx, found, aliases)
     _rename(tx, {found[key].address: name for key, name in names.items() if name and found[key].name != name})
     tx.many(
         _INSERT_ALIAS,
@@ -104,8 +114,7 @@ def resolve(tx: Tx, wanted: Iterable[tuple[str, Address]]) -> dict[Key, Person]:
 
 def _find(tx: Tx, sql: str, keys: Iterable[Key]) -> dict[Key, Person]:
     return {
-        (kind, scope, value): Person(address, contact, name)
-        for kind, scope, value, address, contact, name in tx.execute(sql, {"keys": sorted(keys)})
+        (kind, scope, value): Person(*person) for kind, scope, value, *person in tx.execute(sql, {"keys": sorted(keys)})
     }
 
 
@@ -119,14 +128,15 @@ def _by_alias(tx: Tx, missing: dict[Key, set[Key]]) -> dict[Key, Person]:
     return found
 
 
-def _make(tx: Tx, names: dict[Key, str], aliases: dict[Key, set[Key]]) -> dict[Key, Person]:
+def _make(tx: Tx, names: dict[Key, str], aliases: dict[Key, set[Key]], contacts: dict[Key, str]) -> dict[Key, Person]:
     made: dict[Key, Person] = {}
     same: dict[Key, Key] = {}  # who is named as an alias of somebody who is made as well
     for key in sorted(names, key=lambda key: (not aliases[key], key)):
         if key not in same:
-            made[key] = Person(new_id(), new_id(), names[key])
+            made[key] = Person(new_id(), contacts.get(key) or new_id(), names[key], *key[:2])
             same |= dict.fromkeys(aliases[key] & names.keys() - made.keys(), key)
-    tx.many(_INSERT_CONTACT, [(p.contact, p.name, tx.now_us) for _, p in sorted(made.items())])
+    ours = [(key, p) for key, p in sorted(made.items(), key=lambda pair: pair[0]) if key not in contacts]
+    tx.many(_INSERT_CONTACT, [(p.contact, p.name, tx.now_us) for _, p in ours])
     tx.many(
         _INSERT_ADDRESS,
         [(p.address, *key, p.contact, p.name, tx.now_us) for key, p in sorted(made.items())],
@@ -135,9 +145,24 @@ def _make(tx: Tx, names: dict[Key, str], aliases: dict[Key, set[Key]]) -> dict[K
     # Another daemon may have made the same address meanwhile; its row won, our contact is empty.
     tx.many(
         _DROP_CONTACT,
-        [{"id": p.contact} for key, p in sorted(made.items()) if there[key].contact != p.contact],
+        [{"id": p.contact} for key, p in ours if there[key].contact != p.contact],
     )
     return there | {key: there[first] for key, first in same.items()}
+
+
+def _merge_aliased(tx: Tx, found: dict[Key, Person], aliases: dict[Key, set[Key]]) -> None:
+    others = {other: key for key in found for other in aliases.get(key, ()) if other != key}
+    if not others:
+        return
+    named = [pair for sql in (_FIND, _FIND_ALIAS) for pair in _find(tx, sql, others).items()]
+    merged: set[str] = set()
+    for other, person in named:
+        into = found[others[other]].contact
+        if person.contact != into and person.contact not in merged:
+            merge(tx, person.contact, into)
+            merged.add(person.contact)
+            for one in found.values():
+                one.contact = into if one.contact == person.contact else one.contact
 
 
 def _rename(tx: Tx, names: dict[str, str]) -> None:

@@ -189,7 +189,8 @@ DELIVERIES = f"""
     {_DELIVERY} WHERE d.message_id IN (:ids[]) ORDER BY d.message_id, d.position, d.recipient, d.generation
 """
 _CHANGES = """
-    SELECT message_id, kind, text, at, by_address, change_id FROM change WHERE message_id IN (:ids[])
+    SELECT d.message_id, ch.kind, ch.text, ch.at, ch.by_address, ch.change_id FROM delivery d
+    JOIN change ch ON ch.account = d.account AND ch.external_id = d.external_id WHERE d.message_id IN (:ids[])
     UNION
     SELECT m.id, ch.kind, ch.text, ch.at, ch.by_address, ch.change_id FROM message m
     JOIN change ch ON ch.account = m.account AND ch.external_id = m.external_id WHERE m.id IN (:ids[])

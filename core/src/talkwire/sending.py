@@ -229,8 +229,7 @@ class Sender:
             case Wait():
                 outcome.held, outcome.counted, outcome.reason = error.reason, False, error.reason
             case AccountBroken():
-                outcome.later, outcome.counted = now, False
-                outcome.reason = "provider_down"
+                outcome.counted, outcome.reason = False, "provider_down"  # the lane stays due, its group sleeps
                 account.broke(outcome.text)
             case MarkupRefused() if outcome.attempt.out.part.plain:
                 outcome.as_plain, outcome.later, outcome.counted = True, now, False
