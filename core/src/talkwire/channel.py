@@ -383,7 +383,7 @@ def phone(text: str, default_country: str = "") -> str:
     elif not digits.startswith("+"):
         known = not default_country or digits.startswith(default_country)
         digits = f"+{'' if known else default_country}{digits}"
-    if not _E164.fullmatch(digits) or not digits.isascii():
+    if not _E164.fullmatch(digits):
         raise Unreadable("not a phone number")
     return digits
 
