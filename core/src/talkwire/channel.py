@@ -358,9 +358,9 @@ def outcome(
 
 
 def retry_after(headers: Mapping[str, str]) -> timedelta | None:
-    """Read Retry-After in seconds; None where it is missing or a date."""
+    """Read Retry-After in seconds; None where it is missing, a date, or more than thirty years."""
     value = next((v for k, v in headers.items() if k.lower() == "retry-after"), "")
-    return timedelta(seconds=int(value)) if value.isascii() and value.isdigit() else None
+    return timedelta(seconds=int(value)) if re.fullmatch("[0-9]{1,9}", value) else None
 
 
 _E164 = re.compile(r"\+[1-9][0-9]{5,14}")
