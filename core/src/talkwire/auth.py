@@ -32,6 +32,8 @@ def hmac_header(
 
     `prefix` stands before the digest (`sha256=`); `encoding` is `hex` (either case) or `base64`.
     """
+    if encoding not in ("hex", "base64"):
+        raise ValueError(f"encoding is hex or base64, not {encoding}")
     key = _bytes(secret)
     keyed = hmac.new(key, digestmod=digest) if key else None
     header = name.lower()
@@ -47,7 +49,7 @@ def hmac_header(
         sent = given[skip:].strip()
         if encoding == "hex":
             sent = sent.lower()
-        if not hmac.compare_digest(sent.encode("utf-8", "surrogateescape"), expected):
+        if not hmac.compare_digest(sent.encode("utf-8", "surrogatepass"), expected):
             raise Rejected(f"no valid {header}")
 
     return check
@@ -146,5 +148,5 @@ def _bytes(secret: SecretStr | str) -> bytes:
 
 
 def _same(given: str, expected: bytes, name: str) -> None:
-    if not expected or not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), expected):
+    if not expected or not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected):
         raise Rejected(f"no valid {name}")

@@ -361,10 +361,9 @@ def outcome(
 
 
 def retry_after(headers: Mapping[str, str]) -> timedelta | None:
-    """Read Retry-After in seconds; None where it is missing or a date."""
+    """Read Retry-After in seconds; None where it is missing, a date, or more than thirty years."""
     value = next((v for k, v in headers.items() if k.lower() == "retry-after"), "")
-    # More digits than nine are more than a `timedelta` may hold.
-    return timedelta(seconds=int(value[:9])) if value.isascii() and value.isdigit() else None
+    return timedelta(seconds=int(value)) if re.fullmatch("[0-9]{1,9}", value) else None
 
 
 _E164 = re.compile(r"\+[1-9][0-9]{5,14}")
@@ -387,7 +386,7 @@ def phone(text: str, default_country: str = "") -> str:
     elif not digits.startswith("+"):
         known = not default_country or digits.startswith(default_country)
         digits = f"+{'' if known else default_country}{digits}"
-    if not _E164.fullmatch(digits) or not digits.isascii():
+    if not _E164.fullmatch(digits):
         raise Unreadable("not a phone number")
     return digits
 

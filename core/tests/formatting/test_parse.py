@@ -31,6 +31,7 @@ ROWS = [  # Markdown, plain twin
     ("|a|b|\n|-|-|\n|c|d|too many|", "a | b\nc|d|too many"),
     ("a\n\n---\n\nb", "a\n\n———\n\nb"),
     ("**a __b__ c**", "a b c"),
+    ("a\r\r|b|c|\r|-|-|\r|d|e|too many|", "a\n\nb | c\nd|e|too many"),
     ("", ""),
 ]
 
@@ -70,7 +71,7 @@ def test_the_live_chat_gets_nodes_and_no_html():
 HOSTILE = [
     "*" * 20_000, "*a **b " * 3000, "[" * 20_000, "![[" * 7000, "`" * 20_000, "> " * 3000 + "deep", "- " * 3000 + "deep",
     ("|" + "a|" * 90 + "\n") + ("|" + "-|" * 90 + "\n") + "|\n" * 9000, "<" * 20_000, "\\" * 20_000, "\ud83d", "\x00",
-    "&#x110000;", "[a](http://\ud83d)", "<http://[>", "[x](http://xn--\u0378)",
+    ("|" + "a|" * 1200 + "\r") + ("|" + "-|" * 1200 + "\r") + "|\r" * 1000, "&#x110000;", "[a](http://\ud83d)", "<http://[>", "[x](http://xn--\u0378)",
 ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from datetime import timedelta
 
 import pytest
@@ -138,6 +139,18 @@ def test_a_link_longer_than_a_part_is_shown_as_text():
     assert named(result) == [("links_as_text", False)]
 
 
+LONG = ["- a\n" * 25_000, "a\n\n" * 33_000, "*a* " * 25_000, "> - `a` " * 12_500, "[a](https://a.b) " * 6_000]
+
+
+@pytest.mark.parametrize("markdown", LONG, ids=range(len(LONG)))
+def test_the_longest_text_is_cut_in_bounded_time(markdown):
+    start = time.process_time()
+    assert len(rendered(Text(markdown), text_limit=160, parts=10_000).parts) > 500
+    with pytest.raises(Unsupported, match="more than the 10 parts"):
+        rendered(Buttons(text=markdown, options=ASK.options), text_limit=160, buttons=FULL_BUTTONS)
+    assert time.process_time() - start < 8  # seconds
+
+
 def test_spaces_stay_outside_of_marks():
     assert texts(rendered(Text("x[ a ](https://b.c)y"), dialect=TAGS)) == ['x <a href="https://b.c">a</a> y']
 
@@ -251,6 +264,12 @@ def test_a_title_that_is_cut_is_named_as_lost():
     assert named(result) == [("title_cut", True)]
 
 
+def test_a_title_of_nothing_but_spaces_is_cut_too():
+    result = rendered(Buttons(text="?", options=(Option("1", " " * 30),)), buttons=FULL_BUTTONS)
+    assert result.parts[0].options == (Option("1", "…"),)
+    assert named(result) == [("title_cut", True)]
+
+
 def test_titles_that_would_look_the_same_become_a_numbered_list():
     same = Buttons(text="?", options=(Option("1", "The longer one"), Option("2", "The longer two")))
     result = rendered(same, buttons=FULL_BUTTONS)
@@ -293,7 +312,7 @@ NATIVE = [(HERE, "location"), (FORM, "form_link"), (TEMPLATE, "template"), (CARD
 
 @pytest.mark.parametrize(("block", "feature"), NATIVE, ids=[name for _, name in NATIVE])
 def test_what_is_carried_in_full_is_in_the_payload_with_a_readable_text(block, feature):
-    (part,) = rendered(block, **{feature: Level.FULL}, buttons=FULL_BUTTONS, dialect=TAGS).parts
+    (part,) = rendered(block, **{feature: Level.FULL}, buttons=FULL_BUTTONS, media=(IMAGES,), dialect=TAGS).parts
     assert json.loads(part.payload)["type"] == feature
     assert part.plain
 
@@ -323,6 +342,28 @@ def test_what_is_rejected_is_refused_by_position_and_type(block, features):
     with pytest.raises(Unsupported) as refused:
         rendered(Text("a"), block, **features)
     assert (refused.value.block, refused.value.kind) == (1, type_names[type(block)])
+
+
+FULL_CARD = {"card": Level.FULL, "buttons": FULL_BUTTONS, "media": (IMAGES,)}
+
+
+@pytest.mark.parametrize("image", ["none", "exe", "big"])
+def test_a_card_in_full_shows_no_picture_that_the_channel_does_not_carry(image):
+    with pytest.raises(Unsupported) as refused:
+        rendered(Card(title="Shoe", image=image), **FULL_CARD)
+    assert (refused.value.block, refused.value.kind) == (0, "card")
+
+
+UNSAFE = ["javascript:alert(1)", "file:///etc/passwd", "/path", 'java\nscript:"x"']
+
+
+@pytest.mark.parametrize("url", UNSAFE)
+def test_an_address_that_is_no_link_in_a_text_is_none_in_a_form_or_an_option(url):
+    plain_list = rendered(
+        FormLink(label="Form", url=url), Buttons(text="", options=(Option("1", "Go", "", url),)), dialect=TAGS
+    )
+    assert "<a" not in texts(plain_list)[0]
+    assert texts(plain_list)[0].startswith(f"Form ({url})\n\n1. Go (")
 
 
 # --- media ---

@@ -1,6 +1,7 @@
 """Lengths and cuts."""
 
 import re
+import time
 
 import pytest
 from hypothesis import example, given
@@ -83,6 +84,22 @@ def test_segments_limit_the_segments_of_one_piece():
 def test_a_grapheme_longer_than_the_limit_is_cut_all_the_same():
     zalgo = "e" + "\u0301" * 9
     assert "".join(split(zalgo, 4, Unit.CHARACTERS)) == zalgo
+
+
+LONG = [
+    "\U0001f1ee" * 100_000,
+    "e" + "\u0301" * 100_000,
+    "x" * 100_000,
+    "x" + " " * 100_000 + "y",
+    "\n " * 50_000 + "y",
+]
+
+
+@pytest.mark.parametrize("text", LONG, ids=range(len(LONG)))
+def test_a_long_text_without_a_good_border_is_cut_in_bounded_time(text):
+    start = time.process_time()
+    assert re.sub(r"\s", "", "".join(split(text, 100, Unit.CHARACTERS))) == re.sub(r"\s", "", text)
+    assert time.process_time() - start < 2  # seconds
 
 
 def test_a_limit_too_small_for_a_character_is_an_error():

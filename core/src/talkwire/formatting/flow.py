@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
@@ -124,14 +125,12 @@ def write(pieces: Iterable[Piece], dialect: Dialect, depth: int = 0) -> str:
     return "".join(written)
 
 
-def cut(pieces: Iterable[Piece], start: int, end: int) -> Iterator[Piece]:
-    """Give what lies between two positions of the flow's text."""
-    for text, marks in pieces:
-        if end <= 0:
-            return
-        if start < len(text) and (inside := text[max(start, 0) : end]):
-            yield Piece(inside, marks)
-        start, end = start - len(text), end - len(text)
+def cut(pieces: Sequence[Piece], ends: Sequence[int], start: int, end: int) -> Iterator[Piece]:
+    """Give what lies between two positions of the flow's text; `ends` says where in it each piece ends."""
+    for number in range(bisect_right(ends, start), bisect_left(ends, end) + 1):
+        text, marks = pieces[number]
+        begin = ends[number] - len(text)
+        yield Piece(text[max(start - begin, 0) : end - begin], marks)
 
 
 def _marked(mark: Mark, pieces: list[Piece], dialect: Dialect, depth: int) -> str:

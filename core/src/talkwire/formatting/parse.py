@@ -130,6 +130,7 @@ def parse(markdown: str) -> tuple[Node, ...]:
     as it was written.
     """
     markdown = markdown.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    markdown = markdown.replace("\r\n", "\n").replace("\r", "\n")  # the parser counts these as lines, too
     cut = len(markdown)
     if cut > MARKDOWN_LIMIT:
         cut = markdown.rfind("\n", 0, MARKDOWN_LIMIT) + 1 or MARKDOWN_LIMIT
@@ -256,10 +257,15 @@ def _closed(start: Token, inner: tuple[Span, ...]) -> tuple[Span, ...]:
 
 def _link(url: str, token: Token, inner: tuple[Span, ...], *, nested: bool = False) -> tuple[Span, ...]:
     title = (Words(f" ({token.attrs['title']})"),) if token.attrs.get("title") else ()
+    return (*linked(url, inner, nested=nested), *title)
+
+
+def linked(url: str, inner: tuple[Span, ...], *, nested: bool = False) -> tuple[Span, ...]:
+    """Hang an address on spans; one that is not safe to follow, or has no place there, stands behind them."""
     if _SAFE_URL.match(url) and not nested:
         shown = any(not isinstance(span, Words) or span.text for span in inner)
-        return (Link(url, inner if shown else (Words(url),)), *title)
-    return (*inner, *((Words(f" ({url})"),) if url else ()), *title)
+        return (Link(url, inner if shown else (Words(url),)),)
+    return (*inner, *((Words(f" ({url})"),) if url else ()))
 
 
 def _lines(text: str) -> Iterator[Span]:

@@ -8,7 +8,7 @@ from talkwire import model
 
 from .dialect import PLAIN
 from .flow import flow, write
-from .parse import Break, Link, List, Node, Paragraph, Span, Styled, Words, as_written, parse
+from .parse import Break, Link, List, Node, Paragraph, Span, Styled, Words, as_written, linked, parse
 
 
 def plain(markdown: str) -> str:
@@ -46,7 +46,7 @@ def readable(block: model.Block) -> tuple[Node, ...]:
         case model.Template(name=name, values=values, text=text):
             return as_written(text or " · ".join((name, *values)))
         case model.FormLink(label=label, url=url):
-            return (Paragraph((Link(url, (Words(label or url),)),)),)
+            return (Paragraph(linked(url, (Words(label),))),)
         case model.Choice(title=title):
             return as_written(title)
         case model.ContactCard(name=name, phones=phones, emails=emails):
@@ -65,9 +65,8 @@ def numbered(options: Sequence[model.Option]) -> tuple[Node, ...]:
 
 
 def _option(option: model.Option) -> tuple[Span, ...]:
-    title = Words(option.title)
-    named = Link(option.url, (title,)) if option.url else title
-    return (named, Words(f" – {option.description}")) if option.description else (named,)
+    named = linked(option.url, (Words(option.title),))
+    return (*named, Words(f" – {option.description}")) if option.description else named
 
 
 def _lines(*lines: Sequence[Span]) -> tuple[Node, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from talkwire import model
@@ -17,7 +18,7 @@ from .plain import headed, numbered, readable
 from .split import cuts, length, split, widest
 
 if TYPE_CHECKING:
-    from talkwire.features import Features, OptionFeature
+    from talkwire.features import Features, MediaFeature, OptionFeature
 
 _MARKS = {
     "bold": "bold", "italic": "italic", "strike": "strike-through", "code": "code", "pre": "code blocks",
@@ -105,23 +106,28 @@ class _Rendering:
                 self.note(f"{self.kind}_as_text", f"The {self.word} is sent as text.")
 
     def media(self, block: model.Media) -> None:
-        attachment = self.context.attachments.get(block.attachment)
+        feature = self.carried(block.attachment)
+        self.flush()
+        nodes = parse(block.caption)
+        text, twin = self.written(self.pieces(nodes))
+        if self.measured(text, twin) <= feature.caption_limit:
+            self.emit(model.Part(attachment=block.attachment, text=text, plain=twin))
+        else:
+            self.emit(model.Part(attachment=block.attachment))
+            self.say(nodes)
+            self.note("caption_apart", "The caption is a message of its own.")
+
+    def carried(self, file: str) -> MediaFeature:
+        """Say how a file is carried."""
+        attachment = self.context.attachments.get(file)
         if attachment is None:
-            raise self.refusal(f"the attachment {block.attachment} is not in our store")
+            raise self.refusal(f"the attachment {file} is not in our store")
         feature = self.features.media_for(attachment.media_type)
         if feature is None:
             raise self.refusal(f"this channel does not carry files of type {attachment.media_type}")
         if attachment.size > feature.limit:
             raise self.refusal(f"the file has {attachment.size} bytes, this channel takes {feature.limit}")
-        self.flush()
-        nodes = parse(block.caption)
-        text, twin = self.written(self.pieces(nodes))
-        if self.measured(text, twin) <= feature.caption_limit:
-            self.emit(model.Part(attachment=attachment.id, text=text, plain=twin))
-        else:
-            self.emit(model.Part(attachment=attachment.id))
-            self.say(nodes)
-            self.note("caption_apart", "The caption is a message of its own.")
+        return feature
 
     def choose(
         self, block: model.Buttons | model.Choices | model.Card, nodes: tuple[Node, ...], feature: OptionFeature
@@ -149,6 +155,8 @@ class _Rendering:
         if level is model.Level.FULL:
             options = self.fitting(block.options, self.features.buttons)
             if options or not block.options:
+                if block.image:
+                    self.carried(block.image)
                 whole = replace(block, options=options)
                 self.send(headed(block), model.Part(attachment=block.image, options=options, payload=_payload(whole)))
                 return
@@ -227,19 +235,21 @@ class _Rendering:
     def send(self, nodes: Iterable[Node], last: model.Part) -> None:
         """Emit a text; what the last of its parts has beside it is in `last`."""
         self.flush()
-        texts = list(self.texts(self.pieces(nodes))) or [("", "")]
-        for text, twin in texts[:-1]:
-            self.emit(model.Part(text=text, plain=twin))
-        text, twin = texts[-1]
+        text, twin = "", ""
+        for number, following in enumerate(self.texts(self.pieces(nodes))):
+            if number:
+                self.emit(model.Part(text=text, plain=twin))
+            text, twin = following
         self.emit(replace(last, text=text, plain=twin))
 
     def texts(self, pieces: Sequence[Piece]) -> Iterator[tuple[str, str]]:
         """Cut a flow into parts: each as the channel writes it, with its plain twin."""
         visible = "".join(piece.text for piece in pieces)
+        ends = list(accumulate(len(piece.text) for piece in pieces))
         limit, unit = self.features.text_limit, self.features.unit
 
         def measure(start: int, end: int) -> int:
-            return self.measured(*self.written(cut(pieces, start, end)))
+            return self.measured(*self.written(cut(pieces, ends, start, end)))
 
         if limit is None:
             if visible.strip():
@@ -247,7 +257,7 @@ class _Rendering:
             return
         try:
             for start, end in cuts(visible, limit, measure, widest(limit, unit)):
-                yield self.written(cut(pieces, start, end))
+                yield self.written(cut(pieces, ends, start, end))
         except ValueError as error:
             raise self.refusal(f"the text does not fit into parts of {limit} {unit.value}") from error
 
@@ -285,4 +295,4 @@ def _payload(block: model.Block) -> str:
 def _shortened(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
-    return split(text, limit - 1, model.Unit.CHARACTERS)[0] + "…" if limit > 1 else ""
+    return "".join(split(text, limit - 1, model.Unit.CHARACTERS)[:1]) + "…" if limit > 1 else ""

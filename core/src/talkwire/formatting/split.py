@@ -110,14 +110,17 @@ def _border(text: str, start: int, end: int) -> int:
         if places and text[start : places[-1]].strip():
             return places[-1]
     for place in range(end, start, -1):
-        if not _joined(text, place):
+        if not _joined(text, place, start):
             return place
     return end
 
 
-def _joined(text: str, at: int) -> bool:
-    """Say whether a cut would go through a grapheme (Unicode UAX #29, the rules that matter in chats)."""
-    if not 0 < at < len(text):
+def _joined(text: str, at: int, start: int = 0) -> bool:
+    """Say whether a cut would go through a grapheme (Unicode UAX #29, the rules that matter in chats).
+
+    `start` is a border before it.
+    """
+    if not start < at < len(text):
         return False
     before, after = text[at - 1], text[at]
     if after in "\u200d\u200c" or unicodedata.category(after) in ("Mn", "Me", "Mc"):
@@ -129,7 +132,7 @@ def _joined(text: str, at: int) -> bool:
     if "\u1160" <= after <= "\u11ff":  # Hangul vowels and finals follow their consonant
         return "\u1100" <= before <= "\u11ff" or "\uac00" <= before <= "\ud7a3"
     if _is_flag(before) and _is_flag(after):
-        run = next((n for n in range(at) if not _is_flag(text[at - 1 - n])), at)
+        run = next((n for n in range(at - start) if not _is_flag(text[at - 1 - n])), at - start)
         return run % 2 == 1
     return (before == "\r" and after == "\n") or ("\ud800" <= before <= "\udbff" and "\udc00" <= after <= "\udfff")
 
