@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from talkwire.channel import Payload, Settings, outcome
 from talkwire.errors import NotSent, Rejected, SendError, TryLater, Uncertain, Unreadable
-from talkwire.model import Draft, Envelope, Inbound, Item, Outgoing, Receipt, RenderContext, Rendered, State
+from talkwire.model import Draft, Envelope, Inbound, Item, Outgoing, Receipt, RenderContext, Rendered, Report, State
 from talkwire.testing import Case
 
 from .acme import ACME, AcmeChannel, Event
@@ -312,7 +312,59 @@ class QuotesItsUrl(AcmeChannel):
         return Receipt(external_id=str(answer.json()["id"]))
 
 
+class TripsOverStrangers(AcmeChannel):
+    """Looks for a handshake in whatever anybody sends."""
+
+    def answer(self, envelope: Envelope) -> None:
+        if json.loads(envelope.body).get("kind") == "hello":
+            return
+
+
+class ReportsAboutNothing(AcmeChannel):
+    def one(self, value: Any) -> Iterable[Item]:
+        for item in super().one({"of": "?", **value}):
+            yield replace(item, external_id=value.get("of", "")) if isinstance(item, Report) else item
+
+
+class RendersNothing(AcmeChannel):
+    def render(self, draft: Draft, context: RenderContext) -> Rendered:
+        super().render(draft, context)  # and no return
+
+
+class RendersLater(AcmeChannel):
+    async def render(self, draft: Draft, context: RenderContext) -> Rendered:
+        return super().render(draft, context)
+
+
+class SendsAtOnce(AcmeChannel):
+    def send(self, out: Outgoing) -> Receipt:
+        return Receipt(external_id="p1")
+
+
+class AuthenticatesLater(AcmeChannel):
+    async def authenticate(self, envelope: Envelope) -> None:
+        self.check(envelope)
+
+
+class AnswersLater(AcmeChannel):
+    async def answer(self, envelope: Envelope) -> None:
+        return None
+
+
+class HasNoType(AcmeChannel):
+    type = ""
+
+
 MORE = (
+    (TripsOverStrangers, "check_damaged_envelopes_become_unread"),
+    (ReportsAboutNothing, "check_damaged_envelopes_become_unread"),
+    (RendersNothing, "check_render_keeps_limits_and_loses_nothing_unsaid"),
+    (RendersLater, "check_genuine_envelopes_pass"),
+    (SendsAtOnce, "check_send_makes_one_request_that_shows_something"),
+    (SendsAtOnce, "check_send_can_be_cancelled"),
+    (AuthenticatesLater, "check_genuine_envelopes_pass"),
+    (AnswersLater, "check_genuine_envelopes_pass"),
+    (HasNoType, "check_genuine_envelopes_pass"),
     (ForgetsWhen, "check_errors_map_to_what_the_caller_must_do"),
     (QuotesItsUrl, "check_no_secret_in_logs_or_errors"),
     (AuthenticatesNothing, "check_forged_envelopes_are_rejected"),

@@ -6,11 +6,14 @@ import hmac
 from dataclasses import replace
 
 import pytest
+from pydantic import ConfigDict, Field
 
+from talkwire import auth
+from talkwire.channel import Channel, Settings
 from talkwire.errors import Rejected
 from talkwire.model import Envelope
-from talkwire.testing import CHECKS, Failure, NotApplicable, Sample, conformance_tests, with_param
-from tests.mutants.acme import ACME, FIRST, POLLED, AcmeChannel
+from talkwire.testing import CHECKS, Answers, Case, Failure, NotApplicable, Sample, conformance_tests, with_param
+from tests.mutants.acme import ACME, FIRST, POLLED, AcmeChannel, AcmeSettings
 from tests.mutants.broken import MORE, MUTANTS, Mutant
 
 BY_NAME = {check.__name__: check for check in CHECKS}
@@ -153,3 +156,119 @@ async def test_a_good_channel_that_is_called_by_get_passes(check) -> None:
 async def test_parameters_that_the_provider_signs_must_be_checked() -> None:
     with pytest.raises(Failure, match="signed before the parameter text changed"):
         await BY_NAME["check_forged_envelopes_are_rejected"](replace(BY_QUERY, channel=SignsNoParameters))
+
+
+class Nothing(Channel):
+    type = "nothing"
+
+
+@pytest.mark.parametrize(
+    "check",
+    # An author who wrote nothing has settings that refuse what is unknown, and texts are rendered by the features alone.
+    [check for name, check in BY_NAME.items() if "unknown_keys" not in name and "render" not in name],
+    ids=lambda check: check.__name__,
+)
+async def test_no_check_passes_where_there_is_nothing(check) -> None:
+    with pytest.raises((Failure, NotApplicable)):
+        await check(Case(channel=Nothing, settings={}))
+    if check.__name__ != "check_settings_hide_secrets":
+        with pytest.raises(Failure):
+            await check(replace(ACME, channel=Nothing, settings={}))
+
+
+class Inner(Settings):
+    model_config = ConfigDict(extra="ignore")
+    host: str = ""
+
+
+class NestedSettings(AcmeSettings):
+    maybe: Inner | None = None
+    several: tuple[Inner, ...] = ()
+    named: dict[str, Inner] = Field({})
+
+
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [
+        ({"maybe": {"host": "a"}}, "maybe.kit_unknown"),
+        ({"several": [{"host": "a"}]}, "several.0.kit_unknown"),
+        ({"named": {"first": {"host": "a"}}}, "named.first.kit_unknown"),
+    ],
+)
+async def test_an_inner_table_that_takes_any_key_is_found_wherever_it_lies(given, key: str) -> None:
+    class Lenient(AcmeChannel):
+        Settings = NestedSettings
+
+    with pytest.raises(Failure) as caught:
+        await BY_NAME["check_settings_refuse_unknown_keys"](
+            replace(ACME, channel=Lenient, settings={**ACME.settings, **given})
+        )
+    assert key in caught.value.sample
+
+
+async def test_what_parse_reads_must_be_kept_or_a_replay_would_mean_something_else() -> None:
+    class ByHeader(AcmeChannel):
+        def parse(self, envelope: Envelope):
+            if envelope.headers.get("x-acme-event") == "batch":
+                yield from super().parse(envelope)
+
+    named = replace(
+        ACME,
+        channel=ByHeader,
+        samples=tuple(replace(sample, headers={"X-Acme-Event": "batch"}) for sample in ACME.samples),
+    )
+    with pytest.raises(Failure) as caught:
+        await BY_NAME["check_parse_is_pure"](named)
+    assert "kept_headers" in caught.value.remedy
+
+
+async def test_a_secret_in_a_query_must_not_be_kept() -> None:
+    class ByToken(AcmeChannel):
+        def authenticate(self, envelope: Envelope) -> None:
+            auth.query_token("token", self.settings.token)(envelope)
+
+    by_token = replace(
+        ACME, channel=ByToken, sign=lambda envelope: with_param(envelope, "token", str(ACME.settings["token"]))
+    )
+    with pytest.raises(Failure) as caught:
+        await BY_NAME["check_no_secret_in_logs_or_errors"](by_token)
+    assert "secret_query" in caught.value.remedy
+    ByToken.features = replace(ByToken.features, secret_query=frozenset({"token"}))
+    await BY_NAME["check_no_secret_in_logs_or_errors"](by_token)
+
+
+class FailsToPrepare(AcmeChannel):
+    def prepare(self) -> None:
+        raise LookupError("boom")
+
+
+class FailsToClose(AcmeChannel):
+    async def close(self) -> None:
+        raise LookupError("boom")
+
+
+def fails(*_) -> None:
+    raise LookupError("boom")
+
+
+@pytest.mark.parametrize(
+    ("changes", "check", "method"),
+    [
+        ({"channel": FailsToPrepare}, "check_parse_is_pure", "FailsToPrepare.prepare"),
+        ({"channel": FailsToClose}, "check_send_can_be_cancelled", "FailsToClose.close"),
+        ({"sign": fails}, "check_genuine_envelopes_pass", "fails"),
+        ({"report": fails}, "check_send_makes_one_request_that_shows_something", "fails"),
+        ({"point_at": fails}, "check_times_are_aware_utc", "fails"),
+    ],
+)
+async def test_what_the_authors_own_functions_raise_is_named_with_its_place(changes, check: str, method: str) -> None:
+    with pytest.raises(Failure) as caught:
+        await BY_NAME[check](replace(ACME, **changes))
+    assert caught.value.method == method
+    assert "test_mutants.py:" in caught.value.sample
+    assert "LookupError: boom" in caught.value.what
+
+
+async def test_answers_that_raise_are_named_as_the_cause_also_where_nothing_arrives() -> None:
+    with pytest.raises(Failure, match="Answers raised LookupError: boom"):
+        await BY_NAME["check_send_can_be_cancelled"](replace(ACME, answers=Answers(accept=fails)))

@@ -1,6 +1,8 @@
 """What `talkwire new-plugin` writes is a whole distribution, and right before anybody changes it."""
 
 import ast
+import contextlib
+import importlib
 import re
 import subprocess
 import sys
@@ -10,6 +12,7 @@ import pytest
 
 from talkwire.cli.scaffold import BadName, make
 from talkwire.errors import Conflict, TalkwireError
+from talkwire.testing import Answers, FakeProvider, Reply, lend
 
 KINDS = ("webhook", "poll")
 
@@ -134,3 +137,19 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(TalkwireError, match=r"talkwire-acme cannot be made: not a directory"):
         make("acme", "webhook", tmp_path / "file")
+
+
+async def test_an_update_that_is_no_object_holds_up_no_other(tmp_path, monkeypatch):
+    """What `listen` cannot read it would ask for again for ever: whatever comes becomes an envelope."""
+    make("acme", "poll", tmp_path)
+    monkeypatch.syspath_prepend(tmp_path / "talkwire-acme" / "src")
+    channel = importlib.import_module("talkwire_acme").AcmeChannel
+    updates = Reply.json({"events": [None, {"kind": "x"}], "next": "2"})
+    async with (
+        FakeProvider(Answers(accept=lambda _seen, _id: updates)) as provider,
+        lend(channel, {"token": "kit-token-0123456789", "url": provider.url}) as lent,
+        contextlib.aclosing(lent.channel.listen("")) as listening,
+    ):
+        batch = await anext(listening)
+    del sys.modules["talkwire_acme"]
+    assert [envelope.body for envelope in batch.envelopes] == [b"null", b'{"kind": "x"}']

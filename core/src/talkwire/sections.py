@@ -117,7 +117,7 @@ class Server(Table):
     """What the world reaches."""
 
     listen: ListenAddress = Listen("127.0.0.1", 8080)
-    public_url: Annotated[str, Field(pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*)?)?$")] = ""  # as providers see us
+    public_url: str = ""  # as providers see us
     trusted_proxies: tuple[Network, ...] = ()  # whose X-Forwarded-For is believed
     body_limit: Size = 4 * 1024**2  # bytes of one webhook; a channel may ask for more
     upload_limit: Size = 25 * 1024**2  # bytes of one attachment by the API
@@ -125,6 +125,8 @@ class Server(Table):
     @validates("public_url")
     @classmethod
     def _has_no_slash(cls, value: str) -> str:
+        if not re.fullmatch(r"(https?://[^\s/?#@]+(/[^\s?#]*)?)?", value):
+            raise ValueError("write https://host, without ? and #")
         return value.rstrip("/")
 
 
@@ -158,8 +160,15 @@ class Retention(Table):
 class RecipientSettings(Table):
     """Who can be notified."""
 
-    email: Annotated[str, Field(pattern=r"^([^@\s]+@[^@\s]+)?$")] = ""
+    email: str = ""
     media: tuple[str, ...] = ()  # wanted; empty: what the rule says
+
+    @validates("email")
+    @classmethod
+    def _is_one(cls, value: str) -> str:
+        if not re.fullmatch(r"([^@\s]+@[^@\s]+)?", value):
+            raise ValueError("write an address such as ops@example.org")
+        return value
 
 
 class Rule(Table):

@@ -44,6 +44,7 @@ Raw = dict[str, Any]
 
 _ROOT = (*SECTIONS, "plugins", "accounts", "recipients", "notify")
 _OURS = tuple(AccountKeys.model_fields)
+_IN_WORDS = {"tuple_type": "write a list in brackets", "path_type": "write a path in quotes"}  # pydantic's kinds
 _SHARED = ("general", "retention", "accounts", "recipients", "notify")  # must be equal in all daemons
 
 
@@ -296,7 +297,7 @@ class RawConfig:
             elif fault["type"] == "missing":
                 self._fault((*path, *loc), "is missing")
             else:
-                self._fault((*path, *loc), self._shown(fault["msg"], fault["input"]))
+                self._fault((*path, *loc), self._shown(_IN_WORDS.get(fault["type"], fault["msg"]), fault["input"]))
         return None
 
     def _unknown(self, tables: Raw, known: Iterable[str], *path: Step) -> None:

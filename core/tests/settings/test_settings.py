@@ -189,7 +189,7 @@ def test_every_fault_is_told_at_once():
         "accounts.Shop": "a name has 1 to 64 of a-z, 0-9 and the hyphen",
         "accounts.Shop.token": "is missing",
         "accounts.bare.channel": "is missing",
-        "recipients.ops.email": "String should match pattern '^([^@\\s]+@[^@\\s]+)?$'",
+        "recipients.ops.email": "write an address such as ops@example.org",
         "notify[0].on": "Tuple should have at least 1 item after validation, not 0",
         "notify[1].to[0]": "no such recipient; did you mean ops?",
         "notify[1].accounts[0]": "no such account; did you mean shop?",
@@ -384,3 +384,17 @@ def test_the_table_of_a_plugin_that_failed_is_left_alone(tmp_path):
     assert [info.name for info in plugins.infos if info.state == "failed"] == ["broken"]
     assert "broken" in plugins.others  # beside what is installed here and not enabled
     assert dict(made.plugins) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('[server]\npublic_url = "talk.example.org"', "write https://host, without ? and #"),
+        ('[recipients.ops]\nemail = "ops"', "write an address such as ops@example.org"),
+        ('[[notify]]\non = "account.broken"\nto = ["ops"]\n[recipients.ops]', "write a list in brackets"),
+    ],
+)
+def test_what_has_a_wrong_form_is_told_in_words_of_the_file(text: str, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Config.from_text(text, tmp_path, {})
+    assert reason in str(caught.value)

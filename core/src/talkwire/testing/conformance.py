@@ -6,7 +6,10 @@ own features say that there is nothing to check. For every check `tests/mutants/
 
 from __future__ import annotations
 
+import functools
+import traceback
 from collections.abc import Awaitable, Callable
+from dataclasses import fields
 from typing import Any
 
 from .case import Case
@@ -35,11 +38,47 @@ from .settings_hold import (
     check_settings_hide_secrets,
     check_settings_refuse_unknown_keys,
 )
-from .verdict import Failure, NotApplicable
+from .verdict import Failure, NotApplicable, said
 
 Check = Callable[[Case], Awaitable[None]]
 
-CHECKS: tuple[Check, ...] = (
+
+def _naming_the_place(check: Check) -> Check:
+    """Make a failure of whatever the author's own functions raise where no check says anything better."""
+
+    @functools.wraps(check)
+    async def judged(case: Case) -> None:
+        try:
+            await check(case)
+        except (Failure, NotApplicable):
+            raise
+        except Exception as error:
+            own = _modules(case)
+            frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+            frame = next((one for one in frames if one.f_globals.get("__name__") in own), None)
+            if frame is None:
+                raise  # a fault of the kit
+            code = frame.f_code
+            raise Failure(
+                check.__name__.removeprefix("check_").replace("_", " "),
+                code.co_qualname.rpartition("<locals>.")[2],
+                f"{code.co_filename}:{code.co_firstlineno}",
+                f"it raised {said(error)}",
+                "correct this function, or what Case gives it; the traceback is above",
+            ) from error
+
+    return judged
+
+
+def _modules(case: Case) -> set[str]:
+    """Name the modules that the author wrote: those of the channel, and of what the case calls."""
+    answers = [getattr(case.answers, one.name) for one in fields(case.answers)] if case.answers is not None else ()
+    things = (*case.channel.__mro__, case.sign, case.polled, case.report, case.point_at, *answers)
+    named = {str(getattr(thing, "__module__", "")) for thing in things}
+    return {name for name in named if name.partition(".")[0] not in ("talkwire", "builtins")}
+
+
+_CHECKS: tuple[Check, ...] = (
     check_settings_refuse_unknown_keys,
     check_settings_hide_secrets,
     check_genuine_envelopes_pass,
@@ -56,6 +95,7 @@ CHECKS: tuple[Check, ...] = (
     check_send_can_be_cancelled,
     check_no_secret_in_logs_or_errors,
 )
+CHECKS = tuple(map(_naming_the_place, _CHECKS))
 
 
 def conformance_tests(case: Case) -> Callable[..., Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -23,6 +24,7 @@ from .verdict import (
     NotApplicable,
     alone,
     first_difference,
+    kept,
     need_samples,
     no_faults,
     only_unread,
@@ -39,6 +41,7 @@ async def check_genuine_envelopes_pass(case: Case) -> None:
     """What the provider made passes; what a poll fetches is what the provider has."""
     judge = Judge("genuine envelopes pass", case)
     need_samples(case, judge)
+    _is_in_form(case, judge)
     if case.channel.features.listens and case.polled is not None:
         await _poll(case, case.polled, judge)
     if not case.channel.features.webhook:
@@ -84,6 +87,17 @@ async def check_genuine_envelopes_pass(case: Case) -> None:
                     f"a genuine envelope was not let in: {said(error)}",
                     "compare with Case.sign: the same secret, header, encoding and bytes (the raw body)",
                 ) from error
+
+
+def _is_in_form(case: Case, judge: Judge) -> None:
+    """Ask for what the core cannot do without, before anything is called."""
+    if not case.channel.type:
+        raise judge.failure("type", "the class", "it is empty", 'write `type = "…"`: accounts name the channel by it')
+    for name in ("prepare", "answer", "authenticate", "parse", "render"):
+        if inspect.iscoroutinefunction(getattr(case.channel, name)):
+            raise judge.failure(
+                name, "the class", "it is `async def`, which is called and never awaited", f"write `def {name}`"
+            )
 
 
 async def _poll(case: Case, polled: Callable[[Seen, tuple[Sample, ...]], Reply | None], judge: Judge) -> None:
@@ -224,6 +238,14 @@ async def check_parse_is_pure(case: Case) -> None:
                 )
             if before != (dict(envelope.headers), envelope.query, envelope.body):
                 raise judge.failure("parse", sample, "it changed the envelope", "copy what you change")
+            difference = first_difference(parsed(lent, kept(case, envelope), judge, sample), first[sample.name])
+            if difference:
+                raise judge.failure(
+                    "parse",
+                    sample,
+                    f"of the envelope as it is kept it gave something else: {difference}",
+                    "name what parse reads in features.kept_headers, and nothing that it reads in features.secret_query",
+                )
         reads = lent.services.clock.reads + other.services.clock.reads
         if reads or lent.services.values or lent.services.admitted or lent.services.published or lent.services.woken:
             raise judge.failure(
@@ -265,6 +287,15 @@ async def check_damaged_envelopes_become_unread(case: Case) -> None:
             silent, unread = "", False
             for damaged in damage.damaged(sample.raw()):
                 where = f"{sample}, {damaged.how}"
+                try:
+                    lent.channel.answer(damaged.envelope)
+                except Exception as error:
+                    raise judge.failure(
+                        "answer",
+                        where,
+                        f"it raised {said(error)}, and anybody may send that: nothing is authenticated yet",
+                        "return None for whatever is no handshake",
+                    ) from error
                 items = survived(lent, signed(case, damaged.envelope), judge, where)
                 for item in items:
                     for fault in faults(item):

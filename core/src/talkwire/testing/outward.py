@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import socket
 from dataclasses import replace
 from datetime import timedelta
@@ -174,7 +175,7 @@ async def check_send_can_be_cancelled(case: Case) -> None:
     answers = _answers(case, judge)
     async with speaking(case, answers) as provider, opened(case, provider, judge) as lent:
         provider.will(hang_after_acceptance())
-        sending = asyncio.ensure_future(lent.channel.send(case.outgoing()))
+        sending = _sending(lent, case.outgoing(), judge)
         await _reached(provider, sending, judge)
         sending.cancel()
         done, _ = await asyncio.wait({sending}, timeout=PATIENCE)
@@ -225,11 +226,18 @@ def speaking(case: Case, answers: Answers) -> FakeProvider:
     return FakeProvider(replace(answers, harmless=lambda seen: polled(seen, ()) or answers.harmless(seen)))
 
 
+def _sending(lent: Lent, out: Outgoing, judge: Judge) -> asyncio.Future[Receipt]:
+    made: object = lent.channel.send(out)
+    if not inspect.isawaitable(made):
+        raise judge.failure("send", "any part", f"it gave a {type(made).__name__} at once", "write `async def send`")
+    return asyncio.ensure_future(made)
+
+
 async def send_once(
     lent: Lent, out: Outgoing, judge: Judge, how: str, provider: FakeProvider | None = None
 ) -> tuple[Receipt | None, Exception | None]:
     """Send; where the provider is silent, end the time of the request."""
-    sending = asyncio.ensure_future(lent.channel.send(out))
+    sending = _sending(lent, out, judge)
     try:
         if how == "hang_after_acceptance" and provider is not None:
             await _reached(provider, sending, judge)
@@ -266,6 +274,7 @@ async def _reached(provider: FakeProvider, sending: asyncio.Future[Receipt], jud
         both: set[asyncio.Future[Any]] = {arriving, sending}
         await asyncio.wait(both, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
         if not arriving.done():
+            no_faults(provider, judge)
             error = sending.exception() if sending.done() and not sending.cancelled() else None
             raise judge.failure(
                 "send",

@@ -22,7 +22,7 @@ async def check_render_keeps_limits_and_loses_nothing_unsaid(case: Case) -> None
     async with alone(case) as lent:
         for drafted in case.to_render():
             try:
-                rendered = lent.channel.render(drafted.draft, case.context())
+                rendered: object = lent.channel.render(drafted.draft, case.context())
                 again = lent.channel.render(drafted.draft, case.context())
             except Unsupported as error:
                 if drafted.name == "a short text":
@@ -37,6 +37,13 @@ async def check_render_keeps_limits_and_loses_nothing_unsaid(case: Case) -> None
                     f"it raised {said(error)}",
                     "raise Unsupported, naming the block, or render it",
                 ) from error
+            if not isinstance(rendered, Rendered):
+                raise judge.failure(
+                    "render",
+                    drafted.name,
+                    f"it returned a {type(rendered).__name__}",
+                    "return Rendered(parts, degradations)",
+                )
             if rendered != again:
                 raise judge.failure("render", drafted.name, "twice gave two results", "take everything from the draft")
             if not rendered.parts:

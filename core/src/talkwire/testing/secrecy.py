@@ -16,12 +16,13 @@ from .forgery import forgeries
 from .outward import optional_steps, send_once, speaking
 from .provider import Answers, accept, hang_after_acceptance, refuse, reset_after_body, truncated
 from .services import Lent, Logs, lend
-from .verdict import PATIENCE, Judge, alone, forms_of, opened, planted_secrets, signed
+from .verdict import PATIENCE, Judge, alone, forms_of, kept, need_samples, opened, planted_secrets, signed
 
 
 async def check_no_secret_in_logs_or_errors(case: Case) -> None:
     """Through good and bad: no secret and no message's text in logs, output, errors, `repr` or records."""
     judge = Judge("no secret in logs or errors", case)
+    need_samples(case, judge)
     secrets = planted_secrets(case, judge)
     marker = "kitbodymarker0815"
     heard: list[tuple[str, str, str]] = []  # (method, sample, text)
@@ -33,6 +34,15 @@ async def check_no_secret_in_logs_or_errors(case: Case) -> None:
                 heard += _parse_and_listen(case, lent, sample)
         if case.answers is not None:
             heard += await _send_and_listen(case, case.answers, logs, judge, marker)
+    for sample in case.samples:
+        query = " ".join(value for _, value in kept(case, case.genuine(sample)).query)
+        if any(form in query for secret in secrets for form in forms_of(secret)):
+            raise judge.failure(
+                "features",
+                sample,
+                "a secret in the query would be stored",
+                "name its parameter in features.secret_query",
+            )
     texts = [item.text for sample in case.samples for item in sample.means if isinstance(item, Inbound)]
     bodies = [text for text in {*texts, marker} if len(text) >= 8]
     heard += [("log", "everything above", line) for line in logs.lines]

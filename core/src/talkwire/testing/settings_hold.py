@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import pydantic
 
 from .case import Case
-from .verdict import Judge, planted_secrets, valid_settings
+from .damage import Path, changed, dotted
+from .verdict import Judge, NotApplicable, planted_secrets, valid_settings
 
 _SOUNDS_SECRET = re.compile(r"(^|_)(token|secret|password|passwd|passphrase|(api|access|private|auth)_?key)s?$")
 
@@ -20,9 +22,9 @@ async def check_settings_refuse_unknown_keys(case: Case) -> None:
     judge = Judge("settings refuse unknown keys", case)
     valid_settings(case, judge)
     for path in _tables(case.channel.Settings, case.settings):
-        key = ".".join((*path, "kit_unknown"))
+        key = dotted((*path, "kit_unknown"))
         try:
-            case.channel.Settings.model_validate(_with(case.settings, path, "kit_unknown", "x"))
+            case.channel.Settings.model_validate(changed(dict(case.settings), (*path, "kit_unknown"), "x"))
         except pydantic.ValidationError:
             continue
         raise judge.failure(
@@ -45,6 +47,8 @@ async def check_settings_hide_secrets(case: Case) -> None:
             f"write `{name.split('.')[-1]}: SecretStr`, or name it in Case.public if anybody may read it",
         )
     secrets = planted_secrets(case, judge)
+    if not secrets:
+        raise NotApplicable("no setting of this case is secret, and none sounds so")
     try:
         case.channel.Settings.model_validate({**case.settings, "kit_unknown": list(secrets)})
     except pydantic.ValidationError as error:
@@ -67,21 +71,24 @@ async def check_settings_hide_secrets(case: Case) -> None:
                 )
 
 
-def _tables(
-    model: type[pydantic.BaseModel], value: Mapping[str, Any], at: tuple[str, ...] = ()
-) -> Iterator[tuple[str, ...]]:
+def _tables(hint: Any, value: Any, place: Path = ()) -> Iterator[Path]:
     """Name every table of the settings that a model of its own reads."""
-    yield at
-    for name, field in model.model_fields.items():
-        inner, given = field.annotation, value.get(name)
-        if inspect.isclass(inner) and issubclass(inner, pydantic.BaseModel) and isinstance(given, Mapping):
-            yield from _tables(inner, given, (*at, name))
-
-
-def _with(settings: Mapping[str, Any], path: tuple[str, ...], key: str, value: Any) -> dict[str, Any]:
-    if not path:
-        return {**settings, key: value}
-    return {**settings, path[0]: _with(settings[path[0]], path[1:], key, value)}
+    if get_origin(hint) in (Union, UnionType, Annotated):
+        for one in get_args(hint):
+            yield from _tables(one, value, place)
+    elif isinstance(value, list | tuple):
+        for one in get_args(hint)[:1]:
+            for number, held in enumerate(value):
+                yield from _tables(one, held, (*place, number))
+    elif isinstance(value, Mapping) and inspect.isclass(hint) and issubclass(hint, pydantic.BaseModel):
+        yield place
+        for name, field in hint.model_fields.items():
+            key = field.alias or name
+            yield from _tables(field.annotation, value.get(key), (*place, key))
+    elif isinstance(value, Mapping):
+        for one in get_args(hint)[1:]:
+            for key, held in value.items():
+                yield from _tables(one, held, (*place, key))
 
 
 def _open_secrets(model: pydantic.BaseModel, public: Iterable[str], at: str = "") -> Iterator[str]:

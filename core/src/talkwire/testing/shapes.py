@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from .. import model
-from ..model import Address, Inbound, Item
+from ..model import Address, Inbound, Item, Report
 
 ITEMS: tuple[type, ...] = typing.get_args(Item)
 
@@ -24,6 +24,8 @@ def faults(item: object) -> Iterator[str]:
     yield from _wrong(item, type(item), type(item).__name__)
     if isinstance(item, Inbound) and item.external_id == "":
         yield "Inbound.external_id: empty, so two messages could not be told apart"
+    if isinstance(item, Report) and not item.external_id and not item.key:
+        yield "Report: neither external_id nor key, so no part would be found"
     for where, address in _found(item, Address, type(item).__name__):
         if address.value == "":
             yield f"{where}.value: empty, so nobody could be answered"

@@ -7,7 +7,7 @@ import base64
 import inspect
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -171,6 +171,18 @@ def survived(lent: Lent, envelope: Envelope, judge: Judge, sample: object) -> tu
 
 def signed(case: Case, envelope: Envelope) -> Envelope:
     return envelope if case.sign is None else case.sign(envelope)
+
+
+def kept(case: Case, envelope: Envelope) -> Envelope:
+    """Give what is stored of an envelope, and read at a replay."""
+    features = case.channel.features
+    headers = {
+        name: value
+        for name, value in envelope.headers.items()
+        if name == "content-type" or name in features.kept_headers
+    }
+    query = tuple(pair for pair in envelope.query if pair[0] not in features.secret_query)
+    return replace(envelope, headers=headers, query=query)
 
 
 def sound(items: Sequence[Item]) -> list[Item]:
