@@ -376,12 +376,17 @@ def session_changed(tx: Tx, account: str, conversation: str, state: SessionState
 
 def _changed(tx: Tx, account: str, channel: str, item: Change) -> None:
     change = item.change_id or (f"{item.kind}:{item.external_id}:{item.address.value}:{micros(item.at)}")
-    if tx.one(_CHANGE_THERE, {"account": account, "change": change}):
-        return
     ids = [(account, item.external_id)]
     rows = tx.execute(_THERE, {"ids": ids}) or tx.execute(_BY_DELIVERY, {"ids": ids})
     message = rows[0][2] if rows else ""
     conversation, _ = _conversation(tx, account, channel, item.address, item.thread)
+    store_change(tx, account, conversation, change, message, item)
+
+
+def store_change(tx: Tx, account: str, conversation: str, change: str, message: str, item: Change) -> None:
+    """Store what was done to a message, and tell it; a change that is there already stays as it is."""
+    if tx.one(_CHANGE_THERE, {"account": account, "change": change}):
+        return
     tx.execute(
         _INSERT_CHANGE,
         {
@@ -442,4 +447,4 @@ def release(tx: Tx, conversations: Iterable[str]) -> None:
     lanes.add(tx, [lanes.NewTask(f"send:{a}", c, "send", d) for d, a, c in rows])
 
 
-__all__ = ["Admitted", "Arrival", "admit", "admit_all", "as_json", "release", "session_changed"]
+__all__ = ["Admitted", "Arrival", "admit", "admit_all", "as_json", "release", "session_changed", "store_change"]
