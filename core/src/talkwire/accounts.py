@@ -24,8 +24,9 @@ from . import intake, lanes
 from .answers import AccountView
 from .channel import Channel, Http
 from .clock import Clock, micros, moment
-from .errors import AccountBroken, NotFound, SendError, StoreDown, TryLater
+from .errors import AccountBroken, NotFound, SendError, StoreDown, TryLater, Unreadable
 from .http import AccountHttp, ExchangeRecord
+from .hub import Hub
 from .keeping import Keeper
 from .lanes import Fence
 from .media.files import Chunks
@@ -64,6 +65,7 @@ class Lent:
     keeper: Keeper
     session: aiohttp.ClientSession
     publish: Callable[[str, Mapping[str, Any]], None]
+    hub: Callable[[str], Hub]  # of the plugin that gives a channel
     under_way: set[asyncio.Task[Any]] = field(default_factory=set)  # writes that nobody waits for yet
 
     def soon(self, fn: Callable[[Tx, Sequence[Any]], Sequence[Any]], item: Any) -> None:
@@ -180,6 +182,7 @@ class AccountServices:
         self._runtime = runtime
         self._lent = lent
         self.account = runtime.name
+        self._type = kind.type
         self.clock = lent.clock
         self.log: FilteringBoundLogger = structlog.get_logger(f"talkwire.{kind.type}").bind(account=runtime.name)
         self.http: Http = AccountHttp(
@@ -191,6 +194,11 @@ class AccountServices:
             secret_names=kind.features.secret_query,
             timeout=kind.features.send_timeout,
         )
+
+    @property
+    def hub(self) -> Hub:
+        """Give the hub of the channel's plugin."""
+        return self._lent.hub(self._type)
 
     def _record(self, record: ExchangeRecord) -> None:
         under_way = exchanges.get()
@@ -208,7 +216,9 @@ class AccountServices:
     async def admit(self, items: Sequence[Item]) -> None:
         """Take in what came over an own connection."""
         self._runtime.heard(self.clock.now())
-        await self._lent.intake.admit_items(self._runtime, items)
+        admitted = await self._lent.intake.admit_items(self._runtime, items)
+        if admitted.unread:  # there is no envelope that could be kept: only the channel can say so, to whoever wrote
+            raise Unreadable("; ".join(admitted.unread))
 
     def wake(self, address: str) -> None:
         """Let the parts go on that wait for this address."""

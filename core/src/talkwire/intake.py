@@ -117,8 +117,11 @@ class Intake:
         channel = served.channel
         assert channel is not None  # it is the channel that calls
         accounts = {served.name: served}
-        placed = [(served.name, channel.type, item) for item in _checked(items)]
-        return await self._admit(Arrival(None, "", placed, _windows(accounts), micros(self._clock.now())), accounts)
+        checked = _checked(items)
+        placed = [(served.name, channel.type, item) for item in checked if type(item) is not Unread]
+        unread = [(i, item.reason) for i, item in enumerate(checked) if type(item) is Unread]
+        arrival = Arrival(None, "", placed, _windows(accounts), micros(self._clock.now()), unread)
+        return await self._admit(arrival, accounts)
 
     async def admit_batch(self, served: Served, batch: Batch, fence: Fence | None = None) -> None:
         """Take in what a listener fetched, and move its cursor, in one transaction.
