@@ -27,6 +27,7 @@ from .channel import Channel, Http
 from .clock import Clock, micros, moment
 from .errors import AccountBroken, NotFound, SendError, StoreDown, TryLater, Unreadable
 from .http import AccountHttp, ExchangeRecord, Redactor
+from .hub import Hub
 from .keeping import Keeper
 from .lanes import Fence
 from .media.files import Chunks
@@ -65,6 +66,7 @@ class Lent:
     keeper: Keeper
     session: aiohttp.ClientSession
     publish: Callable[[str, Mapping[str, Any]], None]
+    hub: Callable[[str], Hub]  # of the plugin that gives a channel
     under_way: set[asyncio.Task[Any]] = field(default_factory=set)  # writes that nobody waits for yet
 
     def soon(self, fn: Callable[[Tx, Sequence[Any]], Sequence[Any]], item: Any) -> None:
@@ -181,6 +183,7 @@ class AccountServices:
         self._runtime = runtime
         self._lent = lent
         self.account = runtime.name
+        self._type = kind.type
         self.clock = lent.clock
         self.log: FilteringBoundLogger = structlog.get_logger(f"talkwire.{kind.type}").bind(account=runtime.name)
         secrets = tuple(_secrets(settings))
@@ -194,6 +197,11 @@ class AccountServices:
             secret_names=kind.features.secret_query,
             timeout=kind.features.send_timeout,
         )
+
+    @property
+    def hub(self) -> Hub:
+        """Give the hub of the channel's plugin."""
+        return self._lent.hub(self._type)
 
     def _record(self, record: ExchangeRecord) -> None:
         under_way = exchanges.get()
@@ -212,7 +220,7 @@ class AccountServices:
         """Take in what came over an own connection."""
         self._runtime.heard(self.clock.now())
         admitted = await self._lent.intake.admit_items(self._runtime, items)
-        if admitted.unread:  # no envelope keeps them: whoever acknowledges must know
+        if admitted.unread:  # there is no envelope that could be kept: only the channel can say so, to whoever wrote
             raise Unreadable("; ".join(admitted.unread))
 
     def wake(self, address: str) -> None:

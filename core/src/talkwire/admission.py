@@ -391,7 +391,15 @@ def _changed(tx: Tx, account: str, channel: str, item: Change) -> None:
         conversation, _ = _conversation(tx, account, channel, item.address, item.thread)
     said = hashlib.sha256(item.text.encode()).hexdigest()[:16]
     change = item.change_id or f"{item.kind}:{item.external_id}:{item.address.value}:{micros(item.at)}:{said}"
-    if tx.one(_CHANGE_THERE, {"account": account, "change": change}):  # the lock lets us see what others stored
+    store_change(tx, account, conversation, change, message, item)
+
+
+def store_change(tx: Tx, account: str, conversation: str, change: str, message: str, item: Change) -> None:
+    """Store what was done to a message, and tell it; a change that is there already stays as it is.
+
+    The conversation is locked already: that lets us see what others stored.
+    """
+    if tx.one(_CHANGE_THERE, {"account": account, "change": change}):
         return
     tx.execute(
         _INSERT_CHANGE,
@@ -454,4 +462,4 @@ def release(tx: Tx, conversations: Iterable[str]) -> None:
     lanes.add(tx, [lanes.NewTask(f"send:{a}", c, "send", d) for d, a, c in rows])
 
 
-__all__ = ["Admitted", "Arrival", "admit", "admit_all", "as_json", "release", "session_changed"]
+__all__ = ["Admitted", "Arrival", "admit", "admit_all", "as_json", "release", "session_changed", "store_change"]

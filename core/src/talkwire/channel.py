@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from .clock import Clock
+    from .hub import Hub
 
 T = TypeVar("T")
 
@@ -98,6 +99,8 @@ class Services(Protocol):
     def clock(self) -> Clock: ...
     @property
     def http(self) -> Http: ...
+    @property
+    def hub(self) -> Hub: ...
 
     async def keep(self, name: str, value: str, *, secret: bool = False) -> None: ...
     async def kept(self, name: str) -> str: ...
@@ -267,6 +270,14 @@ class Channel:
 
     # --- given -----------------------------------------------------------------------------------
 
+    @property
+    def hub(self) -> Hub:
+        """Give the hub, in the name of the plugin that gives this channel: for own sockets, pages and tables.
+
+        There from `open` on; what a provider's envelope or a part needs is done without it.
+        """
+        return self.services.hub
+
     async def keep(self, name: str, value: str, *, secret: bool = False) -> None:
         """Keep a small durable value (64 kB at most); committed when this returns."""
         await self.services.keep(name, value, secret=secret)
@@ -278,7 +289,7 @@ class Channel:
     async def admit(self, items: Sequence[Item]) -> None:
         """Take in what came over an own connection; committed when this returns.
 
-        Errors: `Unreadable`, for items that cannot be stored; the others are.
+        Errors: `Unreadable`, naming what cannot be stored; the other items are. `StoreDown`: nothing is.
         """
         await self.services.admit(items)
 

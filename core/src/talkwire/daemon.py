@@ -218,6 +218,7 @@ class Daemon:
             keeper=Keeper(self.store, self.keys),
             session=session,
             publish=self.hints.publish,
+            hub=lambda channel: self.hub.of(self.plugins.giver(channel)),
         )
         self.accounts = Accounts(lent, self.leases)
         self.accounts.make(config.accounts, self.plugins.channels)

@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from .actions import Notice
+from .admission import store_change
 from .channel import Channel
 from .errors import SendError, Uncertain, Unsupported
-from .model import Outgoing, State
+from .formatting import plain_text
+from .model import Address, Change, ChangeKind, Outgoing, State
 from .outgoing import Replies
 from .store import Store, Tx
 
@@ -47,12 +49,12 @@ class Notices:
         if action.draft is None:
             return await self._store.write(_forget, row)
         said = await self._store.read(lambda query: query.one(_NOTICE, row))
-        if said is not None and await self._stands(action, said[0]):
+        if said is not None and await self._stands(action, said[0], key):
             return None
         accepted = await self._replies.reply(action.conversation, action.draft, author=asker, key=key)
         return await self._store.write(_keep, {**row, "value": accepted.message})
 
-    async def _stands(self, action: Notice, message: str) -> bool:
+    async def _stands(self, action: Notice, message: str, key: str) -> bool:
         """Bring up to date what was said; False: it never came out, say it anew."""
         assert action.draft is not None  # whoever calls has looked
         sent = await self._store.read(lambda query: query.one(_FIRST_PART, {"message": message}))
@@ -63,7 +65,7 @@ class Notices:
             return not await self._replies.cancel(message)  # none cancelled: it is just being sent
         rendition = await self._replies.render(action.conversation, action.draft)
         channel = self._channel(rendition.account)
-        if channel is None or not channel.features.edits or not external_id:
+        if channel is None or not channel.features.edits or (state == State.UNCERTAIN and not external_id):
             return True
         if len(rendition.rendered.parts) > 1:
             raise Unsupported("a notice has to fit into one part")
@@ -76,7 +78,16 @@ class Notices:
             raise
         except Exception as error:
             raise Uncertain(f"{type(error).__name__} while a notice was replaced") from error
+        said = plain_text(rendition.draft)
+        await self._store.write(_replaced, (rendition.account, action.conversation, key, message, address, said))
         return True
+
+
+def _replaced(tx: Tx, items: Sequence[tuple[str, str, str, str, Address, str]]) -> Sequence[None]:
+    for account, conversation, key, message, address, text in sorted(items, key=lambda item: item[:3]):
+        change = Change(kind=ChangeKind.EDIT, external_id="", address=address, at=tx.now, text=text)
+        store_change(tx, account, conversation, f"notice:{key}", message, change)
+    return [None] * len(items)
 
 
 def _keep(tx: Tx, items: Sequence[dict[str, str]]) -> Sequence[None]:

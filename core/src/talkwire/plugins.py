@@ -328,6 +328,10 @@ class Plugins:
         self.notifiers |= {notifier.type: notifier for notifier in notifiers}
         self.settings_models[name] = models[0] if models else None
 
+    def giver(self, channel: str) -> str:
+        """Name the plugin that gives a type of channel."""
+        return next(name for name, given in self._given["register_channels"] if given.type == channel)
+
     def _ask(self, hook_name: str, name: str) -> None:
         others = [p for n, p in self._manager.list_name_plugin() if n != name and p is not None]
         given = self._given.setdefault(hook_name, [])

@@ -85,14 +85,15 @@ def conversations(
     *,
     account: str = "",
     contact: str = "",
+    address: str = "",  # its value; also talks in which nothing was said yet
     text: str = "",  # in the address, the name or the last message of the newest ones
     cursor: str = "",
     limit: int = 50,
     language: str = "en",
 ) -> Page[Conversation]:
     """Give conversations with a message, the one that moved last first."""
-    where = ["c.last_at IS NOT NULL"]
-    params: dict[str, Any] = {"limit": min(limit, PAGE)}
+    where = ["c.address_id IN (SELECT id FROM address WHERE value = :address)" if address else "c.last_at IS NOT NULL"]
+    params: dict[str, Any] = {"limit": min(limit, PAGE), **({"address": address} if address else {})}
     if account:
         where, params["account"] = [*where, "c.account = :account"], account
     if contact:
@@ -179,9 +180,15 @@ _MESSAGE = """
            m.external_id, m.reply_to, m.grp, m.subject, m.degradations
     FROM message m
 """
-_DELIVERY = """
+# What waits behind a part that waits for somebody waits for the same.
+_REASON = """
+    CASE WHEN d.state = 0 AND d.reason = '' THEN COALESCE(
+        (SELECT l.held FROM lane l WHERE l.grp = 'send:' || d.account AND l.subject = d.conversation_id), '')
+    ELSE d.reason END
+"""
+_DELIVERY = f"""
     SELECT d.id, d.message_id, d.position, d.recipient, d.generation, d.state, d.external_id, d.problem_code,
-           d.problem_text, d.problem_at, d.reason, d.attempts, d.text, d.state_at, d.as_plain, d.account,
+           d.problem_text, d.problem_at, {_REASON}, d.attempts, d.text, d.state_at, d.as_plain, d.account,
            d.conversation_id
     FROM delivery d
 """

@@ -14,14 +14,16 @@ from ..channel import Route
 from ..hooks import Pages
 from . import problems
 from .engine import ENGINE, Engine
+from .inbound import remote_of
 from .pages import page
 
 
 async def of_channel(request: web.Request) -> web.StreamResponse:
-    """Serve a route of an account's channel; the channel knows its own people."""
+    """Serve a route of an account's channel; who its own people are, the channel knows."""
     runtime = request.app[ENGINE].account(request.match_info["name"])
-    routes = runtime.channel.routes() if runtime is not None and runtime.channel is not None else ()
-    return await _served(request, routes, {})
+    if runtime is None or runtime.channel is None:
+        return problems.response("not_found")
+    return await _served(request, runtime.channel.routes(), {"hub": runtime.channel.hub})
 
 
 async def of_plugin(request: web.Request) -> web.StreamResponse:
@@ -45,11 +47,14 @@ async def _served(
         if match is None or route.method.upper() not in (request.method, "*"):
             continue
         request.match_info.update(match.groupdict())
+        seen = request.clone(remote=remote_of(request, request.app[ENGINE].config.server.trusted_proxies))
         try:
-            return await route.handler(request, **_wanted(route.handler, lent))
+            return await route.handler(seen, **_wanted(route.handler, lent))
         except web.HTTPException:
             raise
         except Exception as error:  # noqa: BLE001  a plugin's handler hurts only its own request
+            if request.writer.output_size and request.transport is not None:
+                request.transport.close()  # a socket or a stream has begun: no answer fits into it any more
             return problems.of(error)
     found = None
     if pages is not None and request.method in ("GET", "HEAD"):

@@ -19,6 +19,7 @@ from structlog.typing import FilteringBoundLogger
 from ..channel import Channel, Exchange, Http
 from ..errors import NotFound, NotSent
 from ..http import AccountHttp, ExchangeRecord, client_session
+from ..hub import Hub
 from ..ids import new_id
 from ..model import Attachment, AttachmentClass, Item
 
@@ -190,6 +191,11 @@ class LentServices:
         self.exchanges: list[RecordedExchange] = []
         self.files: dict[str, bytes] = {}  # URL → what `fetch_guarded` finds there
         self.attachments: dict[str, tuple[Attachment, bytes]] = {}
+
+    @property
+    def hub(self) -> Hub:
+        """Lend none: there is no database here."""
+        raise NotImplementedError("a channel alone has no hub; test what needs one on a whole hub (`start_hub`)")
 
     async def keep(self, name: str, value: str, *, secret: bool = False) -> None:
         """Keep a value."""
