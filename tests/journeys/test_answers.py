@@ -140,6 +140,24 @@ async def test_held_replies_go_out_in_order_when_the_customer_writes(windowed: A
     assert windowed.texts == ["a" * 200, "b", "c"]
 
 
+async def test_held_replies_go_out_in_the_order_of_their_messages_whichever_daemon_named_them(
+    windowed: AcmeHub,
+) -> None:
+    conversation = await windowed.talk()
+    await windowed.hub.pass_time(hours=25)
+    first = await windowed.hub.reply(conversation, "first", policy=Policy.HOLD)
+    await windowed.hub.reply(conversation, "second", policy=Policy.HOLD)
+
+    def later_clock(tx: Any, items: Any) -> list[None]:
+        tx.execute("UPDATE delivery SET id = 'ffffffff' || substr(id, 9) WHERE message_id = :id", {"id": first.message})
+        return [None] * len(items)
+
+    await windowed.hub.daemon.store.write(later_clock, None)
+    await windowed.wrote("m2", "Here I am")
+    await windowed.hub.run_until_idle()
+    assert windowed.texts == ["first", "second"]
+
+
 async def test_a_reply_held_before_the_sweep_told_that_the_window_closed_is_released_too(windowed: AcmeHub) -> None:
     conversation = await windowed.talk()
     windowed.hub.clock._now += DAY  # nobody is woken: the sweep has not come yet

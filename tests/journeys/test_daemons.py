@@ -16,6 +16,8 @@ import pytest_asyncio
 
 from talkwire import hookimpl
 from talkwire.actions import SetTimer
+from talkwire.answers import sweep_windows
+from talkwire.clock import micros
 from talkwire.model import Batch, Message
 from talkwire.store import Tx
 from talkwire.testing import FakeProvider, Logs, slow
@@ -343,3 +345,40 @@ async def test_hints_reach_every_daemon(start_daemon: StartDaemon) -> None:
     assert heard == {first.hub: {"on": True}, second.hub: {"on": True}}
     for task in listening:
         task.cancel()
+
+
+WAITS_FOR_US = """
+    SELECT 1 FROM pg_locks w JOIN pg_locks h ON h.transactionid = w.transactionid
+    WHERE NOT w.granted AND h.granted AND h.pid = pg_backend_pid()
+"""
+
+
+async def test_a_window_that_a_message_moves_while_the_sweep_waits_for_it_is_not_told_closed(
+    start_daemon: StartDaemon,
+) -> None:
+    acme = await start_daemon()
+    store, now = acme.hub.daemon.store, acme.hub.clock.now()
+    await acme.wrote("m1", "Hello")
+    conversation = await acme.hub.conversation
+    window = {"until": micros(now - timedelta(minutes=1)), "id": conversation.id}
+
+    def set_window(tx: Tx, items: Sequence[Any]) -> Sequence[None]:
+        for values in items:
+            tx.execute("UPDATE conversation SET reply_until = :until, window_told = 0 WHERE id = :id", values)
+        return [None] * len(items)
+
+    def moves_it(tx: Tx, items: Sequence[asyncio.Future[None]]) -> Sequence[None]:
+        set_window(tx, [{**window, "until": micros(now + timedelta(days=1))}])
+        for locked in items:
+            locked.get_loop().call_soon_threadsafe(locked.set_result, None)
+        while not tx.one(WAITS_FOR_US):
+            pass
+        return [None] * len(items)
+
+    await store.write(set_window, window)
+    locked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    moving = asyncio.create_task(store.write(moves_it, locked))
+    await locked
+    await store.write(sweep_windows, None)
+    await moving
+    assert await types(acme, "window.closed", "window.closing") == []

@@ -444,10 +444,10 @@ def _tell_unread(tx: Tx, arrivals: Sequence[Arrival]) -> None:
 
 
 _HELD = """
-    SELECT id, account, conversation_id FROM delivery
-    WHERE state = 0 AND reason IN ('window_closed', 'session_ended', 'address_unreachable')
-      AND conversation_id IN (:ids[])
-    ORDER BY conversation_id, id  -- ids of one process are in order
+    SELECT d.id, d.account, d.conversation_id FROM delivery d JOIN message m ON m.id = d.message_id
+    WHERE d.state = 0 AND d.reason IN ('window_closed', 'session_ended', 'address_unreachable')
+      AND d.conversation_id IN (:ids[])
+    ORDER BY d.conversation_id, m.n, d.position, d.generation
 """
 _NOT_HELD = "UPDATE delivery SET reason = '' WHERE id = :id"
 

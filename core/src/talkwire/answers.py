@@ -196,8 +196,11 @@ def tell_changes(tx: Tx, conversations: Iterable[str]) -> set[str]:
 
 def sweep_windows(tx: Tx, items: Sequence[None]) -> Sequence[datetime | None]:
     """Tell windows that are closing, or have closed, once each; say when to look again."""
-    rows = tx.execute(_DUE_WINDOWS, {"closing": micros(tx.now + CLOSING), "now": tx.now_us, "most": _SWEEP})
-    tx.lock("conversation", [row[0] for row in rows])
+    due = {"closing": micros(tx.now + CLOSING), "now": tx.now_us, "most": _SWEEP}
+    ids = {row[0] for row in tx.execute(_DUE_WINDOWS, due)}
+    tx.lock("conversation", ids)
+    # Under the lock they are read again: a message that came meanwhile has moved its window.
+    rows = [row for row in tx.execute(_DUE_WINDOWS, due) if row[0] in ids]
     closed: list[str] = []
     for conversation, account, until in rows:
         over = until <= tx.now_us

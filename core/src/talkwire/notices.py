@@ -84,6 +84,7 @@ class Notices:
 
 
 def _replaced(tx: Tx, items: Sequence[tuple[str, str, str, str, Address, str]]) -> Sequence[None]:
+    tx.lock("conversation", {item[1] for item in items})
     for account, conversation, key, message, address, text in sorted(items, key=lambda item: item[:3]):
         change = Change(kind=ChangeKind.EDIT, external_id="", address=address, at=tx.now, text=text)
         store_change(tx, account, conversation, f"notice:{key}", message, change)

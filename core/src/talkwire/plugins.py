@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import importlib.metadata
+import inspect
 import re
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -419,5 +420,8 @@ def _check_types(hook_name: str, given: Iterable[Any], kind: type, taken: Mappin
         name = getattr(one, "type", "")
         if not _TYPE.fullmatch(name):
             raise PluginRefused(f"{one.__name__}.type is {name!r}; write a word of a-z, 0-9 and underscore")
+        for method in ("authenticate", "answer", "parse", "render"):
+            if inspect.iscoroutinefunction(getattr(one, method, None)):  # nobody would wait for it
+                raise PluginRefused(f"{one.__name__}.{method} is async; write it as a plain function")
         if name in taken:
             raise PluginRefused(f"{one.__name__}.type is {name}, which another plugin has; enable one of them")

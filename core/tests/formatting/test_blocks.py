@@ -34,7 +34,7 @@ ROWS = [  # a block of each type, with its plain twin
         Choices(
             text="Which?", button="Open", options=(Option("1", "Red", "warm"), Option("2", "Shop", "", "https://a.b"))
         ),
-        "Which?\n\n1. Red – warm\n2. Shop (https://a.b)",
+        "Which?\n\n1. Red: warm\n2. Shop (https://a.b)",
     ),
     (Card(title="T*", text="_x_", options=(Option("1", "Go"),)), "T*\n\nx\n\n1. Go"),
     (
@@ -42,7 +42,7 @@ ROWS = [  # a block of each type, with its plain twin
         "Monas, Jakarta\n-6.2, 106.816666 (https://www.openstreetmap.org/?mlat=-6.200000&mlon=106.816666)",
     ),
     (Template(name="hello", language="id", values=("Ann",), text="Halo *Ann*"), "Halo *Ann*"),
-    (Template(name="hello", language="id", values=("Ann",)), "hello · Ann"),
+    (Template(name="hello", language="id", values=("Ann",)), "hello, Ann"),
     (FormLink(label="Form", url="https://a.b/f"), "Form (https://a.b/f)"),
     (Choice(id="1", title="Red"), "Red"),
     (ContactCard(name="Ann", phones=("+62",), emails=("a@b.c",)), "Ann\n+62\na@b.c"),

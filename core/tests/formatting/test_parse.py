@@ -29,7 +29,7 @@ ROWS = [  # Markdown, plain twin
     ("``` not a language\n```", "not a language"),
     ("|a|b|\n|-|-|\n|c|d|", "a | b\nc | d"),
     ("|a|b|\n|-|-|\n|c|d|too many|", "a | b\nc|d|too many"),
-    ("a\n\n---\n\nb", "a\n\n———\n\nb"),
+    ("a\n\n---\n\nb", "a\n\n---\n\nb"),
     ("**a __b__ c**", "a b c"),
     ("a\r\r|b|c|\r|-|-|\r|d|e|too many|", "a\n\nb | c\nd|e|too many"),
     ("", ""),

@@ -291,7 +291,7 @@ def test_descriptions_that_are_not_carried_are_named_as_lost():
 
 LEVELS = [  # block, features, texts, losses
     (ASK, {}, ["Which?\n\n1. Red\n2. Blue"], ["marks_dropped", "buttons_as_text"]),
-    (LIST, {}, ["Which?\n\n1. Red – warm\n2. Blue – cold"], ["list_as_text"]),
+    (LIST, {}, ["Which?\n\n1. Red: warm\n2. Blue: cold"], ["list_as_text"]),
     (HERE, {}, ["Shop\n1.5, 2.5 (https://www.openstreetmap.org/?mlat=1.500000&mlon=2.500000)"], ["links_as_text", "location_as_text"]),
     (FORM, {}, ["Form (https://a.b/f)"], ["links_as_text", "form_link_as_text"]),
     (TEMPLATE, {"template": Level.PARTIAL}, ["Halo Ann"], ["template_as_text"]),
@@ -468,3 +468,10 @@ def test_a_draft_of_one_text_is_the_shortest_way():
 def test_sms_are_counted_in_segments():
     result = rendered(Text("a" * 200 + " " + "b" * 200), text_limit=2, unit=Unit.SEGMENTS)
     assert [len(part.text) for part in result.parts] == [200, 200]
+
+
+def test_marks_beyond_what_is_read_are_named():
+    words = "word\n" * 3300 + "**bold**"
+    assert "**bold**" in "".join(part.text for part in rendered(Text(words)).parts)
+    assert ("marks_as_written", False) in named(rendered(Text(words)))
+    assert named(rendered(Text("word"))) == []

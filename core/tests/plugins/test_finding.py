@@ -219,6 +219,23 @@ def test_what_is_no_channel_is_refused(given):
     assert refused(Gives())
 
 
+def test_a_channel_that_authenticates_without_being_waited_for_is_refused():
+    class Open(Channel):
+        type = "open"
+
+        async def authenticate(self, envelope):
+            """Let nobody in, if anybody asked."""
+
+    class Opens:
+        @hookimpl
+        def register_channels(self):
+            return [Open]
+
+    plugins = Plugins([], extra={"opens": Opens()})
+    assert "open" not in plugins.channels
+    assert "authenticate is async; write it as a plain function" in info(plugins, "opens").error
+
+
 def test_what_is_registered_comes_flat_with_its_plugin():
     class Own(Table):
         size: int = 1

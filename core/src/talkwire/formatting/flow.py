@@ -62,7 +62,7 @@ def flow(nodes: Iterable[Node], marks: Marks = (), *, keeps: Callable[[str], boo
             case Table(rows):
                 yield from _table(rows, (*marks, Mark("table")), keeps)
             case Rule():
-                yield Piece("———", marks)
+                yield Piece("---", marks)
 
 
 def _list(

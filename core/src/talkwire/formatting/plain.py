@@ -44,7 +44,7 @@ def readable(block: model.Block) -> tuple[Node, ...]:
             place = ", ".join(part for part in (name, address) if part)
             return _lines((Words(place),) if place else (), (Link(url, (Words(point),)),))
         case model.Template(name=name, values=values, text=text):
-            return as_written(text or " · ".join((name, *values)))
+            return as_written(text or ", ".join((name, *values)))
         case model.FormLink(label=label, url=url):
             return (Paragraph(linked(url, (Words(label),))),)
         case model.Choice(title=title):
@@ -66,7 +66,7 @@ def numbered(options: Sequence[model.Option]) -> tuple[Node, ...]:
 
 def _option(option: model.Option) -> tuple[Span, ...]:
     named = linked(option.url, (Words(option.title),))
-    return (*named, Words(f" – {option.description}")) if option.description else named
+    return (*named, Words(f": {option.description}")) if option.description else named
 
 
 def _lines(*lines: Sequence[Span]) -> tuple[Node, ...]:

@@ -13,7 +13,7 @@ from talkwire.errors import Unsupported
 from .blocks import blocks_to_json
 from .dialect import PLAIN
 from .flow import Piece, cut, flow, with_address, write
-from .parse import Heading, Node, Words, parse
+from .parse import MARKDOWN_LIMIT, Heading, Node, Words, parse
 from .plain import headed, numbered, readable
 from .split import cuts, length, split, widest
 
@@ -77,13 +77,13 @@ class _Rendering:
     def take(self, block: model.Block) -> None:
         match block:
             case model.Text(markdown):
-                self.say(parse(markdown))
+                self.say(self.parsed(markdown))
             case model.Media():
                 self.media(block)
             case model.Buttons():
-                self.choose(block, parse(block.text), self.features.buttons)
+                self.choose(block, self.parsed(block.text), self.features.buttons)
             case model.Choices():
-                self.choose(block, parse(block.text), self.features.lists)
+                self.choose(block, self.parsed(block.text), self.features.lists)
             case model.Card():
                 self.card(block)
             case model.Location():
@@ -108,7 +108,7 @@ class _Rendering:
     def media(self, block: model.Media) -> None:
         feature = self.carried(block.attachment)
         self.flush()
-        nodes = parse(block.caption)
+        nodes = self.parsed(block.caption)
         text, twin = self.written(self.pieces(nodes))
         if self.measured(text, twin) <= feature.caption_limit:
             self.emit(model.Part(attachment=block.attachment, text=text, plain=twin))
@@ -194,6 +194,11 @@ class _Rendering:
         return shorter
 
     # --- text ---
+
+    def parsed(self, markdown: str) -> tuple[Node, ...]:
+        if len(markdown) > MARKDOWN_LIMIT:
+            self.note("marks_as_written", f"Beyond {MARKDOWN_LIMIT} characters, marks stand as they were written.")
+        return parse(markdown)
 
     def say(self, nodes: Iterable[Node]) -> None:
         """Add to the text that goes into the next part."""
