@@ -20,7 +20,10 @@ from .pages import page
 async def of_channel(request: web.Request) -> web.StreamResponse:
     """Serve a route of an account's channel; the channel knows its own people."""
     runtime = request.app[ENGINE].account(request.match_info["name"])
-    routes = runtime.channel.routes() if runtime is not None and runtime.channel is not None else ()
+    try:
+        routes = runtime.channel.routes() if runtime is not None and runtime.channel is not None else ()
+    except Exception as error:  # noqa: BLE001  as a handler's
+        return problems.of(error)
     return await _served(request, routes, {})
 
 
