@@ -219,6 +219,7 @@ async def message(call: Call[None, None]) -> Message:
     gives=shape(Accepted),
     status=202,
     errors=_REPLY_ERRORS,
+    headers=["Idempotency-Key"],
 )
 async def reply(call: Call[None, ReplyIn]) -> Accepted:
     """Store a reply, to be sent.
@@ -237,6 +238,7 @@ async def reply(call: Call[None, ReplyIn]) -> Accepted:
     gives=shape(Accepted),
     status=202,
     errors=_REPLY_ERRORS,
+    headers=["Idempotency-Key"],
 )
 async def reply_to_address(call: Call[None, ReplyToIn]) -> Accepted:
     """Store a reply to an address, whether it wrote before or not."""
