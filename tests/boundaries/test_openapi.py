@@ -65,3 +65,31 @@ def test_a_state_is_its_word_and_an_answer_names_its_icon(api):
     }  # fmt: skip
     offered = schemas["ReplyIn"]["properties"]["blocks"]["items"]["discriminator"]["mapping"]
     assert set(offered) == {"text", "media", "buttons", "list", "card", "location", "template", "form_link"}
+
+
+def test_what_a_request_carries_beside_parameters_and_models_is_described(api):
+    paths = api.document()["paths"]
+
+    def headers(path, method):
+        return {one["name"] for one in paths[path][method]["parameters"] if one["in"] == "header"}
+
+    assert headers("/api/v1/conversations/{id}/replies", "post") == {"Idempotency-Key"}
+    assert headers("/api/v1/accounts/{name}/replies", "post") == {"Idempotency-Key"}
+    assert headers("/api/v1/events", "get") == {"Last-Event-ID"}
+    assert set(paths["/api/v1/events"]["get"]["responses"]["200"]["content"]) == {
+        "application/json", "text/event-stream"
+    }  # fmt: skip
+    assert {"multipart/form-data", "*/*"} == set(paths["/api/v1/attachments"]["post"]["requestBody"]["content"])
+
+
+def test_lists_in_a_query_are_described_as_they_are_read(api):
+    """A client that is made of the document writes `types=a,b`, not `types=a&types=b`."""
+    types = next(
+        one for one in api.document()["paths"]["/api/v1/events"]["get"]["parameters"] if one["name"] == "types"
+    )
+    assert (types["style"], types["explode"]) == ("form", False)
+
+
+def test_every_operation_says_that_a_parameter_may_be_wrong(api):
+    operations = [operation for item in api.document()["paths"].values() for operation in item.values()]
+    assert [one["operationId"] for one in operations if "422" not in one["responses"]] == []

@@ -260,8 +260,12 @@ async def test_an_unreachable_address_is_marked_in_every_thread_until_it_writes_
     await full_acme.wrote("m1", "Hello", thread="one")
     await full_acme.wrote("m2", "Hello", thread="two")
     _, one = await full_acme.hub.conversations()
-    full_acme.provider.will(no("unknown_number"))
-    await full_acme.reply(one, "anybody?", "still there?")
+    go_on = asyncio.Event()
+    full_acme.provider.will(slow(go_on, then=no("unknown_number")))
+    for text in ("anybody?", "still there?"):
+        await full_acme.hub.reply(one, text)
+    go_on.set()
+    await full_acme.hub.run_until_idle()
     assert full_acme.texts == ["anybody?"]
     assert await full_acme.hub.states(one) == ["failed", "failed"]
     answers = [c.answer for c in await full_acme.hub.conversations()]

@@ -372,9 +372,10 @@ def outcome(
 
 
 def retry_after(headers: Mapping[str, str]) -> timedelta | None:
-    """Read Retry-After in seconds; None where it is missing, a date, or more than thirty years."""
+    """Read Retry-After in seconds, thirty years at most; None where it is missing or a date."""
     value = next((v for k, v in headers.items() if k.lower() == "retry-after"), "")
-    return timedelta(seconds=int(value)) if re.fullmatch("[0-9]{1,9}", value) else None
+    # More digits than nine are more than a `timedelta` may hold.
+    return timedelta(seconds=int(value[:9])) if re.fullmatch("[0-9]+", value) else None
 
 
 _E164 = re.compile(r"\+[1-9][0-9]{5,14}")

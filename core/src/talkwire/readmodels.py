@@ -201,6 +201,9 @@ _CHANGES = """
     UNION
     SELECT m.id, ch.kind, ch.text, ch.at, ch.by_address, ch.change_id FROM message m
     JOIN change ch ON ch.account = m.account AND ch.external_id = m.external_id WHERE m.id IN (:ids[])
+    UNION
+    SELECT ch.message_id, ch.kind, ch.text, ch.at, ch.by_address, ch.change_id FROM change ch
+    WHERE ch.message_id IN (:ids[])
 """
 _AS_PLAIN = Degradation(block=0, what="markup_refused", text="The provider refused the marks; it went as plain text.")
 

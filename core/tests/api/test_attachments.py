@@ -1,3 +1,4 @@
+import asyncio
 import io
 
 import aiohttp
@@ -61,3 +62,22 @@ async def test_no_file_at_all_is_a_fault(api, body):
     headers = {"Content-Type": "multipart/form-data; boundary=x" if body else "image/png"}
     status, problem = await api.post("/attachments", data=body, headers=headers)
     assert (status, problem["code"]) == (422, "invalid")
+
+
+@pytest.mark.parametrize("header", ['Content-Disposition: form-data; filename="a\0"', "A: b\r\n" * 3000])
+async def test_a_form_whose_headers_are_damaged_is_a_fault_of_who_sent_it(api, header):
+    body = f"--x\r\n{header}\r\n\r\nabc\r\n--x--\r\n".encode()
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    status, problem = await api.post("/attachments", data=body, headers=headers)
+    assert (status, problem["code"]) == (422, "invalid")
+
+
+async def test_an_upload_that_comes_to_a_halt_is_408_and_not_kept(hub, api, server, monkeypatch):
+    monkeypatch.setattr("talkwire.api.routing.BODY_TIME", 0.05)
+    reader, writer = await asyncio.open_connection(server.host, server.port)
+    head = "POST /api/v1/attachments?name=a HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n"
+    writer.write(f"{head}Authorization: {api.headers['Authorization']}\r\n\r\nabc".encode())
+    answer = await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert await hub.rows("SELECT * FROM attachment") == []

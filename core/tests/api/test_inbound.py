@@ -1,4 +1,5 @@
 import asyncio
+import gzip
 import json
 
 import pytest
@@ -118,3 +119,16 @@ async def test_many_deliveries_go_over_one_connection(hub, server):
         answer = await reader.readuntil(b"\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 200 ")
     writer.close()
+
+
+async def test_a_body_that_cannot_be_unpacked_is_400_with_nothing_in_it(hub, customer):
+    """Also such an answer reaches the customer of a gateway that passes on what we say."""
+    async with customer.posts(b"no gzip", headers={"Content-Encoding": "gzip"}) as response:
+        assert (response.status, await response.read()) == (400, b"")
+    assert await envelopes(hub) == []
+
+
+async def test_what_unpacks_to_more_than_the_limit_is_413(hub, customer):
+    packed = gzip.compress(b"x" * 3_000_000)
+    async with customer.posts(packed, headers={"Content-Encoding": "gzip"}) as response:
+        assert (response.status, await response.read()) == (413, b"")

@@ -40,7 +40,8 @@ async def test_pages_come_under_a_strict_policy_that_a_plugin_widens(server):
         assert response.headers["Service-Worker-Allowed"] == "/p/tiny/"
 
 
-@pytest.mark.parametrize("path", ["/p/tiny/..%2Foutside.txt", "/p/tiny/%2e%2e/outside.txt", "/p/other/", "/p/tiny/x"])
+@pytest.mark.parametrize("path", ["/p/tiny/..%2Foutside.txt", "/p/tiny/%2e%2e/outside.txt", "/p/other/", "/p/tiny/x",
+                                  "/p/tiny/%00", f"/p/tiny/{'x' * 300}"])  # fmt: skip
 async def test_no_page_lies_outside_the_folder(server, path):
     async with server.get(path) as response:
         assert response.status == 404
@@ -73,6 +74,23 @@ async def test_the_admin_port_has_the_operators_page_the_public_one_has_not(serv
         assert (response.status, response.content_type) == (200, "text/html")
     async with server.get("/") as response:
         assert response.status == 404
+
+
+@pytest.mark.parametrize("file", ["%00", "x" * 300])
+async def test_a_name_that_no_file_has_is_no_page_of_the_operator(admin_port, file):
+    async with admin_port.get(f"/operator/{file}") as response:
+        assert response.status == 404
+
+
+async def test_a_channel_whose_routes_break_gives_an_id_and_no_text(hub, server, monkeypatch, capsys, caplog):
+    def broken(_):
+        raise RuntimeError("a secret")
+
+    monkeypatch.setattr(type(hub.daemon.account("shop").channel), "routes", broken)
+    async with server.get("/c/shop/hello/ann") as response:
+        problem = await response.json(content_type=None)
+    assert (response.status, problem["code"]) == (500, "internal")
+    assert "secret" not in str(problem) + capsys.readouterr().out + caplog.text
 
 
 async def test_the_admin_port_takes_no_deliveries(admin_port):

@@ -85,6 +85,26 @@ async def test_a_session_ends_by_itself_and_with_its_key(hub, server, key):
     assert await status_of(server, "GET", "/session") == 401
 
 
+async def test_a_session_of_a_revoked_key_is_not_taken_over_by_a_new_key_of_that_name(hub, server, key):
+    """A key that leaked is replaced by one of the same name: whoever signed in with the old one is out."""
+    await sign_in(server, await key("admin"))
+    [old] = await hub.daemon.store.read(list_keys)
+    await key("read")
+    await hub.pass_time(seconds=5)
+    await hub.daemon.store.write(revoke_keys, old.id)
+    await hub.pass_time(seconds=5)
+    assert await status_of(server, "GET", "/session") == 401
+
+
+async def test_a_new_key_signs_in_where_one_of_its_name_was_revoked_before(hub, server, key):
+    await key("admin")
+    [old] = await hub.daemon.store.read(list_keys)
+    await hub.daemon.store.write(revoke_keys, old.id)
+    await hub.pass_time(seconds=5)
+    await sign_in(server, await key("read"))
+    assert await status_of(server, "GET", "/session") == 200
+
+
 async def test_a_wrong_key_signs_nobody_in(server):
     assert await status_of(server, "POST", "/session", json={"key": "tw_0123456789ab_" + "A" * 43}) == 401
 

@@ -97,6 +97,15 @@ async def test_accounts_show_their_evidence_also_absent_ones(hub, customer, api)
     assert await api.get("/accounts/gone") == gone
 
 
+async def test_an_account_that_heard_something_shows_it_at_once(hub, customer, api):
+    """What is written down only now and then would be told as `never` by the operator's page."""
+    conversation = await customer.writes()
+    await api.post(f"/conversations/{conversation}/replies", json={"text": "hello"})
+    await hub.run_until_idle()
+    shop = await api.get("/accounts/shop")
+    assert (shop["last_in_at"], shop["last_out_at"]) == ("2026-11-23T12:00:00Z", "2026-11-23T12:00:00Z")
+
+
 async def test_capabilities_come_from_the_features_and_carry_a_hash(api):
     said = await api.get("/accounts/shop/capabilities")
     assert (said["text_limit"], said["text_unit"], said["window_seconds"]) == (40, "characters", 86400)

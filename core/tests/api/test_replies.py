@@ -1,3 +1,4 @@
+import asyncio
 import io
 
 import pytest
@@ -187,3 +188,31 @@ async def test_a_database_that_is_down_is_a_problem_too(hub, customer, api):
     await hub.daemon.store.close()
     status, problem = await api.post(f"/conversations/{conversation}/replies", json={"text": "x"})
     assert (status, problem["code"]) == (503, "store_down")
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
+async def test_a_place_that_is_no_number_is_a_fault(customer, api, number):
+    path = f"/conversations/{await customer.writes()}/replies"
+    body = f'{{"blocks": [{{"type": "location", "latitude": {number}, "longitude": 1}}]}}'
+    status, problem = await api.post(path, data=body, headers={"Content-Type": "application/json"})
+    assert (status, problem["faults"][0]["path"]) == (422, "blocks.0.location.latitude")
+
+
+async def test_a_body_that_cannot_be_unpacked_is_a_fault_and_no_error_of_ours(customer, api, capsys):
+    path = f"/conversations/{await customer.writes()}/replies"
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    status, problem = await api.post(path, data=b"no gzip", headers=headers)
+    assert (status, problem["code"]) == (422, "invalid")
+    assert "request failed" not in capsys.readouterr().out
+
+
+async def test_a_body_that_does_not_come_is_408_also_for_who_has_no_key(server, monkeypatch):
+    monkeypatch.setattr("talkwire.api.routing.BODY_TIME", 0.05)
+    reader, writer = await asyncio.open_connection(server.host, server.port)
+    writer.write(
+        b"POST /api/v1/session HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{"
+    )
+    answer = await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"Connection: close" in answer

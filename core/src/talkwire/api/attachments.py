@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
 
 from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import BadHttpMessage
 from pydantic import Field
 
 from .. import readmodels
@@ -19,7 +20,7 @@ from . import problems
 from .engine import ENGINE, Engine
 from .principals import Scope
 from .routes import api
-from .routing import Call
+from .routing import Call, in_time
 from .shapes import AttachmentOut, Body
 
 _INSERT = """
@@ -42,7 +43,8 @@ class UploadQuery(Body):
     query=UploadQuery,
     gives=AttachmentOut,
     status=201,
-    errors=["too_large", "invalid"],
+    errors=["too_large", "too_slow"],
+    takes=("multipart/form-data", "*/*"),
 )
 async def upload(call: Call[UploadQuery, None]) -> AttachmentOut:
     """Keep a file: the first file of a multipart/form-data body, or the raw body with its name in `name`."""
@@ -52,7 +54,8 @@ async def upload(call: Call[UploadQuery, None]) -> AttachmentOut:
         raise TooLarge(f"at most {limit} bytes")
     name, chunks = call.query.name, request.content.iter_chunked(64 * 1024)
     if request.content_type == "multipart/form-data":
-        part = await _first_file(request)
+        async with in_time():
+            part = await _first_file(request)
         name, chunks = part.filename or name, _chunks(part)  # type: ignore[assignment]
     stored = await engine.files.put(_alive(chunks), limit)
     name = safe_name(name)
@@ -74,7 +77,7 @@ async def _first_file(request: web.Request) -> BodyPartReader:
         async for part in await request.multipart():
             if isinstance(part, BodyPartReader) and part.filename:
                 return part
-    except ValueError as error:  # aiohttp's word for a body that is no multipart
+    except (ValueError, BadHttpMessage) as error:  # aiohttp's word for a body that is no multipart
         raise problems.Invalid("body", "this is no multipart/form-data") from error
     raise problems.Invalid("body", "there is no file in it")
 
@@ -86,7 +89,11 @@ async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
 
 async def _alive(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     empty = True
-    async for chunk in chunks:
+    while True:
+        async with in_time():
+            chunk = await anext(chunks, b"")
+        if not chunk:
+            break
         empty = False
         yield chunk
     if empty:

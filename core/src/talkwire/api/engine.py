@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from aiohttp import web
@@ -29,6 +30,8 @@ class Runtime(Protocol):
     name: str
     channel: Channel | None  # None: absent, or broken at load
     view: Account
+    last_in: datetime | None  # None: nothing since we started
+    last_out: datetime | None
 
     @property
     def endpoint(self) -> str: ...

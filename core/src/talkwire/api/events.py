@@ -36,7 +36,15 @@ class EventQuery(Body):
     limit: Annotated[int, Field(ge=1, le=500)] = 500
 
 
-@api.add("GET", "/events", query=EventQuery, gives=shape(readmodels.Facts), errors=["cursor_expired"])
+@api.add(
+    "GET",
+    "/events",
+    query=EventQuery,
+    gives=shape(readmodels.Facts),
+    errors=["cursor_expired"],
+    headers=["Last-Event-ID"],
+    streams=True,
+)
 async def events(call: Call[EventQuery, None]) -> readmodels.Facts | web.StreamResponse:
     """Give the facts that follow a cursor, at most 500; as text/event-stream, if you accept that, without an end.
 

@@ -63,6 +63,8 @@ def receiver(engine: Engine) -> Handler:
             return _closing(401)
         except NotFound:
             return _closing(404)
+        except web.RequestPayloadError:
+            return _closing(400)
         except web.HTTPRequestEntityTooLarge:
             return _closing(413)
         except TimeoutError:

@@ -23,7 +23,11 @@ async def of_channel(request: web.Request) -> web.StreamResponse:
     runtime = request.app[ENGINE].account(request.match_info["name"])
     if runtime is None or runtime.channel is None:
         return problems.response("not_found")
-    return await _served(request, runtime.channel.routes(), {"hub": runtime.channel.hub})
+    try:
+        routes = runtime.channel.routes()
+    except Exception as error:  # noqa: BLE001  as a handler's
+        return problems.of(error)
+    return await _served(request, routes, {"hub": runtime.channel.hub})
 
 
 async def of_plugin(request: web.Request) -> web.StreamResponse:

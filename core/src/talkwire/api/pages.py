@@ -34,8 +34,11 @@ def page(
     `worker` is the one file that may be a service worker, for pages below `scope`.
     """
     name = below or "index.html"
-    file = (folder / name).resolve()
-    if not file.is_relative_to(folder.resolve()) or not file.is_file():
+    try:
+        file = (folder / name).resolve()
+        if not file.is_relative_to(folder.resolve()) or not file.is_file():
+            return None
+    except (OSError, ValueError):  # longer than any name, or with a zero byte
         return None
     headers = {
         "Content-Security-Policy": policy(csp or {}),

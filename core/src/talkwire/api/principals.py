@@ -147,8 +147,12 @@ _INSERT_KEY = """
 """
 _LIST_KEYS = "SELECT id, name, scopes, created_at, revoked_at FROM api_key ORDER BY created_at, id"
 _REVOKE = "UPDATE api_key SET revoked_at = :now WHERE id = :id"
-_FIND_SESSION = "SELECT principal, scopes FROM session WHERE id = :id AND expires_at > :now"
-_KEY_WORKS = "SELECT 1 FROM api_key WHERE name = :name AND revoked_at IS NULL LIMIT 1"
+_FIND_SESSION = "SELECT principal, scopes, created_at FROM session WHERE id = :id AND expires_at > :now"
+# Names are given anew: a session holds while a key of its name works, and none was revoked since it began.
+_KEY_WORKS = """
+    SELECT 1 FROM api_key WHERE name = :name AND revoked_at IS NULL AND NOT EXISTS
+        (SELECT 1 FROM api_key WHERE name = :name AND revoked_at >= :began) LIMIT 1
+"""
 _BEGIN = """
     INSERT INTO session (id, principal, scopes, created_at, expires_at)
     VALUES (:id, :principal, :scopes, :now, :until)
@@ -216,7 +220,8 @@ def _by_session(query: Query, hashed: str) -> Principal | None:
     if row is None:
         return None
     kind, _, name = row[0].partition(":")
-    if kind == "key" and query.one(_KEY_WORKS, {"name": name}) is None:
+    began = row[2] - BELIEVED // timedelta(microseconds=1)  # it may have begun with a key that was revoked before
+    if kind == "key" and query.one(_KEY_WORKS, {"name": name, "began": began}) is None:
         return None  # a session ends with the key that began it
     return Principal(row[0], Scope.of(row[1]), hashed)
 

@@ -24,6 +24,7 @@ CODES: Mapping[str, tuple[int, str]] = {  # code → status, title; codes of ans
     "forbidden": (403, "Your key may not do this"),
     "not_found": (404, "There is no such thing"),
     "method_not_allowed": (405, "This cannot be done here"),
+    "too_slow": (408, "The body did not come in time"),
     "conflict": (409, "Somebody else was first"),
     "no_answer": (409, "The conversation cannot be answered now"),
     "cursor_expired": (410, "The cursor is older than the log"),
@@ -48,6 +49,10 @@ class Forbidden(errors.TalkwireError):
 
 class WrongType(errors.TalkwireError):
     """The body is no JSON by its Content-Type."""
+
+
+class TooSlow(errors.TalkwireError):
+    """The body does not come."""
 
 
 class Invalid(errors.TalkwireError):
@@ -88,9 +93,12 @@ def response(code: str, detail: str = "", *, status: int = 0, **more: Any) -> we
     status = status or known_status
     said = {"type": f"urn:talkwire:problem:{code}", "title": title, "status": status, "code": code, "detail": detail}
     headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "5"}}.get(status)
-    return web.Response(
+    answer = web.Response(
         body=to_json({**said, **more}), status=status, content_type="application/problem+json", headers=headers
     )
+    if status == 408:
+        answer.force_close()  # the rest of the body may come yet
+    return answer
 
 
 def of(error: Exception) -> web.Response:
@@ -107,6 +115,8 @@ def of(error: Exception) -> web.Response:
             return response(error.code, text, status=409)
         case ValidationError():
             return response("invalid", faults=_faults(error))
+        case web.RequestPayloadError():
+            return response("invalid", faults=[{"path": "body", "reason": "it cannot be read to its end"}])
         case Invalid():
             return response("invalid", faults=error.faults)
         case errors.StoreDown():
@@ -123,6 +133,7 @@ _CODE_OF: Mapping[type[Exception], str] = {
     Unauthenticated: "unauthenticated",
     Forbidden: "forbidden",
     WrongType: "unsupported_media_type",
+    TooSlow: "too_slow",
     errors.NotFound: "not_found",
     errors.HistoryGone: "cursor_expired",
     errors.TooLarge: "too_large",

@@ -77,11 +77,16 @@ async def _accounts(engine: Engine) -> dict[str, AccountOut]:
             state=standing.state,
             reason=runtime.view.reason if runtime else row.reason if row else "",
             since=standing.since,
-            last_in_at=row.last_in_at if row else None,
-            last_out_at=row.last_out_at if row else None,
+            last_in_at=_latest(row.last_in_at if row else None, runtime.last_in if runtime else None),
+            last_out_at=_latest(row.last_out_at if row else None, runtime.last_out if runtime else None),
             last_poll_at=row.last_poll_at if row else None,
         )
     return found
+
+
+def _latest(*times: datetime | None) -> datetime | None:
+    # What is stored may come from another daemon; what we saw ourselves is stored only now and then.
+    return max(filter(None, times), default=None)
 
 
 @api.add("GET", "/accounts", gives=page_of(AccountOut))
@@ -214,6 +219,7 @@ async def message(call: Call[None, None]) -> Message:
     gives=shape(Accepted),
     status=202,
     errors=_REPLY_ERRORS,
+    headers=["Idempotency-Key"],
 )
 async def reply(call: Call[None, ReplyIn]) -> Accepted:
     """Store a reply, to be sent.
@@ -232,6 +238,7 @@ async def reply(call: Call[None, ReplyIn]) -> Accepted:
     gives=shape(Accepted),
     status=202,
     errors=_REPLY_ERRORS,
+    headers=["Idempotency-Key"],
 )
 async def reply_to_address(call: Call[None, ReplyToIn]) -> Accepted:
     """Store a reply to an address, whether it wrote before or not."""

@@ -5,9 +5,11 @@ The models that validate are the ones that are documented, so the two cannot dif
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar
@@ -25,7 +27,7 @@ from .principals import Principal, Scope
 Q = TypeVar("Q")
 B = TypeVar("B")
 BODY_LIMIT = 1024 * 1024  # bytes of JSON
-BODY_TIME = 30  # seconds for a body
+BODY_TIME = 30  # seconds for a body, or the next piece of an upload
 _REF = "#/components/schemas/{model}"
 
 
@@ -61,6 +63,9 @@ class Operation:
     gives: type[BaseModel] | None  # None: no JSON
     status: int
     errors: tuple[str, ...]  # codes, beside those that every operation may give
+    headers: tuple[str, ...]  # of the request, that it looks at
+    takes: tuple[str, ...]  # media types of a body that is no JSON
+    streams: bool  # gives text/event-stream to who asks for it
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
@@ -110,13 +115,24 @@ class Operation:
 
 
 async def limited_body(request: web.Request, limit: int) -> bytes:
-    """Read a body of at most `limit` bytes. Errors: `TooLarge`."""
+    """Read a body of at most `limit` bytes. Errors: `TooLarge`, `TooSlow`."""
     if (request.content_length or 0) > limit:
         raise errors.TooLarge(f"at most {limit} bytes")
-    raw = await request.read()
+    async with in_time():
+        raw = await request.read()
     if len(raw) > limit:
         raise errors.TooLarge(f"at most {limit} bytes")
     return raw
+
+
+@asynccontextmanager
+async def in_time() -> AsyncIterator[None]:
+    """Wait for what a client sends no longer than `BODY_TIME`. Errors: `TooSlow`."""
+    try:
+        async with asyncio.timeout(BODY_TIME):
+            yield
+    except TimeoutError as error:
+        raise problems.TooSlow(f"nothing came for {BODY_TIME} s") from error
 
 
 def _holds_nul(value: Any) -> bool:
@@ -143,6 +159,9 @@ class Api:
         gives: type[BaseModel] | None = None,
         status: int = 200,
         errors: Sequence[str] = (),
+        headers: Sequence[str] = (),
+        takes: Sequence[str] = (),
+        streams: bool = False,
     ) -> Callable[[H], H]:
         """Make a function an operation."""
 
@@ -158,6 +177,9 @@ class Api:
                     gives=gives,
                     status=status,
                     errors=tuple(errors),
+                    headers=tuple(headers),
+                    takes=tuple(takes),
+                    streams=streams,
                 )
             )
             return handler
@@ -227,11 +249,18 @@ def _described(one: Operation, refs: Mapping[Any, Any]) -> dict[str, Any]:
         schema = one.query.model_json_schema(ref_template=_REF)
         parameters += [
             {"name": key, "in": "query", "required": key in schema.get("required", ()), "schema": _flat(value)}
+            # Lists are read as `a,b`; without a word OpenAPI means `key=a&key=b`.
+            | ({"style": "form", "explode": False} if value.get("type") == "array" else {})
             for key, value in schema["properties"].items()
         ]
+    parameters += [
+        {"name": name, "in": "header", "required": False, "schema": {"type": "string"}} for name in one.headers
+    ]
     success: dict[str, Any] = {"description": "Done"}
     if one.gives is not None:
         success["content"] = {"application/json": {"schema": refs[one.gives, "serialization"]}}
+    if one.streams:
+        success["content"]["text/event-stream"] = {"schema": {"type": "string"}}
     said: dict[str, Any] = {
         "operationId": name,
         "summary": text.partition("\n")[0].rstrip("."),
@@ -242,6 +271,8 @@ def _described(one: Operation, refs: Mapping[Any, Any]) -> dict[str, Any]:
     if one.body is not None:
         content = {"application/json": {"schema": refs[one.body, "validation"]}}
         said["requestBody"] = {"required": True, "content": content}
+    if one.takes:
+        said["requestBody"] = {"required": True, "content": {kind: {} for kind in one.takes}}
     if one.scope is None:
         said["security"] = []
     return said
@@ -249,8 +280,8 @@ def _described(one: Operation, refs: Mapping[Any, Any]) -> dict[str, Any]:
 
 def _problems(one: Operation, refs: Mapping[Any, Any]) -> dict[str, Any]:
     codes = [*one.errors, "internal", "store_down", *(["unauthenticated", "forbidden"] if one.scope else [])]
-    codes += ["invalid"] if one.query or one.body else []
-    codes += ["too_large", "unsupported_media_type"] if one.body else []
+    codes += ["invalid"]  # also a parameter that is not there
+    codes += ["too_large", "unsupported_media_type", "too_slow"] if one.body else []
     codes += ["not_found"] if "{" in one.path else []
     by_status: dict[str, list[str]] = {}
     for code in dict.fromkeys(codes):

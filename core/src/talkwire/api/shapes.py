@@ -60,7 +60,7 @@ def _block_model(kind: type) -> type[BaseModel]:
     hints = get_type_hints(kind)
     own: dict[str, Any] = {f.name: (_shaped(hints[f.name]), _default(f)) for f in fields(kind)}
     own["type"] = (Literal[type_names[kind]], ...)
-    config = ConfigDict(extra="forbid", defer_build=True, title=f"{kind.__name__}Block")
+    config = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True, title=f"{kind.__name__}Block")
     return create_model(f"{kind.__name__}Block", __config__=config, __doc__=inspect.getdoc(kind), **own)
 
 
