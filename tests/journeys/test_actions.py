@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -26,7 +27,7 @@ from talkwire import (
     lanes,
 )
 from talkwire.lanes import NewTask
-from talkwire.testing.provider import busy, refuse
+from talkwire.testing.provider import busy, refuse, slow
 from tests.journeys.acme_hub import AcmeHub
 from tests.journeys.listening import listener
 from tests.mutants.acme import AcmeChannel
@@ -252,6 +253,25 @@ async def test_a_notice_that_still_waits_is_taken_back_for_a_newer_one(start_acm
     await acme.hub.pass_time(seconds=120)
     assert acme.texts == ["you are number 3", "you are number 2"]  # the first was turned away
     assert await acme.hub.states(await acme.hub.conversation) == ["failed", "accepted"]
+
+
+async def test_a_notice_that_is_just_being_sent_is_replaced_when_it_came_out(start_acme):
+    asking = Asking(notice("you are number 3"), notice("you are number 2"))
+    acme = await start_acme(plugins={"asking": asking}, channel=Lively)
+    go_on = asyncio.Event()
+    acme.provider.will(slow(go_on, then=acme.accept("p1")))
+    await acme.wrote("m1", "hello")
+    await acme.under_way()
+    await acme.wrote("m2", "still there?")
+    async with asyncio.timeout(5):
+        while not await acme.hub.rows("SELECT 1 FROM lane WHERE grp = 'do' AND last_error <> ''"):
+            await asyncio.sleep(0)
+    go_on.set()
+    await acme.hub.run_until_idle()
+    await acme.hub.pass_time(seconds=2)
+    assert acme.texts == ["you are number 3"]
+    assert acme.hub.daemon.account("shop").channel.edited == [("p1", "you are number 2")]
+    assert asking.failed == []
 
 
 @pytest.mark.parametrize("fault", [Refused("too old to edit", code="too_old"), ValueError("a channel's own fault")])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from typing import Protocol
 
 import structlog
@@ -16,12 +17,13 @@ from .errors import NotFound, StoreDown, TalkwireError
 from .ids import new_id
 from .lanes import Fence, Lane, NewTask, Task
 from .model import Address
-from .notices import Notices
+from .notices import Notices, OnItsWay
 from .outgoing import Replies, Target
 from .store import Act, Store, Tx
 
 _log = structlog.get_logger("talkwire.doing")
 GROUP = "do"
+_SOON = timedelta(seconds=1)
 
 
 class Served(Protocol):
@@ -97,7 +99,11 @@ class Doer:
         if task.kind == "fetch":
             await self._fetch(task.ref)
         else:
-            failure = await self._failure(task)
+            try:
+                failure = await self._failure(task)
+            except OnItsWay:
+                await self._store.write(_soon, (self._fence, task))
+                return
         await self._store.write(_ended, (self._fence, task, failure))
 
     async def _failure(self, task: Task) -> tuple[str, str] | None:
@@ -136,6 +142,13 @@ class Doer:
             _log.info("signal late", account=action.account)
         except Exception as error:  # noqa: BLE001  best effort, never repeated
             _log.info("signal failed", account=action.account, kind=type(error).__name__)
+
+
+def _soon(tx: Tx, items: Sequence[tuple[Fence, Task]]) -> Sequence[None]:
+    if lanes.ours(tx, items[0][0], [GROUP]):
+        for _, task in sorted(items, key=lambda item: item[1].lane):
+            lanes.later(tx, task.lane, tx.now + _SOON, "what it replaces is on its way")
+    return [None] * len(items)
 
 
 def _failed(tx: Tx, asker: str, action: Action, code: str, text: str) -> None:

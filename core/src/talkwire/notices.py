@@ -31,6 +31,10 @@ _FIRST_PART = """
 """
 
 
+class OnItsWay(Exception):
+    """What a slot said before is just being sent: it cannot be taken back, nor be replaced yet."""
+
+
 class Notices:
     """Says, replaces and forgets notices."""
 
@@ -43,7 +47,7 @@ class Notices:
         """Say a notice, or replace what its slot said before; a draft of None forgets it, and takes nothing back.
 
         A channel that cannot edit says the first one only. `key` makes it repeatable.
-        Errors: as `Replies.reply`; `Unsupported` where a notice is more than one part; what `Channel.edit` raises.
+        Errors: `OnItsWay`: again, soon; as `Replies.reply`; `Unsupported` where a notice is more than one part; what `Channel.edit` raises.
         """
         row = {"name": f"notice:{action.conversation}:{action.slot}", "conversation": action.conversation}
         if action.draft is None:
@@ -62,7 +66,9 @@ class Notices:
             return False
         delivery, external_id, state, thread = sent
         if state == State.QUEUED:
-            return not await self._replies.cancel(message)  # none cancelled: it is just being sent
+            if not await self._replies.cancel(message):
+                raise OnItsWay
+            return False
         rendition = await self._replies.render(action.conversation, action.draft)
         channel = self._channel(rendition.account)
         if channel is None or not channel.features.edits or (state == State.UNCERTAIN and not external_id):

@@ -148,14 +148,14 @@ async def test_a_file_that_is_no_database_is_down(tmp_path: Path, open_store: Op
 
 
 async def test_a_file_that_is_not_there_says_what_to_type(tmp_path: Path, open_store: OpenStore) -> None:
-    with pytest.raises(StoreDown, match="type: talkwire db upgrade"):
+    with pytest.raises(SchemaError, match="type: talkwire db upgrade"):
         await open_store(f"sqlite:///{tmp_path}/none.db")
 
 
 async def test_a_folder_that_is_not_there_is_told_to_whoever_would_serve_it(
     tmp_path: Path, open_store: OpenStore
 ) -> None:
-    with pytest.raises(StoreDown, match=r"there is no database at .*type: talkwire db upgrade"):
+    with pytest.raises(SchemaError, match=r"there is no database at .*type: talkwire db upgrade"):
         await open_store(f"sqlite:///{tmp_path}/nowhere/none.db", exclusive=True)
 
 

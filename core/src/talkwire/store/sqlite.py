@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import Conflict, StoreDown
+from ..errors import Conflict, SchemaError, StoreDown
 from . import sql as text
 from .tx import Params, Row
 
@@ -28,9 +28,9 @@ def path_of(url: str) -> Path:
 
 
 def there(path: Path) -> Path:
-    """Give the path of a file that is there. Errors: `StoreDown`."""
+    """Give the path of a file that is there. Errors: `SchemaError`."""
     if not path.exists():
-        raise StoreDown(f"there is no database at {path}; type: talkwire db upgrade")
+        raise SchemaError(f"there is no database at {path}; type: talkwire db upgrade")
     return path
 
 
