@@ -8,6 +8,7 @@ from __future__ import annotations  # an older Python must get as far as being t
 
 import fcntl
 import hashlib
+import re
 import subprocess
 import sys
 import time
@@ -17,13 +18,14 @@ from typing import TextIO
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 # Where distributions live. A new plugin is found here; no list is edited to add one.
-FOLDERS = ("core", "plugins/*", "examples/*", "tests/plugins/*")
+FOLDERS = ("core", "plugins/*", "examples/*")
+FOR_TESTS = ("tests/plugins/*",)  # they take part in every talk, and have no business in a demo
 OLDEST = (3, 11)
 
 
-def distributions() -> list[Path]:
+def distributions(folders: tuple[str, ...] = FOLDERS + FOR_TESTS) -> list[Path]:
     """Give the folders of all distributions that can be built: one that is only begun must not stop the others."""
-    found = [path for pattern in FOLDERS for path in sorted(ROOT.glob(pattern))]
+    found = [path for pattern in folders for path in sorted(ROOT.glob(pattern))]
     return [path for path in found if _is_whole(path)]
 
 
@@ -45,7 +47,7 @@ def main() -> None:
     with _alone():
         _make_venv()
         _install_locked(lock)
-        _install_ours()
+        _install_ours(for_tests=lock.stem == "dev")
 
 
 def _alone() -> TextIO:
@@ -92,15 +94,24 @@ def _install_locked(lock: Path) -> None:
     _stamp(lock.stem, text)
 
 
-def _install_ours() -> None:
-    ours = distributions()
+def _install_ours(*, for_tests: bool) -> None:
+    ours = distributions(FOLDERS + FOR_TESTS if for_tests else FOLDERS)
     described = "".join(f"{path}\n{(path / 'pyproject.toml').read_text()}" for path in ours)
     if not ours or _same("ours", described):
         return
+    if not for_tests:
+        _unlink(distributions(FOR_TESTS))
     _say("linking " + ", ".join(str(path.relative_to(ROOT)) for path in ours))
     editable = [word for path in ours for word in ("-e", str(path))]
     _pip("--no-index", "--no-deps", "--no-build-isolation", *editable)
     _stamp("ours", described)
+
+
+def _unlink(folders: list[Path]) -> None:
+    """Take out what `dev` linked and a demo must not have."""
+    found = [re.search(r'^name = "(.+)"', (path / "pyproject.toml").read_text(), re.MULTILINE) for path in folders]
+    names = [match[1] for match in found if match]
+    _run(str(VENV / "bin" / "python"), "-m", "pip", "uninstall", "-qq", "--yes", *names)
 
 
 def _pip(*words: str) -> None:

@@ -3,14 +3,14 @@
 import re
 import sys
 
-from env import FOLDERS, ROOT
+from env import FOLDERS, FOR_TESTS, ROOT
 
 VERSION = re.compile(r'^version = "([^"]+)"', re.MULTILINE)
 NEED = re.compile(r'"talkwire~=[0-9.]+')
 
 
 def main() -> None:
-    paths = [path for pattern in FOLDERS for path in sorted(ROOT.glob(f"{pattern}/pyproject.toml"))]
+    paths = [path for pattern in (*FOLDERS, *FOR_TESTS) for path in sorted(ROOT.glob(f"{pattern}/pyproject.toml"))]
     if len(sys.argv) < 2:
         for path in paths:
             print(VERSION.search(path.read_text())[1], path.relative_to(ROOT))

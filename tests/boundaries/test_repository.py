@@ -1,5 +1,6 @@
 """The repository keeps its own promises: distributions alike, locks that name no host."""
 
+import importlib.util
 import re
 import subprocess
 import tomllib
@@ -134,3 +135,13 @@ def test_a_note_of_a_change_is_one_sentence_under_a_known_kind():
         assert re.fullmatch(r"[0-9]+\.(added|changed|fixed|removed|security)\.md", note.name), note.name
         assert note.read_text().strip().endswith("."), note.name
         assert len(note.read_text().strip().splitlines()) == 1, f"{note.name}: one line"
+
+
+def test_a_demo_has_no_plugin_that_is_only_for_tests():
+    """Its hooks take part in every talk: it drops advertisements, and writes no capitals."""
+    spec = importlib.util.spec_from_file_location("env", ROOT / "tools" / "env.py")
+    env = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(env)
+    shown, all_of_them = env.distributions(env.FOLDERS), env.distributions()
+    assert ROOT / "examples" / "smsgate" in shown
+    assert {path.parent for path in set(all_of_them) - set(shown)} == {ROOT / "tests" / "plugins"}
