@@ -76,11 +76,11 @@ def test_wrong_arguments_are_named(typed, words, said):
     ("words", "code"),
     [
         (["status"], 2),
-        (["find", "x"], 1),
+        (["find", "x"], 78),
         (["run"], 78),
-        (["lanes"], 1),
-        (["keys", "list"], 1),
-        (["keys", "new", "crm"], 1),
+        (["lanes"], 78),
+        (["keys", "list"], 78),
+        (["keys", "new", "crm"], 78),
     ],
 )
 def test_without_a_database_the_command_to_type_is_said(typed, words, code):
