@@ -98,10 +98,12 @@ _INSERT_MESSAGE = """
     VALUES (:id, :conversation, :n, :account, 'in', :external_id, :envelope, :at,
             :stored_at, :text, :blocks, :reply_to, :grp, :subject)
 """
-_MOVE_PLACE = """
-    UPDATE conversation SET last_n = :n, last_at = :at, last_inbound_at = :inbound_at,
-        last_inbound = :inbound, last_text = :text, reply_until = :until, window_told = :told
-    WHERE id = :id
+# A column in which every value is null has no type, on PostgreSQL.
+_MOVE_PLACES = """
+    WITH v(id, n, at, inbound_at, inbound, said, until, told) AS (VALUES :places[8])
+    UPDATE conversation SET last_n = v.n, last_at = v.at, last_inbound_at = CAST(v.inbound_at AS BIGINT),
+        last_inbound = v.inbound, last_text = v.said, reply_until = CAST(v.until AS BIGINT), window_told = v.told
+    FROM v WHERE conversation.id = v.id
 """
 _SAME_ADDRESS = """
     SELECT DISTINCT o.id FROM conversation c
@@ -245,14 +247,12 @@ def _messages(
     for spot in sorted(new):
         tx.tell("conversation.opened", account=spot[0], conversation=ids[spot])
     tx.many(_INSERT_MESSAGE, rows)
-    tx.many(
-        _MOVE_PLACE,
-        [
-            (p.last_n, p.last_at, p.last_inbound_at, p.last_inbound, p.last_text, p.reply_until,
-             p.window_told, p.id)
-            for _, p in sorted(moved.items())
-        ],
-    )  # fmt: skip
+    places_moved = [
+        (p.id, p.last_n, p.last_at, p.last_inbound_at, p.last_inbound, p.last_text, p.reply_until, p.window_told)
+        for _, p in sorted(moved.items())
+    ]
+    if places_moved:
+        tx.execute(_MOVE_PLACES, {"places": places_moved})
     tx.many(_INSERT_ATTACHMENT, attachments)
     lanes.add(
         tx,

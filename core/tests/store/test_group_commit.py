@@ -166,6 +166,32 @@ async def test_what_goes_first_is_written_first(open_store: OpenStore, sqlite_ur
     assert order == ["first", "second"]
 
 
+@pytest.mark.needs("postgres")
+async def test_what_goes_first_is_one_writers_at_a_time_and_holds_up_no_other(
+    open_store: OpenStore, postgres_with_tables: str
+) -> None:
+    store = await open_store(postgres_with_tables)
+    groups: list[int] = []
+    entered, go = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    @goes_first
+    def first(tx: Tx, items: Sequence[None]) -> Sequence[None]:
+        groups.append(len(items))
+        loop.call_soon_threadsafe(entered.set)
+        go.wait(5)
+        return [None] * len(items)
+
+    writes = [asyncio.ensure_future(store.write(first, None))]
+    await entered.wait()
+    for n in range(3):
+        writes.append(asyncio.ensure_future(store.write(first, None)))
+        assert await store.write(keep, f"{n}") == 1  # an idle writer had time to take what waits
+    go.set()
+    await asyncio.gather(*writes)
+    assert groups == [1, 3]
+
+
 async def test_wake_ups_happen_after_the_commit_and_on_the_loop(store: Store) -> None:
     seen: list[tuple[list[str], bool]] = []
     hints: list[tuple[int, set[str]]] = []

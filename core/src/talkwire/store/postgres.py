@@ -46,7 +46,8 @@ class PostgresDriver:
         # One type for all whole numbers: else each size of number prepares a statement of its own.
         self._connection.adapters.register_dumper(int, Int8Dumper)
         self._connection.prepared_max = 500
-        self._cursor = self._connection.cursor()
+        # The ordinary cursor takes a long text apart to find its `%s`, at each execution: 2 ms for 20 rows of messages.
+        self._cursor = psycopg.RawCursor(self._connection)
 
     def begin(self) -> None:
         """Begin."""
@@ -77,24 +78,24 @@ class PostgresDriver:
     def execute(self, sql: str, params: Params) -> list[Row]:
         """Run one statement."""
         bound, values = text.bind(sql, params, "%s")
-        return self._run(bound, values)
+        return self._run(text.numbered(bound), values)
 
     def many(self, sql: str, rows: Sequence[Params | Sequence[Any]]) -> None:
         """Run a statement for each row; an INSERT takes all of them at once."""
         values = text.tuples(sql, rows)
         if text.repeated(sql, "%s", 1) is None:
             with self._understood():
-                self._cursor.executemany(text.plain(sql, "%s"), values)
+                self._cursor.executemany(text.numbered(text.plain(sql, "%s")), values)
             return
         for part in (values[i : i + _AT_ONCE] for i in range(0, len(values), _AT_ONCE)):
             at_once = text.repeated(sql, "%s", len(part))
             assert at_once is not None  # it was for one row
-            self._run(at_once, [field for row in part for field in row])
+            self._run(text.numbered(at_once), [field for row in part for field in row])
 
     def lock(self, table: str, ids: Sequence[Any], column: str = "id") -> None:
         """Lock rows in the order in which every transaction takes them."""
         order = _ORDER.get(table, column)
-        self._run(f"SELECT 1 FROM {table} WHERE {column} = ANY(%s) ORDER BY {order} FOR UPDATE", [list(ids)])
+        self._run(f"SELECT 1 FROM {table} WHERE {column} = ANY($1) ORDER BY {order} FOR UPDATE", [list(ids)])
 
     def close(self) -> None:
         """Close the connection."""

@@ -82,6 +82,13 @@ def repeated(sql: str, mark: str, count: int) -> str | None:
     return plain(text, mark)
 
 
+@cache
+def numbered(text: str) -> str:
+    """Number the marks of a text, `$1`, `$2`, as PostgreSQL itself writes them."""
+    first, *rest = text.split("%s")
+    return first + "".join(f"${number}{piece}" for number, piece in enumerate(rest, 1))
+
+
 def tuples(sql: str, rows: Sequence[Params | Sequence[Any]]) -> Sequence[Sequence[Any]]:
     """Give rows as tuples in the order of the parameters; tuples are taken as they are."""
     if rows and isinstance(rows[0], Mapping):

@@ -48,6 +48,7 @@ class Inbox:
 
     def __init__(self) -> None:
         self._jobs: dict[Fn, list[Job]] = {}
+        self._written: set[Fn] = set()  # of those that go first: which a writer has now
         self._change = threading.Condition()
         self._closed = False
 
@@ -66,17 +67,25 @@ class Inbox:
     def take(self, *, everything: bool) -> list[tuple[Fn, list[Job]]]:
         """Wait for jobs, then take all of them, or those of the function that waits longest; empty: closed."""
         with self._change:
-            while not self._jobs:
-                if self._closed:
+            # What goes first is one writer's at a time: what comes meanwhile shares the next COMMIT, instead of
+            # making small ones side by side, which cost more and wait for each other's conversations.
+            while not (order := [fn for fn in self._jobs if fn not in self._written]):
+                if self._closed and not self._jobs:
                     return []
                 self._change.wait()
-            order = list(self._jobs)
             if everything:
-                order.sort(key=lambda fn: not getattr(fn, "goes_first", False))
+                order.sort(key=lambda fn: not _is_first(fn))
             taken = [(fn, self._part(fn)) for fn in (order if everything else order[:1])]
+            self._written.update(fn for fn, _ in taken if _is_first(fn))
             if self._jobs:
                 self._change.notify()
             return taken
+
+    def wrote(self, groups: list[tuple[Fn, list[Job]]]) -> None:
+        """Let the next writer have what this one took."""
+        with self._change:
+            self._written.difference_update(fn for fn, _ in groups)
+            self._change.notify_all()
 
     def _part(self, fn: Fn) -> list[Job]:
         jobs = self._jobs.pop(fn)
@@ -94,8 +103,12 @@ class Inbox:
         return bool(self._jobs)
 
 
+def _is_first(fn: Fn) -> bool:
+    return getattr(fn, "goes_first", False)
+
+
 def goes_first(fn: Fn) -> Fn:
-    """Mark a function whose group is written before all others of a COMMIT."""
+    """Mark a function whose group is written before all others of a COMMIT, and by one writer at a time."""
     fn.goes_first = True  # type: ignore[attr-defined]
     return fn
 
@@ -131,6 +144,7 @@ class Writer(threading.Thread):
         while groups := self._inbox.take(everything=self._everything):
             self._write(groups)
             self.holder = None
+            self._inbox.wrote(groups)
             del groups  # nothing of a finished batch is kept alive while waiting
         if self._driver is not None:
             self._driver.close()
