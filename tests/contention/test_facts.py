@@ -89,7 +89,7 @@ async def test_three_writers_and_a_reader_lose_no_fact(
                 "facts told": len(told),
                 "facts read while they were written": len(seen),
                 "refused by their own function": failed,
-                "gave way twice, told again": gave_way,
+                "gave way too often, told again": gave_way,
                 "deadlocks resolved": deadlocks,
                 "gaps": 0,
                 "commits": store.commits,
