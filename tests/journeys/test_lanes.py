@@ -122,24 +122,30 @@ async def test_a_task_that_raises_is_tried_again_and_stops_no_other(acme: AcmeHu
     assert done == ["good", "bad"]
 
 
+class LateStore:
+    """A store, one of whose answers comes when it is old."""
+
+    def __init__(self, store: Any, *, answer: int) -> None:
+        self.answers = 0
+        self.seen, self.go_on = asyncio.Event(), asyncio.Event()
+        self._store = store
+        self._late = answer
+
+    async def read(self, fn: Any) -> Any:
+        self.answers += 1
+        late = self.answers == self._late
+        found = await self._store.read(fn)
+        if late:
+            self.seen.set()
+            await self.go_on.wait()
+        return found
+
+
 async def test_a_look_that_is_older_than_a_lanes_turn_serves_it_no_second_time(acme: AcmeHub) -> None:
     store, clock = acme.hub.daemon.store, acme.hub.daemon.clock
     served: list[str] = []
-    finish, seen, go_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
-    looks = 0
-
-    class LateStore:
-        """The store, whose second answer comes when it is old."""
-
-        async def read(self, fn: Any) -> Any:
-            nonlocal looks
-            looks += 1
-            late = looks == 2
-            found = await store.read(fn)
-            if late:
-                seen.set()
-                await go_on.wait()
-            return found
+    finish = asyncio.Event()
+    late = LateStore(store, answer=2)
 
     async def work(lane: lanes.Lane) -> None:
         served.append(lane.subject)
@@ -147,19 +153,20 @@ async def test_a_look_that_is_older_than_a_lanes_turn_serves_it_no_second_time(a
         await finish.wait()
         await store.write(end, lane.id)
 
-    serving = lanes.Lanes(LateStore(), clock, acme.hub.daemon.leases)  # type: ignore[arg-type]
+    serving = lanes.Lanes(late, clock, acme.hub.daemon.leases)  # type: ignore[arg-type]
     serving.serve("apart", work)
     acme.hub.daemon.leases.want(["apart"])
     await acme.hub.daemon.leases.take()
     await store.write(add, [task("apart", "one")])
     running = asyncio.create_task(serving.pump.run())
-    await seen.wait()
-    finish.set()
-    while serving.busy:
-        await asyncio.sleep(0)
-    go_on.set()
-    while looks < 3 or not serving.pump.idle:
-        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await late.seen.wait()
+        finish.set()
+        while serving.busy:
+            await asyncio.sleep(0)
+        late.go_on.set()
+        while late.answers < 3 or not serving.pump.idle:
+            await asyncio.sleep(0)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert served == ["one"]
@@ -212,31 +219,23 @@ async def test_a_look_that_was_under_way_at_the_stop_begins_nothing(acme: AcmeHu
     """Else a send would be begun that nobody waits for, and be cut in the middle."""
     store = acme.hub.daemon.store
     served: list[str] = []
-    seen, go_on = asyncio.Event(), asyncio.Event()
-
-    class LateStore:
-        """The store, whose answer takes its time."""
-
-        async def read(self, fn: Any) -> Any:
-            found = await store.read(fn)
-            seen.set()
-            await go_on.wait()
-            return found
+    late = LateStore(store, answer=1)
 
     async def work(lane: lanes.Lane) -> None:
         served.append(lane.subject)
 
-    serving = lanes.Lanes(LateStore(), acme.hub.daemon.clock, acme.hub.daemon.leases)  # type: ignore[arg-type]
+    serving = lanes.Lanes(late, acme.hub.daemon.clock, acme.hub.daemon.leases)  # type: ignore[arg-type]
     serving.serve("apart", work)
     acme.hub.daemon.leases.want(["apart"])
     await acme.hub.daemon.leases.take()
     await store.write(add, [task("apart", "one")])
     running = asyncio.create_task(serving.pump.run())
-    await seen.wait()
-    await serving.stop(timedelta(seconds=1))
-    go_on.set()
-    while not serving.pump.resting:
-        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await late.seen.wait()
+        await serving.stop(timedelta(seconds=1))
+        late.go_on.set()
+        while not serving.pump.resting:
+            await asyncio.sleep(0)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert served == []

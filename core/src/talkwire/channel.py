@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from .hub import Hub
 
 T = TypeVar("T")
+PLAIN_METHODS = ("prepare", "answer", "authenticate", "parse", "render")  # the core waits for none of them
 
 
 class Settings(pydantic.BaseModel):

@@ -47,7 +47,8 @@ class Notices:
         """Say a notice, or replace what its slot said before; a draft of None forgets it, and takes nothing back.
 
         A channel that cannot edit says the first one only. `key` makes it repeatable.
-        Errors: `OnItsWay`: again, soon; as `Replies.reply`; `Unsupported` where a notice is more than one part; what `Channel.edit` raises.
+        Errors: `OnItsWay`: again, soon; as `Replies.reply`; `Unsupported` where a notice is more than one part; what
+        `Channel.edit` raises.
         """
         row = {"name": f"notice:{action.conversation}:{action.slot}", "conversation": action.conversation}
         if action.draft is None:

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from . import hooks as specs
 from .actions import Action
-from .channel import Channel
+from .channel import PLAIN_METHODS, Channel
 from .errors import Fault, Refuse
 from .hooks import HOOK_API, OLDEST_HOOK_API, Drop, hook_of
 from .model import Account, Draft, Inbound, Notification
@@ -420,8 +420,8 @@ def _check_types(hook_name: str, given: Iterable[Any], kind: type, taken: Mappin
         name = getattr(one, "type", "")
         if not _TYPE.fullmatch(name):
             raise PluginRefused(f"{one.__name__}.type is {name!r}; write a word of a-z, 0-9 and underscore")
-        for method in ("authenticate", "answer", "parse", "render"):
-            if inspect.iscoroutinefunction(getattr(one, method, None)):  # nobody would wait for it
+        for method in PLAIN_METHODS if kind is Channel else ():
+            if inspect.iscoroutinefunction(getattr(one, method)):  # an `authenticate` would let everybody in
                 raise PluginRefused(f"{one.__name__}.{method} is async; write it as a plain function")
         if name in taken:
             raise PluginRefused(f"{one.__name__}.type is {name}, which another plugin has; enable one of them")

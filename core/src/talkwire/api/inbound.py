@@ -17,9 +17,9 @@ from aiohttp import web
 from ..errors import NotFound, Rejected, StoreDown
 from ..model import Envelope
 from .engine import Engine
+from .routing import BODY_TIME
 
 PREFIX = "/in/"
-BODY_TIME = 30  # seconds for a body
 _RETRY_AFTER = "5"  # seconds; most providers have a schedule of their own
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from ..channel import PLAIN_METHODS
 from ..errors import Rejected
 from ..model import Batch, Inbound, Item, Unread
 from . import damage
@@ -93,7 +94,7 @@ def _is_in_form(case: Case, judge: Judge) -> None:
     """Ask for what the core cannot do without, before anything is called."""
     if not case.channel.type:
         raise judge.failure("type", "the class", "it is empty", 'write `type = "…"`: accounts name the channel by it')
-    for name in ("prepare", "answer", "authenticate", "parse", "render"):
+    for name in PLAIN_METHODS:
         if inspect.iscoroutinefunction(getattr(case.channel, name)):
             raise judge.failure(
                 name, "the class", "it is `async def`, which is called and never awaited", f"write `def {name}`"
