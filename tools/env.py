@@ -99,7 +99,7 @@ def _install_ours(*, for_tests: bool) -> None:
     described = "".join(f"{path}\n{(path / 'pyproject.toml').read_text()}" for path in ours)
     if not ours or _same("ours", described):
         return
-    if not for_tests:
+    if not for_tests and (VENV / ".stamp-ours").is_file():
         _unlink(distributions(FOR_TESTS))
     _say("linking " + ", ".join(str(path.relative_to(ROOT)) for path in ours))
     editable = [word for path in ours for word in ("-e", str(path))]

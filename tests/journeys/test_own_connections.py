@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -250,6 +251,6 @@ async def test_a_replaced_notice_is_what_is_read_afterwards(house: House) -> Non
 
 async def test_the_talk_of_an_address_is_found_before_anything_is_said(house: House) -> None:
     await house.comes()
-    found = await house.door.hub.conversations(account="front", address="v1")
+    found = await house.door.hub.conversations(account="front", address=VISITOR)
     assert [one.session for one in found.items] == [SessionState.CONNECTED]
-    assert (await house.door.hub.conversations(account="front", address="v2")).items == ()
+    assert (await house.door.hub.conversations(account="front", address=replace(VISITOR, value="v2"))).items == ()

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import aiohttp
 import structlog
-from pydantic import BaseModel, SecretStr
 from structlog.typing import FilteringBoundLogger
 
 from . import intake, lanes
@@ -26,7 +25,7 @@ from .answers import AccountView
 from .channel import Channel, Http
 from .clock import Clock, micros, moment
 from .errors import AccountBroken, NotFound, SendError, StoreDown, TryLater, Unreadable
-from .http import AccountHttp, ExchangeRecord, Redactor
+from .http import AccountHttp, ExchangeRecord
 from .hub import Hub
 from .keeping import Keeper
 from .lanes import Fence
@@ -44,6 +43,7 @@ from .model import (
 )
 from .pump import Pump
 from .rates import Backoff, Rates
+from .redaction import Redactor, secrets_of
 from .sending import exchanges
 from .settings import AccountConfig
 from .store import Query, Store, Tx
@@ -186,7 +186,7 @@ class AccountServices:
         self._type = kind.type
         self.clock = lent.clock
         self.log: FilteringBoundLogger = structlog.get_logger(f"talkwire.{kind.type}").bind(account=runtime.name)
-        secrets = tuple(_secrets(settings))
+        secrets = secrets_of(settings)
         self._redact = Redactor(secrets)
         self.http: Http = AccountHttp(
             lent.session,
@@ -282,17 +282,6 @@ class _Exchange:
     def received(self, text: str) -> None:
         """Note what was answered."""
         self.answer += text
-
-
-def _secrets(value: Any) -> Iterable[str]:
-    if isinstance(value, SecretStr):
-        yield value.get_secret_value()
-    elif isinstance(value, BaseModel):
-        for name in type(value).model_fields:
-            yield from _secrets(getattr(value, name))
-    elif isinstance(value, Mapping | tuple | list | set | frozenset):
-        for inner in value.values() if isinstance(value, Mapping) else value:
-            yield from _secrets(inner)
 
 
 _ATTACHMENT = """

@@ -15,14 +15,12 @@ dies after acting looks the same. What keeps this rare is that idle connections 
 from __future__ import annotations
 
 import asyncio
-import base64
 import json as jsonlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
 from typing import Any
-from urllib.parse import quote, quote_plus
 
 import aiohttp
 from aiohttp import hdrs
@@ -31,6 +29,7 @@ from yarl import URL
 
 from .channel import outcome
 from .errors import NotSent, Refused, SendError, Uncertain
+from .redaction import Redactor
 
 TIMEOUT = timedelta(seconds=15)  # of a whole request, the answer included
 CONNECT_SHARE = 0.8  # of that time for DNS, TCP and TLS, so that a slow connect is told from a slow answer
@@ -40,32 +39,9 @@ DOWNLOAD_TIMEOUT = timedelta(minutes=5)
 RECORD_LIMIT = 2048  # characters of each text in a record
 IDLE = timedelta(seconds=1.5)  # servers close idle connections after 5 s and less (Node: `server.keepAliveTimeout`)
 
-SECRET_NAMES = frozenset(  # query parameters and JSON keys whose values are never recorded
-    [
-        "access_token",
-        "api_key",
-        "apikey",
-        "auth",
-        "auth_token",
-        "authorization",
-        "client_secret",
-        "key",
-        "pass",
-        "passwd",
-        "password",
-        "secret",
-        "sig",
-        "signature",
-        "token",
-    ]
-)
-TEXT_NAMES = frozenset(  # … and those that carry what people wrote
-    ["body", "caption", "content", "html", "message", "msg", "subject", "text", "title"]
-)
 EXPLAINING_NAMES = frozenset(
     ["description", "detail", "details", "error", "error_description", "message", "reason", "title"]
 )  # of a refusal
-_LONG = 64  # characters; a longer value, or one with white space, is taken for what people wrote
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -353,56 +329,6 @@ def _failure(error: BaseException, host: str, limit: timedelta, answer_limit: in
 def _name(target: URL) -> str:
     host = target.host or ""
     return host if target.is_default_port() else f"{host}:{target.port}"
-
-
-class Redactor:
-    """Cuts secrets and texts of people out of what is recorded."""
-
-    def __init__(self, secrets: Iterable[str], names: Iterable[str] = ()) -> None:
-        forms = {form for secret in secrets if secret for form in _forms(secret)}
-        self._secrets = sorted(forms, key=len, reverse=True)  # a secret may hold another one
-        self._names = SECRET_NAMES | {name.lower() for name in names}
-
-    def text(self, text: str) -> str:
-        """Cut secrets, also where they are percent-encoded, in base64 or escaped for JSON."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
-
-    def value(self, name: str, value: Any, cut: set[str], keep: frozenset[str] = frozenset()) -> Any:
-        """Give the shape of a value: numbers and short words stay; what was cut is added to `cut`.
-
-        Texts under the names in `keep` stay whole.
-        """
-        if isinstance(value, Mapping):
-            return {str(key): self.value(str(key), inner, cut, keep) for key, inner in value.items()}
-        if isinstance(value, list | tuple):
-            return [self.value(name, inner, cut, keep) for inner in value]
-        if value is None or isinstance(value, bool):
-            return value
-        plain = str(value)
-        if name.lower() in self._names and plain:
-            return "***"
-        if isinstance(value, int | float):
-            return value
-        if self.text(plain) != plain:
-            return self.text(plain) if len(plain) <= _LONG else "***"
-        if name.lower() in keep:
-            return plain
-        if plain and (name.lower() in TEXT_NAMES or len(plain) > _LONG or len(plain.split()) > 1):
-            cut.add(plain)
-            return f"({len(plain)} characters)"
-        return plain
-
-
-def _forms(secret: str) -> Iterable[str]:
-    yield secret
-    yield quote(secret, safe="")
-    yield quote(secret)
-    yield quote_plus(secret)
-    yield URL.build(path=f"/{secret}").raw_path[1:]
-    yield jsonlib.dumps(secret)[1:-1]
-    yield base64.b64encode(secret.encode()).decode()
 
 
 class _Note:

@@ -140,7 +140,7 @@ class Hub:
     async def conversations(self, **filters: Any) -> Page[Conversation]:
         """Give a page of conversations, the last moved first; filters as `GET /api/v1/conversations`.
 
-        And `address`, its value: also the conversation in which nothing was said yet.
+        And `address`, an `Address` of `account`: also the conversation in which nothing was said yet.
         """
         return await self._store.read(lambda query: readmodels.conversations(query, self._view, **filters))
 

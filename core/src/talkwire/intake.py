@@ -19,6 +19,7 @@ from .admission import Admitted, Arrival, admit, admit_all, as_json
 from .channel import Answered, Channel
 from .clock import Clock, micros, moment
 from .errors import Conflict, NotFound, Rejected, StoreDown, TalkwireError
+from .features import Features
 from .ids import new_id
 from .lanes import Fence
 from .media.files import Chunks
@@ -222,13 +223,7 @@ class Intake:
         if len(body) > BIG_BODY:
             stored = await self._files.put(_at_once(body), len(body))
             body, ref = b"", stored.sha256
-        features = channel.features
-        headers = {
-            name: value
-            for name, value in envelope.headers.items()
-            if name == "content-type" or name in features.kept_headers
-        }
-        query = [pair for pair in envelope.query if pair[0] not in features.secret_query]
+        headers, query = kept(channel.features, envelope)
         arrival.envelope = (
             envelope_id,
             served.name,
@@ -279,6 +274,16 @@ class Intake:
                 _log.info("inbound message shaped", account=account, note=note)
             items[i] = (account, kind, storable(shaped)) if shaped is not None else None
         return replace(arrival, items=[item for item in items if item is not None])
+
+
+def kept(features: Features, envelope: Envelope) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """Give the headers and the query that are stored of an envelope, and read at a replay."""
+    headers = {
+        name: value
+        for name, value in envelope.headers.items()
+        if name == "content-type" or name in features.kept_headers
+    }
+    return headers, [pair for pair in envelope.query if pair[0] not in features.secret_query]
 
 
 def _windows(accounts: Mapping[str, Served]) -> Mapping[str, timedelta | None]:
@@ -377,4 +382,4 @@ def _check(item: Any) -> Any:
     return item if is_storable("".join(texts(item))) else storable(item)
 
 
-__all__ = ["Admitted", "Intake", "Served", "read"]
+__all__ = ["Admitted", "Intake", "Served", "kept", "read"]

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic_core import from_json
 
-from . import answers
+from . import answers, people
 from .answers import Standing, View
 from .clock import moment
 from .deliveries import message_state
@@ -79,21 +79,27 @@ _ADDRESSES = """
 """
 
 
+_OF_ADDRESS = """c.address_id =
+    (SELECT id FROM address WHERE kind = :kind AND scope = :scope AND value = :value)"""
+
+
 def conversations(
     query: Query,
     view: View,
     *,
     account: str = "",
     contact: str = "",
-    address: str = "",  # its value; also talks in which nothing was said yet
+    address: Address | None = None,  # as `account` has it; also the talk in which nothing was said yet
     text: str = "",  # in the address, the name or the last message of the newest ones
     cursor: str = "",
     limit: int = 50,
     language: str = "en",
 ) -> Page[Conversation]:
     """Give conversations with a message, the one that moved last first."""
-    where = ["c.address_id IN (SELECT id FROM address WHERE value = :address)" if address else "c.last_at IS NOT NULL"]
-    params: dict[str, Any] = {"limit": min(limit, PAGE), **({"address": address} if address else {})}
+    where, params = ["c.last_at IS NOT NULL"], dict[str, Any](limit=min(limit, PAGE))
+    if address is not None:
+        kind, scope, value = people.key_of(account, address)
+        where, params = [_OF_ADDRESS], {**params, "kind": kind, "scope": scope, "value": value}
     if account:
         where, params["account"] = [*where, "c.account = :account"], account
     if contact:

@@ -474,4 +474,5 @@ def test_marks_beyond_what_is_read_are_named():
     words = "word\n" * 3300 + "**bold**"
     assert "**bold**" in "".join(part.text for part in rendered(Text(words)).parts)
     assert ("marks_as_written", False) in named(rendered(Text(words)))
+    assert ("marks_as_written", False) in named(rendered(Card(title="Shoe", text=words)))
     assert named(rendered(Text("word"))) == []

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from pydantic import BaseModel, SecretBytes, SecretStr
 from structlog.typing import EventDict, Processor
+
+from ..redaction import secrets_of
 
 if TYPE_CHECKING:
     from ..settings import Config
@@ -84,25 +85,12 @@ def redaction(secrets: set[str]) -> Any:
     return redact
 
 
-def _secrets(value: Any) -> Iterator[str]:
+def _secrets(config: Config | None) -> Iterator[str]:
     """Give every secret of the settings."""
-    if isinstance(value, SecretStr):
-        yield value.get_secret_value()
-    elif isinstance(value, SecretBytes):
-        yield value.get_secret_value().decode("latin-1")
-    elif isinstance(value, BaseModel):
-        for name in type(value).model_fields:
-            yield from _secrets(getattr(value, name))
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _secrets(inner)
-    elif isinstance(value, list | tuple | set | frozenset):
-        for inner in value:
-            yield from _secrets(inner)
-    elif value is not None and hasattr(value, "accounts") and hasattr(value, "plugins"):
-        yield from _secrets([account.settings for account in value.accounts.values()])
-        yield from _secrets(value.plugins)
-        yield from _passwords(value.store.url.get_secret_value())
+    if config is not None:
+        yield from secrets_of([account.settings for account in config.accounts.values()])
+        yield from secrets_of(config.plugins)
+        yield from _passwords(config.store.url.get_secret_value())
 
 
 def _passwords(url: str) -> Iterator[str]:

@@ -152,6 +152,7 @@ class _Rendering:
         level = self.features.card
         if self.left_out(level):
             return
+        self.note_length(block.text)
         if level is model.Level.FULL:
             options = self.fitting(block.options, self.features.buttons)
             if options or not block.options:
@@ -196,9 +197,12 @@ class _Rendering:
     # --- text ---
 
     def parsed(self, markdown: str) -> tuple[Node, ...]:
+        self.note_length(markdown)
+        return parse(markdown)
+
+    def note_length(self, markdown: str) -> None:
         if len(markdown) > MARKDOWN_LIMIT:
             self.note("marks_as_written", f"Beyond {MARKDOWN_LIMIT} characters, marks stand as they were written.")
-        return parse(markdown)
 
     def say(self, nodes: Iterable[Node]) -> None:
         """Add to the text that goes into the next part."""

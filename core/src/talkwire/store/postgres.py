@@ -23,9 +23,8 @@ _GAVE_WAY = (pg.DeadlockDetected, pg.SerializationFailure)
 # OperationalError is the parent of what says that the server, not the statement, is at fault; a standby refuses writes.
 _DOWN = (psycopg.OperationalError, psycopg.InterfaceError, pg.ReadOnlySqlTransaction)
 _TOO_MUCH = "54"  # class of "program limit exceeded": a text that no index holds is one item's fault
-_AT_ONCE = (
-    500  # rows of one INSERT; PostgreSQL takes at most 65,535 values, and each number of rows is a text of its own
-)
+# PostgreSQL takes at most 65,535 values in a statement, and each number of rows is a text of its own.
+_AT_ONCE = 500  # rows of one INSERT
 
 
 class PostgresDriver:

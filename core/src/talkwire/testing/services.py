@@ -22,6 +22,7 @@ from ..http import AccountHttp, ExchangeRecord, client_session
 from ..hub import Hub
 from ..ids import new_id
 from ..model import Attachment, AttachmentClass, Item
+from ..redaction import secrets_of
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)  # a Monday; where a turned clock begins
 
@@ -302,28 +303,6 @@ async def lend(
     finally:
         if own is not None:
             await own.close()
-
-
-def secrets_of(value: Any) -> tuple[str, ...]:
-    """Find every secret in settings, however deep."""
-    return tuple(_secrets(value))
-
-
-def _secrets(value: Any) -> Iterator[str]:
-    if hasattr(value, "get_secret_value"):
-        secret = value.get_secret_value()
-        text = secret.decode("utf-8", "replace") if isinstance(secret, bytes) else str(secret)
-        if text:
-            yield text
-    elif hasattr(type(value), "model_fields"):
-        for name in type(value).model_fields:
-            yield from _secrets(getattr(value, name))
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _secrets(inner)
-    elif isinstance(value, list | tuple | set | frozenset):
-        for inner in value:
-            yield from _secrets(inner)
 
 
 __all__ = ["NOON", "Lent", "LentServices", "Logs", "RecordedExchange", "TurnedClock", "lend", "secrets_of"]

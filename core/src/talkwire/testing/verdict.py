@@ -13,6 +13,7 @@ from urllib.parse import quote, quote_plus
 
 import pydantic
 
+from .. import intake
 from ..errors import Unreadable
 from ..model import Envelope, Item, Unread
 from .case import Case
@@ -175,14 +176,8 @@ def signed(case: Case, envelope: Envelope) -> Envelope:
 
 def kept(case: Case, envelope: Envelope) -> Envelope:
     """Give what is stored of an envelope, and read at a replay."""
-    features = case.channel.features
-    headers = {
-        name: value
-        for name, value in envelope.headers.items()
-        if name == "content-type" or name in features.kept_headers
-    }
-    query = tuple(pair for pair in envelope.query if pair[0] not in features.secret_query)
-    return replace(envelope, headers=headers, query=query)
+    headers, query = intake.kept(case.channel.features, envelope)
+    return replace(envelope, headers=headers, query=tuple(query))
 
 
 def sound(items: Sequence[Item]) -> list[Item]:

@@ -1,0 +1,104 @@
+"""What is kept secret, cut out of what is recorded."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+from pydantic import BaseModel, SecretBytes, SecretStr
+from yarl import URL
+
+SECRET_NAMES = frozenset(  # query parameters and JSON keys whose values are never recorded
+    [
+        "access_token",
+        "api_key",
+        "apikey",
+        "auth",
+        "auth_token",
+        "authorization",
+        "client_secret",
+        "key",
+        "pass",
+        "passwd",
+        "password",
+        "secret",
+        "sig",
+        "signature",
+        "token",
+    ]
+)
+TEXT_NAMES = frozenset(  # … and those that carry what people wrote
+    ["body", "caption", "content", "html", "message", "msg", "subject", "text", "title"]
+)
+_LONG = 64  # characters; a longer value, or one with white space, is taken for what people wrote
+
+
+def secrets_of(value: Any) -> tuple[str, ...]:
+    """Find every secret in settings, however deep; one of bytes as latin-1 text, an empty one not at all."""
+    return tuple(filter(None, _secrets(value)))
+
+
+def _secrets(value: Any) -> Iterator[str]:
+    if isinstance(value, SecretStr):
+        yield value.get_secret_value()
+    elif isinstance(value, SecretBytes):
+        yield value.get_secret_value().decode("latin-1")
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _secrets(getattr(value, name))
+    elif isinstance(value, Mapping | list | tuple | set | frozenset):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _secrets(inner)
+
+
+class Redactor:
+    """Cuts secrets and texts of people out of what is recorded."""
+
+    def __init__(self, secrets: Iterable[str], names: Iterable[str] = ()) -> None:
+        forms = {form for secret in secrets if secret for form in _forms(secret)}
+        self._secrets = sorted(forms, key=len, reverse=True)  # a secret may hold another one
+        self._names = SECRET_NAMES | {name.lower() for name in names}
+
+    def text(self, text: str) -> str:
+        """Cut secrets, also where they are percent-encoded, in base64 or escaped for JSON."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    def value(self, name: str, value: Any, cut: set[str], keep: frozenset[str] = frozenset()) -> Any:
+        """Give the shape of a value: numbers and short words stay; what was cut is added to `cut`.
+
+        Texts under the names in `keep` stay whole.
+        """
+        if isinstance(value, Mapping):
+            return {str(key): self.value(str(key), inner, cut, keep) for key, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.value(name, inner, cut, keep) for inner in value]
+        if value is None or isinstance(value, bool):
+            return value
+        plain = str(value)
+        if name.lower() in self._names and plain:
+            return "***"
+        if isinstance(value, int | float):
+            return value
+        if self.text(plain) != plain:
+            return self.text(plain) if len(plain) <= _LONG else "***"
+        if name.lower() in keep:
+            return plain
+        if plain and (name.lower() in TEXT_NAMES or len(plain) > _LONG or len(plain.split()) > 1):
+            cut.add(plain)
+            return f"({len(plain)} characters)"
+        return plain
+
+
+def _forms(secret: str) -> Iterable[str]:
+    yield secret
+    yield quote(secret, safe="")
+    yield quote(secret)
+    yield quote_plus(secret)
+    yield URL.build(path=f"/{secret}").raw_path[1:]
+    yield json.dumps(secret)[1:-1]
+    yield base64.b64encode(secret.encode()).decode()
