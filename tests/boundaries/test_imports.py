@@ -21,7 +21,7 @@ LAYERS = (  # from the top; a module imports from its own layer and from those b
     "cli testing",
     "serving control",
     "daemon",
-    "api accounts fetching",
+    "api accounts lending fetching",
     "hub doing showing",  # what plugins do, and what is done for them
     "intake admission outgoing sending notices notifying timers",  # the journeys
     "log evidence settings",

@@ -13,7 +13,7 @@ import structlog
 from pydantic import SecretBytes
 
 from . import doing, notifying, showing
-from .accounts import Accounts, Lent, Runtime
+from .accounts import Accounts, Runtime
 from .answers import AccountView
 from .api.principals import Principals
 from .channel import Route
@@ -27,6 +27,7 @@ from .intake import Intake
 from .keeping import Keeper
 from .lanes import Lanes
 from .leases import TERM, Leases
+from .lending import Lent
 from .log import Readers, Tail, Told
 from .media.chunks import ChunkStore
 from .media.files import Chunks, FileStore

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from .accounts import attachment_of
 from .channel import Channel
 from .errors import NotFound, Refused, TooLarge, Unreachable
+from .lending import attachment_of
 from .media.files import Chunks, StoredFile
 from .media.sniff import classify, sniff
 from .store import Store, Tx
