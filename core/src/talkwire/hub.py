@@ -180,6 +180,10 @@ class Hub:
         """Follow the log on this daemon: no lease, no row. Errors: `HistoryGone`."""
         return self._tail.follow(after, types)
 
+    async def head(self) -> int:
+        """Give the position of the log's last fact, for a `tail` that begins there."""
+        return await self._store.read(readmodels.head)
+
     async def publish(self, topic: str, small: Mapping[str, Any]) -> None:
         """Hint at something to all daemons, as JSON of at most 7,000 bytes; may be lost. Errors: `TooLarge`."""
         self._hints.publish(topic, small)
