@@ -118,11 +118,14 @@ async def test_states_sessions_accounts_and_timers_are_heard(shop):
     assert states == ["sent", "delivered"]
 
 
-async def test_a_notice_is_replaced(shop):
+async def test_a_notice_is_replaced_and_taken_back(shop):
     await shop.says(text="queue 3")
     await shop.says(text="queue 2")
     edits = [seen.json() for seen in shop.provider.requests if seen.path == "/edit"]
     assert [(edit["id"], edit["text"].partition("\n")[0]) for edit in edits] == [("p1", "queue 2")]
+    assert [seen.json()["notice"] for seen in shop.provider.requests if seen.path == "/send"] == ["queue"]
+    await shop.says(text="queue is over")
+    assert [seen.json() for seen in shop.provider.requests if seen.path == "/revoke"] == [{"id": "p1"}]
 
 
 async def test_a_question_is_shown_answered_and_withdrawn(shop):

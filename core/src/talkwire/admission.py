@@ -18,6 +18,7 @@ from .model import (
     AccountNotice,
     Address,
     AddressChanged,
+    Block,
     Change,
     Inbound,
     Item,
@@ -325,9 +326,9 @@ _SESSION = """
 _SESSION_AT = "UPDATE conversation SET session_at = :at WHERE id = :id"
 _SESSION_NOW = "SELECT session, session_at FROM conversation WHERE id = :id"
 _INSERT_CHANGE = """
-    INSERT INTO change (account, change_id, external_id, message_id, kind, text, by_address, at,
+    INSERT INTO change (account, change_id, external_id, message_id, kind, text, blocks, by_address, at,
                         stored_at)
-    VALUES (:account, :change, :external, :message, :kind, :text, :by, :at, :stored)
+    VALUES (:account, :change, :external, :message, :kind, :text, :blocks, :by, :at, :stored)
     ON CONFLICT (account, change_id) DO NOTHING
 """
 _CONVERSATION_OF = "SELECT conversation_id FROM message WHERE id = :id"
@@ -394,7 +395,9 @@ def _changed(tx: Tx, account: str, channel: str, item: Change) -> None:
     store_change(tx, account, conversation, change, message, item)
 
 
-def store_change(tx: Tx, account: str, conversation: str, change: str, message: str, item: Change) -> None:
+def store_change(
+    tx: Tx, account: str, conversation: str, change: str, message: str, item: Change, blocks: tuple[Block, ...] = ()
+) -> None:
     """Store what was done to a message, and tell it; a change that is there already stays as it is.
 
     The conversation is locked already: that lets us see what others stored.
@@ -410,6 +413,7 @@ def store_change(tx: Tx, account: str, conversation: str, change: str, message: 
             "message": message,
             "kind": item.kind.value,
             "text": item.text,
+            "blocks": blocks_to_json(blocks) if blocks else "[]",
             "by": item.address.value,
             "at": micros(item.at),
             "stored": tx.now_us,
