@@ -366,7 +366,8 @@ def session_changed(tx: Tx, account: str, conversation: str, state: SessionState
     row = tx.one(_SESSION_NOW, {"id": conversation})
     if row is None or (row[1] is not None and at < row[1]):
         return  # older than what we know
-    if row[0] == state:
+    over = row[0] == SessionState.ENDED and state is SessionState.DISCONNECTED  # it has ended: nobody is waited for
+    if row[0] == state or over:
         tx.execute(_SESSION_AT, {"id": conversation, "at": at})  # what comes now and is older than this changes nothing
         return
     tx.execute(_SESSION, {"id": conversation, "state": state.value, "at": at, "reason": reason[:100]})

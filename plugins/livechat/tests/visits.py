@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import io
 import json
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,10 +56,15 @@ class Site:
         await ws.send_json({"t": "hello", "protocol": 1, **hello})
         return await closed(ws)
 
+    async def talk(self, name: str = "ann") -> Any:
+        """Give the conversation of the visitor of this name, in which perhaps nothing was said yet."""
+        encoded = self.tokens[name].partition(".")[0]
+        return await self.channel.talk(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode())
+
     async def until(self, state: str) -> Any:
-        """Wait until the only talk's session is in a state."""
+        """Wait until Ann's session is in a state."""
         async with asyncio.timeout(_PATIENCE):
-            while (talk := await self.hub.conversation).session != state:
+            while (talk := await self.talk()).session != state:
                 await asyncio.sleep(0.005)
         await self.hub.run_until_idle()
         return talk
@@ -65,7 +72,7 @@ class Site:
     async def upload(self, visitor: Visitor, body: bytes, name: str = "a.png", **more: Any) -> Any:
         """Send a file as the widget does."""
         headers = {"Origin": SITE, "Authorization": f"Bearer {visitor.welcome['token']}", "X-File-Name": name}
-        return await self.client.post(f"/c/{self.account}/files", data=body, headers={**headers, **more})
+        return await self.client.post(f"/c/{self.account}/files", data=io.BytesIO(body), headers={**headers, **more})
 
 
 class Visitor:
