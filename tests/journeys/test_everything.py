@@ -180,6 +180,7 @@ async def test_all_there_is_to_read(shop, asked):
         "conversations": 1,
         "allowed": True,
         "messages": ["ask"],
+        "first": [1, "ask"],
         "uncertain": 0,
         "contacts": 1,
         "contact": ["+6281234567890"],

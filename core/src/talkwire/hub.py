@@ -153,6 +153,11 @@ class Hub:
         """Give a page of a conversation's messages with their deliveries, in their order."""
         return await self._store.read(lambda query: readmodels.messages(query, conversation, **page))
 
+    async def message(self, message: str) -> Message | None:
+        """Give one message with its deliveries and changes; None: there is none."""
+        found = await self._store.read(lambda query: readmodels.messages_by_id(query, [message]))
+        return found.get(message)
+
     async def deliveries(self, state: State, **page: Any) -> Page[Troubled]:
         """Give the parts that are `UNCERTAIN` or `FAILED`, the newest first."""
         return await self._store.read(lambda query: readmodels.deliveries(query, state, **page))

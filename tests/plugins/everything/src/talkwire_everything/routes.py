@@ -16,13 +16,15 @@ async def look(request: web.Request, hub: Hub) -> web.Response:
     principal = await hub.principal(request)
     conversation = await hub.conversation(request.match_info["conversation"])
     assert conversation is not None
+    messages = await hub.messages(conversation.id)
     return web.json_response(
         {
             "principal": principal.name,
             "accounts": [account.name for account in hub.accounts],
             "conversations": len((await hub.conversations()).items),
             "allowed": conversation.answer.allowed,
-            "messages": [message.text for message in await hub.messages(conversation.id)],
+            "messages": [message.text for message in messages],
+            "first": (first.n, first.text) if (first := await hub.message(messages[0].id)) else None,
             "uncertain": len((await hub.deliveries(State.UNCERTAIN)).items),
             "contacts": len((await hub.contacts()).items),
             "contact": [address.value for address in (await hub.contact(conversation.contact)).addresses],
