@@ -222,6 +222,14 @@ async def test_an_attachment_that_is_not_there(asked):
     await asked("GET", "/attachments/none", 404)
 
 
+async def test_a_file_is_kept_and_lent(asked):
+    async with asked.client.post("/p/everything/keep/a.txt", data=b"hello") as answer:
+        kept = await answer.json()
+    assert kept["name"] == "a.txt"
+    async with asked.client.get(kept["link"]) as answer:
+        assert await answer.read() == b"hello"
+
+
 async def test_its_pages_are_served_with_the_policy_it_asked_for(asked):
     async with asked.client.get("/p/everything/") as answer:
         assert "A page of a plugin" in await answer.text()

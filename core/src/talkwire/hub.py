@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from . import notifying, readmodels
 from .actions import Notify
 from .errors import Conflict, NotFound
+from .filing import Filing
 from .hints import Hints
 from .ids import new_id
 from .log import Tail
@@ -81,6 +82,7 @@ class Hub:
         accounts: Callable[[], Sequence[Account]],
         answer_hook: AnswerHook,
         principals: Principals,
+        filing: Filing,
     ) -> None:
         self._store = store
         self._replies = replies
@@ -90,6 +92,7 @@ class Hub:
         self._accounts = accounts
         self._answer_hook = answer_hook
         self._principals = principals
+        self._filing = filing
         self.asker = ""  # in whose name; empty: the core's
         self._by_plugin: dict[str, Hub] = {}
 
@@ -173,6 +176,21 @@ class Hub:
     async def attachment(self, attachment: str) -> Attachment:
         """Give what is known of an attachment. Errors: `NotFound`."""
         return await self._store.read(lambda query: readmodels.attachment(query, attachment))
+
+    async def keep_file(self, chunks: AsyncIterator[bytes], *, name: str, limit: int) -> Attachment:
+        """Keep a file, of at most `limit` bytes; committed when this returns.
+
+        `name` is as it came; the media type is looked up in the bytes. An `Inbound` with `Media(attachment=id)` makes
+        the file its message's own. Errors: `TooLarge`; `Unreadable` where it is empty; what `chunks` raises.
+        """
+        return await self._filing.keep(chunks, name=name, limit=limit)
+
+    def media_link(self, attachment: Attachment | str) -> str:
+        """Give a link to a file (or to its id) that holds for five minutes; empty while it is with its provider.
+
+        Absolute with `server.public_url`, else it begins with a slash.
+        """
+        return self._filing.link(attachment)
 
     @property
     def accounts(self) -> Sequence[Account]:

@@ -45,6 +45,12 @@ async def attachment(request: web.Request, hub: Hub) -> web.Response:
     return web.json_response({"name": found.name, "media_type": found.media_type})
 
 
+async def keep(request: web.Request, hub: Hub) -> web.Response:
+    """Keep a file, and give a link to it."""
+    kept = await hub.keep_file(request.content.iter_any(), name=request.match_info["name"], limit=1000)
+    return web.json_response({"name": kept.name, "link": hub.media_link(kept)})
+
+
 async def write(request: web.Request, hub: Hub) -> web.Response:
     """Change something of our own and something of the core's."""
     principal = await hub.principal(request)
@@ -88,6 +94,7 @@ async def enter(request: web.Request, hub: Hub) -> web.Response:
 ROUTES = [
     Route("GET", "/look/{conversation}", look),
     Route("GET", "/attachments/{id}", attachment),
+    Route("POST", "/keep/{name}", keep),
     Route("POST", "/write/{text}", write),
     Route("POST", "/answer/{id}/{action}", answer),
     Route("GET", "/follow/{type}", follow),
