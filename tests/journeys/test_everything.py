@@ -176,6 +176,7 @@ async def test_all_there_is_to_read(shop, asked):
     assert "on_inbound_message: ask" in notes
     assert seen == {
         "principal": "key:crm",
+        "alive": True,
         "accounts": ["shop"],
         "conversations": 1,
         "allowed": True,

@@ -308,3 +308,13 @@ async def test_what_is_there_is_read_as_the_api_serves_it(acme, hub):
     assert (await hub.deliveries(State.FAILED)).items == ()
     with pytest.raises(NotFound):
         await hub.attachment("nowhere")
+
+
+# --- daemons ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.one_file
+async def test_on_sqlite_this_daemon_is_the_only_one(start_hub):
+    hub = (await start_hub("")).daemon.hub
+    assert hub.daemon
+    assert await hub.daemons() == {hub.daemon}

@@ -236,6 +236,7 @@ class Daemon:
             self.plugins.answer,
             self.principals,
             self.filing,
+            self.leases,
         )
         self.plugins.lend(hub=self.hub, settings=config.plugins, on_slow=self._slow)
 

@@ -13,6 +13,7 @@ from .errors import Conflict, NotFound
 from .filing import Filing
 from .hints import Hints
 from .ids import new_id
+from .leases import Leases
 from .log import Tail
 from .model import (
     Accepted,
@@ -83,6 +84,7 @@ class Hub:
         answer_hook: AnswerHook,
         principals: Principals,
         filing: Filing,
+        leases: Leases,
     ) -> None:
         self._store = store
         self._replies = replies
@@ -93,6 +95,7 @@ class Hub:
         self._answer_hook = answer_hook
         self._principals = principals
         self._filing = filing
+        self._leases = leases
         self.asker = ""  # in whose name; empty: the core's
         self._by_plugin: dict[str, Hub] = {}
 
@@ -210,6 +213,20 @@ class Hub:
     def subscribe(self, topic: str) -> AsyncIterator[Mapping[str, Any]]:
         """Give the hints of a topic as they come, from when this is waited for; a slow reader loses the oldest."""
         return self._hints.subscribe(topic)
+
+    # --- daemons ---------------------------------------------------------------------------------
+
+    @property
+    def daemon(self) -> str:
+        """Name this daemon, by an id that is new at each start: for rows that end with it."""
+        return self._leases.owner
+
+    async def daemons(self) -> frozenset[str]:
+        """Name the daemons that live now, this one among them; one that was killed is named until its lease is over.
+
+        A daemon's lease is over 30 seconds after its last sign of life, and at once where it stops in good order.
+        """
+        return await self._leases.living()
 
     # --- people ----------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ async def look(request: web.Request, hub: Hub) -> web.Response:
     return web.json_response(
         {
             "principal": principal.name,
+            "alive": hub.daemon in await hub.daemons(),
             "accounts": [account.name for account in hub.accounts],
             "conversations": len((await hub.conversations()).items),
             "allowed": conversation.answer.allowed,
