@@ -36,7 +36,7 @@ class Text:
 class Media:
     """A picture, a sound, a film or a file that is in our store."""
 
-    attachment: str  # id of an attachment row
+    attachment: str  # id of an attachment row; in an `Inbound` one of `Hub.keep_file`, that becomes its message's own
     caption: str = ""  # Markdown
 
 
