@@ -162,6 +162,8 @@ class ConversationQuery(PageQuery):
     contact: str = ""
     text: Annotated[str, Field(max_length=100)] = ""
     """In the address, the name or the last message."""
+    session: Literal["live", "connected", "disconnected", "ended"] | None = None
+    """How the session stands; `live` is connected or disconnected."""
 
 
 class MessageQuery(Body):
@@ -174,7 +176,10 @@ class MessageQuery(Body):
 
 @api.add("GET", "/conversations", query=ConversationQuery, gives=page_of(Conversation))
 async def conversations(call: Call[ConversationQuery, None]) -> readmodels.Page[Conversation]:
-    """List conversations, the one that moved last first; each says whether it may be answered."""
+    """List conversations, the one that moved last first; each says whether it may be answered.
+
+    Live sessions: those in which nobody replied yet come first, and of these the one that began first.
+    """
     wanted, language = call.query.model_dump(), call.engine.config.general.language
     return await call.engine.store.read(
         lambda query: readmodels.conversations(query, call.engine.view, **wanted, language=language)
