@@ -8,8 +8,19 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
-from talkwire import Conversation, Inbound, SessionChange, SessionState, draft
+from talkwire import (
+    Conversation,
+    Inbound,
+    NotFound,
+    Reaction,
+    ReadUpTo,
+    SessionChange,
+    SessionState,
+    TypingSignal,
+    draft,
+)
 from talkwire.answers import AccountView
 from talkwire.api.principals import create_keys
 from talkwire.model import AccountState
@@ -194,3 +205,97 @@ async def test_sessions_are_found_by_their_index(house: House, session: str, ind
     assert f"ix_conversation_{index}" in found
     assert "B-TREE" not in found
     assert "Sort" not in found
+
+
+# --- what we do in it ---------------------------------------------------------------------------------------
+
+
+@pytest_asyncio.fixture
+async def ask(house: House) -> Any:
+    """Give what asks the API for something, as a bot."""
+    [token] = [await house.hub.daemon.store.write(create_keys, ("bot", "bot"))]
+
+    async def ask(path: str, body: Any, status: int = 204) -> Any:
+        headers = {"Authorization": f"Bearer {token}"}
+        async with house.client.post(f"/api/v1/conversations/{path}", json=body, headers=headers) as answer:
+            assert answer.status == status, await answer.text()
+            return await answer.json() if status != 204 else None
+
+    return ask
+
+
+@pytest.mark.parametrize("by", ["hub", "api"])
+async def test_a_talk_is_ended_from_our_side(house: House, ask: Any, by: str) -> None:
+    await house.comes()
+    talk = await house.writes("hello")
+    await house.leaves()
+    await house.hub.reply(talk, "Are you there?")
+    await house.hub.run_until_idle()
+    if by == "hub":
+        await house.door.hub.end_session(talk.id)
+    else:
+        await ask(f"{talk.id}:end", {"reason": "agent"})
+    await house.hub.run_until_idle()
+
+    talk = await now(house)
+    assert (talk.session, talk.session_reason, talk.answer.code) == ("ended", "agent", "session_ended")
+    [_, reply] = await house.hub.messages(talk)
+    assert reply.deliveries[0].problem.code == "session_ended"
+    assert [fact.small for fact in await house.hub.facts("session.ended")] == [
+        {"was": "disconnected", "reason": "agent"}
+    ]
+    assert (await ask(f"{talk.id}:end", {}, 409))["code"] == "no_session"
+
+
+async def test_what_is_no_talk_cannot_be_ended(house: House, ask: Any) -> None:
+    await ask("nobody's:end", {}, 404)
+    await house.comes()
+    for reason in ("", "Because I say so", "x" * 51):
+        await ask(f"{(await now(house)).id}:end", {"reason": reason}, 422)
+    with pytest.raises(NotFound):
+        await house.door.hub.end_session("nobody's")
+
+
+async def test_typing_and_reading_reach_the_channel_and_no_table(house: House, ask: Any) -> None:
+    await house.comes()
+    talk = await house.writes("hello")
+    await house.writes("are you there?")
+    await house.hub.reply(talk, "Yes")
+    await house.hub.run_until_idle()
+    before = await house.hub.rows("SELECT seq FROM log_head")
+    await ask(f"{talk.id}/typing", {"on": True})
+    await ask(f"{talk.id}/typing", {"on": False})
+    for n in (1, 3):
+        await ask(f"{talk.id}/read", {"n": n})
+    await house.door.hub.signal(talk.id, Reaction("v1:1", "+1"))
+    assert house.door.signals == [
+        ("v1", signal)
+        for signal in (
+            TypingSignal(),
+            TypingSignal(on=False),
+            ReadUpTo("v1:1"),
+            ReadUpTo("v1:2"),
+            Reaction("v1:1", "+1"),
+        )
+    ]
+    assert await house.hub.rows("SELECT seq FROM log_head") == before
+    assert await house.hub.rows("SELECT 1 FROM task") == []
+
+
+async def test_a_hint_that_goes_wrong_hurts_nobody(house: House, ask: Any) -> None:
+    await house.comes()
+    talk = await house.writes("hello")
+    house.door.fault = ValueError("a channel's own fault")
+    await ask(f"{talk.id}/typing", {"on": True})
+    await ask(f"{talk.id}/read", {"n": 1})
+    assert len(house.door.signals) == 2
+
+
+async def test_a_hint_goes_nowhere_where_nothing_was_said(house: House, ask: Any) -> None:
+    await house.comes()
+    await ask(f"{(await now(house)).id}/read", {"n": 5})
+    assert house.door.signals == []
+    for path, body in (("typing", {}), ("read", {"n": 1})):
+        await ask(f"nobody's/{path}", body, 404)
+    with pytest.raises(NotFound):
+        await house.door.hub.signal("nobody's", TypingSignal())

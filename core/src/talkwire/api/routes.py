@@ -15,7 +15,7 @@ from .. import evidence, readmodels
 from ..channel import phone
 from ..errors import Conflict, NotFound, Unreadable
 from ..features import Features, OptionFeature
-from ..model import Accepted, Address, Contact, Conversation, Level, Message, Notification, State
+from ..model import Accepted, Address, Contact, Conversation, Level, Message, Notification, State, TypingSignal
 from ..outgoing import Target
 from ..store import Query
 from . import problems
@@ -28,14 +28,17 @@ from .shapes import (
     ChosenIn,
     CountOut,
     DraftIn,
+    EndIn,
     MediaOut,
     OptionsOut,
     Out,
     PageQuery,
     Preview,
+    ReadIn,
     ReplyIn,
     ReplyToIn,
     SignInIn,
+    TypingIn,
     VerdictIn,
     WhoOut,
     page_of,
@@ -300,6 +303,27 @@ async def resend(call: Call[None, None]) -> dict[str, int]:
 async def cancel(call: Call[None, None]) -> dict[str, int]:
     """Take back what is still queued of a message."""
     return {"parts": await call.engine.replies.cancel(call.id())}
+
+
+# --- live talks ------------------------------------------------------------------------------------------
+
+
+@api.add("POST", "/conversations/{id}:end", scope=Scope.BOT, body=EndIn, status=204, errors=["conflict"])
+async def end(call: Call[None, EndIn]) -> None:
+    """End the live session of a conversation; replies that wait for the customer fail."""
+    await call.engine.sessions.end(call.id(), call.body.reason)
+
+
+@api.add("POST", "/conversations/{id}/typing", scope=Scope.BOT, body=TypingIn, status=204)
+async def typing(call: Call[None, TypingIn]) -> None:
+    """Show the customer that somebody types, or no longer: best effort, nothing is stored."""
+    await call.engine.sessions.signal(call.id(), TypingSignal(on=call.body.on))
+
+
+@api.add("POST", "/conversations/{id}/read", scope=Scope.BOT, body=ReadIn, status=204)
+async def read(call: Call[None, ReadIn]) -> None:
+    """Show the customer that their messages were read up to a number: best effort, nothing is stored."""
+    await call.engine.sessions.read(call.id(), call.body.n)
 
 
 # --- deliveries and stories ------------------------------------------------------------------------------
