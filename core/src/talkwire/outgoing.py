@@ -192,10 +192,10 @@ class Replies:
 
     def others(self, query: Query, conversation: str, account: str) -> list[tuple[str, str]]:
         """Give (account, address) pairs that reach the same contact another way."""
-        rows = query.execute(_OTHER_ADDRESSES, {"id": conversation})
+        contacts = [row[0] for row in query.execute(_CONTACT, {"id": conversation})]
         names = [row[0] for row in query.execute("SELECT account FROM account_state ORDER BY account")]
         found = []
-        for kind, value in rows:
+        for _, kind, value in people.reached(query, contacts):
             for name in names:
                 sending = self._account(name)
                 if name == account or sending is None or sending.channel is None:
@@ -235,10 +235,7 @@ _THEIRS = """
     WHERE a.kind = :kind AND a.scope = :scope AND a.value = :value
 """
 _KNOWN = "SELECT hash, result FROM idempotency WHERE principal = :principal AND key = :key"
-_OTHER_ADDRESSES = """
-    SELECT a.kind, a.value FROM conversation c
-    JOIN address a ON a.contact_id = c.contact_id WHERE c.id = :id ORDER BY a.kind, a.value
-"""
+_CONTACT = "SELECT contact_id FROM conversation WHERE id = :id"
 _ATTACHMENTS = """
     SELECT id, name, media_type, size, sha256, cls, handle FROM attachment WHERE id IN (:ids[])
 """

@@ -203,7 +203,7 @@ def _ways(query: Query, view: View, contacts: Sequence[str]) -> dict[str, list[t
     names = [row[0] for row in query.execute("SELECT account FROM account_state ORDER BY account")]
     reaches = [(name, features.reaches) for name in names if (features := view(name).features) is not None]
     found: dict[str, list[tuple[str, str]]] = {}
-    for contact, kind, value, _ in query.execute(_ADDRESSES, {"ids": contacts}):
+    for contact, kind, value in people.reached(query, contacts):
         found.setdefault(contact, []).extend((name, value) for name, kinds in reaches if kind in kinds)
     return found
 

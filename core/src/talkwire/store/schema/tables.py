@@ -132,6 +132,7 @@ alias = Table(
     Column("scope", Text, primary_key=True),
     Column("value", Text, primary_key=True),
     _id("address_id"),
+    Index("ix_alias_address_id", "address_id"),
     **_BY_KEY,
 )
 conversation = Table(
