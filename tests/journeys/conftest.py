@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from talkwire.api import make_app
 from talkwire.testing.hub import WholeHub, whole_hub
 from talkwire.testing.provider import FakeProvider
 from tests.journeys.acme_hub import SETTINGS, AcmeHub, AcmePlugin, FullAcme
+from tests.journeys.door_hub import SETTINGS as DOOR
+from tests.journeys.door_hub import Doors, House
 from tests.mutants.acme import ACME
 from tests.parts.databases import BOTH
 
@@ -80,3 +83,11 @@ async def fake_acme_settings(fake_provider: Callable[..., Awaitable[FakeProvider
     """Give settings and plugins of an Acme account, for hubs that a test starts and stops by itself."""
     provider = await fake_provider(ACME.answers)
     return SETTINGS.format(url=provider.url, more=""), {"acme": AcmePlugin()}
+
+
+@pytest_asyncio.fixture
+async def house(start_hub: Callable[..., Awaitable[WholeHub]], aiohttp_client: Any) -> House:
+    """Give a hub with one account of visitors, `front`."""
+    hub = await start_hub(DOOR, plugins={"door": Doors()})
+    await hub.run_until_idle()
+    return House(hub, await aiohttp_client(make_app(hub.daemon)))

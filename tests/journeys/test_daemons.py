@@ -106,6 +106,20 @@ async def _states(acme: AcmeHub, conversation: Any, states: Sequence[str]) -> bo
     return await acme.hub.states(conversation) == list(states)
 
 
+async def test_each_daemon_knows_which_ones_live(
+    start_daemon: StartDaemon, provider: FakeProvider, postgres_with_tables: str, tmp_path: Path
+) -> None:
+    first, second = (await start_daemon()).hub.daemon.hub, (await start_daemon()).hub.daemon.hub
+    both = {first.daemon, second.daemon}
+    assert (len(both), await first.daemons(), await second.daemons()) == (2, both, both)
+    settings, plugins = SETTINGS.format(url=provider.url, more=""), {"acme": AcmePlugin()}
+    async with whole_hub(settings, tmp_path, plugins=plugins, url=postgres_with_tables) as third:
+        assert await first.daemons() == both | {third.daemon.hub.daemon}
+    assert await first.daemons() == both  # it stopped in good order
+    lapse(postgres_with_tables, f"daemon:{second.daemon}")  # it was killed
+    assert await first.daemons() == {first.daemon}
+
+
 async def test_one_daemon_has_each_group_and_the_other_none(
     start_daemon: StartDaemon, postgres_with_tables: str
 ) -> None:

@@ -118,11 +118,14 @@ async def test_states_sessions_accounts_and_timers_are_heard(shop):
     assert states == ["sent", "delivered"]
 
 
-async def test_a_notice_is_replaced(shop):
+async def test_a_notice_is_replaced_and_taken_back(shop):
     await shop.says(text="queue 3")
     await shop.says(text="queue 2")
     edits = [seen.json() for seen in shop.provider.requests if seen.path == "/edit"]
     assert [(edit["id"], edit["text"].partition("\n")[0]) for edit in edits] == [("p1", "queue 2")]
+    assert [seen.json()["notice"] for seen in shop.provider.requests if seen.path == "/send"] == ["queue"]
+    await shop.says(text="queue is over")
+    assert [seen.json() for seen in shop.provider.requests if seen.path == "/revoke"] == [{"id": "p1"}]
 
 
 async def test_a_question_is_shown_answered_and_withdrawn(shop):
@@ -173,10 +176,12 @@ async def test_all_there_is_to_read(shop, asked):
     assert "on_inbound_message: ask" in notes
     assert seen == {
         "principal": "key:crm",
+        "alive": True,
         "accounts": ["shop"],
         "conversations": 1,
         "allowed": True,
         "messages": ["ask"],
+        "first": [1, "ask"],
         "uncertain": 0,
         "contacts": 1,
         "contact": ["+6281234567890"],
@@ -216,6 +221,14 @@ async def test_signing_in(shop, asked):
 
 async def test_an_attachment_that_is_not_there(asked):
     await asked("GET", "/attachments/none", 404)
+
+
+async def test_a_file_is_kept_and_lent(asked):
+    async with asked.client.post("/p/everything/keep/a.txt", data=b"hello") as answer:
+        kept = await answer.json()
+    assert kept["name"] == "a.txt"
+    async with asked.client.get(kept["link"]) as answer:
+        assert await answer.read() == b"hello"
 
 
 async def test_its_pages_are_served_with_the_policy_it_asked_for(asked):

@@ -9,7 +9,20 @@ from typing import Any
 
 import pytest
 
-from talkwire import HistoryGone, Hub, KeyReused, NotFound, State, StoreDown, TooLarge, Tx, draft, hookimpl
+from talkwire import (
+    HistoryGone,
+    Hub,
+    KeyReused,
+    NotFound,
+    Query,
+    State,
+    StoreDown,
+    TooLarge,
+    Tx,
+    draft,
+    hookimpl,
+    readmodels,
+)
 from talkwire.hints import Hints
 from tests.journeys.acme_hub import AcmeHub
 
@@ -78,6 +91,42 @@ async def test_following_ends_with_the_daemon(acme, hub):
     with pytest.raises(StopAsyncIteration):
         async with asyncio.timeout(5):
             await waiting
+
+
+# --- one message -------------------------------------------------------------------------------------------
+
+
+class Counting:
+    """Counts what a reader asks the database."""
+
+    def __init__(self, query: Query) -> None:
+        self.query, self.count = query, 0
+
+    def execute(self, sql: str, params: Any = {}) -> Any:  # noqa: B006  as `Query.execute` has it
+        self.count += 1
+        return self.query.execute(sql, params)
+
+
+async def test_one_message_is_given_with_its_deliveries_and_changes(full_acme):
+    full_acme.provider.will(full_acme.accept("p1"), full_acme.accept("p2"))
+    conversation = await full_acme.talk()
+    await full_acme.reply(conversation, "one")
+    await full_acme.reply(conversation, "x" * 1000)  # in parts
+    for number in range(3):
+        await full_acme.told("edit", of="m1", text=f"Hello {number}")
+    hub, all_of_them = full_acme.hub.daemon.hub, await full_acme.hub.messages(conversation)
+    assert [await hub.message(message.id) for message in all_of_them] == all_of_them
+    assert len(all_of_them[0].changes) == 3
+    assert len(all_of_them[2].deliveries) > 1
+    assert await hub.message("nobody's") is None
+
+    def cost(query: Query, message: str) -> int:
+        counting = Counting(query)
+        readmodels.messages_by_id(counting, [message])
+        return counting.count
+
+    costs = {await hub.read(lambda query, id_=message.id: cost(query, id_)) for message in all_of_them}
+    assert costs == {3}
 
 
 # --- hints ------------------------------------------------------------------------------------------------
@@ -259,3 +308,13 @@ async def test_what_is_there_is_read_as_the_api_serves_it(acme, hub):
     assert (await hub.deliveries(State.FAILED)).items == ()
     with pytest.raises(NotFound):
         await hub.attachment("nowhere")
+
+
+# --- daemons ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.one_file
+async def test_on_sqlite_this_daemon_is_the_only_one(start_hub):
+    hub = (await start_hub("")).daemon.hub
+    assert hub.daemon
+    assert await hub.daemons() == {hub.daemon}

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from .channel import outcome as outcome
     from .channel import phone as phone
     from .channel import retry_after as retry_after
+    from .cli.installed import Installation as Installation
+    from .cli.installed import installation as installation
     from .errors import AccountBroken as AccountBroken
     from .errors import Conflict as Conflict
     from .errors import HistoryGone as HistoryGone
@@ -151,6 +153,7 @@ _WHERE = {
     "actions": "Action DropTimer Notice Notify Reply SetTimer Signal Withdraw",
     "api.principals": "Principal Scope",
     "channel": "Answered Channel Payload Route Settings each outcome phone retry_after",
+    "cli.installed": "Installation installation",
     "errors": (
         "AccountBroken Conflict HistoryGone KeyReused MarkupRefused NoAnswer NotFound NotSent Refuse Refused"
         " Rejected SendError SessionEnded StoreDown TalkwireError TooLarge TryLater Uncertain Unreachable"

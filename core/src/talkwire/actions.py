@@ -45,11 +45,19 @@ class Signal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """Keep one notice of a conversation up to date (`you are number 3`), edited in place where the channel can."""
+    """Keep one notice of a conversation up to date (`you are number 3`), edited in place where the channel can.
+
+    It is no reply: it moves no conversation up, and does not count as an answer.
+    """
 
     conversation: str  # id
     slot: str  # which notice; one text a slot
-    draft: Draft | None  # None: there is nothing to say any more
+    draft: Draft | None  # None: take away what stands; a channel that cannot edit leaves it
+
+    def __post_init__(self) -> None:
+        """Refuse a notice that could not be told from a reply."""
+        if not self.slot.strip():
+            raise ValueError("a Notice names its slot")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

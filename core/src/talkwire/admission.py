@@ -12,12 +12,14 @@ from pydantic_core import to_json
 
 from . import answers, deliveries, lanes, people
 from .clock import micros
+from .errors import Unreadable
 from .formatting import blocks_to_json
 from .ids import new_id
 from .model import (
     AccountNotice,
     Address,
     AddressChanged,
+    Block,
     Change,
     Inbound,
     Item,
@@ -111,6 +113,8 @@ _SAME_ADDRESS = """
     WHERE c.id IN (:ids[]) AND o.unreachable_at IS NOT NULL
 """
 _REACHABLE = "UPDATE conversation SET unreachable_at = NULL WHERE id = :id"
+_CLAIM = "UPDATE attachment SET message_id = :message, account = :account WHERE id = :id AND message_id = ''"
+_OWNERS = "SELECT id, message_id FROM attachment WHERE id IN (:ids[])"
 _INSERT_ATTACHMENT = """
     INSERT INTO attachment (id, account, message_id, name, media_type, size, cls, handle,
                             created_at)
@@ -210,6 +214,7 @@ def _messages(
     }
     answered = _answered(tx, inbound)
     rows, attachments, facts = [], [], []
+    kept: dict[str, tuple[str, str]] = {}  # file → the message that brings it, and its account
     moved: dict[str, _Place] = {}
     for (index, account, item), spot in zip(inbound, spots, strict=True):
         if (account, item.external_id) in there:
@@ -219,8 +224,11 @@ def _messages(
         place = places[ids[spot]]
         message = new_id()
         at = min(micros(item.at), arrivals[index].received)
-        blocks, remote = _with_attachments(account, message, item, tx.now_us)
+        blocks, remote, own = _with_attachments(account, message, item, tx.now_us)
         attachments += remote
+        for file in own:
+            if kept.setdefault(file, (message, account))[0] != message:
+                raise Unreadable(_NOT_ITS_FILE)
         place.last_n += 1
         rows.append(
             (message, place.id, place.last_n, account, item.external_id,
@@ -254,6 +262,8 @@ def _messages(
     if places_moved:
         tx.execute(_MOVE_PLACES, {"places": places_moved})
     tx.many(_INSERT_ATTACHMENT, attachments)
+    if kept:
+        _claim(tx, kept)
     lanes.add(
         tx,
         [lanes.NewTask("do", f"fetch:{row[1]}", "fetch", str(row[0])) for row in attachments],
@@ -272,6 +282,20 @@ def _messages(
     changed = [p.id for p in moved.values() if p.answer_code]
     changed += _reachable(tx, [p.id for p in moved.values() if p.unreachable_at is not None])
     release(tx, answers.tell_changes(tx, changed))
+
+
+_NOT_ITS_FILE = "there is no such file, or it came with another message"
+
+
+def _claim(tx: Tx, kept: Mapping[str, tuple[str, str]]) -> None:
+    """Make files that were kept before the own of the messages that bring them. Errors: `Unreadable`."""
+    tx.many(
+        _CLAIM,
+        [{"id": file, "message": message, "account": account} for file, (message, account) in sorted(kept.items())],
+    )
+    owners = {row[0]: row[1] for row in tx.execute(_OWNERS, {"ids": sorted(kept)})}
+    if any(owners.get(file) != message for file, (message, _) in kept.items()):
+        raise Unreadable(_NOT_ITS_FILE)
 
 
 def _reachable(tx: Tx, conversations: Sequence[str]) -> list[str]:
@@ -295,16 +319,21 @@ def _answered(tx: Tx, inbound: Sequence[tuple[int, str, Inbound]]) -> dict[tuple
     return found | {(a, e): m for a, e, m in tx.execute(_THERE, {"ids": asked})}
 
 
-def _with_attachments(account: str, message: str, item: Inbound, now_us: int) -> tuple[str, list[tuple[object, ...]]]:
+def _with_attachments(
+    account: str, message: str, item: Inbound, now_us: int
+) -> tuple[str, list[tuple[object, ...]], list[str]]:
+    """Give an item's blocks as they are stored, the rows of what is to be fetched, and the files that are here."""
     if not item.blocks:
-        return "[]", []
+        return "[]", [], []
     from .media.sniff import classify, safe_name
     from .model import Media
 
     blocks: list[object] = []
     rows: list[tuple[object, ...]] = []
+    kept: list[str] = []
     for block in item.blocks:
         if not isinstance(block, RemoteMedia):
+            kept += [block.attachment] if isinstance(block, Media) else []
             blocks.append(block)
             continue
         attachment, name = new_id(), safe_name(block.name)
@@ -313,7 +342,7 @@ def _with_attachments(account: str, message: str, item: Inbound, now_us: int) ->
              classify(block.media_type, name).value, block.handle, now_us)
         )  # fmt: skip
         blocks.append(Media(attachment=attachment, caption=block.caption))
-    return blocks_to_json(tuple(blocks)), rows  # type: ignore[arg-type]
+    return blocks_to_json(tuple(blocks)), rows, kept  # type: ignore[arg-type]
 
 
 # --- what is neither message nor report --------------------------------------------------------------
@@ -325,9 +354,9 @@ _SESSION = """
 _SESSION_AT = "UPDATE conversation SET session_at = :at WHERE id = :id"
 _SESSION_NOW = "SELECT session, session_at FROM conversation WHERE id = :id"
 _INSERT_CHANGE = """
-    INSERT INTO change (account, change_id, external_id, message_id, kind, text, by_address, at,
+    INSERT INTO change (account, change_id, external_id, message_id, kind, text, blocks, by_address, at,
                         stored_at)
-    VALUES (:account, :change, :external, :message, :kind, :text, :by, :at, :stored)
+    VALUES (:account, :change, :external, :message, :kind, :text, :blocks, :by, :at, :stored)
     ON CONFLICT (account, change_id) DO NOTHING
 """
 _CONVERSATION_OF = "SELECT conversation_id FROM message WHERE id = :id"
@@ -365,7 +394,8 @@ def session_changed(tx: Tx, account: str, conversation: str, state: SessionState
     row = tx.one(_SESSION_NOW, {"id": conversation})
     if row is None or (row[1] is not None and at < row[1]):
         return  # older than what we know
-    if row[0] == state:
+    over = row[0] == SessionState.ENDED and state is SessionState.DISCONNECTED  # it has ended: nobody is waited for
+    if row[0] == state or over:
         tx.execute(_SESSION_AT, {"id": conversation, "at": at})  # what comes now and is older than this changes nothing
         return
     tx.execute(_SESSION, {"id": conversation, "state": state.value, "at": at, "reason": reason[:100]})
@@ -394,7 +424,9 @@ def _changed(tx: Tx, account: str, channel: str, item: Change) -> None:
     store_change(tx, account, conversation, change, message, item)
 
 
-def store_change(tx: Tx, account: str, conversation: str, change: str, message: str, item: Change) -> None:
+def store_change(
+    tx: Tx, account: str, conversation: str, change: str, message: str, item: Change, blocks: tuple[Block, ...] = ()
+) -> None:
     """Store what was done to a message, and tell it; a change that is there already stays as it is.
 
     The conversation is locked already: that lets us see what others stored.
@@ -410,6 +442,7 @@ def store_change(tx: Tx, account: str, conversation: str, change: str, message: 
             "message": message,
             "kind": item.kind.value,
             "text": item.text,
+            "blocks": blocks_to_json(blocks) if blocks else "[]",
             "by": item.address.value,
             "at": micros(item.at),
             "stored": tx.now_us,

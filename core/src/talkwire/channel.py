@@ -226,7 +226,7 @@ class Channel:
         """Undo what `open` did at the provider, when the account is forgotten."""
 
     async def edit(self, out: Outgoing, external_id: str) -> Receipt:
-        """Replace a part in place; only where `features.edits`."""
+        """Replace a part in place; only where `features.edits`. An empty part (`Part()`): take it away."""
         raise Refused("this channel cannot edit")
 
     async def signal(self, address: str, signal: SignalKind) -> None:

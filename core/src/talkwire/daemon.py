@@ -21,6 +21,7 @@ from .clock import Clock, SystemClock
 from .doing import Doer
 from .errors import TalkwireError
 from .fetching import Fetcher
+from .filing import Filing
 from .hints import Hints
 from .hub import Hub
 from .intake import Intake
@@ -70,6 +71,7 @@ class Daemon:
         self.store.settle = doing.settle
         self.store.committed.append(self._committed)
         self.files: Chunks = FileStore(config.store.files) if self.store.is_sqlite else ChunkStore(self.store)
+        self.filing = Filing(self.store, self.files, self.clock, self.keys, config.server.public_url)
         self.hints = Hints(url)
         self.hints.heard = self._heard
         self.leases = Leases(self.store, term=lease_term, changed=self._wake_all)
@@ -233,6 +235,8 @@ class Daemon:
             lambda: [runtime.view for runtime in self.accounts.by_name.values()],
             self.plugins.answer,
             self.principals,
+            self.filing,
+            self.leases,
         )
         self.plugins.lend(hub=self.hub, settings=config.plugins, on_slow=self._slow)
 

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from . import notifying, readmodels
 from .actions import Notify
 from .errors import Conflict, NotFound
+from .filing import Filing
 from .hints import Hints
 from .ids import new_id
+from .leases import Leases
 from .log import Tail
 from .model import (
     Accepted,
@@ -81,6 +83,8 @@ class Hub:
         accounts: Callable[[], Sequence[Account]],
         answer_hook: AnswerHook,
         principals: Principals,
+        filing: Filing,
+        leases: Leases,
     ) -> None:
         self._store = store
         self._replies = replies
@@ -90,6 +94,8 @@ class Hub:
         self._accounts = accounts
         self._answer_hook = answer_hook
         self._principals = principals
+        self._filing = filing
+        self._leases = leases
         self.asker = ""  # in whose name; empty: the core's
         self._by_plugin: dict[str, Hub] = {}
 
@@ -153,6 +159,11 @@ class Hub:
         """Give a page of a conversation's messages with their deliveries, in their order."""
         return await self._store.read(lambda query: readmodels.messages(query, conversation, **page))
 
+    async def message(self, message: str) -> Message | None:
+        """Give one message with its deliveries and changes; None: there is none."""
+        found = await self._store.read(lambda query: readmodels.messages_by_id(query, [message]))
+        return found.get(message)
+
     async def deliveries(self, state: State, **page: Any) -> Page[Troubled]:
         """Give the parts that are `UNCERTAIN` or `FAILED`, the newest first."""
         return await self._store.read(lambda query: readmodels.deliveries(query, state, **page))
@@ -169,6 +180,21 @@ class Hub:
         """Give what is known of an attachment. Errors: `NotFound`."""
         return await self._store.read(lambda query: readmodels.attachment(query, attachment))
 
+    async def keep_file(self, chunks: AsyncIterator[bytes], *, name: str, limit: int) -> Attachment:
+        """Keep a file, of at most `limit` bytes; committed when this returns.
+
+        `name` is as it came; the media type is looked up in the bytes. An `Inbound` with `Media(attachment=id)` makes
+        the file its message's own. Errors: `TooLarge`; `Unreadable` where it is empty; what `chunks` raises.
+        """
+        return await self._filing.keep(chunks, name=name, limit=limit)
+
+    def media_link(self, attachment: Attachment | str) -> str:
+        """Give a link to a file (or to its id) that holds for five minutes; empty while it is with its provider.
+
+        Absolute with `server.public_url`, else it begins with a slash.
+        """
+        return self._filing.link(attachment)
+
     @property
     def accounts(self) -> Sequence[Account]:
         """List the accounts and how they do."""
@@ -180,6 +206,10 @@ class Hub:
         """Follow the log on this daemon: no lease, no row. Errors: `HistoryGone`."""
         return self._tail.follow(after, types)
 
+    async def head(self) -> int:
+        """Give the position of the log's last fact, for a `tail` that begins there."""
+        return await self._store.read(readmodels.head)
+
     async def publish(self, topic: str, small: Mapping[str, Any]) -> None:
         """Hint at something to all daemons, as JSON of at most 7,000 bytes; may be lost. Errors: `TooLarge`."""
         self._hints.publish(topic, small)
@@ -187,6 +217,20 @@ class Hub:
     def subscribe(self, topic: str) -> AsyncIterator[Mapping[str, Any]]:
         """Give the hints of a topic as they come, from when this is waited for; a slow reader loses the oldest."""
         return self._hints.subscribe(topic)
+
+    # --- daemons ---------------------------------------------------------------------------------
+
+    @property
+    def daemon(self) -> str:
+        """Name this daemon, by an id that is new at each start: for rows that end with it."""
+        return self._leases.owner
+
+    async def daemons(self) -> frozenset[str]:
+        """Name the daemons that live now, this one among them; one that was killed is named until its lease is over.
+
+        A daemon's lease is over 30 seconds after its last sign of life, and at once where it stops in good order.
+        """
+        return await self._leases.living()
 
     # --- people ----------------------------------------------------------------------------------
 

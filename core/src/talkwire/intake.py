@@ -18,7 +18,7 @@ import structlog
 from .admission import Admitted, Arrival, admit, admit_all, as_json
 from .channel import Answered, Channel
 from .clock import Clock, micros, moment
-from .errors import Conflict, NotFound, Rejected, StoreDown, TalkwireError
+from .errors import Conflict, NotFound, Rejected, StoreDown, TalkwireError, Unreadable
 from .features import Features
 from .ids import new_id
 from .lanes import Fence
@@ -187,6 +187,8 @@ class Intake:
             return await self._store.write(admit, arrival)
         except StoreDown:
             raise
+        except Unreadable as error:  # whoever wrote is told; a stranger's fault is no news for the operator
+            _log.debug("arrival taken one by one", envelope=arrival.envelope_id, reason=str(error))
         except Exception as error:  # noqa: BLE001  law 7: an item that cannot be stored is kept as unread
             _log.error("arrival taken one by one", envelope=arrival.envelope_id, kind=type(error).__name__)
         admitted = Admitted()
@@ -195,6 +197,8 @@ class Intake:
                 one = await self._store.write(admit, replace(arrival, envelope=None, items=[item], unread=[]))
             except StoreDown:
                 raise
+            except Unreadable as error:
+                arrival.unread.append((position, str(error)))
             except Exception as error:  # noqa: BLE001  as above
                 arrival.unread.append((position, f"{type(error).__name__} while it was stored"))
             else:

@@ -34,6 +34,7 @@ _CHECK = f"""
     WHERE name = :name AND owner = :owner AND fence = :fence AND until > {_NOW} + :need FOR SHARE
 """
 _OTHERS = f"SELECT count(*) FROM lease WHERE name = 'daemon:' || owner AND owner <> :owner AND until > {_NOW}"
+_LIVING = f"SELECT owner FROM lease WHERE name = 'daemon:' || owner AND until > {_NOW}"
 _SETTINGS = "SELECT value FROM meta WHERE name = 'settings'"
 _PUT_SETTINGS = """
     INSERT INTO meta (name, value) VALUES ('settings', :hash)
@@ -97,6 +98,13 @@ class Leases:
     async def same_settings(self, settings: str) -> bool:
         """Leave the hash of our settings; False: another daemon runs that has others."""
         return self._store.is_sqlite or await self._store.write(_compare, (self.owner, settings))
+
+    async def living(self) -> frozenset[str]:
+        """Name the daemons of this database that live now, and this one."""
+        if self._store.is_sqlite:
+            return frozenset({self.owner})
+        rows = await self._store.read(lambda query: query.execute(_LIVING))
+        return frozenset({self.owner, *(row[0] for row in rows)})
 
     async def take(self) -> None:
         """Take and renew now what is wanted."""

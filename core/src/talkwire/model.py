@@ -36,7 +36,7 @@ class Text:
 class Media:
     """A picture, a sound, a film or a file that is in our store."""
 
-    attachment: str  # id of an attachment row
+    attachment: str  # id of an attachment row; in an `Inbound` one of `Hub.keep_file`, that becomes its message's own
     caption: str = ""  # Markdown
 
 
@@ -401,6 +401,7 @@ class Outgoing:
     part: Part
     reply_to: str = ""  # external id of the message that is answered
     subject: str = ""
+    notice: str = ""  # slot of a `Notice`; empty: a message
     last_inbound: str = ""  # external id of the customer's last message
     references: tuple[str, ...] = ()  # external ids of the conversation, oldest first, at most 20
     attempt: int = 1  # from 1
@@ -617,6 +618,7 @@ class Message:
     deliveries: tuple[Delivery, ...] = ()
     degradations: tuple[Degradation, ...] = ()
     changes: tuple[StoredChange, ...] = ()
+    notice: str = ""  # slot of a `Notice`; empty: a message
     replayed: bool = False
 
 
@@ -625,9 +627,10 @@ class StoredChange:
     """A change that points at a message."""
 
     kind: ChangeKind
-    text: str
+    text: str  # plain
     at: datetime
     by: str  # address
+    blocks: tuple[Block, ...] = ()  # of what we replaced ourselves; a customer's edit has text only
 
 
 class AttachmentClass(StrEnum):

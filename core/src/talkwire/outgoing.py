@@ -79,6 +79,7 @@ class _Ready:
     key: str  # empty: cannot be repeated
     hash: str
     policy: Policy | None
+    notice: str  # slot; empty: a message
     pending: str  # why it does not go at once; empty: it does
 
 
@@ -116,12 +117,13 @@ class Replies:
         key: str = "",
         policy: Policy | None = None,
         strict: bool = False,
+        notice: str = "",
     ) -> Accepted:
         """Store a reply and its promise to send; it is committed when this returns.
 
         `key` makes it repeatable: the same author and key give the first result again. `policy`
         says what to do where no answer is allowed; None takes the account's `when_closed`.
-        `strict` refuses a reply that loses anything in its channel.
+        `strict` refuses a reply that loses anything in its channel. `notice` names the slot of what is no reply.
 
         Errors: `NotFound` · `NoAnswer` with the answer object, nothing stored as sent ·
         `Unsupported`, `Refuse`, `KeyReused`: nothing stored.
@@ -148,6 +150,7 @@ class Replies:
             key,
             digest,
             policy,
+            notice,
             sending.pending(),
         )
         result = await self._store.write(enqueue, ready)
@@ -306,13 +309,14 @@ def _again(known: tuple[str, str], digest: str) -> Accepted:
 _LOCKED = f"SELECT {answers.COLUMNS}, c.last_n FROM conversation c WHERE c.id = :id"
 _INSERT_MESSAGE = """
     INSERT INTO message (id, conversation_id, n, account, direction, at, stored_at, text, blocks,
-                         author, reply_to, subject, policy, degradations)
+                         author, reply_to, subject, notice, policy, degradations)
     VALUES (:id, :conversation, :n, :account, 'out', :now, :now2, :text, :blocks, :author,
-            :reply_to, :subject, :policy, :degradations)
+            :reply_to, :subject, :notice, :policy, :degradations)
 """
 _MOVE = """
     UPDATE conversation SET last_n = :n, last_at = :now, last_text = :text WHERE id = :id
 """
+_COUNT_NOTICE = "UPDATE conversation SET last_n = :n WHERE id = :id"
 _INSERT_DELIVERY = """
     INSERT INTO delivery (id, message_id, conversation_id, account, position, generation, part,
                           text, state, state_at, reason)
@@ -431,6 +435,7 @@ def _enqueue_one(tx: Tx, item: _Ready, conversation: str) -> Accepted | _Refused
             "parts": len(rendition.rendered.parts),
             "held": held or None,
             "author": item.author,
+            "notice": item.notice or None,
         },
     )
     return Accepted(message=message, n=n, policy=applied, degradations=rendition.rendered.degradations)
@@ -464,11 +469,15 @@ def _store_message(tx: Tx, item: _Ready, conversation: str, message: str, n: int
             "author": item.author,
             "reply_to": rendition.draft.reply_to,
             "subject": rendition.draft.subject,
+            "notice": item.notice,
             "policy": policy,
             "degradations": to_json(rendition.rendered.degradations).decode(),
         },
     )
-    tx.execute(_MOVE, {"id": conversation, "n": n, "now": tx.now_us, "text": text[:_PREVIEW]})
+    if item.notice:
+        tx.execute(_COUNT_NOTICE, {"id": conversation, "n": n})
+    else:
+        tx.execute(_MOVE, {"id": conversation, "n": n, "now": tx.now_us, "text": text[:_PREVIEW]})
 
 
 def insert_deliveries(

@@ -183,7 +183,7 @@ def _ways(query: Query, view: View, contacts: Sequence[str]) -> dict[str, list[t
 
 _MESSAGE = """
     SELECT m.id, m.conversation_id, m.account, m.direction, m.n, m.at, m.stored_at, m.text, m.blocks, m.author,
-           m.external_id, m.reply_to, m.grp, m.subject, m.degradations
+           m.external_id, m.reply_to, m.grp, m.subject, m.notice, m.degradations
     FROM message m
 """
 # What waits behind a part that waits for somebody waits for the same.
@@ -202,13 +202,13 @@ DELIVERIES = f"""
     {_DELIVERY} WHERE d.message_id IN (:ids[]) ORDER BY d.message_id, d.position, d.recipient, d.generation
 """
 _CHANGES = """
-    SELECT d.message_id, ch.kind, ch.text, ch.at, ch.by_address, ch.change_id FROM delivery d
+    SELECT d.message_id, ch.kind, ch.text, ch.blocks, ch.at, ch.by_address, ch.id FROM delivery d
     JOIN change ch ON ch.account = d.account AND ch.external_id = d.external_id WHERE d.message_id IN (:ids[])
     UNION
-    SELECT m.id, ch.kind, ch.text, ch.at, ch.by_address, ch.change_id FROM message m
+    SELECT m.id, ch.kind, ch.text, ch.blocks, ch.at, ch.by_address, ch.id FROM message m
     JOIN change ch ON ch.account = m.account AND ch.external_id = m.external_id WHERE m.id IN (:ids[])
     UNION
-    SELECT ch.message_id, ch.kind, ch.text, ch.at, ch.by_address, ch.change_id FROM change ch
+    SELECT ch.message_id, ch.kind, ch.text, ch.blocks, ch.at, ch.by_address, ch.id FROM change ch
     WHERE ch.message_id IN (:ids[])
 """
 _AS_PLAIN = Degradation(block=0, what="markup_refused", text="The provider refused the marks; it went as plain text.")
@@ -250,11 +250,13 @@ def _messages(query: Query, rows: Sequence[Row]) -> Iterable[Message]:
     for row in query.execute(DELIVERIES, {"ids": ids}) if ids else ():
         parts.setdefault(row[1], []).append(row)
     changes: dict[str, list[StoredChange]] = {}
-    for id_, kind, text, at, by, _ in sorted(query.execute(_CHANGES, {"ids": ids}) if ids else (), key=lambda r: r[3]):
-        changes.setdefault(id_, []).append(StoredChange(kind=ChangeKind(kind), text=text, at=moment(at), by=by))
+    done = query.execute(_CHANGES, {"ids": ids}) if ids else []
+    for id_, kind, text, said, at, by, _ in sorted(done, key=lambda row: (row[4], row[6])):
+        change = StoredChange(kind=ChangeKind(kind), text=text, blocks=blocks_from_json(said), at=moment(at), by=by)
+        changes.setdefault(id_, []).append(change)
     for row in rows:
         id_, conversation_id, account, direction, n, at, stored_at, text, blocks, author, *rest = row
-        external, reply_to, group, subject, degradations = rest
+        external, reply_to, group, subject, notice, degradations = rest
         own = [delivery_of(part) for part in parts.get(id_, ())]
         losses = [Degradation(**one) for one in from_json(degradations)]
         yield Message(
@@ -277,6 +279,7 @@ def _messages(query: Query, rows: Sequence[Row]) -> Iterable[Message]:
             deliveries=tuple(own),
             degradations=(*losses, *([_AS_PLAIN] if any(part[14] for part in parts.get(id_, ())) else ())),
             changes=tuple(changes.get(id_, ())),
+            notice=notice,
         )
 
 

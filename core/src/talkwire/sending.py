@@ -254,7 +254,7 @@ def _checked(said: object) -> Receipt:
 _OPEN = f"""
     SELECT {answers.COLUMNS}, c.thread, c.last_inbound, a.kind, a.value, a.name,
            d.id, d.message_id, d.position, d.part, d.state, d.attempts, d.open_since, d.as_plain,
-           m.reply_to, m.subject, m.policy
+           m.reply_to, m.subject, m.policy, m.notice
     FROM delivery d JOIN message m ON m.id = d.message_id
     JOIN conversation c ON c.id = d.conversation_id JOIN address a ON a.id = c.address_id
     WHERE d.id IN (:ids[])
@@ -306,7 +306,7 @@ def _open_one(tx: Tx, item: _Opening, task: lanes.Task, row: Sequence[object]) -
     standing = Standing.of(row[:8])
     thread, last_inbound, kind, value, name = map(str, row[8:13])
     delivery, _, position, part_text, state, attempts, open_since, as_plain = row[13:21]
-    reply_to, subject, policy = map(str, row[21:24])
+    reply_to, subject, policy, notice = map(str, row[21:25])
     features = item.account.features
     place = (task.lane, task.id)
     known = int(str(state))
@@ -330,6 +330,7 @@ def _open_one(tx: Tx, item: _Opening, task: lanes.Task, row: Sequence[object]) -
         part=_as_plain(part) if as_plain else part,
         reply_to=_external(tx, reply_to) if reply_to and not position else "",
         subject=subject,
+        notice=notice,
         last_inbound=last_inbound,
         references=_references(tx, standing.id) if features and features.references else (),
         attempt=int(str(attempts)) + 1,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 from aiohttp import BodyPartReader, web
@@ -10,23 +10,14 @@ from aiohttp.http_exceptions import BadHttpMessage
 from pydantic import Field
 
 from .. import readmodels
-from ..errors import NotFound, TalkwireError, TooLarge
-from ..ids import new_id
+from ..errors import NotFound, TalkwireError, TooLarge, Unreadable
 from ..media import links
-from ..media.sniff import classify, safe_name, sniff
-from ..model import Attachment
-from ..store import Tx
 from . import problems
-from .engine import ENGINE, Engine
+from .engine import ENGINE
 from .principals import Scope
 from .routes import api
 from .routing import Call, in_time
 from .shapes import AttachmentOut, Body
-
-_INSERT = """
-    INSERT INTO attachment (id, sha256, name, media_type, size, cls, created_at)
-    VALUES (:id, :sha256, :name, :media_type, :size, :cls, :now)
-"""
 
 
 class UploadQuery(Body):
@@ -57,19 +48,11 @@ async def upload(call: Call[UploadQuery, None]) -> AttachmentOut:
         async with in_time():
             part = await _first_file(request)
         name, chunks = part.filename or name, _chunks(part)  # type: ignore[assignment]
-    stored = await engine.files.put(_alive(chunks), limit)
-    name = safe_name(name)
-    media_type = sniff(stored.head, name)
-    attachment = Attachment(
-        id=new_id(),
-        name=name,
-        media_type=media_type,
-        size=stored.size,
-        sha256=stored.sha256,
-        cls=classify(media_type, name),
-    )
-    await engine.store.write(_insert, attachment)
-    return AttachmentOut.of(attachment, _link(engine, attachment))
+    try:
+        kept = await engine.filing.keep(_alive(chunks), name=name, limit=limit)
+    except Unreadable as error:
+        raise problems.Invalid("body", str(error)) from error
+    return AttachmentOut.of(kept, engine.filing.link(kept))
 
 
 async def _first_file(request: web.Request) -> BodyPartReader:
@@ -88,37 +71,19 @@ async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
 
 
 async def _alive(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    empty = True
     while True:
         async with in_time():
             chunk = await anext(chunks, b"")
         if not chunk:
-            break
-        empty = False
+            return
         yield chunk
-    if empty:
-        raise problems.Invalid("body", "the file is empty")
-
-
-def _insert(tx: Tx, items: Sequence[Attachment]) -> Sequence[None]:
-    for a in items:
-        row = {"id": a.id, "sha256": a.sha256, "name": a.name, "media_type": a.media_type, "size": a.size}
-        tx.execute(_INSERT, {**row, "cls": a.cls.value, "now": tx.now_us})
-    return [None] * len(items)
 
 
 @api.add("GET", "/attachments/{id}", gives=AttachmentOut)
 async def attachment(call: Call[None, None]) -> AttachmentOut:
     """Give what is known of a file, with a link to it that holds for five minutes."""
     found = await call.engine.store.read(lambda query: readmodels.attachment(query, call.id()))
-    return AttachmentOut.of(found, _link(call.engine, found))
-
-
-def _link(engine: Engine, found: Attachment) -> str:
-    if not found.sha256:
-        return ""
-    query = links.sign(engine.keys[0].get_secret_value(), found.id, engine.clock.now())
-    return f"{engine.config.server.public_url}/media/{found.id}?{query}"
+    return AttachmentOut.of(found, call.engine.filing.link(found))
 
 
 async def media(request: web.Request) -> web.StreamResponse:

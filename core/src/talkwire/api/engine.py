@@ -13,6 +13,7 @@ from pydantic import SecretBytes
 from ..answers import AccountView
 from ..channel import Channel, Route
 from ..clock import Clock
+from ..filing import Filing
 from ..hub import Hub
 from ..intake import Intake
 from ..media.files import Chunks
@@ -74,6 +75,8 @@ class Engine(Protocol):
     def plugins(self) -> Plugins: ...
     @property
     def files(self) -> Chunks: ...
+    @property
+    def filing(self) -> Filing: ...
     @property
     def keys(self) -> Sequence[SecretBytes]: ...  # of the instance; the first one signs
     @property

@@ -66,23 +66,13 @@ def show(name: _Name, config: ConfigFile = None) -> None:
         say(f"  last       in {ago(stored.last_in_at)}, out {ago(stored.last_out_at)}")
     say(f"  channel    {account.channel}" + ("" if channel else ", which no plugin gives"))
     if channel is not None and channel.features.webhook:
-        say(f"  webhook    {found.server.public_url or _here(found)}/in/{account.endpoint}")
+        say(f"  webhook    {found.server.public_url or place.here(found)}/in/{account.endpoint}")
         if not found.server.public_url:
             say("             providers cannot reach this: set [server] public_url")
     if account.settings is not None:
         said = {key: _masked(value) for key, value in account.settings.model_dump(mode="json").items()}
         say("  settings")
         columns([(key, value) for key, value in said.items() if value], indent="    ")
-
-
-def _here(found: Config) -> str:
-    """Give the address on this machine: of the running daemon, which knows what port 0 became."""
-    from ..errors import TalkwireError
-
-    try:
-        return str(place.running(found.admin.socket)["public"])
-    except (place.NobodyThere, TalkwireError):
-        return "http://{}:{}".format(*found.server.listen)
 
 
 def _masked(value: Any) -> str:

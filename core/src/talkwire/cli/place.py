@@ -18,7 +18,7 @@ import typer
 if TYPE_CHECKING:
     from ..daemon import Daemon
     from ..sections import Admin, General, StoreSettings
-    from ..settings import Loaded, RawConfig
+    from ..settings import Config, Loaded, RawConfig
     from ..store import Query
 
 T = TypeVar("T")
@@ -204,3 +204,13 @@ def _who() -> str:
 def by() -> str:
     """Name whoever types, for the log."""
     return f"cli:{_who()}"
+
+
+def here(found: Config) -> str:
+    """Give the address on this machine: of the running daemon, which knows what port 0 became."""
+    from ..errors import TalkwireError
+
+    try:
+        return str(running(found.admin.socket)["public"])
+    except (NobodyThere, TalkwireError):
+        return "http://{}:{}".format(*found.server.listen)

@@ -187,6 +187,7 @@ message = Table(
     _text("reply_to"),
     _text("grp"),
     _text("subject"),
+    _text("notice"),  # slot; empty: a message
     _text("policy"),
     _text("degradations", server_default="[]"),
     sa.UniqueConstraint("account", "kind", "external_id"),
@@ -196,15 +197,18 @@ message = Table(
 change = Table(
     "change",
     metadata,
-    Column("account", Text, primary_key=True),
-    Column("change_id", Text, primary_key=True),
+    _serial(),  # those of one message are read in this order where their times are equal
+    _id("account"),
+    _id("change_id"),
     _id("external_id"),
     _text("message_id"),  # empty: the message is not here (yet)
     _text("kind"),
     _text("text"),
+    _text("blocks", server_default="[]"),
     _text("by_address"),
     _time("at"),
     _time("stored_at"),
+    sa.UniqueConstraint("account", "change_id"),
     Index("ix_change_message_id", "message_id"),
     Index("ix_change_external_id", "account", "external_id"),
 )

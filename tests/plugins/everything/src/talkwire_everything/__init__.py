@@ -35,6 +35,7 @@ from talkwire import (
     Option,
     Outgoing,
     Pages,
+    Part,
     Payload,
     Receipt,
     Refuse,
@@ -140,10 +141,14 @@ class Line(Channel):
 
     async def send(self, out: Outgoing) -> Receipt:
         """Give the provider a text."""
-        return await self._put("/send", {"to": out.address.value, "text": out.part.text, "key": out.key})
+        return await self._put(
+            "/send", {"to": out.address.value, "text": out.part.text, "key": out.key, "notice": out.notice}
+        )
 
     async def edit(self, out: Outgoing, external_id: str) -> Receipt:
-        """Replace a text."""
+        """Replace a text, or take it away."""
+        if out.part == Part():
+            return await self._put("/revoke", {"id": external_id})
         return await self._put("/edit", {"id": external_id, "text": out.part.text})
 
     async def signal(self, address: str, signal: Any) -> None:
@@ -286,7 +291,8 @@ def answer_inbound(message: Message) -> Any:
         typing = Signal(account=message.account, address="+6281234567890", signal=TypingSignal())
         return [typing, Reply(conversation=to, draft=draft("hello to you"))]
     if message.text.startswith("queue"):
-        return Notice(conversation=to, slot="queue", draft=draft(message.text))
+        place = draft(message.text) if message.text != "queue is over" else None
+        return Notice(conversation=to, slot="queue", draft=place)
     if message.text == "ask":
         options = (Option(id="yes", title="Yes"), Option(id="no", title="No"))
         return Notify(recipient="ops", kind="question", title="Yes?", actions=options, conversation=to, key="ask")

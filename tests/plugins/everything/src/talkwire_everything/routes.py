@@ -16,13 +16,16 @@ async def look(request: web.Request, hub: Hub) -> web.Response:
     principal = await hub.principal(request)
     conversation = await hub.conversation(request.match_info["conversation"])
     assert conversation is not None
+    messages = await hub.messages(conversation.id)
     return web.json_response(
         {
             "principal": principal.name,
+            "alive": hub.daemon in await hub.daemons(),
             "accounts": [account.name for account in hub.accounts],
             "conversations": len((await hub.conversations()).items),
             "allowed": conversation.answer.allowed,
-            "messages": [message.text for message in await hub.messages(conversation.id)],
+            "messages": [message.text for message in messages],
+            "first": (first.n, first.text) if (first := await hub.message(messages[0].id)) else None,
             "uncertain": len((await hub.deliveries(State.UNCERTAIN)).items),
             "contacts": len((await hub.contacts()).items),
             "contact": [address.value for address in (await hub.contact(conversation.contact)).addresses],
@@ -41,6 +44,12 @@ async def attachment(request: web.Request, hub: Hub) -> web.Response:
     """Say what an attachment is."""
     found = await hub.attachment(request.match_info["id"])
     return web.json_response({"name": found.name, "media_type": found.media_type})
+
+
+async def keep(request: web.Request, hub: Hub) -> web.Response:
+    """Keep a file, and give a link to it."""
+    kept = await hub.keep_file(request.content.iter_any(), name=request.match_info["name"], limit=1000)
+    return web.json_response({"name": kept.name, "link": hub.media_link(kept)})
 
 
 async def write(request: web.Request, hub: Hub) -> web.Response:
@@ -86,6 +95,7 @@ async def enter(request: web.Request, hub: Hub) -> web.Response:
 ROUTES = [
     Route("GET", "/look/{conversation}", look),
     Route("GET", "/attachments/{id}", attachment),
+    Route("POST", "/keep/{name}", keep),
     Route("POST", "/write/{text}", write),
     Route("POST", "/answer/{id}/{action}", answer),
     Route("GET", "/follow/{type}", follow),
