@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -637,11 +638,11 @@ def _described(name: str, member: Any) -> Iterator[str]:
 
 def kit() -> Iterator[str]:
     """Write the page of the kit."""
-    from talkwire.testing import case, conformance, provider
+    from talkwire.testing import case, conformance, provider, stage, visitors
 
     yield "# The conformance kit"
     yield ""
-    yield "With this page you know what each of the fifteen checks wants, and what to change when it fails."
+    yield "With this page you know what each of the nineteen checks wants, and what to change when it fails."
     yield "A failure names the method, the sample, what happened and the remedy."
     yield "A check that has nothing to look at in your channel is skipped, and says why."
     yield ""
@@ -660,7 +661,7 @@ def kit() -> Iterator[str]:
         yield f"Check {number}: {inspect.getdoc(check)}"
         yield ""
         yield from (f"- remedy: {text}" for text in remedies(check))
-    for kind in (case.Case, case.Sample, provider.Answers):
+    for kind in (case.Case, case.Sample, provider.Answers, visitors.Sessions):
         yield ""
         yield f"## {kind.__name__}"
         yield ""
@@ -668,6 +669,22 @@ def kit() -> Iterator[str]:
         yield ""
         rows = [(code(one.name), KIT.get(one.name) or one.note) for one in attributes(kind) if one.name != "_"]
         yield from table(["field", "is"], rows)
+    yield ""
+    yield "Whatever is looked at with these people, a check may also say:"
+    yield ""
+    said = [found for function in _functions(stage).values() for found in _remedies(function)]
+    yield from (f"- remedy: {text}" for text in dict.fromkeys(text for _, text in sorted(said)))
+    yield ""
+    yield "## Visitor"
+    yield ""
+    yield from prose(visitors.Visitor.__doc__ or "")
+    yield "[A channel with its own connection](../howto/own-connection.md) has one, whole."
+    for name, member in vars(visitors.Visitor).items():
+        if not name.startswith("_") and _documented(member):
+            yield ""
+            yield f"### Visitor.{name}"
+            yield ""
+            yield from _described(name, member)
     yield ""
     yield "## Steps of the fake provider"
     yield ""
@@ -702,23 +719,33 @@ KIT = {
 
 
 def remedies(check: Any) -> list[str]:
-    """Collect the remedies that a check may name, with `…` where a value stands."""
-    module = sys.modules[check.__module__]
-    tree = ast.parse(inspect.getsource(module))
-    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    """Collect the remedies that a check may name, with `…` where a value stands; not those of the stage."""
+    own, online = sys.modules[check.__module__], sys.modules["talkwire.testing.online"]
+    functions = _functions(online) | _functions(own)
     todo, seen, found = [check.__name__], set(), []
     while todo:
         name = todo.pop(0)
         if name in seen or name not in functions:
             continue
         seen.add(name)
-        for node in ast.walk(functions[name]):
-            if isinstance(node, ast.Call):
-                if isinstance(node.func, ast.Attribute) and node.func.attr == "failure":
-                    found += [(node.lineno, text) for text in _texts(node.args[3], functions[name])]
-                elif isinstance(node.func, ast.Name):
-                    todo.append(node.func.id)
-    return list(dict.fromkeys(text for _, text in sorted(found)))
+        function = functions[name]
+        found += [(name not in _functions(own), line, text) for line, text in _remedies(function)]
+        todo += [n.func.id for n in ast.walk(function) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+    return list(dict.fromkeys(text for *_, text in sorted(found)))
+
+
+def _functions(module: ModuleType) -> dict[str, ast.AST]:
+    tree = ast.parse(inspect.getsource(module))
+    return {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+
+
+def _remedies(function: ast.AST) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(function):
+        if isinstance(node, ast.Call):
+            said = [one.value for one in node.keywords if one.arg == "remedy"]
+            if isinstance(node.func, ast.Attribute) and node.func.attr == "failure":
+                said.append(node.args[3])
+            yield from ((node.lineno, text) for one in said for text in _texts(one, function))
 
 
 def _texts(node: ast.expr, function: ast.AST) -> list[str]:

@@ -1,10 +1,10 @@
-"""Fifteen broken channels: Acme with one thing wrong, in the order of the checks that must catch them."""
+"""Nineteen broken channels: Acme, or the lobby, with one thing wrong, in the order of the checks that must catch them."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -12,12 +12,13 @@ from typing import Any
 import pydantic
 from pydantic import SecretStr
 
-from talkwire.channel import Payload, Settings, outcome
+from talkwire.channel import Channel, Payload, Settings, outcome
 from talkwire.errors import NotSent, Rejected, SendError, TryLater, Uncertain, Unreadable
 from talkwire.model import Draft, Envelope, Inbound, Item, Outgoing, Receipt, RenderContext, Rendered, Report, State
 from talkwire.testing import Case
 
 from .acme import ACME, AcmeChannel, Event
+from .crowded import ClaimsWhoIsAway, NumbersAnew, ResumesWhatIsQueued, TellsEverybody, crowded
 
 
 class LenientSettings(Settings):
@@ -142,14 +143,15 @@ class LogsTheToken(AcmeChannel):
 
 @dataclass(frozen=True)
 class Mutant:
-    channel: type[AcmeChannel]
+    channel: type[Channel]
     method: str  # that the message must name
     sample: str  # … and a part of the sample
     remedy: str  # … and a part of the remedy
+    of: Callable[[Any], Case] = lambda channel: replace(ACME, channel=channel)
 
     @property
     def case(self) -> Case:
-        return replace(ACME, channel=self.channel)
+        return self.of(self.channel)
 
 
 MUTANTS = (
@@ -168,6 +170,10 @@ MUTANTS = (
     Mutant(CallsItTryLater, "send", "provider: reset_after_body", "Uncertain"),
     Mutant(SwallowsCancellation, "send", "cancelled while the provider is silent", "CancelledError"),
     Mutant(LogsTheToken, "log", "everything above", "never put settings"),
+    Mutant(ClaimsWhoIsAway, "send", "ann is away", 'raise Wait("recipient_offline")', crowded),
+    Mutant(ResumesWhatIsQueued, "send", "three replies waited", "under one name, Outgoing.key", crowded),
+    Mutant(NumbersAnew, "admit", "twice under one id", "Inbound.external_id", crowded),
+    Mutant(TellsEverybody, "send", "a reply to ann, then one to bob", "own conversation only", crowded),
 )
 
 
@@ -232,6 +238,11 @@ class MisspellsTheId(AcmeChannel):
 class ClaimsTooMuch(AcmeChannel):
     features = replace(AcmeChannel.features, reports=State.SENT)
 
+    async def send(self, out: Outgoing) -> Receipt:
+        return replace(await super().send(out), state=State.DELIVERED)
+
+
+class ClaimsToBeRead(AcmeChannel):
     async def send(self, out: Outgoing) -> Receipt:
         return replace(await super().send(out), state=State.READ)
 
@@ -374,6 +385,7 @@ MORE = (
     (ReadsTheClock, "check_parse_is_pure"),
     (TakesTheTimeOfTheMachine, "check_parse_is_pure"),
     (MisspellsTheId, "check_send_makes_one_request_that_shows_something"),
+    (ClaimsToBeRead, "check_send_makes_one_request_that_shows_something"),
     (ClaimsTooMuch, "check_send_makes_one_request_that_shows_something"),
     (BelievesAnything, "check_errors_map_to_what_the_caller_must_do"),
     (WrapsEverything, "check_errors_map_to_what_the_caller_must_do"),

@@ -18,6 +18,8 @@ from tests.mutants.broken import MORE, MUTANTS, Mutant
 
 BY_NAME = {check.__name__: check for check in CHECKS}
 
+SESSIONS = set(CHECKS[15:])  # for channels with connections of their own
+
 test_a_good_channel_passes = conformance_tests(ACME)
 
 
@@ -26,12 +28,15 @@ async def test_a_good_channel_that_fetches_passes(check) -> None:
     if check.__name__ == "check_forged_envelopes_are_rejected":
         with pytest.raises(NotApplicable, match="nobody can deliver"):
             await check(POLLED)
+    elif check in SESSIONS:
+        with pytest.raises(NotApplicable, match=r"features\.sessions is False"):
+            await check(POLLED)
     else:
         await check(POLLED)
 
 
-def test_there_are_fifteen_checks_and_a_mutant_for_each() -> None:
-    assert len(CHECKS) == len(MUTANTS) == 15
+def test_there_are_nineteen_checks_and_a_mutant_for_each() -> None:
+    assert len(CHECKS) == len(MUTANTS) == 19
 
 
 @pytest.mark.parametrize(
@@ -149,6 +154,9 @@ async def test_a_good_channel_that_is_called_by_get_passes(check) -> None:
     if check.__name__ == "check_one_bad_item_loses_no_other":
         with pytest.raises(NotApplicable, match="no sample holds a list"):
             await check(BY_QUERY)
+    elif check in SESSIONS:
+        with pytest.raises(NotApplicable, match=r"features\.sessions is False"):
+            await check(BY_QUERY)
     else:
         await check(BY_QUERY)
 
@@ -171,7 +179,7 @@ class Nothing(Channel):
 async def test_no_check_passes_where_there_is_nothing(check) -> None:
     with pytest.raises((Failure, NotApplicable)):
         await check(Case(channel=Nothing, settings={}))
-    if check.__name__ != "check_settings_hide_secrets":
+    if check.__name__ != "check_settings_hide_secrets" and check not in SESSIONS:
         with pytest.raises(Failure):
             await check(replace(ACME, channel=Nothing, settings={}))
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         unauthorised,
     )
     from .services import NOON, Lent, LentServices, Logs, TurnedClock, lend, secrets_of
+    from .visitors import Sessions, Visitor
 
 _WHERE = {
     "case": ("Case", "Drafted", "Sample", "with_header", "with_param"),
@@ -60,6 +61,7 @@ _WHERE = {
         "unauthorised",
     ),
     "services": ("NOON", "Lent", "LentServices", "Logs", "TurnedClock", "lend", "secrets_of"),
+    "visitors": ("Sessions", "Visitor"),
 }
 _MODULE = {name: module for module, names in _WHERE.items() for name in names}
 
@@ -85,8 +87,10 @@ __all__ = [
     "Reply",
     "Sample",
     "Seen",
+    "Sessions",
     "Step",
     "TurnedClock",
+    "Visitor",
     "accept",
     "busy",
     "conformance_tests",

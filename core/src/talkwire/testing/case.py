@@ -52,6 +52,7 @@ from ..model import (
 )
 from .provider import Answers, Reply, Seen
 from .services import NOON
+from .visitors import Sessions
 
 PICTURE = "kit-picture"  # id of the attachment that the kit's drafts show
 KEY = "01940000-0000-7000-8000-00000000c0de"  # `Outgoing.key` of what the kit sends
@@ -193,6 +194,9 @@ class Case:
     address: Address = SOMEBODY  # to whom
     thread: str = ""
     last_inbound: str = ""
+
+    # --- own connections
+    sessions: Sessions | None = None  # how people come over connections of the channel's own; None: there are none
 
     # --- settings
     point_at: Callable[[Mapping[str, Any], str], Mapping[str, Any]] | None = (

@@ -1,4 +1,4 @@
-"""The fifteen checks that a channel passes, plain async functions over a `Case`.
+"""The nineteen checks that a channel passes, plain async functions over a `Case`.
 
 Each raises `Failure`, which names the method, the sample and the remedy, or `NotApplicable`, where the channel's
 own features say that there is nothing to check. For every check `tests/mutants/` has a broken channel that it catches.
@@ -33,6 +33,12 @@ from .rendering import (
 )
 from .secrecy import (
     check_no_secret_in_logs_or_errors,
+)
+from .sessions import (
+    check_a_resend_is_no_duplicate,
+    check_answers_follow_the_session,
+    check_nothing_of_one_visitor_reaches_another,
+    check_what_waited_arrives_in_order_once,
 )
 from .settings_hold import (
     check_settings_hide_secrets,
@@ -73,7 +79,8 @@ def _naming_the_place(check: Check) -> Check:
 def _modules(case: Case) -> set[str]:
     """Name the modules that the author wrote: those of the channel, and of what the case calls."""
     answers = [getattr(case.answers, one.name) for one in fields(case.answers)] if case.answers is not None else ()
-    things = (*case.channel.__mro__, case.sign, case.polled, case.report, case.point_at, *answers)
+    visit = case.sessions.visit if case.sessions is not None else None
+    things = (*case.channel.__mro__, case.sign, case.polled, case.report, case.point_at, visit, *answers)
     named = {str(getattr(thing, "__module__", "")) for thing in things}
     return {name for name in named if name.partition(".")[0] not in ("talkwire", "builtins")}
 
@@ -94,6 +101,10 @@ _CHECKS: tuple[Check, ...] = (
     check_errors_map_to_what_the_caller_must_do,
     check_send_can_be_cancelled,
     check_no_secret_in_logs_or_errors,
+    check_answers_follow_the_session,
+    check_what_waited_arrives_in_order_once,
+    check_a_resend_is_no_duplicate,
+    check_nothing_of_one_visitor_reaches_another,
 )
 CHECKS = tuple(map(_naming_the_place, _CHECKS))
 

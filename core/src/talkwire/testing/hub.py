@@ -218,12 +218,16 @@ def _upgrade(url: str, schemas: Sequence[tuple[str, Path]] = ()) -> None:
     upgrade(url, [CORE, *(Chain(plugin, folder) for plugin, folder in schemas)])
 
 
+def upgraded(file: Path) -> Path:
+    """Make an SQLite file that is ready to be used, or copied; gives the file."""
+    _upgrade(f"sqlite:///{file}")
+    return file
+
+
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make one upgraded SQLite file, to be copied by tests."""
-    file = tmp_path_factory.mktemp("template") / "talkwire.db"
-    _upgrade(f"sqlite:///{file}")
-    return file
+    return upgraded(tmp_path_factory.mktemp("template") / "talkwire.db")
 
 
 @pytest_asyncio.fixture

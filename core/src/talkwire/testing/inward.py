@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from ..channel import PLAIN_METHODS
+from ..channel import PLAIN_METHODS, Channel
 from ..errors import Rejected
 from ..model import Batch, Inbound, Item, Unread
 from . import damage
@@ -41,12 +41,20 @@ from .verdict import (
 async def check_genuine_envelopes_pass(case: Case) -> None:
     """What the provider made passes; what a poll fetches is what the provider has."""
     judge = Judge("genuine envelopes pass", case)
-    need_samples(case, judge)
+    features = case.channel.features
     _is_in_form(case, judge)
-    if case.channel.features.listens and case.polled is not None:
+    if not features.listens and (case.polled is not None or case.channel.listen is not Channel.listen):
+        raise judge.failure(
+            "listen",
+            "features",
+            "features.listens is False, so nobody calls it, and nothing is fetched",
+            "set features.listens=True, or leave out `listen` and Case.polled",
+        )
+    need_samples(case, judge)
+    if features.listens and case.polled is not None:
         await _poll(case, case.polled, judge)
-    if not case.channel.features.webhook:
-        if case.polled is None:
+    if not features.webhook:
+        if features.listens and case.polled is None:
             raise judge.failure(
                 "listen",
                 "Case.polled",

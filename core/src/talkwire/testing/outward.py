@@ -12,6 +12,7 @@ from typing import Any
 from ..errors import AccountBroken, NotSent, Refused, TryLater, Uncertain, Unreadable
 from ..model import Outgoing, Receipt, Report, State
 from .case import Case
+from .online import can_be_cancelled, shows_once
 from .provider import (
     Answers,
     FakeProvider,
@@ -27,6 +28,7 @@ from .provider import (
     unauthorised,
 )
 from .services import Lent, lend
+from .stage import sessions_of
 from .verdict import PATIENCE, Judge, NotApplicable, no_faults, opened, parsed, said
 
 BUSY = 47  # seconds that the fake provider asks us to wait; a number that is found by no chance
@@ -35,6 +37,9 @@ BUSY = 47  # seconds that the fake provider asks us to wait; a number that is fo
 async def check_send_makes_one_request_that_shows_something(case: Case) -> None:
     """However the provider answers, `send` shows a part at most once; reports come under its id or our key."""
     judge = Judge("send makes at most one request that shows something, and reports find it", case)
+    if _over_own_lines(case, judge):
+        await shows_once(case, judge)
+        return
     answers = _answers(case, judge)
     steps = [accept(), refuse(), reset_after_body(), truncated()]
     steps += [step for step, has in optional_steps(answers) if has is not None]
@@ -72,8 +77,13 @@ async def check_send_makes_one_request_that_shows_something(case: Case) -> None:
 
 async def _report_finds(case: Case, lent: Lent, provider: FakeProvider, receipt: Receipt, judge: Judge) -> None:
     features = case.channel.features
-    if receipt.state not in (State.ACCEPTED, State.SENT, State.DELIVERED, State.READ):
-        raise judge.failure("send", "provider: accept", f"a receipt that says {receipt.state.word}", "raise instead")
+    if receipt.state not in (State.ACCEPTED, State.SENT, State.DELIVERED):  # the core takes any other for uncertain
+        raise judge.failure(
+            "send",
+            "provider: accept",
+            f"a receipt that says {receipt.state.word}",
+            "raise where the provider said no; that a person read it, a Report says",
+        )
     if receipt.state > features.reports:
         raise judge.failure(
             "send",
@@ -110,6 +120,8 @@ async def _report_finds(case: Case, lent: Lent, provider: FakeProvider, receipt:
 async def check_errors_map_to_what_the_caller_must_do(case: Case) -> None:
     """Not sent, uncertain, later, refused, broken: each outcome is told as what it is."""
     judge = Judge("errors map to what the caller must do", case)
+    if _over_own_lines(case, judge):
+        raise NotApplicable("parts go over connections of the channel's own: there is no answer that could be an error")
     answers = _answers(case, judge)
     await _refused_connection(case, judge)
     doubtful: tuple[type[Exception], ...] = (Uncertain, TryLater) if case.channel.features.idempotent else (Uncertain,)
@@ -172,6 +184,9 @@ async def _refused_connection(case: Case, judge: Judge) -> None:
 async def check_send_can_be_cancelled(case: Case) -> None:
     """A cancelled `send` ends at once and stays cancelled; the next one works."""
     judge = Judge("send can be cancelled", case)
+    if _over_own_lines(case, judge):
+        await can_be_cancelled(case, judge)
+        return
     answers = _answers(case, judge)
     async with speaking(case, answers) as provider, opened(case, provider, judge) as lent:
         provider.will(hang_after_acceptance())
@@ -194,6 +209,16 @@ async def check_send_can_be_cancelled(case: Case) -> None:
                 f"the next one failed: {said(error)}",
                 "release locks and state in finally",
             )
+
+
+def _over_own_lines(case: Case, judge: Judge) -> bool:
+    if case.answers is not None or case.sends_elsewhere:
+        return False
+    try:
+        sessions_of(case, judge)
+    except NotApplicable:
+        return False
+    return True
 
 
 def _answers(case: Case, judge: Judge) -> Answers:

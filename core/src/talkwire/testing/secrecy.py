@@ -13,16 +13,29 @@ from ..model import Inbound, Unread
 from . import damage
 from .case import Case, Sample
 from .forgery import forgeries
+from .online import talked
 from .outward import optional_steps, send_once, speaking
 from .provider import Answers, accept, hang_after_acceptance, refuse, reset_after_body, truncated
 from .services import Lent, Logs, lend
-from .verdict import PATIENCE, Judge, alone, forms_of, kept, need_samples, opened, planted_secrets, signed
+from .verdict import (
+    PATIENCE,
+    Judge,
+    alone,
+    forms_of,
+    kept,
+    need_samples,
+    opened,
+    planted_secrets,
+    signed,
+    takes_envelopes,
+)
 
 
 async def check_no_secret_in_logs_or_errors(case: Case) -> None:
     """Through good and bad: no secret and no message's text in logs, output, errors, `repr` or records."""
     judge = Judge("no secret in logs or errors", case)
-    need_samples(case, judge)
+    if case.sessions is None or takes_envelopes(case):
+        need_samples(case, judge)
     secrets = planted_secrets(case, judge)
     marker = "kitbodymarker0815"
     heard: list[tuple[str, str, str]] = []  # (method, sample, text)
@@ -34,6 +47,8 @@ async def check_no_secret_in_logs_or_errors(case: Case) -> None:
                 heard += _parse_and_listen(case, lent, sample)
         if case.answers is not None:
             heard += await _send_and_listen(case, case.answers, logs, judge, marker)
+        if case.sessions is not None:
+            heard += await talked(case, judge, marker)
     for sample in case.samples:
         query = " ".join(value for _, value in kept(case, case.genuine(sample)).query)
         if any(form in query for secret in secrets for form in forms_of(secret)):

@@ -68,7 +68,15 @@ def valid_settings(case: Case, judge: Judge) -> pydantic.BaseModel:
         ) from None
 
 
+def takes_envelopes(case: Case) -> bool:
+    return case.channel.features.webhook or case.channel.features.listens
+
+
 def need_samples(case: Case, judge: Judge) -> None:
+    if not case.samples and not takes_envelopes(case):
+        raise NotApplicable(
+            "features.webhook and features.listens are False: what comes in is admitted, and parsed by nobody"
+        )
     if not case.samples:
         raise judge.failure(
             "parse",
