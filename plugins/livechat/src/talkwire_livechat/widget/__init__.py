@@ -1,10 +1,10 @@
-"""The script that a page loads: readable sources, joined into one file that nothing else is needed for."""
+"""The script that a page loads: readable sources, joined and packed into one file that nothing else is needed for."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -23,7 +23,12 @@ SOURCES = (
     "gate.js",
     "box.js",
 )
-SETTINGS_LINE = "const SETTINGS = null;"  # head.js has it once, on a line of its own
+SETTINGS_PLACE = "SETTINGS=null"  # as head.js says it, packed
+TOKEN = re.compile(
+    r"""(?P<comment>//[^\n]*)|(?P<space>\s+)|(?P<literal>"(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\\n])*`)|(?P<word>[\w$]+)|(?P<sign>.)"""
+)
+PATTERN = re.compile(r"/(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n\[])+/[a-z]*")  # a regular expression
+BEFORE_PATTERN = frozenset("(=,:!&|?{};[")  # after anything else, a slash divides
 
 
 def script(settings: Mapping[str, object]) -> bytes:
@@ -32,22 +37,51 @@ def script(settings: Mapping[str, object]) -> bytes:
     *form*: `settings` is what `SETTINGS` in the protocol says; it may hold no secret, everybody can read it.
     """
     text = json.dumps(settings, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c")
-    return _joined().replace(SETTINGS_LINE, f"const SETTINGS = {text};", 1).encode()
+    return _joined().replace(SETTINGS_PLACE, f"SETTINGS={text}", 1).encode()
 
 
 @cache
 def _joined() -> str:
-    style = f"const STYLE = {json.dumps(_without_comments_css((FOLDER / 'style.css').read_text('utf-8')))};"
-    parts = [_without_comments_js((FOLDER / name).read_text("utf-8")) for name in SOURCES]
-    return "\n".join(["(() => {", '"use strict";', parts[0], style, *parts[1:], "})();", ""])
+    style = f"const STYLE={json.dumps(packed_style((FOLDER / 'style.css').read_text('utf-8')), ensure_ascii=False)};"
+    head, *rest = (packed((FOLDER / name).read_text("utf-8")) for name in SOURCES)
+    return "".join(['(()=>{"use strict";', head, style, *rest, "})();\n"])
 
 
-def _without_comments_js(source: str) -> str:
-    """Take away indentation and lines that hold nothing but a comment; no literal of ours goes over two lines."""
-    lines = (line.strip() for line in source.splitlines())
-    return "\n".join(line for line in lines if line and not line.startswith("//"))
+def packed(source: str) -> str:
+    """Take comments and needless space out of a script.
+
+    *form*: each statement ends in a semicolon, no literal goes over two lines, and comments begin with two slashes.
+    """
+    pieces: list[str] = []
+    for word in _tokens(source):
+        last = pieces[-1][-1] if pieces else ""
+        # Two words need a space between them, and `a + +b` is not `a++b`.
+        if (_is_word(last) and _is_word(word[0])) or (last in "+-" and last == word[0]):
+            pieces.append(" ")
+        pieces.append(word)
+    return "".join(pieces)
 
 
-def _without_comments_css(source: str) -> str:
-    source = re.sub(r"/\*.*?\*/", "", source, flags=re.DOTALL)
-    return "".join(line.strip() for line in source.splitlines())
+def packed_style(source: str) -> str:
+    """Take comments and needless space out of a style sheet."""
+    source = re.sub(r"\s+", " ", re.sub(r"/\*.*?\*/", "", source, flags=re.DOTALL))
+    return re.sub(r" ?([{};,>]) ?", r"\1", source).replace(": ", ":").replace(";}", "}").strip()
+
+
+def _tokens(source: str) -> Iterator[str]:
+    place, last = 0, ";"
+    while place < len(source):
+        found = PATTERN.match(source, place) if last in BEFORE_PATTERN and source[place : place + 2] != "//" else None
+        kind = "sign"
+        if found is None:
+            found = TOKEN.match(source, place)
+            assert found is not None, source[place : place + 40]
+            kind = str(found.lastgroup)
+        place = found.end()
+        if kind not in {"comment", "space"}:
+            last = found.group()[-1]
+            yield found.group()
+
+
+def _is_word(letter: str) -> bool:
+    return letter.isalnum() or letter in {"_", "$"}

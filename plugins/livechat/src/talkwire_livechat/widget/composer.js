@@ -8,64 +8,59 @@ class Composer {
     this.box = box;
     this.talk = talk;
     this.uploads = [];
-    this.told_typing = 0;
+    this.told_typing = 0; // when
     this.text = make("textarea", { rows: 1, "aria-label": say("write"), placeholder: say("write"), enterkeyhint: "send", dir: "auto" });
-    this.mirror = make("div", { class: "grow" }, this.text);
-    this.picker = make("input", { type: "file", multiple: true, hidden: true, tabindex: -1, "aria-hidden": "true" });
+    this.mirror = make("div", { class: "grow" }, this.text); // grows with the text, in CSS
+    this.picker = make("input", { type: "file", multiple: true, hidden: true });
     this.attach = tool("clip", say("attach"), () => this.picker.click());
-    this.button = make("button", { type: "submit", class: "send", "aria-label": say("send"), title: say("send") }, icon("send"));
+    this.button = tool("send", say("send"), () => this.send());
+    this.button.className = "send";
     this.tray = make("ul", { class: "tray", "aria-label": say("attach") });
     this.fault = make("p", { class: "fault", role: "alert" });
     const row = make("div", { class: "row" }, this.attach, this.mirror, this.button);
-    this.node = make("form", { class: "composer", novalidate: true }, this.tray, this.fault, this.picker, row);
+    this.node = make("div", { class: "composer" }, this.tray, this.fault, this.picker, row);
 
-    this.node.addEventListener("submit", (event) => {
-      event.preventDefault();
-      this.send();
-    });
     this.text.addEventListener("input", () => this.typed());
     this.text.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
       event.preventDefault();
       this.send();
     });
+    this.text.addEventListener("paste", (event) => {
+      const { files, types } = event.clipboardData;
+      if (!files.length || types.includes("text/plain")) return; // a table of a spreadsheet has a picture of itself
+      event.preventDefault();
+      this.add(files);
+    });
     this.picker.addEventListener("change", () => {
       this.add(this.picker.files);
       this.picker.value = "";
     });
-    this.text.value = str(keep.read("draft"));
-    this.grow();
+    this.write(str(keep.read("draft")));
   }
 
-  grow() {
-    this.mirror.dataset.text = this.text.value;
+  write(text) {
+    this.text.value = text;
+    keep.write("draft", text);
     this.update();
   }
 
-  edit(text) {
-    this.text.value = text;
-    keep.write("draft", text);
-    this.grow();
-    this.text.focus();
-  }
-
   typed() {
-    keep.write("draft", this.text.value);
-    this.complain("");
-    this.grow();
+    this.write(this.text.value);
+    if (!this.too_many()) this.complain("");
     if (!this.talk.about.typing) return;
     clearTimeout(this.still);
     if (!this.text.value.trim()) return this.stop_typing();
     this.still = setTimeout(() => this.stop_typing(), STILL);
-    if (performance.now() - this.told_typing < TELL_TYPING) return;
-    this.told_typing = performance.now();
-    this.talk.line.ready && this.talk.line.send({ t: "typing", on: true });
+    if (Date.now() - this.told_typing < TELL_TYPING) return;
+    this.told_typing = Date.now();
+    this.talk.line.send({ t: "typing", on: true });
   }
 
   stop_typing() {
     clearTimeout(this.still);
     if (this.told_typing) this.talk.line.send({ t: "typing", on: false });
-    this.told_typing = -Infinity;
+    this.told_typing = 0;
   }
 
   too_many() {
@@ -73,12 +68,12 @@ class Composer {
   }
 
   update() {
-    const files = this.talk.about.files;
+    this.mirror.dataset.text = this.text.value;
+    const { files } = this.talk.about;
     this.attach.hidden = !files;
-    this.picker.accept = files ? list(files.types).map(str).join(",") : "";
-    const busy = this.uploads.some((one) => !one.id);
-    const nothing = !this.text.value.trim() && !this.uploads.length;
-    this.button.setAttribute("aria-disabled", String(busy || nothing || this.too_many() > 0));
+    this.picker.accept = list(obj(files).types).join();
+    const is_empty = !this.text.value.trim() && !this.uploads.length;
+    this.button.setAttribute("aria-disabled", is_empty || this.too_many() > 0 || this.uploads.some((one) => !one.id));
     if (this.too_many()) this.complain(say("over", this.too_many()));
   }
 
@@ -88,98 +83,74 @@ class Composer {
 
   send() {
     if (this.button.getAttribute("aria-disabled") === "true") return;
-    this.talk.write(this.text.value.trim(), this.uploads, null, "");
+    const files = this.uploads.map(({ id, name, size, media_type }) => ({ id, name, size, media_type }));
+    this.talk.write(this.text.value.trim(), files);
     this.stop_typing();
-    this.uploads.forEach((one) => one.node.remove());
+    this.tray.replaceChildren();
     this.uploads = [];
-    this.text.value = "";
-    keep.write("draft", "");
     this.complain("");
-    this.grow();
-    this.box.has_written();
+    this.write("");
+    this.box.log.to_end();
+    this.text.focus();
   }
 
   // Files.
 
   add(files) {
     const rules = this.talk.about.files;
-    if (!rules || this.talk.gate()) return;
+    if (!rules || this.node.hidden) return;
     this.complain("");
-    const most = Math.min(FILES_LIMIT, Number(rules.most) || FILES_LIMIT);
+    const most = Math.min(FILES_LIMIT, rules.most || FILES_LIMIT);
+    const fits = (type) => (file) => (str(type).endsWith("/*") ? file.type.startsWith(type.slice(0, -1)) : file.type === type);
     for (const file of files) {
-      if (this.uploads.length >= most) return this.complain(say("many_files", most));
-      const fault = this.fault_of(file, rules);
-      if (fault) this.complain(fault);
-      else this.upload(file);
+      const name = file_name(file.name);
+      if (this.uploads.length >= most) this.complain(say("many_files", most));
+      else if (file.size > rules.limit) this.complain(say("too_large", name, size_name(rules.limit)));
+      else if (file.type && !list(rules.types).some((type) => fits(type)(file))) this.complain(say("type_refused", name));
+      else this.upload(file, name);
     }
   }
 
-  fault_of(file, rules) {
-    const name = file_name(file.name);
-    const limit = Number(rules.limit) || Infinity;
-    const fits = (type) => type === file.type || (type.endsWith("/*") && file.type.startsWith(type.slice(0, -1)));
-    const types = list(rules.types).map(str);
-    if (!file.size) return say("empty_file", name);
-    if (file.size > limit) return say("too_large", name, size_name(limit));
-    if (types.length && file.type && !types.some(fits)) return say("type_refused", name);
-    return "";
-  }
-
-  upload(file) {
-    const name = file_name(file.name);
+  upload(file, name) {
     const bar = make("progress", { max: 1, value: 0, "aria-label": say("uploading", name) });
-    const note = make("small", {}, size_name(file.size));
-    const again = make("button", { type: "button", class: "plain", hidden: true, click: () => this.start(one) }, say("retry"));
+    const again = button("plain", () => this.start(one), say("retry"));
     const cancel = tool("cross", `${say("remove")}: ${name}`, () => this.drop(one));
-    const node = make("li", {}, icon("file"), make("span", { class: "words" }, make("bdi", { class: "name" }, name), note, bar), again, cancel);
-    const one = { file, node, bar, again, name, id: "", size: file.size, media_type: file.type };
+    const words = make("span", { class: "words" }, make("bdi", { class: "name" }, name), make("small", {}, size_name(file.size)), bar);
+    const one = { file, name, bar, again, size: file.size, node: make("li", {}, icon("file"), words, again, cancel) };
     this.uploads.push(one);
-    this.tray.append(node);
+    this.tray.append(one.node);
     this.start(one);
   }
 
   start(one) {
-    const request = (one.request = new XMLHttpRequest());
+    const request = (one.request = new XMLHttpRequest()); // `fetch` tells no progress
     one.bar.hidden = false;
     one.again.hidden = true;
     request.open("POST", `${BASE}/c/${ACCOUNT}/files`);
     request.setRequestHeader("Authorization", `Bearer ${str(keep.read("token"))}`);
-    request.setRequestHeader("X-File-Name", encodeURIComponent(one.file.name.toWellFormed ? one.file.name.toWellFormed() : one.name));
-    request.upload.onprogress = (event) => event.lengthComputable && (one.bar.value = event.loaded / event.total);
-    request.onload = () => this.uploaded(one, request);
-    request.onerror = () => this.failed(one, say("up_failed", one.name), true);
+    request.setRequestHeader("X-File-Name", encodeURIComponent(one.name));
+    request.upload.onprogress = ({ loaded, total }) => (one.bar.value = loaded / total);
+    request.onloadend = () => this.uploaded(one, request);
     request.send(one.file);
     this.update();
   }
 
-  uploaded(one, request) {
-    let answer;
+  uploaded(one, { status, responseText }) {
+    let answer = {};
     try {
-      answer = obj(JSON.parse(request.responseText));
+      answer = obj(JSON.parse(responseText));
     } catch {
-      answer = {};
+      // An answer that is not ours counts by its status.
     }
-    const { status } = request;
-    if (status === 201 && str(answer.id)) {
-      one.id = str(answer.id);
-      one.name = str(answer.name) || one.name;
-      one.media_type = str(answer.media_type);
-      one.bar.hidden = true;
-      return this.update();
-    }
-    if (status === 413) {
-      const limit = Number(answer.limit);
-      return this.failed(one, limit > 0 ? say("too_large", one.name, size_name(limit)) : say("too_large_", one.name), false);
-    }
-    if (status === 415) return this.failed(one, say("type_refused", one.name), false);
-    return this.failed(one, say(status === 429 ? "up_later" : "up_failed", one.name), true);
-  }
-
-  failed(one, why, may_retry) {
-    this.complain(why);
-    if (!may_retry) return this.drop(one);
     one.bar.hidden = true;
-    one.again.hidden = false;
+    if (status === 201) Object.assign(one, { id: str(answer.id), name: str(answer.name) || one.name, media_type: str(answer.media_type) });
+    else if (status === 413 || status === 415) {
+      this.drop(one);
+      this.complain(status === 413 ? say("too_large", one.name, size_name(Number(answer.limit) || one.size - 1)) : say("type_refused", one.name));
+    } else if (one.node.isConnected) {
+      one.again.hidden = false;
+      this.complain(say(status === 429 ? "up_later" : "up_failed", one.name));
+    }
     this.update();
   }
 
@@ -189,11 +160,10 @@ class Composer {
   }
 
   drop(one) {
-    one.request.abort();
-    const had_focus = one.node.contains(one.node.getRootNode().activeElement);
-    one.node.remove();
     this.uploads = this.uploads.filter((other) => other !== one);
-    if (had_focus) this.text.focus();
+    one.node.remove();
+    one.request.abort();
+    this.text.focus();
     this.update();
   }
 }

@@ -25,10 +25,6 @@ class Gate {
     return Boolean(kind);
   }
 
-  button(label, click, is_main) {
-    return make("button", { type: "button", class: is_main ? "main" : "second", click }, label);
-  }
-
   stop() {
     return [make("p", { role: "alert" }, say(this.talk.stop))];
   }
@@ -36,13 +32,9 @@ class Gate {
   consent() {
     const { version, text } = this.talk.about.consent;
     const answer = (accepted) => () => this.talk.line.send({ t: "consent", version, accepted });
-    return make(
-      "section",
-      { "aria-label": say("consent") },
-      make("h3", {}, say("consent")),
-      make("div", { class: "words long", tabindex: 0, role: "region", "aria-label": say("consent") }, make("p", { dir: "auto" }, linked(text))),
-      make("div", { class: "pair" }, this.button(say("accept"), answer(true), true), this.button(say("refuse"), answer(false))),
-    );
+    const long = { class: "long", tabindex: 0, dir: "auto" };
+    const pair = make("div", { class: "pair" }, button("main", answer(true), say("accept")), button("second", answer(false), say("refuse")));
+    return [make("h3", {}, say("before")), make("p", long, linked(text)), pair];
   }
 
   refused() {
@@ -55,7 +47,7 @@ class Gate {
     return [
       make("p", {}, say("refused")),
       mail && make("p", {}, say("refused_mail"), " ", link(safe_link("mailto:" + mail), {}, mail)),
-      this.button(say("reconsider"), again),
+      button("second", again, say("reconsider")),
     ].filter(Boolean);
   }
 
@@ -66,7 +58,7 @@ class Gate {
       this.talk.changed();
       this.box.focus();
     };
-    return [make("p", {}, say(has_word(key) ? key : "ended")), this.button(say("again"), again, true)];
+    return [make("p", {}, say(has_word(key) ? key : "ended")), button("main", again, say("again"))];
   }
 
   end_ask() {
@@ -74,7 +66,7 @@ class Gate {
       this.talk.asks_end = false;
       this.talk.changed();
     };
-    const pair = make("div", { class: "pair" }, this.button(say("end"), () => this.talk.say_bye(), true), this.button(say("end_not"), stay));
+    const pair = make("div", { class: "pair" }, button("main", () => this.talk.say_bye(), say("end")), button("second", stay, say("end_not")));
     return [make("p", {}, say("end_ask")), pair];
   }
 
@@ -94,8 +86,8 @@ class Gate {
       event.preventDefault();
       this.submit();
     };
-    const title = str(form.title) || say("form");
-    return make("form", { class: "words", "aria-label": title, novalidate: true, submit }, make("h3", {}, title), this.fields.map((one) => one.node), this.go);
+    const title = str(form.title) || say("before");
+    return make("form", { "aria-label": title, novalidate: true, submit }, make("h3", {}, title), this.fields.map((one) => one.node), this.go);
   }
 
   submit() {

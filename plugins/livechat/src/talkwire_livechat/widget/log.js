@@ -1,169 +1,126 @@
 // The log as people see it: bubbles, days, notices at the bottom; and the eye that knows what was read.
 
 const NEAR = 48; // pixels from the bottom that still count as "at the bottom"
-const LOOK = SECOND; // so long a bubble is in view before it counts as read
 
 class Log {
   constructor(box, talk) {
     this.box = box;
     this.talk = talk;
-    this.views = new Map(); // slot → {node, …}
+    this.views = new Map(); // slot → what is drawn of an entry
     this.days = new Map();
     this.sticks = true;
-    this.in_view = new Map(); // slot → timer
     this.top = make("div", { class: "top" });
     this.inner = make("div", { class: "inner" }, this.top);
     this.node = make("div", { class: "log", role: "log", tabindex: 0, "aria-label": say("log"), "aria-live": "off" }, this.inner);
-    this.latest = make("button", { type: "button", class: "latest", hidden: true, click: () => this.to_end(true) }, say("latest"), icon("down"));
-    this.node.addEventListener("scroll", () => this.scrolled(), { passive: true });
-    new ResizeObserver(() => this.sticks && this.to_end()).observe(this.inner);
-    new ResizeObserver(() => this.sticks && this.to_end()).observe(this.node);
-    const steps = Array.from({ length: 21 }, (_, step) => step / 20);
-    this.eye = new IntersectionObserver((changes) => changes.forEach((one) => this.saw(one)), { root: this.node, threshold: steps });
+    this.latest = button("latest", () => this.to_end(), say("latest"), icon("down"));
+    this.node.addEventListener("scroll", () => this.scrolled());
+    const sizes = new ResizeObserver(() => this.sticks && this.to_end());
+    sizes.observe(this.inner);
+    sizes.observe(this.node);
+    const threshold = Array.from({ length: 21 }, (_, step) => step / 20);
+    this.eye = new IntersectionObserver((seen) => seen.forEach((one) => this.saw(one)), { root: this.node, threshold });
   }
 
-  // What came before we listened is not read out.
-  is_loading(loading) {
-    if (loading) this.node.setAttribute("aria-live", "off");
-    else setTimeout(() => this.node.setAttribute("aria-live", "polite"), 100);
+  // What was there before is not read out.
+  listen() {
+    setTimeout(() => this.node.setAttribute("aria-live", "polite"), 100);
   }
 
   arrange() {
-    const entries = this.talk.ordered();
-    const wanted = [this.top];
-    const asking = []; // messages with options that nobody has chosen from yet
-    let day = "";
-    let before = null;
-    for (const entry of entries) {
+    const nodes = [this.top];
+    const asking = []; // messages with options, and what was chosen
+    let [day, before] = ["", {}];
+    for (const entry of this.talk.ordered()) {
       const view = this.view(entry);
-      const date = new Date(entry.at);
-      const when = Number.isNaN(date.getTime()) ? new Date() : date;
+      const when = date_of(entry);
       if (!entry.notice && when.toDateString() !== day) {
         day = when.toDateString();
-        wanted.push(this.day(day, when));
-        before = null;
+        nodes.push(this.day(day, when));
+        before = {};
       }
-      const follows = before && before.mine === entry.mine && before.author === entry.author;
-      view.node.classList.toggle("first", !follows);
-      before = entry.notice ? null : entry;
-      wanted.push(view.node);
+      view.node.classList.toggle("first", before.mine !== entry.mine || before.author !== entry.author);
+      before = entry;
+      nodes.push(view.node);
       this.match(entry, view, asking);
     }
-    for (const [view, chosen] of asking.map((one) => [one.view, one.chosen])) mark_options(view.node, chosen);
-    this.place(wanted, new Set(entries.map((entry) => entry.slot)));
+    for (const { view, chosen } of asking) mark_options(view.node, chosen);
+
+    for (const slot of this.views.keys()) if (!this.talk.entries.has(slot)) this.views.delete(slot);
+    const stay = new Set(nodes);
+    for (const node of [...this.inner.children]) if (!stay.has(node)) node.remove();
+    nodes.forEach((node, place) => {
+      const here = this.inner.children[place];
+      if (node !== here) this.inner.insertBefore(node, here || null);
+    });
     if (this.sticks) this.to_end();
   }
 
-  place(wanted, slots) {
-    for (const [slot, view] of this.views) {
-      if (slots.has(slot)) continue;
-      this.eye.unobserve(view.node);
-      view.node.remove();
-      this.views.delete(slot);
-      this.looked_away(slot);
-    }
-    const kept = new Set(wanted);
-    for (const [name, node] of this.days) {
-      if (kept.has(node)) continue;
-      node.remove();
-      this.days.delete(name);
-    }
-    let next = this.inner.firstChild;
-    for (const node of wanted) {
-      if (node === next) next = next.nextSibling;
-      else this.inner.insertBefore(node, next);
-    }
-  }
-
   day(name, date) {
-    if (!this.days.has(name)) this.days.set(name, make("p", { class: "day" }));
-    const node = this.days.get(name);
+    const node = this.days.get(name) || make("p", { class: "day" });
+    this.days.set(name, node);
     if (node.textContent !== day_name(date)) node.textContent = day_name(date);
     return node;
   }
 
   // Which of the options above did this choice choose? The nearest that has it, unless we know better.
   match(entry, view, asking) {
-    if (!entry.mine && view.node.querySelector("[data-option]")) asking.push({ view, entry, chosen: undefined });
+    const options = [...view.node.querySelectorAll("[data-option]")].map((option) => option.dataset.option);
+    if (options.length) asking.push({ view, options, key: entry.key });
     const choice = entry.mine && entry.blocks.map(obj).find((block) => block.type === "choice");
     if (!choice) return;
-    const has = (one) =>
-      one.chosen === undefined &&
-      (!entry.of || one.entry.slot === entry.of) &&
-      [...one.view.node.querySelectorAll("[data-option]")].some((button) => button.dataset.option === str(choice.id));
-    const one = asking.findLast(has);
-    if (one) one.chosen = str(choice.id);
+    const { id, key } = choice;
+    const asks = (one) => one.chosen === undefined && one.options.includes(id) && (key || one.key) === one.key;
+    obj(asking.findLast(asks)).chosen = id;
   }
 
   view(entry) {
-    const looks = JSON.stringify([entry.blocks, entry.text, entry.author, entry.notice, entry.refused, entry.at]);
     let view = this.views.get(entry.slot);
     if (!view) {
-      view = { node: make("div", { class: entry.notice ? "notice" : entry.mine ? "message mine" : "message ours" }), looks: "" };
+      view = { node: make("div", { class: entry.notice ? "notice" : entry.mine ? "message mine" : "message" }) };
       view.node.dataset.slot = entry.slot;
       this.views.set(entry.slot, view);
       if (!entry.mine) this.eye.observe(view.node);
     }
+    const looks = JSON.stringify([entry.blocks, entry.text, entry.author, entry.refused, entry.at]);
     if (view.looks !== looks) {
       view.looks = looks;
-      view.node.replaceChildren(...(entry.notice ? this.draw_notice(entry) : this.draw_message(entry, view)));
+      view.state = "";
+      const content = draw_blocks(entry, {
+        choose: (option) => this.box.choose(entry, option),
+        fresh: (attachment) => this.talk.fresh_link(entry, attachment),
+      });
+      view.node.replaceChildren(...(entry.notice ? content : this.draw_message(entry, view, content)));
     }
     if (entry.mine) this.tick(entry, view);
     return view;
   }
 
-  acts(entry) {
-    return {
-      choose: (option) => this.box.choose(entry, option),
-      fresh: (attachment) => this.talk.fresh_link(entry, attachment),
-    };
-  }
-
-  draw_notice(entry) {
-    return draw_blocks(entry, this.acts(entry));
-  }
-
-  draw_message(entry, view) {
-    const content = draw_blocks(entry, this.acts(entry));
-    const date = new Date(entry.at);
-    const time = Number.isNaN(date.getTime()) ? null : make("time", { datetime: date.toISOString() }, clock.format(date));
-    view.tick = entry.mine && make("span", { class: "tick", role: "img" });
-    const meta = make("span", { class: "meta" }, time, view.tick);
-    view.state = "";
-    // Room for time and tick in the last line, where there is one.
+  draw_message(entry, view, content) {
+    view.tick = make("span", { class: "tick", role: "img" });
+    const meta = make("span", { class: "meta" }, make("time", {}, clock.format(date_of(entry))), entry.mine && view.tick);
     const last = content.at(-1);
+    // Room for time and tick in the last line, where there is one.
     if (last && last.tagName === "P") last.append(make("span", { class: entry.mine ? "room wide" : "room" }));
     else meta.classList.add("below");
-    const who = entry.mine ? hidden_text(say("you") + ": ") : make("span", { class: "who" }, make("bdi", {}, entry.author || settings.title), hidden_text(": "));
-    if (!entry.mine && !entry.author) who.className = "sr";
-    const alone_picture = content.length === 1 && /picture|file/.test(content[0].className) ? " bare" : "";
-    const bubble = make("div", { class: "bubble" + alone_picture }, content, meta);
-    return [who, bubble, entry.refused && this.draw_refusal(entry)].filter(Boolean);
+    const who = make("span", { class: entry.author ? "who" : "sr" }, make("bdi", {}, entry.mine ? say("you") : entry.author || settings.title), hidden_text(": "));
+    const is_bare = content.length === 1 && /picture|file/.test(content[0].className);
+    const bubble = make("div", { class: is_bare ? "bubble bare" : "bubble" }, content, meta);
+    return [who, bubble, ...(entry.refused ? [this.draw_refusal(entry)] : [])];
   }
 
   draw_refusal(entry) {
-    const reason = has_word("no_" + entry.refused) ? say("no_" + entry.refused) : say("no_other");
-    const edit = () => {
+    const reason = say(has_word("no_" + entry.refused) ? "no_" + entry.refused : "no_other");
+    const remove = (text) => () => {
       this.talk.remove(entry);
-      this.box.composer.edit(entry.text);
-    };
-    const remove = () => {
-      this.talk.remove(entry);
+      if (text) this.box.composer.write(text);
       this.box.focus();
     };
-    return make(
-      "div",
-      { class: "refusal" },
-      icon("failed"),
-      make("span", {}, `${say("failed")}. ${reason}`),
-      entry.text && make("button", { type: "button", class: "plain", click: edit }, say("edit")),
-      make("button", { type: "button", class: "plain", click: remove }, say("remove")),
-    );
+    const edit = entry.text && button("plain", remove(entry.text), say("edit"));
+    return make("div", { class: "refusal" }, icon("failed"), `${say("failed")}. ${reason}`, edit, button("plain", remove(), say("remove")));
   }
 
   tick(entry, view) {
-    const read = entry.n && entry.n <= this.talk.read_to;
-    const state = entry.refused ? "failed" : read ? "read" : entry.kept ? "kept" : "pending";
+    const state = entry.refused ? "failed" : entry.n <= this.talk.read_to ? "read" : entry.kept ? "kept" : "pending";
     if (view.state === state) return;
     view.state = state;
     view.tick.replaceChildren(icon(state));
@@ -175,57 +132,51 @@ class Log {
 
   scrolled() {
     const { scrollHeight, scrollTop, clientHeight } = this.node;
-    if (!clientHeight) return;
-    this.sticks = scrollHeight - scrollTop - clientHeight < NEAR;
-    this.latest.hidden = this.sticks;
+    if (clientHeight) this.sticks = this.latest.hidden = scrollHeight - scrollTop - clientHeight < NEAR;
   }
 
-  to_end(gently) {
-    this.sticks = true;
-    this.latest.hidden = true;
-    this.node.scrollTo({ top: this.node.scrollHeight, behavior: gently && !calm.matches ? "smooth" : "instant" });
+  to_end() {
+    this.node.scrollTop = this.node.scrollHeight;
+    this.sticks = this.latest.hidden = true;
   }
 
   // The widget was opened: begin where the visitor stopped reading.
   reveal() {
     this.to_end();
-    const first = this.talk.ordered().find((entry) => !entry.mine && !entry.notice && entry.state !== "read");
-    const view = first && this.views.get(first.slot);
-    if (view && view.node.offsetTop < this.node.scrollTop) this.node.scrollTop = view.node.offsetTop - NEAR;
+    const first = this.talk.unread()[0];
+    const top = first ? this.views.get(first.slot).node.offsetTop - NEAR : Infinity;
+    if (top < this.node.scrollTop) this.node.scrollTop = top;
     this.scrolled();
   }
 
   // Reading: half of a bubble (or half of the log, where the bubble is larger) in view for a second, on a visible page.
 
-  saw(change) {
-    const slot = change.target.dataset.slot;
-    const enough = Math.min(change.boundingClientRect.height, change.rootBounds ? change.rootBounds.height : 0) / 2;
-    const seen = change.isIntersecting && change.intersectionRect.height >= enough - 1;
-    if (!seen) return this.looked_away(slot);
-    if (this.in_view.has(slot)) return;
-    this.in_view.set(slot, 0);
-    this.look(slot);
+  saw({ target, isIntersecting, intersectionRect, boundingClientRect, rootBounds }) {
+    const view = this.views.get(target.dataset.slot);
+    if (!view) return;
+    const enough = Math.min(boundingClientRect.height, obj(rootBounds).height) / 2;
+    const is_in_view = isIntersecting && intersectionRect.height >= enough - 1;
+    if (is_in_view === view.is_in_view) return;
+    view.is_in_view = is_in_view;
+    this.look(target.dataset.slot, view);
   }
 
-  look(slot) {
-    clearTimeout(this.in_view.get(slot));
-    const read = () => {
+  look(slot, view) {
+    clearTimeout(view.timer);
+    if (!view.is_in_view || !this.box.is_seen()) return;
+    view.timer = setTimeout(() => {
       const entry = this.talk.entries.get(slot);
-      if (entry && this.in_view.has(slot) && this.box.is_seen()) this.talk.has_read(entry);
-    };
-    this.in_view.set(slot, setTimeout(read, LOOK));
-  }
-
-  looked_away(slot) {
-    clearTimeout(this.in_view.get(slot));
-    this.in_view.delete(slot);
+      if (entry && this.box.is_seen()) this.talk.has_read(entry);
+    }, SECOND);
   }
 
   // The page was shown or hidden: the second begins anew.
-  page_changed() {
-    for (const slot of this.in_view.keys()) {
-      clearTimeout(this.in_view.get(slot));
-      if (this.box.is_seen()) this.look(slot);
-    }
+  look_again() {
+    for (const [slot, view] of this.views) this.look(slot, view);
   }
+}
+
+function date_of(entry) {
+  const date = new Date(entry.at);
+  return Number.isNaN(date.getTime()) ? new Date() : date;
 }

@@ -1,215 +1,181 @@
 // How rich content is drawn: the server's tree and blocks become elements, never markup.
 
 const DEPTH = 24; // deeper trees are cut off; nobody reads a quote in a quote in …
+const MARKS = { bold: "strong", italic: "em", strike: "s", quote: "blockquote", paragraph: "p" };
 
-function draw_spans(spans, depth = 0) {
-  return depth > DEPTH ? [] : list(spans).map((span) => draw_span(obj(span), depth + 1));
-}
+const draw_tree = (items, depth = 0) => (depth > DEPTH ? [] : list(items).map((item) => draw_item(obj(item), depth + 1)));
 
-function draw_span(span, depth) {
-  const inner = () => draw_spans(span.spans, depth);
-  switch (span.type) {
-    case "bold":
-      return make("strong", {}, inner());
-    case "italic":
-      return make("em", {}, inner());
-    case "strike":
-      return make("s", {}, inner());
+function draw_item(item, depth) {
+  const inner = () => draw_tree(item.spans || item.nodes, depth);
+  const { type } = item;
+  switch (type) {
     case "code":
-      return make("code", {}, str(span.text));
+      return make("code", {}, str(item.text));
     case "break":
       return make("br");
-    case "link": {
-      const url = safe_link(span.url);
-      const text = list(span.spans).length ? inner() : [str(span.url)];
-      return url ? link(url, {}, text) : make("span", {}, text);
-    }
-    default:
-      return span.spans ? make("span", {}, inner()) : str(span.text);
-  }
-}
-
-function draw_nodes(nodes, depth = 0) {
-  return depth > DEPTH ? [] : list(nodes).map((node) => draw_node(obj(node), depth + 1));
-}
-
-function draw_node(node, depth) {
-  switch (node.type) {
-    case "heading":
-      return make("div", { class: "heading", role: "heading", "aria-level": 3, dir: "auto" }, draw_spans(node.spans));
-    case "quote":
-      return make("blockquote", { dir: "auto" }, draw_nodes(node.nodes, depth));
-    case "list": {
-      const numbered = Number.isInteger(node.start);
-      const items = list(node.items).map((item) => make("li", { dir: "auto" }, draw_nodes(item, depth)));
-      return make(numbered ? "ol" : "ul", { start: numbered && node.start }, items);
-    }
-    case "code_block":
-      return make("pre", { tabindex: 0, role: "region", "aria-label": say("code") }, make("code", {}, str(node.text)));
-    case "table": {
-      const [head, ...rows] = list(node.rows);
-      const row = (cells, tag, scope) =>
-        make("tr", {}, list(cells).map((cell) => make(tag, { scope, dir: "auto" }, draw_spans(cell))));
-      const table = make("table", {}, make("thead", {}, row(head, "th", "col")), make("tbody", {}, rows.map((one) => row(one, "td"))));
-      return make("div", { class: "wide", tabindex: 0, role: "region", "aria-label": say("table") }, table);
-    }
     case "rule":
       return make("hr");
+    case "link": {
+      const url = safe_link(item.url);
+      const text = list(item.spans).length ? inner() : str(item.url);
+      return url ? link(url, {}, text) : make("span", {}, text);
+    }
+    case "heading":
+      return heading(inner());
+    case "list": {
+      const numbered = Number.isInteger(item.start);
+      const items = list(item.items).map((one) => make("li", { dir: "auto" }, draw_tree(one, depth)));
+      return make(numbered ? "ol" : "ul", { start: numbered && item.start }, items);
+    }
+    case "code_block":
+      return make("pre", { tabindex: 0 }, str(item.text));
+    case "table": {
+      const cells = (row, tag) => list(row).map((cell) => make(tag, { dir: "auto" }, draw_tree(cell, depth)));
+      const rows = list(item.rows).map((row, place) => make("tr", {}, cells(row, place ? "td" : "th")));
+      return make("div", { class: "scroll", tabindex: 0 }, make("table", {}, rows));
+    }
     default:
-      if (node.nodes) return make("div", {}, draw_nodes(node.nodes, depth));
-      return make("p", { dir: "auto" }, node.spans ? draw_spans(node.spans) : str(node.text));
+      if (Object.hasOwn(MARKS, str(type))) return make(MARKS[type], { dir: /^[pq]/.test(type) && "auto" }, inner());
+      return item.spans || item.nodes ? make("div", {}, inner()) : str(item.text);
   }
 }
 
-function draw_text(text) {
-  return str(text) ? [make("p", { dir: "auto" }, str(text))] : [];
-}
+const heading = (...text) => make("div", { class: "heading", role: "heading", "aria-level": 3, dir: "auto" }, ...text);
+
+const draw_text = (text) => (str(text) ? [make("p", { dir: "auto" }, str(text))] : []);
 
 // One message's content. `acts` is what can be done with it: choose(option), fresh(attachment) → Promise of an address.
 function draw_blocks(entry, acts) {
-  const blocks = list(entry.blocks).map(obj);
-  const known = blocks.filter((block) => Object.hasOwn(BLOCKS, str(block.type)));
   let drawn = [];
-  try {
-    drawn = known.map((block) => BLOCKS[block.type](block, acts)).flat();
-  } catch (error) {
-    console.warn("talkwire: a message could not be drawn", error);
+  let lost = false;
+  for (const block of list(entry.blocks).map(obj)) {
+    try {
+      drawn = drawn.concat(BLOCKS[str(block.type)](block, acts));
+    } catch {
+      lost = true; // a type that is newer than this page
+    }
   }
-  const lost = known.length < blocks.length || !drawn.length;
-  return lost ? draw_text(entry.text) : drawn;
+  return lost || !drawn.length ? draw_text(entry.text) : drawn;
 }
 
 const BLOCKS = {
-  text: (block) => draw_nodes(block.nodes),
-  media: (block, acts) => [draw_media(block, acts), ...draw_nodes(block.nodes)],
-  buttons: (block, acts) => [...draw_nodes(block.nodes), draw_options(block.options, acts)],
-  list: (block, acts) => [...draw_nodes(block.nodes), draw_list(block, acts)],
-  card: (block, acts) =>
+  __proto__: null,
+  text: (block) => draw_tree(block.nodes),
+  media: (block, acts) => [draw_media(block, acts), ...draw_tree(block.nodes)],
+  buttons: (block, acts) => [...draw_tree(block.nodes), draw_options(block.options, acts)],
+  list: (block, acts) => [...draw_tree(block.nodes), draw_list(block, acts)],
+  card: (block, acts) => [
     make(
       "div",
       { class: "card" },
       block.image && draw_media(obj(block.image), acts),
-      str(block.title) && make("div", { class: "heading", role: "heading", "aria-level": 3, dir: "auto" }, str(block.title)),
-      draw_nodes(block.nodes),
-      list(block.options).length > 0 && draw_options(block.options, acts),
+      heading(str(block.title)),
+      draw_tree(block.nodes),
+      draw_options(block.options, acts),
     ),
-  location: draw_location,
-  form_link: (block) => draw_away(block.url, str(block.label) || str(block.url)),
+  ],
+  location(block) {
+    const [latitude, longitude] = [Number(block.latitude), Number(block.longitude)];
+    const map = `https://www.openstreetmap.org/?mlat=${latitude}&mlon=${longitude}`;
+    const words = [block.name, block.address].map(draw_text).flat();
+    return [make("div", { class: "place" }, icon("pin"), make("div", {}, words)), draw_away(map, say("map"))];
+  },
+  form_link: (block) => [draw_away(block.url, str(block.label) || str(block.url))],
   choice: (block) => draw_text(block.title),
   contact: (block) => [
     ...draw_text(block.name),
-    ...list(block.phones).map((phone) => make("p", {}, draw_away("tel:" + str(phone).replace(/[^+\d]/g, ""), str(phone)))),
-    ...list(block.emails).map((email) => make("p", {}, draw_away("mailto:" + str(email), str(email)))),
+    ...list(block.phones).map((phone) => draw_away(`tel:${str(phone)}`, str(phone))),
+    ...list(block.emails).map((email) => draw_away(`mailto:${str(email)}`, str(email))),
   ],
 };
 
 function draw_away(value, label) {
   const url = safe_link(value);
-  return url ? link(url, { class: "option" }, make("span", {}, label), icon("out")) : make("p", {}, label);
+  return url ? link(url, { class: "option" }, make("span", { class: "words" }, label), icon("out")) : make("p", {}, label);
 }
 
-function draw_location(block) {
-  const [latitude, longitude] = [Number(block.latitude), Number(block.longitude)];
-  const point = `${latitude},${longitude}`;
-  const map = `https://www.openstreetmap.org/?mlat=${latitude}&mlon=${longitude}#map=16/${latitude}/${longitude}`;
-  const lines = [str(block.name), str(block.address)].filter(Boolean);
-  return [
-    make("div", { class: "place" }, icon("pin"), make("div", {}, (lines.length ? lines : [point]).map((line) => draw_text(line)))),
-    draw_away(map, say("map")),
-  ];
-}
-
-function draw_options(options, acts) {
-  const buttons = list(options).map((option) => draw_option(obj(option), acts));
-  return make("div", { class: "options", role: "group" }, buttons);
-}
+const draw_options = (options, acts) =>
+  make("div", { class: "options", role: "group" }, list(options).map((option) => draw_option(obj(option), acts)));
 
 function draw_option(option, acts) {
-  const words = [make("span", { dir: "auto" }, str(option.title))];
-  if (str(option.description)) words.push(make("small", { dir: "auto" }, str(option.description)));
-  const text = make("span", { class: "words" }, words);
-  if (option.url) return safe_link(option.url) ? link(safe_link(option.url), { class: "option" }, text, icon("out")) : text;
-  const press = (event) => {
-    if (event.currentTarget.getAttribute("aria-disabled") !== "true") acts.choose(option);
-  };
-  return make("button", { type: "button", class: "option", "data-option": str(option.id), click: press }, text);
+  const title = make("span", { dir: "auto" }, str(option.title));
+  const more = str(option.description) && make("small", { dir: "auto" }, str(option.description));
+  if (option.url) return draw_away(option.url, [title, more]);
+  const press = () => node.getAttribute("aria-disabled") === "true" || acts.choose(option);
+  const node = button("option", press, make("span", { class: "words" }, title, more));
+  node.dataset.option = str(option.id);
+  return node;
 }
 
 function draw_list(block, acts) {
   const options = draw_options(block.options, acts);
-  options.classList.add("rows");
-  options.hidden = true;
-  const toggle = make("button", { type: "button", class: "option toggle", "aria-expanded": "false" });
-  toggle.append(make("span", { class: "words" }, str(block.button) || "…"), icon("down"));
-  toggle.addEventListener("click", () => {
-    options.hidden = !options.hidden;
-    toggle.setAttribute("aria-expanded", String(!options.hidden));
-  });
+  const open = (is_open) => {
+    options.hidden = !is_open;
+    toggle.setAttribute("aria-expanded", is_open);
+  };
+  const toggle = button("option toggle", () => open(options.hidden), make("span", { class: "words" }, str(block.button) || "…"), icon("down"));
+  open(false);
   return make("div", { class: "choices" }, toggle, options);
 }
 
 // Show what was chosen, and that the rest can be chosen no more; `chosen` undefined: all can.
 function mark_options(node, chosen) {
-  for (const button of node.querySelectorAll("button[data-option]")) {
-    const is_it = button.dataset.option === chosen;
-    button.setAttribute("aria-disabled", String(chosen !== undefined));
-    button.classList.toggle("chosen", is_it);
-    button.querySelectorAll(".mark").forEach((mark) => mark.remove());
-    if (is_it) button.append(make("span", { class: "mark" }, icon("kept"), hidden_text(say("chosen"))));
+  const is_over = chosen !== undefined;
+  for (const option of node.querySelectorAll("[data-option]")) {
+    const is_it = option.dataset.option === chosen;
+    option.setAttribute("aria-disabled", is_over);
+    if (is_it === option.classList.contains("chosen")) continue;
+    option.classList.toggle("chosen", is_it);
+    if (is_it) option.append(make("span", { class: "mark" }, icon("kept"), hidden_text(say("chosen"))));
+    else option.lastChild.remove();
   }
-  for (const choices of node.querySelectorAll(".choices")) {
-    const rows = choices.querySelector(".options");
-    if (rows.querySelector(".chosen")) {
-      rows.hidden = false;
-      choices.querySelector(".toggle").hidden = true;
-    } else choices.querySelector(".toggle").hidden = false;
+  for (const toggle of node.querySelectorAll(".toggle")) {
+    if (is_over) toggle.nextSibling.hidden = false;
+    toggle.hidden = is_over;
   }
 }
 
-const PICTURES = /^image\/(png|jpeg|gif|webp|avif|bmp)$/;
 const FRESH = 240 * SECOND; // links are signed for five minutes
 
 function draw_media(block, acts) {
-  const type = str(block.media_type);
   const name = file_name(block.name);
+  const kind = /^(image|audio|video)\/(?!svg)/.exec(str(block.media_type));
   let url = str(block.url) && safe_link(block.url, BASE);
   let until = Date.now() + FRESH;
-  const renew = async () => {
+  if (!url.startsWith("http")) return draw_tile(block, make("div", { class: "file" }), say("coming"));
+
+  const renew = async (node, attribute) => {
     url = safe_link(await acts.fresh(str(block.attachment)), BASE);
     until = Date.now() + FRESH;
+    if (url) node[attribute] = url;
     return url;
   };
-  const open = async (event) => {
+  const click = async (event) => {
     if (Date.now() < until) return;
     event.preventDefault();
-    const anchor = event.currentTarget;
-    if (await renew()) {
-      anchor.href = url;
-      anchor.click();
-    }
+    if (await renew(anchor, "href")) anchor.click();
   };
-  if (!url || !/^http/.test(url)) return draw_tile(block, null, str(block.url) ? say("gone_file") : say("coming"));
-  const tile = () => draw_tile(block, link(url, { class: "file", download: name, click: open }));
-  if (!/^(image|audio|video)\//.test(type) || (type.startsWith("image/") && !PICTURES.test(type))) return tile();
+  const anchor = link(url, { class: kind ? "picture" : "file", download: name, click });
+  if (!kind) return draw_tile(block, anchor);
 
-  const tag = type.startsWith("image/") ? "img" : type.slice(0, 5);
-  const media = tag === "img" ? make("img", { alt: name }) : make(tag, { controls: true, preload: "metadata", "aria-label": name });
-  const whole = tag === "img" ? link(url, { class: "picture", click: open }, media) : media;
+  const is_image = kind[1] === "image";
+  const media = make(is_image ? "img" : kind[1], is_image ? { alt: name } : { controls: true, preload: "metadata", "aria-label": name });
+  const whole = is_image ? anchor : media;
+  if (is_image) anchor.append(media);
   let tries = 0;
   media.addEventListener("error", async () => {
     tries += 1;
-    if (tries === 1 && (await renew())) {
-      media.src = url;
-      if (tag === "img") whole.href = url;
-    } else whole.replaceWith(tile());
+    if (tries === 1 && (await renew(media, "src"))) return void (anchor.href = url);
+    anchor.className = "file";
+    anchor.replaceChildren();
+    whole.replaceWith(draw_tile(block, anchor));
   });
   media.src = url;
   return whole;
 }
 
-function draw_tile(block, holder, note) {
-  const size = Number(block.size) > 0 ? size_name(Number(block.size)) : "";
-  const tile = holder || make("div", { class: "file" });
+function draw_tile(block, tile, note) {
+  const size = Number(block.size) > 0 && size_name(Number(block.size));
   const name = make("bdi", { class: "name" }, file_name(block.name));
   tile.append(icon("file"), make("span", { class: "words" }, name, make("small", {}, note || size)));
   return tile;

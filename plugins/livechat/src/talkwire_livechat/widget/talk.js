@@ -8,7 +8,7 @@ const FIELDS = ["key", "id", "at", "author", "notice", "state", "text"];
 const FINAL = ["read", "delivered"];
 
 class Talk {
-  // `view` has changed(), up(), down(), forgotten(), arrived(entry)
+  // `view` has changed(), up(), late(), arrived(entry)
   constructor(view) {
     this.view = view;
     this.line = new Line(this);
@@ -28,8 +28,8 @@ class Talk {
     this.reason = "";
     this.stop = "";
     this.again = false;
-    this.welcome = false;
-    this.about = { notice: null, consent: null, form: null, hours: null, files: null, typing: false };
+    this.is_welcome = false;
+    this.about = {}; // the parts of welcome that can change
     this.typing = false;
     this.asks_end = false;
     this.form_faults = null;
@@ -51,18 +51,15 @@ class Talk {
   }
 
   hello() {
-    const frame = { t: "hello", protocol: PROTOCOL, after: this.last, fresh: this.fresh, language: LANGUAGE };
-    const token = str(keep.read("token"));
-    if (token) frame.token = token;
-    if (this.identity) frame.identity = this.identity;
+    const { fresh } = this;
     this.fresh = false;
-    return frame;
+    const token = keep.read("token"); // what is undefined is not sent
+    const identity = this.identity || undefined;
+    return { t: "hello", protocol: PROTOCOL, token, identity, after: this.last, fresh, language: LANGUAGE };
   }
 
   up() {
-    for (const [key, [state, when]] of this.said) {
-      if (Date.now() - when < TELL_AGAIN) this.unsaid[state].add(key);
-    }
+    for (const [key, [state, when]] of this.said) if (Date.now() - when < TELL_AGAIN) this.unsaid[state].add(key);
     this.tell_seen();
     this.take_outbox();
     this.view.up();
@@ -76,18 +73,17 @@ class Talk {
     this.links.clear();
     this.typing = false;
     this.form_waits = false;
-    this.view.down();
+    this.view.late();
     this.changed();
   }
 
   // The line was closed with this code: true if it shall stay closed.
   closed(code) {
-    this.stop = { 4003: "sign_in", 4009: "old_page" }[code] || "";
     if (code === 4001) {
       keep.write("token", undefined);
-      this.last = 0;
-      if (this.identity) this.stop = "sign_in_again";
+      this.forget(); // that talk is not ours any more
     }
+    this.stop = { 4001: this.identity && "sign_in_again", 4003: "sign_in", 4009: "old_page" }[code] || "";
     if (this.stop) this.line.wanted = false;
     this.changed();
     return Boolean(this.stop);
@@ -108,11 +104,13 @@ class Talk {
     const was_known = this.identity;
     this.identity = next;
     this.line.close();
-    if (was_known) keep.forget(); // the next one at this browser shall not read what this one wrote
+    if (was_known) {
+      keep.forget(); // the next one at this browser shall not read what this one wrote
+      this.view.composer.write("");
+    }
     if (!keep.allowed) return;
     this.forget();
-    this.view.forgotten();
-    if (was_wanted) this.open(false);
+        if (was_wanted) this.open(false);
     this.changed();
   }
 
@@ -120,17 +118,16 @@ class Talk {
   gate() {
     const { consent, form } = this.about;
     if (this.stop) return "stop";
-    if (!this.welcome) return "";
+    if (!this.is_welcome) return "";
     if (consent && consent.given === false) return "refused";
     if (consent && consent.given !== true) return "consent";
     if (form) return "form";
     return this.session === "ended" && !this.again ? "ended" : "";
   }
 
-  write(text, files, choice, of) {
-    const item = { id: uuid(), text, files: files.map(({ id, name, size, media_type }) => ({ id, name, size, media_type })) };
-    if (choice) Object.assign(item, { choice: { id: str(choice.id), title: str(choice.title) }, of });
-    item.at = new Date().toISOString();
+  write(text, files, choice) {
+    const item = { id: uuid(), text, files, choice, at: new Date().toISOString() };
+    this.again = true; // until the server says that the talk is open again
     keep.write(outbox_name(), item);
     this.take_outbox();
   }
@@ -150,8 +147,8 @@ class Talk {
   // A fresh address of a file; "" if there is none.
   fresh_link(entry, attachment) {
     return new Promise((resolve) => {
-      const whose = entry.mine ? { id: entry.id } : { key: entry.key };
-      if (!this.line.send(Object.assign({ t: "link", attachment }, whose))) return resolve("");
+      const { id, key } = entry;
+      if (!this.line.send({ t: "link", attachment, id, key })) return resolve("");
       this.links.set(attachment, [...(this.links.get(attachment) || []), resolve]);
       setTimeout(resolve, PATIENCE, "");
     });
@@ -160,19 +157,25 @@ class Talk {
   // What the server says.
 
   take(frame) {
-    const action = Object.hasOwn(TAKES, str(frame.t)) && TAKES[frame.t];
+    const action = TAKES[str(frame.t)];
     if (!action) return;
     action(this, frame);
-    const goes_on = this.session === "connected" && [...this.entries.values()].some((entry) => !entry.notice);
-    if (this.welcome && goes_on !== Boolean(keep.read("live"))) keep.write("live", goes_on);
+    if (this.is_welcome && this.is_live() !== Boolean(keep.read("live"))) keep.write("live", this.is_live());
     this.changed();
   }
 
   settle(frame) {
-    for (const name of ["notice", "consent", "form", "hours", "files"]) {
-      if (name in frame) this.about[name] = frame[name] && typeof frame[name] === "object" ? frame[name] : null;
+    for (const name of ["notice", "consent", "form", "hours", "files", "typing"]) {
+      if (name in frame) this.about[name] = frame[name] === true || (frame[name] && obj(frame[name]));
     }
-    if ("typing" in frame) this.about.typing = frame.typing === true;
+  }
+
+  has_said() {
+    return [...this.entries.values()].some((entry) => !entry.notice);
+  }
+
+  is_live() {
+    return this.session === "connected" && this.has_said();
   }
 
   take_message(frame) {
@@ -242,11 +245,12 @@ class Talk {
         keep.write(item.name, undefined);
         continue;
       }
-      const blocks = list(item.files).map((file) => Object.assign({ type: "media" }, obj(file), { url: "" }));
-      if (item.choice) blocks.push(Object.assign({ type: "choice" }, item.choice));
-      else if (str(item.text)) blocks.unshift({ type: "text", nodes: [{ text: str(item.text) }] });
-      Object.assign(entry, { id: item.id, name: item.name, at: str(item.at), text: str(item.text), of: item.of });
-      Object.assign(entry, { blocks, refused: str(item.refused) });
+      const { id, name } = item;
+      const text = str(item.text);
+      const said = item.choice ? { ...item.choice, type: "choice" } : { type: "text", nodes: [{ type: "paragraph", spans: [{ text }] }] };
+      const blocks = list(item.files).map((file) => ({ ...obj(file), type: "media" }));
+      if (text) blocks.unshift(said);
+      Object.assign(entry, { id, name, text, blocks, at: str(item.at), refused: str(item.refused) });
     }
     this.changed();
     this.drain();
@@ -271,24 +275,25 @@ class Talk {
   async send_all() {
     for (let item = this.next(); item; item = this.next()) {
       const answer = await this.send_one(item);
-      if (answer.t === "nack" && !["too_fast", "later"].includes(answer.code)) {
-        const { name, ...rest } = item;
-        keep.write(name, Object.assign(rest, { refused: str(answer.code) || "other" }));
-        this.take_outbox();
-      } else if (answer.t === "nack") {
+      if (!answer.t) return;
+      if (answer.t === "ack") continue;
+      if (["too_fast", "later"].includes(answer.code)) {
         const wait = Number(answer.retry_after) > 0 ? Number(answer.retry_after) : 5;
         await new Promise((resolve) => setTimeout(resolve, wait * SECOND));
-      } else if (!answer.t) return;
+      } else {
+        keep.write(item.name, { ...item, refused: str(answer.code) || "other" });
+        this.take_outbox();
+      }
     }
   }
 
   send_one(item) {
     return new Promise((resolve) => {
-      const frame = { t: "message", id: item.id, text: str(item.text), files: list(item.files).map((file) => str(obj(file).id)) };
-      if (item.choice) frame.choice = item.choice;
-      this.answers.set(item.id, resolve);
-      if (!this.line.send(frame)) resolve({});
-      setTimeout(() => this.answers.get(item.id) === resolve && resolve({ t: "nack", code: "later" }), ANSWER_WITHIN);
+      const { id, choice } = item;
+      const files = list(item.files).map((file) => str(obj(file).id));
+      this.answers.set(id, resolve);
+      if (!this.line.send({ t: "message", id, text: str(item.text), files, choice })) resolve({});
+      setTimeout(() => this.answers.get(id) === resolve && resolve({ t: "nack", code: "later" }), ANSWER_WITHIN);
     });
   }
 
@@ -308,9 +313,7 @@ class Talk {
 
   // What was refused for want of something goes out when that is there.
   try_again(code) {
-    for (const { name, ...item } of keep.outbox()) {
-      if (item.refused === code) keep.write(name, Object.assign(item, { refused: "" }));
-    }
+    for (const item of keep.outbox()) if (item.refused === code) keep.write(item.name, { ...item, refused: "" });
     this.take_outbox();
   }
 
@@ -344,9 +347,11 @@ class Talk {
 }
 
 const TAKES = {
+  __proto__: null,
+
   welcome(talk, frame) {
     if (str(frame.token)) keep.write("token", frame.token);
-    talk.welcome = true;
+    talk.is_welcome = true;
     talk.session = str(frame.session);
     talk.reason = str(frame.reason);
     talk.settle(frame);
