@@ -296,3 +296,33 @@ async def test_on_a_phone_the_chat_fills_the_screen_and_carries_a_photo(shop, br
             await asyncio.sleep(0.02)
     file = await shop.hub.attachment(messages[0].blocks[0].attachment)
     assert (file.name, file.media_type) == ("photo.png", "image/png")
+
+
+@pytest.mark.requirement("3DN-10")
+async def test_the_bar_shows_who_is_there_handled_or_not_and_forgets_who_has_gone(shop, browser):
+    page = await shop.opened()
+    operator_context = await browser.new_context(
+        locale="en-GB", timezone_id="UTC", viewport={"width": 1280, "height": 800}
+    )
+    operator = await operator_context.new_page()
+    operator.set_default_timeout(10 * SECOND)
+    await operator.goto(f"{shop.stage.operator}/")
+    bar = operator.get_by_role("region", name="Live now")
+    entry = bar.get_by_role("button").first
+    await entry.wait_for()
+    assert "waits since" in await entry.inner_text()
+
+    await write(page, "hi")
+    await entry.click()
+    await answer(operator, "Good day")
+    await page.get_by_role("log").get_by_text("Good day").wait_for()
+    await bar.get_by_text("answered").wait_for()
+
+    await page.context.set_offline(True)
+    await bar.get_by_text("away").wait_for()
+    await page.context.set_offline(False)
+    await bar.get_by_text("away").wait_for(state="detached")
+
+    await page.get_by_role("button", name="End chat").first.click()
+    await page.get_by_role("button", name="End chat").last.click()
+    await entry.wait_for(state="detached")
