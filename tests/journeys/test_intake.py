@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from talkwire import Drop, hookimpl
-from talkwire.errors import NotFound, Rejected, Unreadable
-from talkwire.model import Address, Inbound, SessionChange
-from tests.journeys.acme_hub import CUSTOMER, SETTINGS, AcmeHub, FullAcme, full
+from talkwire import Drop, accounts, doing, hookimpl
+from talkwire.errors import NotFound, NotSent, Rejected, Uncertain, Unreadable, UnsafeUrl
+from talkwire.model import AccountState, Address, Inbound, SessionChange
+from talkwire.testing.hub import whole_hub
+from tests.journeys.acme_hub import CUSTOMER, SETTINGS, AcmeHub, AcmePlugin, FullAcme, full
 from tests.mutants.acme import AcmeChannel
 
 ENVELOPES = "SELECT id, body, headers, query, unread FROM envelope ORDER BY id"
@@ -199,6 +202,77 @@ async def test_each_picture_of_an_album_is_a_message_and_is_fetched(full_acme: A
     assert [m.group for m in stored] == ["album"] * 3
     assert sorted(await full_acme.column("SELECT handle FROM attachment")) == ["h0", "h1", "h2"]
     assert [len(m.blocks) for m in stored] == [1, 1, 1]
+
+
+class Lying(FullAcme):
+    """Has the pictures itself."""
+
+    fault: Exception | None = None
+
+    async def fetch(self, attachment: Any) -> AsyncIterator[bytes]:
+        if self.fault is not None:
+            raise self.fault
+        yield f"the picture {attachment.name}".encode()
+
+
+def lying(fault: Exception | None = None) -> type[FullAcme]:
+    return type("Lying", (Lying,), {"fault": fault})
+
+
+async def test_an_attachment_waits_while_its_account_is_paused_or_restarts(
+    start_acme: Callable[..., Awaitable[AcmeHub]],
+) -> None:
+    acme = await start_acme(channel=lying())
+    await acme.hub.daemon.store.write(accounts.pause, ("shop", "a person said so"))
+    await acme.hub.pass_time(minutes=1)
+    assert acme.shop.view.state is AccountState.PAUSED
+    await acme.says([message("m1", "", media=["h0"])])
+    await acme.hub.pass_time(hours=3)
+    assert await acme.hub.rows("SELECT sha256, error FROM attachment") == [("", "")]
+    assert await acme.hub.facts("attachment.failed") == []
+    await acme.hub.daemon.store.write(accounts.resume, "shop")
+    await acme.hub.pass_time(minutes=2)
+    assert [fact.type for fact in await acme.hub.facts("attachment.failed", "attachment.stored")] == [
+        "attachment.stored"
+    ]
+
+
+async def test_an_attachment_waits_for_an_account_that_is_gone_for_a_moment(
+    fake_acme_settings: tuple[str, dict[str, Any]], tmp_path: Path, empty_database: Path
+) -> None:
+    settings, _ = fake_acme_settings
+    plugins = {"acme": AcmePlugin(lying(NotSent("nobody there")))}
+    async with whole_hub(settings, tmp_path, template=empty_database, plugins=plugins) as first:
+        await AcmeHub(first, None).says([message("m1", "", media=["h0"])])  # type: ignore[arg-type]
+        await first.run_until_idle()
+        clock = first.clock
+    async with whole_hub("", tmp_path, clock=clock) as without:
+        await without.pass_time(hours=3)
+        assert await without.rows("SELECT sha256, error FROM attachment") == [("", "")]
+        assert await without.facts("attachment.failed") == []
+
+
+@pytest.mark.parametrize("fault", [KeyError("h0"), Uncertain("HTTP 500")])
+async def test_an_attachment_at_which_its_channel_falls_over_is_given_up_after_the_schedule(
+    start_acme: Callable[..., Awaitable[AcmeHub]], fault: Exception
+) -> None:
+    acme = await start_acme(channel=lying(fault))
+    await acme.says([message("m1", "", media=["h0"])])
+    for delay in doing.SCHEDULE:
+        await acme.hub.run_until_idle()
+        assert await acme.hub.facts("attachment.failed") == []
+        await acme.hub.pass_time(delay)
+    assert len(await acme.hub.facts("attachment.failed")) == 1
+    assert await acme.column("SELECT 1 FROM task") == []
+
+
+async def test_an_attachment_at_an_address_that_we_never_call_is_given_up_at_once(
+    start_acme: Callable[..., Awaitable[AcmeHub]],
+) -> None:
+    acme = await start_acme(channel=lying(UnsafeUrl("not there")))
+    await acme.says([message("m1", "", media=["h0"])])
+    await acme.hub.run_until_idle()
+    assert len(await acme.hub.facts("attachment.failed")) == 1
 
 
 async def test_an_answer_points_at_their_message_or_at_ours(full_acme: AcmeHub) -> None:
