@@ -338,6 +338,36 @@ async def test_typing_is_published_and_never_stored(full_acme: AcmeHub) -> None:
     assert await full_acme.hub.rows("SELECT id FROM message") == []
 
 
+async def test_a_replayed_envelope_breaks_no_account_and_shows_nobody_typing(full_acme: AcmeHub) -> None:
+    """What a provider said a week ago of the account's health is no news; a person has resumed it since."""
+    typing: list[Any] = []
+    daemon = full_acme.hub.daemon
+
+    async def listen() -> None:
+        async for small in daemon.hub.subscribe("typing"):
+            typing.append(small)  # noqa: PERF401  the task is cancelled, what it heard is kept
+
+    listening = asyncio.create_task(listen())
+    await full_acme.says(
+        [
+            {"kind": "notice", "time": full_acme.now, "broken": True},
+            {"kind": "typing", "time": full_acme.now, "on": True},
+        ]
+    )
+    await full_acme.hub.pass_time(minutes=1)
+    await daemon.store.write(accounts.resume, "shop")
+    await full_acme.hub.pass_time(minutes=1)
+    assert full_acme.shop.view.state is AccountState.WORKING
+    [envelope] = await full_acme.column("SELECT id FROM envelope")
+    await daemon.intake.replay(envelope)
+    await full_acme.hub.run_until_idle()
+    assert full_acme.shop.view.state is AccountState.WORKING
+    assert await full_acme.column("SELECT state FROM account_state") == ["working"]
+    listening.cancel()
+    assert len(typing) == 1
+    assert [fact.replayed for fact in await full_acme.hub.facts("account.notice")] == [False, True]
+
+
 async def test_a_notice_that_the_account_is_broken_breaks_it_before_it_is_acknowledged(full_acme: AcmeHub) -> None:
     await full_acme.told("notice", broken=False)
     assert await full_acme.column("SELECT state FROM account_state") == ["working"]
