@@ -428,12 +428,7 @@ def close_attempt(tx: Tx, outcomes: Sequence[_Outcome]) -> Sequence[None]:
         _MARK_CLOSED, [{"id": o.attempt.delivery, "reason": o.reason, "uncounted": int(not o.counted)} for o in ours]
     )
     news = deliveries.match_waiting(
-        tx,
-        [
-            (o.attempt.out.account, o.receipt.external_id, o.attempt.delivery)
-            for o in outcomes_in_order
-            if o.receipt is not None
-        ],
+        tx, [o.attempt.delivery for o in outcomes_in_order if o.receipt and o.receipt.external_id]
     )
     deliveries.learn(tx, [*(x for o in outcomes_in_order for x in _learnt(tx, o)), *news])
     lanes.lock(tx, (o.attempt.lane for o in ours))
