@@ -306,7 +306,8 @@ async def test_an_action_at_which_the_core_or_a_channel_falls_over_is_given_up_a
     await said(acme, "hello")
     for delay in doing.SCHEDULE:
         assert asking.failed == []
-        await acme.hub.pass_time(delay)
+        acme.hub.clock.turn_to(acme.hub.clock.now() + delay)
+        await acme.hub.run_until_idle()
     assert asking.failed == [
         {"action": "reply", "by": "plugin:asking", "code": "failed", "text": "KeyError, which nobody expected"}
     ]

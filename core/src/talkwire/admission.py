@@ -424,8 +424,8 @@ def store_change(tx: Tx, account: str, conversation: str, change: str, message: 
 
 
 def _address_changed(tx: Tx, account: str, item: AddressChanged) -> None:
-    old = people.resolve(tx, [(account, item.old)])[people.key_of(account, item.old)]
-    new = people.resolve(tx, [(account, item.new)])[people.key_of(account, item.new)]
+    found = people.resolve(tx, [(account, item.old), (account, item.new)])  # together: the one may be merged by it
+    old, new = (found[people.key_of(account, address)] for address in (item.old, item.new))
     if new.contact == old.contact:
         return  # a repeat
     people.merge(tx, new.contact, old.contact)
