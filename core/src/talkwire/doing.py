@@ -128,7 +128,8 @@ class Doer:
         except Exception as error:  # noqa: BLE001  one task
             text = f"{type(error).__name__}, which nobody expected"
             if task.attempts < len(SCHEDULE):
-                _log.error("task failed", group=GROUP, task=task.kind, kind=type(error).__name__, exc_info=error)
+                where = None if task.attempts or isinstance(error, TalkwireError) else error  # told once
+                _log.error("task failed", group=GROUP, task=task.kind, kind=type(error).__name__, exc_info=where)
                 await self._store.write(_again, (self._fence, task, text))
                 return
             if task.kind == "fetch":
