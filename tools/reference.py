@@ -292,7 +292,10 @@ MEANINGS = {  # goes before the comment beside the key, where that is for reader
         "What becomes of a reply that cannot go out now: `reject` it, or `hold` it until the customer writes again"
     ),
     "plugins.enabled": "Plugins beside those that accounts and media name; their order is that of the shape hooks",
-    "notify.on": "Types of [facts](facts.md) that become notifications",
+    "notify.on": (
+        "Types of [facts](facts.md) that become notifications; a plugin's own are called `plugin.word`, and it has to"
+        " be enabled; a type that nobody tells is a fault"
+    ),
     "notify.accounts": "Accounts whose facts count; empty: all",
     "notify.to": "Recipients, by name",
     "notify.media": "Media to tell them by; empty: what each recipient wants",

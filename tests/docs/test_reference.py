@@ -10,6 +10,7 @@ import pytest
 
 import talkwire
 from talkwire import errors, hooks, sections
+from talkwire.facts import FACTS
 from talkwire.features import Features, MediaFeature, OptionFeature
 from talkwire.model import AccountState, AnswerCode, Level, Policy, Rate, SessionState, State
 
@@ -185,6 +186,7 @@ def test_every_fact_that_the_core_tells_is_documented_and_no_other():
     documented = {name for name in headings(page("facts.md")) if TYPE.fullmatch(name)}
     assert told - documented == set(), "told, not documented"
     assert documented - told == set(), "documented, not told"
+    assert set(FACTS) == documented, "talkwire/facts.py is what the settings check `on` against"
 
 
 def test_what_is_documented_of_a_fact_names_its_ids_and_small_values():

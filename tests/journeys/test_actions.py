@@ -285,6 +285,38 @@ async def test_a_notice_that_cannot_be_replaced_is_said_and_not_tried_for_ever(s
     assert await acme.hub.rows("SELECT 1 FROM task") == []
 
 
+class Confused(Lively):
+    """Falls over a word of ours, in a method that is plain."""
+
+    def render(self, draft: Any, context: Any) -> Any:
+        if self.fault:
+            raise self.fault
+        return super().render(draft, context)
+
+
+def over(conversation: str) -> Any:
+    return lambda m: Reply(conversation=m.conversation, draft=draft(conversation))
+
+
+async def test_an_action_at_which_the_core_or_a_channel_falls_over_is_given_up_after_the_schedule(start_acme):
+    """It held up whatever the plugin asked for next in that conversation, for ever."""
+    asking = Asking(over("one"), over("two"))
+    acme = await start_acme(plugins={"asking": asking}, channel=Confused)
+    acme.shop.channel.fault = KeyError("secret body")
+    await said(acme, "hello")
+    for delay in doing.SCHEDULE:
+        assert asking.failed == []
+        acme.hub.clock.turn_to(acme.hub.clock.now() + delay)
+        await acme.hub.run_until_idle()
+    assert asking.failed == [
+        {"action": "reply", "by": "plugin:asking", "code": "failed", "text": "KeyError, which nobody expected"}
+    ]
+    assert await acme.hub.rows("SELECT 1 FROM task WHERE kind <> 'send'") == []
+    acme.shop.channel.fault = None
+    await said(acme, "still there?")
+    assert acme.texts == ["two"]
+
+
 # --- who speaks --------------------------------------------------------------------------------------------
 
 

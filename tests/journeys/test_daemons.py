@@ -18,6 +18,7 @@ from talkwire import hookimpl
 from talkwire.actions import SetTimer
 from talkwire.answers import sweep_windows
 from talkwire.clock import micros
+from talkwire.errors import StoreDown
 from talkwire.model import Batch, Message
 from talkwire.store import Tx
 from talkwire.testing import FakeProvider, Logs, slow
@@ -25,6 +26,7 @@ from talkwire.testing.hub import WholeHub, whole_hub
 from talkwire.testing.provider import busy, refuse
 from tests.journeys.acme_hub import SETTINGS, AcmeHub, AcmePlugin
 from tests.mutants.acme import ACME, WROTE, AcmeChannel, PollingAcme
+from tests.parts.postgres import Cluster
 
 pytestmark = pytest.mark.needs("postgres")
 
@@ -396,3 +398,30 @@ async def test_a_window_that_a_message_moves_while_the_sweep_waits_for_it_is_not
     await store.write(sweep_windows, None)
     await moving
     assert await types(acme, "window.closed", "window.closing") == []
+
+
+async def test_a_database_that_says_nothing_more_is_503_fails_livez_and_heals_by_itself(
+    own_cluster: Cluster, provider: FakeProvider, tmp_path: Path
+) -> None:
+    url = own_cluster.url(own_cluster.new_database())
+    async with whole_hub(
+        SETTINGS.format(url=provider.url, more=""), tmp_path, plugins={"acme": AcmePlugin()}, url=url
+    ) as hub:
+        acme = AcmeHub(hub, provider)
+        await acme.wrote("m1", "before")
+        hub.daemon.store.answer_within, hub.daemon.stuck_after = timedelta(seconds=0.3), 1.0
+        assert hub.daemon.stuck() == []
+        own_cluster.freeze()
+        try:
+            for attempt in ("first", "second"):
+                async with asyncio.timeout(15):
+                    with pytest.raises(StoreDown):  # the public port answers it with 503
+                        await acme.wrote("m2", attempt)
+            assert any("mute database" in fault for fault in hub.daemon.stuck())
+        finally:
+            own_cluster.thaw()
+        async with asyncio.timeout(15):
+            await acme.wrote("m2", "after")
+            while hub.daemon.stuck():
+                await hub.run_until_idle()
+        assert await acme.column("SELECT text FROM message ORDER BY n") == ["before", "after"]

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from talkwire import Drop, hookimpl
-from talkwire.errors import NotFound, Rejected, Unreadable
-from talkwire.model import Address, Inbound, SessionChange
-from tests.journeys.acme_hub import CUSTOMER, SETTINGS, AcmeHub, FullAcme, full
+from talkwire import Drop, accounts, doing, hookimpl
+from talkwire.errors import NotFound, NotSent, Rejected, Uncertain, Unreadable, UnsafeUrl
+from talkwire.model import AccountState, Address, Inbound, SessionChange
+from talkwire.testing.hub import whole_hub
+from tests.journeys.acme_hub import CUSTOMER, SETTINGS, AcmeHub, AcmePlugin, FullAcme, full
 from tests.mutants.acme import AcmeChannel
 
 ENVELOPES = "SELECT id, body, headers, query, unread FROM envelope ORDER BY id"
@@ -201,6 +204,78 @@ async def test_each_picture_of_an_album_is_a_message_and_is_fetched(full_acme: A
     assert [len(m.blocks) for m in stored] == [1, 1, 1]
 
 
+class Lying(FullAcme):
+    """Has the pictures itself."""
+
+    fault: Exception | None = None
+
+    async def fetch(self, attachment: Any) -> AsyncIterator[bytes]:
+        if self.fault is not None:
+            raise self.fault
+        yield f"the picture {attachment.name}".encode()
+
+
+def lying(fault: Exception | None = None) -> type[FullAcme]:
+    return type("Lying", (Lying,), {"fault": fault})
+
+
+async def test_an_attachment_waits_while_its_account_is_paused_or_restarts(
+    start_acme: Callable[..., Awaitable[AcmeHub]],
+) -> None:
+    acme = await start_acme(channel=lying())
+    await acme.hub.daemon.store.write(accounts.pause, ("shop", "a person said so"))
+    await acme.hub.pass_time(minutes=1)
+    assert acme.shop.view.state is AccountState.PAUSED
+    await acme.says([message("m1", "", media=["h0"])])
+    await acme.hub.pass_time(minutes=5)
+    assert await acme.hub.rows("SELECT sha256, error FROM attachment") == [("", "")]
+    assert await acme.hub.facts("attachment.failed") == []
+    await acme.hub.daemon.store.write(accounts.resume, "shop")
+    await acme.hub.pass_time(minutes=2)
+    assert [fact.type for fact in await acme.hub.facts("attachment.failed", "attachment.stored")] == [
+        "attachment.stored"
+    ]
+
+
+async def test_an_attachment_waits_for_an_account_that_is_gone_for_a_moment(
+    fake_acme_settings: tuple[str, dict[str, Any]], tmp_path: Path, empty_database: Path
+) -> None:
+    settings, _ = fake_acme_settings
+    plugins = {"acme": AcmePlugin(lying(NotSent("nobody there")))}
+    async with whole_hub(settings, tmp_path, template=empty_database, plugins=plugins) as first:
+        await AcmeHub(first, None).says([message("m1", "", media=["h0"])])  # type: ignore[arg-type]
+        await first.run_until_idle()
+        clock = first.clock
+    async with whole_hub("", tmp_path, clock=clock) as without:
+        await without.pass_time(minutes=5)
+        assert await without.rows("SELECT sha256, error FROM attachment") == [("", "")]
+        assert await without.facts("attachment.failed") == []
+
+
+@pytest.mark.parametrize("fault", [KeyError("h0"), Uncertain("HTTP 500")])
+async def test_an_attachment_at_which_its_channel_falls_over_is_given_up_after_the_schedule(
+    start_acme: Callable[..., Awaitable[AcmeHub]], fault: Exception
+) -> None:
+    acme = await start_acme(channel=lying(fault))
+    await acme.says([message("m1", "", media=["h0"])])
+    for delay in doing.SCHEDULE:
+        await acme.hub.run_until_idle()
+        assert await acme.hub.facts("attachment.failed") == []
+        acme.hub.clock.turn_to(acme.hub.clock.now() + delay)
+    await acme.hub.run_until_idle()
+    assert len(await acme.hub.facts("attachment.failed")) == 1
+    assert await acme.column("SELECT 1 FROM task") == []
+
+
+async def test_an_attachment_at_an_address_that_we_never_call_is_given_up_at_once(
+    start_acme: Callable[..., Awaitable[AcmeHub]],
+) -> None:
+    acme = await start_acme(channel=lying(UnsafeUrl("not there")))
+    await acme.says([message("m1", "", media=["h0"])])
+    await acme.hub.run_until_idle()
+    assert len(await acme.hub.facts("attachment.failed")) == 1
+
+
 async def test_an_answer_points_at_their_message_or_at_ours(full_acme: AcmeHub) -> None:
     conversation = await full_acme.talk()
     full_acme.provider.will(full_acme.accept("p1"))
@@ -262,6 +337,36 @@ async def test_typing_is_published_and_never_stored(full_acme: AcmeHub) -> None:
     assert heard[0]["on"] is True
     assert heard[0]["address"] == f"+{CUSTOMER}"
     assert await full_acme.hub.rows("SELECT id FROM message") == []
+
+
+async def test_a_replayed_envelope_breaks_no_account_and_shows_nobody_typing(full_acme: AcmeHub) -> None:
+    """What a provider said a week ago of the account's health is no news; a person has resumed it since."""
+    typing: list[Any] = []
+    daemon = full_acme.hub.daemon
+
+    async def listen() -> None:
+        async for small in daemon.hub.subscribe("typing"):
+            typing.append(small)  # noqa: PERF401  the task is cancelled, what it heard is kept
+
+    listening = asyncio.create_task(listen())
+    await full_acme.says(
+        [
+            {"kind": "notice", "time": full_acme.now, "broken": True},
+            {"kind": "typing", "time": full_acme.now, "on": True},
+        ]
+    )
+    await full_acme.hub.pass_time(minutes=1)
+    await daemon.store.write(accounts.resume, "shop")
+    await full_acme.hub.pass_time(minutes=1)
+    assert full_acme.shop.view.state is AccountState.WORKING
+    [envelope] = await full_acme.column("SELECT id FROM envelope")
+    await daemon.intake.replay(envelope)
+    await full_acme.hub.run_until_idle()
+    assert full_acme.shop.view.state is AccountState.WORKING
+    assert await full_acme.column("SELECT state FROM account_state") == ["working"]
+    listening.cancel()
+    assert len(typing) == 1
+    assert [fact.replayed for fact in await full_acme.hub.facts("account.notice")] == [False, True]
 
 
 async def test_a_notice_that_the_account_is_broken_breaks_it_before_it_is_acknowledged(full_acme: AcmeHub) -> None:

@@ -424,6 +424,19 @@ async def test_a_rate_of_an_address_makes_no_other_address_wait(start_acme: Any)
     assert acme.texts == ["one", "other", "two"]
 
 
+async def test_a_rate_of_an_address_counts_all_its_threads_together(start_acme: Any) -> None:
+    """The provider counts by person: two threads of one are not two people."""
+    acme = await start_acme(channel=full(rates=(Rate(count=1, per=timedelta(seconds=10), key="address"),)))
+    for n, thread in enumerate(("orders", "billing")):
+        await acme.wrote(f"m{n}", "Hello", thread=thread)
+    for conversation in await acme.hub.conversations():
+        await acme.reply(conversation, "Hi")
+    assert acme.texts == ["Hi"]
+    assert await acme.column("SELECT reason FROM delivery WHERE state = 0") == ["rate_limited"]
+    await acme.hub.pass_time(seconds=10)
+    assert acme.texts == ["Hi", "Hi"]
+
+
 # --- what is kept of it ----------------------------------------------------------------------------------------
 
 

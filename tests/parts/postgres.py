@@ -89,6 +89,25 @@ class Cluster:
         self._process.wait(START_LIMIT)
         self._process = None
 
+    def freeze(self) -> None:
+        """Let the server say nothing more: its sockets stay open, and take what is sent to them."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, what: signal.Signals) -> None:
+        assert self._process is not None
+        # The parent first: it makes no new children then. Each child leads a group of its own.
+        os.kill(self._process.pid, what)
+        for child in self._children():
+            os.kill(child, what)
+
+    def _children(self) -> list[int]:
+        assert self._process is not None
+        pid = self._process.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
     def remove(self) -> None:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -123,6 +142,17 @@ class Cluster:
 @pytest.fixture(scope="session")
 def postgres_cluster() -> Iterator[Cluster]:
     """The server itself; one for each worker of the run. A test that stops it makes a `Cluster` of its own."""
+    cluster = Cluster()
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.remove()
+
+
+@pytest.fixture
+def own_cluster() -> Iterator[Cluster]:
+    """Give a server that the test may stop."""
     cluster = Cluster()
     try:
         cluster.start()

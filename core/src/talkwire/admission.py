@@ -156,7 +156,7 @@ def admit(tx: Tx, arrivals: Sequence[Arrival]) -> Sequence[Admitted]:
     )
     inbound: list[tuple[int, str, Inbound]] = []
     reports: list[tuple[str, Report, str]] = []
-    others: list[tuple[str, str, Item, int]] = []
+    others: list[tuple[str, str, Item, Arrival]] = []
     channels: dict[str, str] = {}
     windows: dict[str, timedelta | None] = {}
     for index, arrival in enumerate(arrivals):
@@ -168,11 +168,11 @@ def admit(tx: Tx, arrivals: Sequence[Arrival]) -> Sequence[Admitted]:
             elif type(item) is Report:
                 reports.append((account, item, arrival.envelope_id))
             else:
-                others.append((account, channel, item, arrival.received))
+                others.append((account, channel, item, arrival))
     if inbound:
         _messages(tx, arrivals, inbound, channels, windows, results)
-    for account, channel, item, received in others:
-        _other(tx, account, channel, item, received)
+    for account, channel, item, arrival in others:
+        _other(tx, account, channel, item, arrival)
     deliveries.reported(tx, reports)
     _tell_unread(tx, arrivals)
     return results
@@ -364,21 +364,20 @@ _CONVERSATION_OF = "SELECT conversation_id FROM message WHERE id = :id"
 _CHANGE_THERE = "SELECT 1 FROM change WHERE account = :account AND change_id = :change"
 
 
-def _other(tx: Tx, account: str, channel: str, item: Item, received: int) -> None:
+def _other(tx: Tx, account: str, channel: str, item: Item, arrival: Arrival) -> None:
     if isinstance(item, SessionChange):
         conversation, _ = _conversation(tx, account, channel, item.address, item.thread)
-        at = min(micros(item.at), received)
+        at = min(micros(item.at), arrival.received)
         session_changed(tx, account, conversation, item.state, at, item.reason)
     elif isinstance(item, Change):
         _changed(tx, account, channel, item)
     elif isinstance(item, AddressChanged):
         _address_changed(tx, account, item)
     elif isinstance(item, AccountNotice):
-        tx.tell(
-            "account.notice",
-            account=account,
-            small={"code": item.code, "text": item.text[:200], "broken": item.broken},
-        )
+        small: dict[str, str | int | bool] = {"code": item.code, "text": item.text[:200], "broken": item.broken}
+        if arrival.replayed:
+            small["replayed"] = True
+        tx.tell("account.notice", account=account, small=small)
 
 
 def _conversation(tx: Tx, account: str, channel: str, address: Address, thread: str) -> tuple[str, people.Person]:
@@ -464,8 +463,8 @@ def store_change(
 
 
 def _address_changed(tx: Tx, account: str, item: AddressChanged) -> None:
-    old = people.resolve(tx, [(account, item.old)])[people.key_of(account, item.old)]
-    new = people.resolve(tx, [(account, item.new)])[people.key_of(account, item.new)]
+    found = people.resolve(tx, [(account, item.old), (account, item.new)])  # together: the one may be merged by it
+    old, new = (found[people.key_of(account, address)] for address in (item.old, item.new))
     if new.contact == old.contact:
         return  # a repeat
     people.merge(tx, new.contact, old.contact)

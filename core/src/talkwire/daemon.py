@@ -259,7 +259,7 @@ class Daemon:
             names.append(medium.group)
         fetcher = Fetcher(self.store, self.files, self.account)
         notices = Notices(self.store, self.replies, lambda name: getattr(self.account(name), "channel", None))
-        doer = Doer(self.store, self.leases, self.replies, self.account, self.sessions, notices, fetcher.fetch)
+        doer = Doer(self.store, self.leases, self.replies, self.account, self.sessions, notices, fetcher)
         self.lanes.serve(doing.GROUP, doer.work)
         self._told = [*self.plugins.readers(), *(RuleReader(i, rule) for i, rule in enumerate(self.config.notify))]
         await self.readers.open(self._told)

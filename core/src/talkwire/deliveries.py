@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from .clock import micros
 from .model import Report, Small, State
-from .store import Tx
+from .store import Row, Tx
 
 _INSERT_REPORT = """
     INSERT INTO report (account, external_id, key, state, at, stored_at, code, reason, recipient,
@@ -35,18 +35,37 @@ _UPDATE = """
         problem_at = :problem_at, problem_code = :code, problem_text = :text
     WHERE id = :id
 """
-_UNMATCHED = """
-    WITH v(account, external_id) AS (VALUES :ids[2])
-    SELECT r.id, r.account, r.external_id, r.state, r.at, r.code, r.reason
-    FROM v JOIN report r ON r.account = v.account AND r.external_id = v.external_id
-    WHERE r.delivery_id IS NULL
+# Where parts say who they go to, a report that names somebody is that part's alone.
+_MEANT = "(r.recipient = '' OR d.recipient = '' OR d.recipient = r.recipient)"
+_COPIED = "r.account, r.external_id, r.key, r.state, r.at, r.stored_at, r.code, r.reason, r.recipient, r.envelope_id"
+_UNMATCHED = f"""
+    SELECT r.id, d.id, {_COPIED}
+    FROM delivery d JOIN report r ON r.account = d.account AND r.external_id = d.external_id
+    WHERE d.id IN (:ids[]) AND r.delivery_id IS NULL AND {_MEANT} ORDER BY r.id, d.id
 """
-_STRAYS = """
-    SELECT r.id, d.id, r.state, r.at, r.code, r.reason
+# Other parts of the same message that have the same id: some providers give one to all of them.
+_SISTERS = """
+    SELECT o.id FROM delivery d JOIN delivery o
+      ON o.account = d.account AND o.external_id = d.external_id AND o.message_id = d.message_id
+     AND o.generation = d.generation AND o.id <> d.id
+    WHERE d.id IN (:ids[])
+"""
+_OF_SISTERS = f"""
+    SELECT DISTINCT d.id, {_COPIED}
+    FROM delivery d
+    JOIN delivery o ON o.account = d.account AND o.external_id = d.external_id AND o.message_id = d.message_id
+     AND o.generation = d.generation AND o.id <> d.id
+    JOIN report r ON r.delivery_id = o.id AND r.external_id = d.external_id AND r.key <> o.id
+    WHERE d.id IN (:ids[]) AND {_MEANT}
+      AND NOT EXISTS (SELECT 1 FROM report t WHERE t.delivery_id = d.id AND t.stored_at = r.stored_at AND
+          t.state = r.state AND t.at = r.at AND t.code = r.code AND t.reason = r.reason)
+"""
+_STRAYS = f"""
+    SELECT r.id, d.id, {_COPIED}
     FROM report r JOIN delivery d ON d.account = r.account
-     AND (d.id = r.key OR (r.external_id <> '' AND d.external_id = r.external_id))
+     AND (d.id = r.key OR (r.external_id <> '' AND d.external_id = r.external_id AND {_MEANT}))
     WHERE r.delivery_id IS NULL AND r.stored_at > :since
-    ORDER BY r.id LIMIT 500
+    ORDER BY r.id, d.id LIMIT 500
 """
 _MATCH = "UPDATE report SET delivery_id = :delivery WHERE id = :id"
 
@@ -69,9 +88,11 @@ def reported(tx: Tx, reports: Sequence[tuple[str, Report, str]]) -> None:
     keys = sorted({report.key for _, report, _ in reports if report.key})
     by_key = {row[1]: row[0] for row in tx.execute(_BY_KEY, {"keys": keys})} if keys else {}
     ids = sorted({(account, r.external_id) for account, r, _ in reports if r.external_id})
-    by_external: dict[tuple[str, str], list[tuple[str, str]]] = {}
-    for account, external, recipient, delivery in set(tx.execute(_BY_EXTERNAL, {"ids": ids}) if ids else ()):
-        by_external.setdefault((account, external), []).append((recipient, delivery))
+    by_external = _by_external(tx, ids)
+    if by_external:
+        # A sister part whose receipt is being stored holds the lock of this one: it is seen after that.
+        tx.lock("delivery", [*by_key, *(delivery for parts in by_external.values() for _, delivery in parts)])
+        by_external = _by_external(tx, ids)
     learnt: list[Learnt] = []
     rows = []
     for account, report, envelope in reports:
@@ -88,6 +109,14 @@ def reported(tx: Tx, reports: Sequence[tuple[str, Report, str]]) -> None:
     tx.many(_INSERT_REPORT, rows)
 
 
+def _by_external(tx: Tx, ids: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[tuple[str, str]]]:
+    """Give (recipient, delivery) of the parts that a provider knows by (account, external id)."""
+    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for account, external, recipient, delivery in sorted(tx.execute(_BY_EXTERNAL, {"ids": ids}) if ids else ()):
+        found.setdefault((account, external), []).append((recipient, delivery))
+    return found
+
+
 def _match(
     account: str,
     report: Report,
@@ -96,37 +125,56 @@ def _match(
 ) -> list[str]:
     if report.key and by_key.get(report.key) == account:
         return [report.key]
-    there = by_external.get((account, report.external_id), [])
-    mine = [delivery for recipient, delivery in there if recipient == report.recipient]
-    return mine or ([delivery for _, delivery in there] if not report.recipient else [])
+    # As `_MEANT`: the same early and late.
+    return [
+        delivery
+        for recipient, delivery in by_external.get((account, report.external_id), [])
+        if not report.recipient or recipient in ("", report.recipient)
+    ]
 
 
 def _learnt(delivery: str, state: int, at: int, code: str, reason: str) -> Learnt:
     return Learnt(delivery=delivery, state=State(state), at=at, code=code, text=reason)
 
 
-def match_waiting(tx: Tx, named: Iterable[tuple[str, str, str]]) -> list[Learnt]:
+def match_waiting(tx: Tx, named: Iterable[str]) -> list[Learnt]:
     """Give what was reported of parts before their external id was stored.
 
-    `named` are (account, external id, delivery); the reports are marked as matched.
+    `named` are deliveries that have their external id since this transaction; the reports are marked as matched.
     """
-    by_id = {(account, external): delivery for account, external, delivery in named if external}
-    if not by_id:
+    ids = sorted(set(named))
+    if not ids:
         return []
-    rows = set(tx.execute(_UNMATCHED, {"ids": sorted(by_id)}))
-    tx.many(_MATCH, [(by_id[row[1], row[2]], row[0]) for row in sorted(rows)])
-    return [
-        _learnt(by_id[account, external], state, at, code, reason)
-        for _, account, external, state, at, code, reason in sorted(rows)
-    ]
+    if sisters := tx.execute(_SISTERS, {"ids": ids}):
+        tx.lock("delivery", [row[0] for row in sisters])  # what is being reported of them is seen after that
+    unmatched = tx.execute(_UNMATCHED, {"ids": ids})
+    of_sisters = sorted(tx.execute(_OF_SISTERS, {"ids": ids})) if sisters else []
+    _joined(tx, unmatched)
+    tx.many(_INSERT_REPORT, [(*copied, delivery) for delivery, *copied in of_sisters])
+    return [_learnt_of(row) for row in (*(row[1:] for row in unmatched), *of_sisters)]
+
+
+def _joined(tx: Tx, rows: Sequence[Row]) -> None:
+    """Mark reports (id, delivery, the rest) as matched; one that several parts match is kept once for each."""
+    first = {report: delivery for report, delivery, *_ in reversed(rows)}
+    tx.many(_MATCH, [(delivery, report) for report, delivery in sorted(first.items())])
+    tx.many(
+        _INSERT_REPORT,
+        [(*copied, delivery) for report, delivery, *copied in rows if first[report] != delivery],
+    )
+
+
+def _learnt_of(row: Row) -> Learnt:
+    delivery, _, _, _, state, at, _, code, reason, *_ = row
+    return _learnt(delivery, state, at, code, reason)
 
 
 def sweep_unmatched(tx: Tx, items: Sequence[int]) -> Sequence[int]:
     """Join what two open transactions missed: reports stored since `items` (microseconds)."""
     rows = tx.execute(_STRAYS, {"since": min(items)})
-    learn(tx, [_learnt(d, state, at, code, reason) for _, d, state, at, code, reason in rows])
-    tx.many(_MATCH, [(row[1], row[0]) for row in rows])
-    return [len(rows)] * len(items)
+    learn(tx, [_learnt_of(row[1:]) for row in rows])
+    _joined(tx, rows)
+    return [len({row[0] for row in rows})] * len(items)
 
 
 def learn(tx: Tx, learnt: Sequence[Learnt]) -> None:

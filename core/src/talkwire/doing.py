@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Protocol
 
+import structlog
 from pydantic_core import from_json, to_json
 
 from . import actions, lanes, notifying, timers
 from .actions import Action, DropTimer, Notice, Notify, Reply, SetTimer, Signal, Withdraw
-from .errors import NotFound, StoreDown, TalkwireError
+from .errors import AccountBroken, NotFound, NotSent, StoreDown, TalkwireError, TryLater, Wait
 from .ids import new_id
 from .lanes import Fence, Lane, NewTask, Task
+from .log import SCHEDULE
 from .model import Address
 from .notices import Notices, OnItsWay
 from .outgoing import Replies, Target
 from .sessions import Served, Sessions
 from .store import Act, Store, Tx
 
+_log = structlog.get_logger("talkwire.doing")
 GROUP = "do"
 _SOON = timedelta(seconds=1)
+_LOOK_AGAIN = timedelta(minutes=1)  # for an account that is away
+
+
+_NOT_NOW = (NotSent, TryLater, Wait, AccountBroken)  # said on purpose of a provider that will come again
+
+
+class AccountAway(Exception):
+    """Its account cannot be asked now: paused, broken, absent, or just starting."""
+
+
+class Fetching(Protocol):
+    """What brings attachments in."""
+
+    async def fetch(self, attachment: str) -> None: ...  # raises `AccountAway`
+    async def give_up(self, attachment: str, error: str) -> None: ...
 
 
 def settle(tx: Tx) -> None:
@@ -72,7 +91,7 @@ class Doer:
         account: Callable[[str], Served | None],
         sessions: Sessions,
         notices: Notices,
-        fetch: Callable[[str], Awaitable[None]],
+        fetching: Fetching,
     ) -> None:
         self._store = store
         self._fence = fence
@@ -80,7 +99,7 @@ class Doer:
         self._account = account
         self._sessions = sessions
         self._notices = notices
-        self._fetch = fetch
+        self._fetching = fetching
 
     async def work(self, lane: Lane) -> None:
         """Do the head of a lane; what cannot be done comes back as the fact `action.failed`."""
@@ -88,14 +107,30 @@ class Doer:
         if task is None:
             return
         failure = None
-        if task.kind == "fetch":
-            await self._fetch(task.ref)
-        else:
-            try:
+        try:
+            if task.kind == "fetch":
+                await self._fetching.fetch(task.ref)
+            else:
                 failure = await self._failure(task)
-            except OnItsWay:
-                await self._store.write(_soon, (self._fence, task))
+        except OnItsWay:
+            await self._store.write(_later, (self._fence, task, _SOON, "what it replaces is on its way"))
+            return
+        except AccountAway as away:
+            await self._store.write(_later, (self._fence, task, _LOOK_AGAIN, str(away)))
+            return
+        except (StoreDown, *_NOT_NOW):
+            raise  # the lane's own back-off, for as long as it lasts
+        except Exception as error:  # noqa: BLE001  one task
+            text = f"{type(error).__name__}, which nobody expected"
+            if task.attempts < len(SCHEDULE):
+                where = None if task.attempts or isinstance(error, TalkwireError) else error  # told once
+                _log.error("task failed", group=GROUP, task=task.kind, kind=type(error).__name__, exc_info=where)
+                await self._store.write(_again, (self._fence, task, text))
                 return
+            if task.kind == "fetch":
+                await self._fetching.give_up(task.ref, text)
+            else:
+                failure = "failed", text
         await self._store.write(_ended, (self._fence, task, failure))
 
     async def _failure(self, task: Task) -> tuple[str, str] | None:
@@ -129,10 +164,18 @@ class Doer:
         await self._sessions.pass_on(action.account, action.address, action.signal)
 
 
-def _soon(tx: Tx, items: Sequence[tuple[Fence, Task]]) -> Sequence[None]:
+def _later(tx: Tx, items: Sequence[tuple[Fence, Task, timedelta, str]]) -> Sequence[None]:
+    """Look again after a while; to wait for another is not to fail."""
     if lanes.ours(tx, items[0][0], [GROUP]):
-        for _, task in sorted(items, key=lambda item: item[1].lane):
-            lanes.later(tx, task.lane, tx.now + _SOON, "what it replaces is on its way")
+        for _, task, after, why in sorted(items, key=lambda item: item[1].lane):
+            lanes.later(tx, task.lane, tx.now + after, why, counted=False)
+    return [None] * len(items)
+
+
+def _again(tx: Tx, items: Sequence[tuple[Fence, Task, str]]) -> Sequence[None]:
+    if lanes.ours(tx, items[0][0], [GROUP]):
+        for _, task, why in sorted(items, key=lambda item: item[1].lane):
+            lanes.later(tx, task.lane, tx.now + SCHEDULE[task.attempts], why)
     return [None] * len(items)
 
 

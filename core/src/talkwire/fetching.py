@@ -6,13 +6,16 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from .channel import Channel
-from .errors import NotFound, Refused, TooLarge, Unreachable
+from .doing import AccountAway
+from .errors import NotFound, Refused, TooLarge, Unreachable, UnsafeUrl
 from .lending import attachment_of
 from .media.files import Chunks, StoredFile
 from .media.sniff import classify, sniff
+from .model import Account, AccountState
 from .store import Store, Tx
 
 _LIMIT = 100 * 1024 * 1024  # bytes of one attachment
+_OPEN = (AccountState.WORKING, AccountState.WAITING)  # its channel has been opened
 _OWNER = "SELECT account, error FROM attachment WHERE id = :id"
 _FETCHED = """
     UPDATE attachment SET sha256 = :sha256, size = :size, media_type = :media_type, cls = :cls,
@@ -30,6 +33,7 @@ class Served(Protocol):
     """An account as fetching sees it."""
 
     channel: Channel | None
+    view: Account
 
 
 class Fetcher:
@@ -41,22 +45,28 @@ class Fetcher:
         self._account = account
 
     async def fetch(self, attachment: str) -> None:
-        """Fetch one; what can never be fetched is marked, anything else raises and is tried again."""
+        """Fetch one; what can never be fetched is marked, anything else raises and is tried again.
+
+        Errors: `AccountAway` where the account cannot be asked now; what `Channel.fetch` raises.
+        """
         found = await self._store.read(lambda query: attachment_of(query, attachment))
         row = await self._store.read(lambda query: query.one(_OWNER, {"id": attachment}))
         if found is None or row is None or found.sha256:
             return
         served = self._account(row[0])
-        if served is None or served.channel is None:
-            await self._store.write(_failed, (attachment, "its account is absent"))
-            return
+        if served is None or served.channel is None or served.view.state not in _OPEN:
+            raise AccountAway("its account is away")
         try:
             stored = await self._files.put(served.channel.fetch(found), _LIMIT)
-        except (NotFound, Refused, Unreachable, TooLarge) as error:
-            await self._store.write(_failed, (attachment, str(error)))
+        except (NotFound, Refused, Unreachable, TooLarge, UnsafeUrl) as error:
+            await self.give_up(attachment, str(error))
             return
         media_type = sniff(stored.head, found.name)
         await self._store.write(_fetched, (attachment, stored, media_type, found.name))
+
+    async def give_up(self, attachment: str, error: str) -> None:
+        """Mark one as failed."""
+        await self._store.write(_failed, (attachment, error))
 
 
 def _fetched(tx: Tx, items: Sequence[tuple[str, StoredFile, str, str]]) -> Sequence[None]:

@@ -208,6 +208,8 @@ class Intake:
         return admitted
 
     async def _pass_on(self, arrival: Arrival, accounts: Mapping[str, Served]) -> None:
+        if arrival.replayed:
+            return  # how an account did then, and who typed then, is no news
         for account, _, item in arrival.items:
             if isinstance(item, Typing):
                 accounts[account].typing(item)

@@ -736,5 +736,5 @@ class Rate:
 
     count: int
     per: timedelta
-    key: str = "account"  # or `address`
+    key: str = "account"  # or `address`: one person, whatever the thread
     burst: int = 1  # how many may go at once after a rest

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from .ids import new_id
 from .model import GLOBAL_KINDS, Address
 from .store import Query, Tx
+from .store.writer import RunAgain
 
 Key = tuple[str, str, str]  # kind, scope, value
 Place = tuple[str, str, str]  # account, address id, thread
@@ -38,6 +39,7 @@ _NAME_CONTACT = """
     UPDATE contact SET name = :name
     WHERE name = '' AND id = (SELECT contact_id FROM address WHERE id = :id)
 """
+_CONTACTS = "SELECT id FROM contact WHERE id IN (:ids[])"
 _DROP_CONTACT = "DELETE FROM contact WHERE id = :id"
 _TAKE_NAME = """
     UPDATE contact SET name = (SELECT name FROM contact WHERE id = :old) WHERE id = :new AND name = ''
@@ -144,6 +146,7 @@ def _make(tx: Tx, names: dict[Key, str], aliases: dict[Key, set[Key]], contacts:
         if key not in same:
             made[key] = Person(new_id(), contacts.get(key) or new_id(), names[key], *key[:2])
             same |= dict.fromkeys(aliases[key] & names.keys() - made.keys(), key)
+    _stay(tx, contacts.values())
     ours = [(key, p) for key, p in sorted(made.items(), key=lambda pair: pair[0]) if key not in contacts]
     tx.many(_INSERT_CONTACT, [(p.contact, p.name, tx.now_us) for _, p in ours])
     tx.many(
@@ -195,6 +198,7 @@ def places(
     found = _find_places(tx, wanted) if wanted else {}
     made = {place: new_id() for place in sorted(wanted) if place not in found}
     if made:
+        _stay(tx, (wanted[place][1] for place in made))
         tx.many(
             _INSERT_PLACE,
             [
@@ -217,9 +221,21 @@ def _find_places(tx: Tx, wanted: Iterable[Place]) -> dict[Place, str]:
 
 def merge(tx: Tx, contact: str, into: str) -> None:
     """Make two contacts one: all addresses and conversations of both are kept."""
+    _stay(tx, (contact, into))
     values = {"old": contact, "new": into}
     tx.execute(_TAKE_NAME, values)
     tx.execute("UPDATE address SET contact_id = :new WHERE contact_id = :old", values)
     tx.execute("UPDATE conversation SET contact_id = :new WHERE contact_id = :old", values)
     tx.execute(_DROP_CONTACT, {"id": contact})
     tx.tell("contact.merged", ids={"contact": into, "merged": contact})
+
+
+def _stay(tx: Tx, contacts: Iterable[str]) -> None:
+    """Let nobody merge these contacts into others before this transaction has ended.
+
+    Errors: `RunAgain` where another transaction did so since we looked; what is read anew says into which.
+    """
+    if wanted := sorted(set(contacts)):
+        tx.lock("contact", wanted)
+        if len(tx.execute(_CONTACTS, {"ids": wanted})) < len(wanted):
+            raise RunAgain

@@ -15,10 +15,11 @@ class Rates:
 
     def __init__(self, rates: Sequence[Rate]) -> None:
         self._rates = tuple(rates)
+        self.by_address = any(rate.key == "address" for rate in rates)
         self._free_at: dict[tuple[int, str], datetime] = {}  # theoretical arrival times
 
     def take(self, now: datetime, address: str) -> datetime | None:
-        """Take one send; None: go, else not before that moment, and nothing was taken.
+        """Take one send to an address (its id); None: go, else not before that moment, and nothing was taken.
 
         A rate that has just begun allows its `burst` at once, then one every `per / count`.
         """

@@ -42,6 +42,8 @@ from .store import Store, Tx
 
 _log = structlog.get_logger("talkwire.sending")
 _AGAIN = timedelta(seconds=1)  # between two tries to store an outcome
+_REMEMBERED = 10_000  # conversations whose address is known without a look
+_ADDRESS = "SELECT address_id FROM conversation WHERE id = :id"
 _ON_THE_WAY = 20  # external ids in `Outgoing.references`
 
 # What the account's HTTP records while a part is on its way lies here until the outcome is stored.
@@ -123,6 +125,7 @@ class Sender:
         self._account = account
         self._fence = fence
         self.group = f"send:{account.name}"
+        self._addresses: dict[str, str] = {}  # conversation → address, which it keeps for ever
 
     def may_run(self) -> datetime | None:
         """Say until when nothing is started; None: go."""
@@ -138,7 +141,9 @@ class Sender:
         channel = self._account.channel
         if channel is None:
             return
-        not_before = self._account.rates.take(self._clock.now(), lane.subject)
+        rates = self._account.rates
+        address = await self._address(lane.subject) if rates.by_address else ""
+        not_before = rates.take(self._clock.now(), address)
         if not_before is not None:
             await self._store.write(_rate_limited, (lane.id, not_before))
             return
@@ -152,6 +157,15 @@ class Sender:
             self._account.backoff.reset()
             self._account.sent(self._clock.now())
         await self._close(outcome)
+
+    async def _address(self, conversation: str) -> str:
+        """Give whose conversation it is: all threads of an address are one to the provider."""
+        if conversation not in self._addresses:
+            row = await self._store.read(lambda query: query.one(_ADDRESS, {"id": conversation}))
+            if len(self._addresses) >= _REMEMBERED:
+                self._addresses.clear()
+            self._addresses[conversation] = row[0] if row else conversation
+        return self._addresses[conversation]
 
     async def _close(self, outcome: _Outcome) -> None:
         """Store what became of an attempt, however long the store is down: nobody else knows it."""
@@ -429,12 +443,7 @@ def close_attempt(tx: Tx, outcomes: Sequence[_Outcome]) -> Sequence[None]:
         _MARK_CLOSED, [{"id": o.attempt.delivery, "reason": o.reason, "uncounted": int(not o.counted)} for o in ours]
     )
     news = deliveries.match_waiting(
-        tx,
-        [
-            (o.attempt.out.account, o.receipt.external_id, o.attempt.delivery)
-            for o in outcomes_in_order
-            if o.receipt is not None
-        ],
+        tx, [o.attempt.delivery for o in outcomes_in_order if o.receipt and o.receipt.external_id]
     )
     deliveries.learn(tx, [*(x for o in outcomes_in_order for x in _learnt(tx, o)), *news])
     lanes.lock(tx, (o.attempt.lane for o in ours))

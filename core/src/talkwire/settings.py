@@ -21,6 +21,7 @@ from pydantic_core import to_json
 
 from .channel import Channel
 from .errors import Fault, SettingsError
+from .facts import FACTS
 from .model import Policy
 from .plugins import Plugins
 from .references import References, Step
@@ -161,6 +162,7 @@ class RawConfig:
         self._account_tables = self._named("accounts", NAME)
         self.accounts = self._each(AccountKeys, "accounts", self._account_tables, only=_OURS)
         self.recipients = self._each(RecipientSettings, "recipients", self._named("recipients", NAME))
+        self._on: list[tuple[int, int, str]] = []  # the facts that rules wait for, with their place
         self.rules = self._rules()
 
     @property
@@ -201,6 +203,7 @@ class RawConfig:
         self.faults += faults
         accounts = {name: self._account(name, keys, channels.get(keys.channel)) for name, keys in self.accounts.items()}
         self._endpoints(accounts.values(), channels)
+        self._facts({*plugins, *self.enabled, *self.channels})
         self._unknown(self._plugin_tables, ("enabled", *plugins, *others), "plugins")
         own = {}
         for name, kind in plugins.items():
@@ -246,6 +249,15 @@ class RawConfig:
                 reason = f"accounts.{other.name} has this endpoint, and they cannot share it; choose another"
                 self._fault(("accounts", account.name, "endpoint"), reason)
 
+    def _facts(self, plugins: Iterable[str]) -> None:
+        """Refuse rules on facts that nobody tells; of a plugin's own only the first half is known."""
+        for i, j, name in self._on:
+            plugin, _, word = name.partition(".")
+            if name in FACTS or (plugin in plugins and word):
+                continue
+            near = _nearest(name, FACTS) or "; a plugin's own is called plugin.word, and needs its plugin enabled"
+            self._fault(("notify", i, "on", j), f"no such fact{near}")
+
     def _rules(self) -> tuple[Rule, ...]:
         tables = self._tables.get("notify", [])
         if not isinstance(tables, list):
@@ -253,6 +265,7 @@ class RawConfig:
             return ()
         rules = [self._model(Rule, table, "notify", i) for i, table in enumerate(tables)]
         people = self._named("recipients")
+        self._on = [(i, j, name) for i, rule in enumerate(rules) if rule for j, name in enumerate(rule.on)]
         for i, rule in enumerate(rules):
             for j, name in enumerate(rule.to if rule is not None else ()):
                 if name not in people:

@@ -74,33 +74,89 @@ def test_any_order_and_repetition_of_receipt_and_reports_ends_the_same(
 
 def end_of(driver: SqliteDriver, events: list[Any]) -> tuple[int, tuple[int, str, str] | None]:
     """Give state and problem after these events, each in a look of its own."""
+    told = [event if isinstance(event, Report) else (DELIVERY, event) for event in events]
+    return ends_of(driver, {DELIVERY: ""}, told)[DELIVERY]
+
+
+def ends_of(
+    driver: SqliteDriver, parts: dict[str, str], events: list[Any]
+) -> dict[str, tuple[int, tuple[int, str, str] | None]]:
+    """Give state and problem of each part of a message after reports and (part, what became of its attempt).
+
+    `parts` says for each delivery who it goes to.
+    """
     driver.begin()
     try:
         tx = Tx(driver, NOON)
-        tx.execute(
-            "INSERT INTO delivery (id, message_id, conversation_id, account, position, generation, part, text, state,"
-            " state_at, reason) VALUES ('d1', 'm1', 'c1', 'shop', 0, 0, '{}', '', 0, 0, '')"
-        )
-        lanes.add(tx, [lanes.NewTask("send:shop", "c1", "send", DELIVERY)])
+        for position, (delivery, recipient) in enumerate(parts.items()):
+            tx.execute(
+                "INSERT INTO delivery (id, message_id, conversation_id, account, position, generation, part, text,"
+                " state, state_at, reason, recipient)"
+                " VALUES (:id, 'm1', 'c1', 'shop', :position, 0, '{}', '', 0, 0, '', :recipient)",
+                {"id": delivery, "position": position, "recipient": recipient},
+            )
+            lanes.add(tx, [lanes.NewTask("send:shop", f"c{delivery}", "send", delivery)])
         tx.finish()
-        [lane] = tx.execute("SELECT id FROM lane")[0]
-        task = lanes.heads(tx, [lane])[lane]
+        lane_of = dict(tx.execute("SELECT subject, id FROM lane"))
+        heads = lanes.heads(tx, sorted(lane_of.values()))
         for event in events:
             if isinstance(event, Report):
                 deliveries.reported(tx, [("shop", event, "")])
                 continue
+            delivery, became = event
+            task = heads[lane_of[f"c{delivery}"]]
             out = Outgoing(
-                key=DELIVERY, account="shop", address=Address(kind="phone", value="+1"), thread="", part=Part(text="x")
+                key=delivery, account="shop", address=Address(kind="phone", value="+1"), thread="", part=Part(text="x")
             )
-            outcome = _Outcome(_Attempt(task.id, lane, 0, DELIVERY, out), "send:shop", Ours())
-            outcome.receipt, outcome.learnt = (event, None) if isinstance(event, Receipt) else (None, event)
+            outcome = _Outcome(_Attempt(task.id, task.lane, 0, delivery, out), "send:shop", Ours())
+            outcome.receipt, outcome.learnt = (became, None) if isinstance(became, Receipt) else (None, became)
             close_attempt(tx, [outcome])
-        [(state, at, code, text)] = tx.execute(
-            "SELECT state, problem_at, problem_code, problem_text FROM delivery WHERE id = 'd1'"
-        )
-        return state, None if at is None else (at, code, text)
+        ends = tx.execute("SELECT id, state, problem_at, problem_code, problem_text FROM delivery ORDER BY id")
+        return {id_: (state, None if at is None else (at, code, text)) for id_, state, at, code, text in ends}
     finally:
         driver.rollback()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    reported=st.lists(
+        st.builds(
+            Report,
+            state=st.sampled_from(LEARNABLE),
+            at=st.integers(0, 3).map(lambda seconds: NOON + timedelta(seconds=seconds)),
+            code=st.sampled_from(["", "a"]),
+            external_id=st.just("p1"),
+            recipient=st.sampled_from(["", "+1"]),
+        ),
+        max_size=4,
+    ),
+    data=st.data(),
+)
+def test_reports_of_a_message_whose_parts_have_one_id_reach_all_of_them_in_any_order(
+    driver: SqliteDriver, reported: list[Report], data: st.DataObject
+) -> None:
+    """Some providers give a message of several parts one id: what they report of it they report of each."""
+    parts = {"d1": "", "d2": "", "d3": "+1"}
+    events = [*reported, *((part, Receipt(state=State.ACCEPTED, external_id="p1")) for part in parts)]
+    ends = ends_of(driver, parts, data.draw(st.permutations(events)))
+    expected = max([State.ACCEPTED, *(report.state for report in reported)])
+    failures = [(micros(r.at), r.code, r.reason) for r in reported if r.state is State.FAILED]
+    assert ends == dict.fromkeys(parts, (int(expected), min(failures, default=None)))
+
+
+@pytest.mark.parametrize("early", [True, False])
+@pytest.mark.parametrize("named", [True, False])
+def test_a_report_for_one_of_several_recipients_joins_the_same_early_or_late(
+    driver: SqliteDriver, early: bool, named: bool
+) -> None:
+    """Where the parts do not say who they go to, a name in a report tells nothing apart."""
+    parts = {"d1": "ann", "d2": "bob"} if named else {"d1": "", "d2": ""}
+    receipts = [(part, Receipt(state=State.SENT, external_id="p1")) for part in parts]
+    report = Report(state=State.DELIVERED, at=NOON, external_id="p1", recipient="bob")
+    stranger = Report(state=State.READ, at=NOON, external_id="p1", recipient="eve" if named else "bob")
+    events = [report, stranger, *receipts] if early else [*receipts, report, stranger]
+    states = {part: State(state) for part, (state, _) in ends_of(driver, parts, events).items()}
+    assert states == ({"d1": State.SENT, "d2": State.DELIVERED} if named else dict.fromkeys(parts, State.READ))
 
 
 # --- what a message's state is ----------------------------------------------------------------------

@@ -170,6 +170,9 @@ def test_every_fault_is_told_at_once():
         on = ["message.received"]
         to = ["opss"]
         accounts = ["shopp"]
+        [[notify]]
+        on = ["account.brokn", "hours.closed", "weather.rain", "closed"]
+        to = ["ops"]
         """,
         plugins={"hours": Hours},
     )
@@ -193,7 +196,24 @@ def test_every_fault_is_told_at_once():
         "notify[0].on": "Tuple should have at least 1 item after validation, not 0",
         "notify[1].to[0]": "no such recipient; did you mean ops?",
         "notify[1].accounts[0]": "no such account; did you mean shop?",
+        "notify[2].on[0]": "no such fact; did you mean account.broken?",
+        "notify[2].on[2]": "no such fact; a plugin's own is called plugin.word, and needs its plugin enabled",
+        "notify[2].on[3]": "no such fact; did you mean window.closed?",
     }
+
+
+def test_a_rule_may_wait_for_the_facts_of_a_plugin_that_does_not_load_now():
+    text = """
+        [plugins]
+        enabled = ["weather"]
+        [accounts.old]
+        channel = "gone"
+        [recipients.ops]
+        [[notify]]
+        on = ["weather.rain", "gone.fishing"]
+        to = ["ops"]
+    """
+    assert config(text).notify[0].on == ("weather.rain", "gone.fishing")
 
 
 def test_the_nearest_key_is_one_of_ours_or_of_the_channel():

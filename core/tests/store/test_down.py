@@ -6,7 +6,8 @@ import asyncio
 import resource
 import signal
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
@@ -15,20 +16,14 @@ import pytest
 from talkwire.errors import Conflict, SchemaError, StoreDown
 from talkwire.store import Store, Tx
 from talkwire.store.schema.upgrade import upgrade
+from talkwire.store.writer import Mute
 from tests.parts.postgres import Cluster
 
 from .conftest import OpenStore, keep, kept
 
 
-@pytest.fixture
-def own_cluster() -> Iterator[Cluster]:
-    """Give a server that the test may stop."""
-    cluster = Cluster()
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.remove()
+def silent(store: Store) -> bool:
+    return any("mute" in holder.what for holder in store.holders)
 
 
 @pytest.mark.needs("postgres")
@@ -49,6 +44,51 @@ async def test_a_stopped_server_is_down_and_nothing_is_needed_once_it_is_back(
     assert await kept(store) == before  # committed is committed
     assert await store.write(keep, "after") == 1
     assert store.alive
+
+
+@pytest.mark.needs("postgres")
+async def test_a_server_that_says_nothing_more_is_down_after_a_while_and_nothing_is_needed_once_it_speaks(
+    own_cluster: Cluster, open_store: OpenStore
+) -> None:
+    """It is there, it takes what is sent to it, and answers nothing: no time-out of its own can help."""
+    url = own_cluster.url(own_cluster.new_database())
+    upgrade(url)
+    store = await open_store(url)
+    store.answer_within = timedelta(seconds=0.3)
+    for i in range(10):
+        await store.write(keep, f"before {i}")
+    before = await kept(store)
+    own_cluster.freeze()
+    try:
+        async with asyncio.timeout(8):
+            written = await asyncio.gather(*(store.write(keep, f"{i}") for i in range(5)), return_exceptions=True)
+            assert {type(error) for error in written} <= {StoreDown, Mute}
+        async with asyncio.timeout(8):
+            with pytest.raises(StoreDown, match="PostgreSQL"):
+                await kept(store)
+        async with asyncio.timeout(16):
+            with pytest.raises(StoreDown, match="PostgreSQL"):
+                await store.write(keep, "meanwhile")
+        assert silent(store)  # `/livez` fails by it, as by a hook that holds the writer
+    finally:
+        own_cluster.thaw()
+    assert await store.write(keep, "after") == 1
+    assert set(before) <= set(await kept(store))
+    assert not silent(store)
+    assert store.alive
+
+
+@pytest.mark.needs("postgres")
+async def test_a_server_that_refuses_is_not_mute(own_cluster: Cluster, open_store: OpenStore) -> None:
+    """To start this process anew would bring nothing back."""
+    url = own_cluster.url(own_cluster.new_database())
+    upgrade(url)
+    store = await open_store(url)
+    await store.write(keep, "before")
+    await asyncio.to_thread(own_cluster.stop)
+    with pytest.raises(StoreDown):
+        await store.write(keep, "meanwhile")
+    assert not silent(store)
 
 
 @pytest.mark.needs("postgres")

@@ -14,7 +14,9 @@ from talkwire_livechat.visitors import sign_identity
 from .visits import SECRET, SETTINGS, Site
 
 NOTICE = '[accounts.site.notice]\ntext = "We keep what is said."\nversion = "1"\n'
-CONSENT = '[accounts.site.consent]\ntext = "May we keep it?"\nversion = "1"\nrefused = "email"\nemail = "help@shop.example"\n'
+CONSENT = (
+    '[accounts.site.consent]\ntext = "May we keep it?"\nversion = "1"\nrefused = "email"\nemail = "help@shop.example"\n'
+)
 FORM = '[accounts.site.form]\ntitle = "First"\nfields = ["name!", "email!", "phone", "question"]\nlabels = { name = "Who are you?" }\n'
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from talkwire import Draft, Media, Notice, Option, Text, draft
 from talkwire import Buttons as ButtonsBlock
+from talkwire import Draft, Media, Notice, Option, Text, draft
 from talkwire.cli import demo
 
 pytestmark = pytest.mark.needs("chromium")
@@ -28,9 +28,7 @@ def png(width: int = 48, height: int = 32) -> bytes:
 
     rows = b"".join(b"\0" + b"\x7a\x4a\x21" * width for _ in range(height))
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    )
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 @dataclass
@@ -124,9 +122,13 @@ async def test_a_visitor_writes_and_a_rich_answer_is_sent_delivered_and_read(sho
     file = await shop.hub.keep_file(_one(png()), name="bag.png", limit=10**6)
     said = Draft(
         blocks=(
-            Text("It is **back**, *really*, not ~~gone~~: `CW-250`\n\n- whole\n- ground\n\n> fresh\n\n[more](https://shop.example)"),
+            Text(
+                "It is **back**, *really*, not ~~gone~~: `CW-250`\n\n- whole\n- ground\n\n> fresh\n\n[more](https://shop.example)"
+            ),
             Media(attachment=file.id, caption="The bag"),
-            ButtonsBlock(text="Put one aside?", options=(Option(id="y", title="Yes, please"), Option(id="n", title="No"))),
+            ButtonsBlock(
+                text="Put one aside?", options=(Option(id="y", title="Yes, please"), Option(id="n", title="No"))
+            ),
         )
     )
     talk = await shop.talk()

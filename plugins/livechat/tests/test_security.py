@@ -65,7 +65,14 @@ async def test_forged_altered_and_old_tokens_are_refused(site):
     said, _, mac = token.rpartition(".")
     visitor, _, expires = said.partition(".")
     bob = base64.urlsafe_b64encode(b"anon:bob").decode().rstrip("=")
-    for bad in ("x", "..", f"{visitor}.{expires}.", f"{bob}.{expires}.{mac}", f"{visitor}.{int(expires) + 1}.{mac}", "é" * 9):
+    for bad in (
+        "x",
+        "..",
+        f"{visitor}.{expires}.",
+        f"{bob}.{expires}.{mac}",
+        f"{visitor}.{int(expires) + 1}.{mac}",
+        "é" * 9,
+    ):
         assert await site.refused(token=bad) == 4001, bad
     site.hub.clock.advance(timedelta(days=91))
     assert await site.refused(token=token) == 4001
@@ -118,7 +125,9 @@ async def test_an_unsigned_visitor_never_becomes_a_signed_one(site):
     assert (after.address.value, after.contact == before.contact) == ("user:42", False)
 
 
-@pytest.mark.parametrize("said", ["{}", "[]", "1", '{"id": "", "expires": 9999999999}', '{"id": 5, "expires": 9999999999}'])
+@pytest.mark.parametrize(
+    "said", ["{}", "[]", "1", '{"id": "", "expires": 9999999999}', '{"id": 5, "expires": 9999999999}']
+)
 async def test_an_identity_that_says_nothing_is_refused(site, said):
     assert await site.refused(identity=sign_identity(SECRET, said)) == 4001
 

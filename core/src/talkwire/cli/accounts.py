@@ -13,7 +13,6 @@ from .screen import ago, as_json, columns, say
 
 if TYPE_CHECKING:
     from ..evidence import Evidence
-    from ..settings import Config
 
 app = typer.Typer(name="accounts", help="List accounts; show, pause, resume, test one.", invoke_without_command=True)
 _Name = Annotated[str, typer.Argument(help="As in [accounts.NAME].")]

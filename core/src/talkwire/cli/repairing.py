@@ -31,7 +31,7 @@ def replay(
 ) -> None:
     """Read kept envelopes, or tell parked facts, again.
 
-    What is there already stays as it is. Exit 1 if something is still not understood.
+    What is there already stays as it is; what a provider said of the account's health then breaks nothing now. Exit 1 if something is still not understood.
     """
     if bool(what) + unread + parked != 1:
         raise typer.BadParameter("give an envelope's id, a fact's number, --unread, or --parked; one of them")

@@ -22,6 +22,7 @@ R = TypeVar("R")
 SCHEMA = "0001"  # the revision of the core's tables that this code works with
 _READERS = 4
 _POSTGRES_WRITERS = 3
+ANSWER_WITHIN = timedelta(seconds=10)  # of a statement; a server that is silent for longer is down
 
 
 class Store:
@@ -41,6 +42,8 @@ class Store:
         self.settle: Callable[[Tx], None] = _no_actions  # the daemon says how actions are stored
         self.committed: list[Callable[[int, set[str]], None]] = []  # called on the loop: new facts, hints
         self._closed = False
+        self._looking: asyncio.TimerHandle | None = None
+        self.answer_within = ANSWER_WITHIN
         self.waiting = 0  # writes that wait for their commit
 
     async def open(self, *, exclusive: bool = False) -> None:
@@ -50,6 +53,7 @@ class Store:
         """
         if exclusive and self.is_sqlite:
             self._lock = DaemonLock(there(path_of(self.url)))
+        self._look()
         try:
             await self.read(_check_schema)
         except BaseException:
@@ -78,6 +82,8 @@ class Store:
         for writer in self._writers:
             await asyncio.to_thread(writer.join, patience.total_seconds())
         await asyncio.to_thread(self._readers.shutdown)
+        if self._looking is not None:
+            self._looking.cancel()
         for driver in self._opened:
             driver.close()
         if self._lock is not None:
@@ -108,8 +114,10 @@ class Store:
 
     @property
     def holders(self) -> list[Holder]:
-        """Name who has a writer now."""
-        return [writer.holder for writer in self._writers if writer.holder is not None]
+        """Name who has a writer now, or that the database says nothing."""
+        held = [writer.holder for writer in self._writers if writer.holder is not None]
+        since = self._inbox.mute_since
+        return held if since is None else [*held, Holder("a mute database", since)]
 
     @property
     def alive(self) -> bool:
@@ -120,6 +128,16 @@ class Store:
     def commits(self) -> int:
         """Count the commits since the start."""
         return sum(writer.commits for writer in self._writers)
+
+    def _look(self) -> None:
+        """Cut connections whose server says nothing, again and again; SQLite has no such."""
+        if self.is_sqlite:
+            return
+        seconds = self.answer_within.total_seconds()
+        for driver in [*self._opened, *(writer.driver for writer in self._writers)]:
+            if driver is not None:
+                driver.cut_if_mute(seconds)
+        self._looking = asyncio.get_running_loop().call_later(min(1.0, seconds / 3), self._look)
 
     def _after_commit(self, facts: int, hints: set[str]) -> None:
         for call in self.committed:

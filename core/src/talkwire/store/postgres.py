@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,7 +17,7 @@ from psycopg.types.numeric import Int8Dumper
 from ..errors import StoreDown
 from . import sql as text
 from .tx import Params, Row
-from .writer import RunAgain
+from .writer import Mute, RunAgain
 
 # A reader's statements all see the same moment; a writer's see what was committed before each of them.
 _ONE_MOMENT = " -c default_transaction_read_only=on -c default_transaction_isolation=repeatable\\ read"
@@ -40,6 +44,8 @@ class PostgresDriver:
                 application_name="talkwire",
                 options="-c timezone=UTC" + (_ONE_MOMENT if read_only else ""),
             )
+        except pg.ConnectionTimeout as error:
+            raise Mute("PostgreSQL does not answer: it takes connections and says nothing") from error
         except psycopg.Error as error:
             raise StoreDown(f"PostgreSQL cannot be reached: {type(error).__name__}") from error
         # One type for all whole numbers: else each size of number prepares a statement of its own.
@@ -47,6 +53,25 @@ class PostgresDriver:
         self._connection.prepared_max = 500
         # The ordinary cursor takes a long text apart to find its `%s`, at each execution: 2 ms for 20 rows of messages.
         self._cursor = psycopg.RawCursor(self._connection)
+        self._asked_at: float | None = None  # time.monotonic of a question that has no answer yet
+        self._answering = threading.Lock()  # so that the cut meets this connection's socket, and no later one
+        self._cut = False
+
+    def cut_if_mute(self, seconds: float) -> None:
+        """Cut the connection where a question has no answer for so long; whoever asked gets `Mute`. From any thread.
+
+        Nothing else ends such a question: the server keeps no time while it stands still, and the kernel at the
+        other end takes what we send.
+        """
+        with self._answering:
+            if self._asked_at is None or time.monotonic() - self._asked_at < seconds:
+                return
+            self._cut = True
+            with contextlib.suppress(OSError, psycopg.Error), socket.socket(fileno=self._socket()) as other:
+                other.shutdown(socket.SHUT_RDWR)
+
+    def _socket(self) -> int:
+        return os.dup(self._connection.pgconn.socket)
 
     def begin(self) -> None:
         """Begin."""
@@ -109,6 +134,7 @@ class PostgresDriver:
     @contextlib.contextmanager
     def _understood(self) -> Iterator[None]:
         """Tell apart who is at fault: nobody, who only gave way; the server; or the statement, whose error passes."""
+        self._asked_at = time.monotonic()
         try:
             yield
         except _GAVE_WAY as error:
@@ -118,7 +144,12 @@ class PostgresDriver:
             code = error.sqlstate or ("" if self._connection.closed else _TOO_MUCH)
             if code.startswith(_TOO_MUCH):
                 raise
+            if self._cut:
+                raise Mute("PostgreSQL does not answer: it is connected and says nothing") from error
             raise _down(error) from error
+        finally:
+            with self._answering:
+                self._asked_at = None
 
 
 def _down(error: psycopg.Error) -> StoreDown:

@@ -102,6 +102,9 @@ class SqliteDriver:
     def lock(self, table: str, ids: Sequence[Any], column: str = "id") -> None:
         """Do nothing: who writes has the whole file."""
 
+    def cut_if_mute(self, seconds: float) -> None:
+        """Do nothing: a file answers."""
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()

@@ -27,6 +27,10 @@ class RunAgain(Exception):
     """The database chose this transaction to give way (40P01, 40001)."""
 
 
+class Mute(StoreDown):
+    """The database was asked and says nothing: neither that it is there, nor that it is not."""
+
+
 @dataclass(slots=True)
 class Job:
     """One item that waits to be written."""
@@ -51,6 +55,7 @@ class Inbox:
         self._written: set[Fn] = set()  # of those that go first: which a writer has now
         self._change = threading.Condition()
         self._closed = False
+        self.mute_since: float | None = None  # time.monotonic of what was never answered; an answer ends it
 
     def put(self, fn: Fn, job: Job) -> None:
         """Add a job and wake a writer."""
@@ -135,7 +140,7 @@ class Writer(threading.Thread):
         self._settle = settle
         self._committed = committed
         self._loop = asyncio.get_running_loop()
-        self._driver: Driver | None = None
+        self.driver: Driver | None = None
         self.holder: Holder | None = None
         self.commits = 0
 
@@ -146,18 +151,24 @@ class Writer(threading.Thread):
             self.holder = None
             self._inbox.wrote(groups)
             del groups  # nothing of a finished batch is kept alive while waiting
-        if self._driver is not None:
-            self._driver.close()
+        if self.driver is not None:
+            self.driver.close()
 
     def _write(self, groups: list[tuple[Fn, list[Job]]]) -> None:
         done: list[tuple[Job, Any, BaseException | None]] = []
         tx: Tx | None = None
-        facts = 0
+        facts, began = 0, time.monotonic()
+        self.holder = Holder("the beginning of a transaction", began)
+        if self._inbox.mute_since is not None:
+            self._drop_connection()  # it may be as mute as the other that was cut
         try:
             tx, done, facts = self._commit_in_the_end(self._begun(), groups)
             self.commits += 1
+            self._inbox.mute_since = None
         except BaseException as error:  # noqa: BLE001  every caller hears of it; the thread lives on
             self._drop_connection()
+            since = self._inbox.mute_since
+            self._inbox.mute_since = (began if since is None else since) if isinstance(error, Mute) else None
             down = error if isinstance(error, StoreDown) else _down(error)
             done = [(job, None, down) for _, jobs in groups for job in jobs]
             tx = None
@@ -231,18 +242,22 @@ class Writer(threading.Thread):
 
     def _begun(self) -> Driver:
         """Give the connection with a transaction begun; one that was lost meanwhile is made again."""
-        if self._driver is not None:
-            with contextlib.suppress(StoreDown):
-                self._driver.begin()
-                return self._driver
-            self._drop_connection()
-        driver = self._driver = self._connect()
+        if self.driver is not None:
+            try:
+                self.driver.begin()
+            except Mute:
+                raise  # who waits for this has waited long enough
+            except StoreDown:
+                self._drop_connection()
+            else:
+                return self.driver
+        driver = self.driver = self._connect()
         driver.begin()
         return driver
 
     def _drop_connection(self) -> None:
-        if self._driver is not None:
-            driver, self._driver = self._driver, None
+        if self.driver is not None:
+            driver, self.driver = self.driver, None
             driver.close()
 
     def _hand_out(

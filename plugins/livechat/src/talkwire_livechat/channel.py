@@ -50,11 +50,11 @@ from .frames import own_id
 from .origins import Origins
 from .quotas import Quota
 from .rows import Connection
+from .script import Widget
 from .settings import LiveChatSettings
 from .sockets import Sockets
 from .talk import Talk
 from .visitors import KIND, Visitors
-from .script import Widget
 
 # What a widget draws from the tree loses nothing; the marks only say so to the formatter.
 _RICH = Dialect(

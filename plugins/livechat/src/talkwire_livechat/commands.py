@@ -32,7 +32,7 @@ def snippet(account: _Account) -> None:
     typer.echo(f"  img-src {base}\n")
     if settings.identity != "off":
         must = "must" if settings.identity == "required" else "may"
-        typer.echo(f"People who are signed in at the website {must} be named to us: see the README, \"Identity\".\n")
+        typer.echo(f'People who are signed in at the website {must} be named to us: see the README, "Identity".\n')
     typer.echo("It works on these websites, and on no other:\n")
     for origin in settings.origins:
         typer.echo(f"  {origin}")

@@ -76,7 +76,8 @@ class Following:
             except StoreDown:
                 pass  # said by the store already
             except Exception as error:  # noqa: BLE001  one fault must not leave all visitors without answers
-                self._channel.log.error("begins anew", work=work.__name__, kind=type(error).__name__)
+                # Its text and its frames may quote what a visitor said.
+                self._channel.log.error("begins anew", work=work.__name__, kind=type(error).__name__)  # noqa: TRY400
             clock = self._channel.clock
             await clock.wait(self._stopping, clock.now() + _AGAIN_AFTER)
 

@@ -53,7 +53,7 @@ class Form(Settings):
     title: Annotated[str, Field(max_length=200)] = ""
     fields: tuple[str, ...] = ("name", "email!")
     """Of name, email, phone, question; with `!` it must be filled in."""
-    labels: dict[Literal["name", "email", "phone", "question"], Annotated[str, Field(max_length=80)]] = {}
+    labels: dict[Literal["name", "email", "phone", "question"], Annotated[str, Field(max_length=80)]] = Field({})
     """Other labels than the widget's own."""
 
     @field_validator("fields")
@@ -106,7 +106,7 @@ class LiveChatSettings(Settings):
     title: Annotated[str, Field(max_length=60)] = ""
     colour: str = "#1f5f4a"
     position: Literal["right", "left"] = "right"
-    names: dict[str, Annotated[str, Field(max_length=60)]] = {}
+    names: dict[str, Annotated[str, Field(max_length=60)]] = Field({})
     """What visitors read as the name of an agent (`ann = "Ann"` for `agent:ann`); nobody else is named."""
 
     notice: Versioned | None = None

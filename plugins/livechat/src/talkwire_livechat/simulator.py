@@ -174,8 +174,7 @@ class _Shop:
                 await self._line
 
 
-
-def _settings(base_url: str, inbound_url: str) -> dict[str, Any]:
+def _settings(base_url: str, _: str) -> dict[str, Any]:
     return {
         "origins": [base_url],
         "secret": SECRET,

@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import uuid4
 
 from aiohttp import WSMsgType, web
@@ -195,7 +195,9 @@ class Talk:
     def _asked(self) -> list[str]:
         """Name the fields that the website has not answered already."""
         form, visitor = self._channel.settings.form, self._socket.visitor
-        vouched = {alias.kind for alias in visitor.aliases} | ({"name"} if visitor.signed_in and visitor.name else set())
+        vouched = {alias.kind for alias in visitor.aliases} | (
+            {"name"} if visitor.signed_in and visitor.name else set()
+        )
         return [field for field in (form.fields if form else ()) if field.removesuffix("!") not in vouched]
 
     async def _frame(self, message: Message) -> dict[str, Any]:
@@ -291,9 +293,7 @@ class Talk:
     async def _noticed(self, frame: protocol.Noticed) -> None:
         notice = self._channel.settings.notice
         if notice is not None and frame.version == notice.name:
-            await self._channel.hub.write(
-                rows.noticed, (self._channel.account, self._socket.visitor.id, frame.version)
-            )
+            await self._channel.hub.write(rows.noticed, (self._channel.account, self._socket.visitor.id, frame.version))
             self._known = replace(self._known, notice=frame.version)
 
     async def _formed(self, frame: protocol.FormFilled) -> None:
@@ -385,7 +385,7 @@ class Talk:
         address, at = self._socket.visitor.address, self._channel.clock.now()
         return SessionChange(address=address, state=state, at=at, reason=reason)
 
-    _ways: dict[type, Callable[[Talk, Any], Awaitable[None]]] = {
+    _ways: ClassVar[dict[type, Callable[[Talk, Any], Awaitable[None]]]] = {
         protocol.Said: _said,
         protocol.Seen: _seen,
         protocol.Types: _types,

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import hmac
 import secrets
@@ -130,10 +131,8 @@ def _aliases(found: Identity) -> list[Alias]:
     if 3 <= len(found.email) <= 254 and "@" in found.email:
         aliases.append(Alias(kind="email", value=found.email.strip().lower()))
     if found.phone:
-        try:
+        with contextlib.suppress(Unreadable):  # then it is not one that we could reach
             aliases.append(Alias(kind="phone", value=phone(found.phone)))
-        except Unreadable:
-            pass  # the website's word is not one we could reach
     return aliases
 
 
