@@ -14,8 +14,8 @@ from talkwire import DropTimer, Hub, SessionState, SetTimer, Tx, hookimpl
 from talkwire.testing import CHECKS, Case, Failure, NotApplicable, conformance_tests
 
 from .acme import ACME, AcmeChannel
-from .crowded import CROWD, ClaimsWhoIsAway, crowded
-from .lobby import GRACE, LOBBY, LobbyChannel
+from .crowded import CROWD, IN_ORDER, SEND, ClaimsWhoIsAway, DrawsTheMessage, crowded
+from .lobby import GRACE, LOBBY, LobbyChannel, Page
 
 pytestmark = pytest.mark.timeout(30)  # a broken channel is waited for
 BY_NAME = {check.__name__: check for check in CHECKS}
@@ -55,6 +55,26 @@ async def test_what_a_good_lobby_has_nothing_of_is_skipped_and_nothing_else(chec
             await check(LOBBY)
     else:
         await check(LOBBY)
+
+
+@pytest.mark.parametrize("name", ["check_render_keeps_limits_and_loses_nothing_unsaid", IN_ORDER, SEND])
+async def test_a_page_may_draw_what_is_in_no_part(name) -> None:
+    await BY_NAME[name](crowded(DrawsTheMessage))
+
+
+async def test_a_talk_that_only_time_ends_is_judged_as_far_as_it_goes() -> None:
+    class Silent(Page):
+        async def ends(self) -> None:
+            raise NotImplementedError
+
+    async def visit(client: Any, account: str, visitor: str) -> Page:
+        page = Silent(client, account, visitor)
+        await page.returns()
+        return page
+
+    assert LOBBY.sessions is not None
+    for check in SESSIONS:
+        await check(replace(LOBBY, sessions=replace(LOBBY.sessions, visit=visit)))
 
 
 @pytest.mark.parametrize("check", [*SESSIONS, BY_NAME["check_send_can_be_cancelled"]], ids=lambda check: check.__name__)

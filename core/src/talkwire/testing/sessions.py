@@ -210,7 +210,7 @@ async def _over_by_the_visitor(stage: Stage, ann: Visitor, talk: str) -> None:
             "admit",
             "ann ends the talk, then the line drops",
             f"the session is {found.session.value}, so that answers are allowed again",
-            "a line that drops after the end changes nothing: admit DISCONNECTED only for sessions that go on",
+            "a line that drops after the end changes nothing: admit DISCONNECTED, and nothing else, when the last line ends",
         )
     await stage.hub.pass_time(MOMENT)
     await stage.returns(ann, "ann")
