@@ -51,7 +51,8 @@ class Door(Channel):
         self.shown: dict[str, str] = {}  # key → text
         self.notices: dict[str, str] = {}  # key → slot
         self.accounts: list[str] = []
-        self.signals: list[SignalKind] = []
+        self.signals: list[tuple[str, SignalKind]] = []
+        self.fault: Exception | None = None  # raised by a signal
 
     async def open(self) -> None:
         self.accounts = [account.name for account in self.hub.accounts]
@@ -61,6 +62,11 @@ class Door(Channel):
             raise Wait("recipient_offline")
         self.shown[out.key], self.notices[out.key] = out.part.text, out.notice
         return Receipt()
+
+    async def signal(self, address: str, signal: SignalKind) -> None:
+        self.signals.append((address, signal))
+        if self.fault:
+            raise self.fault
 
     async def edit(self, out: Outgoing, external_id: str) -> Receipt:
         if out.part == Part():

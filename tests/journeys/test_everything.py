@@ -206,6 +206,16 @@ async def test_writing_replying_notifying_and_answering(shop, asked):
     assert "a page" in str(await asked("POST", f"/answer/{question.id}/no", 409))
 
 
+async def test_typing_and_ending_a_talk(shop, asked):
+    await shop.says(kind="session", state="connected")
+    await shop.says(text="that was all")
+    conversation = await shop.hub.conversation
+    await asked("POST", f"/finish/{conversation.id}")
+    assert [seen.json()["to"] for seen in shop.provider.requests if seen.path == "/typing"] == ["+6281234567890"]
+    assert (await shop.hub.conversation).session_reason == "finished"
+    await asked("POST", f"/finish/{conversation.id}", 409)
+
+
 async def test_following_the_log_and_hints(shop, asked):
     await shop.says(text="hi")
     [noted] = await shop.hub.facts("everything.noted")

@@ -351,6 +351,7 @@ _SESSION = """
     UPDATE conversation SET session = :state, session_at = :at, session_reason = :reason
     WHERE id = :id
 """
+_SESSION_BEGAN = "UPDATE conversation SET session_since = :at, handled = 0 WHERE id = :id"
 _SESSION_AT = "UPDATE conversation SET session_at = :at WHERE id = :id"
 _SESSION_NOW = "SELECT session, session_at FROM conversation WHERE id = :id"
 _INSERT_CHANGE = """
@@ -398,13 +399,18 @@ def session_changed(tx: Tx, account: str, conversation: str, state: SessionState
     if row[0] == state or over:
         tx.execute(_SESSION_AT, {"id": conversation, "at": at})  # what comes now and is older than this changes nothing
         return
+    was = SessionState(row[0])
+    if was is SessionState.ENDED and state is SessionState.DISCONNECTED:
+        return  # we ended it; that the customer's connection closes then begins nothing new
+    if state in answers.LIVE and was not in answers.LIVE:
+        tx.execute(_SESSION_BEGAN, {"id": conversation, "at": at})
     tx.execute(_SESSION, {"id": conversation, "state": state.value, "at": at, "reason": reason[:100]})
     names = {SessionState.CONNECTED: "opened", SessionState.NONE: "opened"}
     tx.tell(
         f"session.{names.get(state, state.value)}",
         account=account,
         conversation=conversation,
-        small={"was": row[0], "reason": reason[:100]},
+        small={"was": was.value, "reason": reason[:100]},
     )
     release(tx, answers.tell_changes(tx, [conversation]))
     lanes.wake(tx, f"send:{account}", [conversation])

@@ -20,6 +20,8 @@ _SWEEP = 200  # conversations a sweep tells at once
 COLUMNS = """c.id, c.account, c.session, c.session_at, c.session_reason, c.reply_until,
     c.unreachable_at, c.blocked_at"""
 
+LIVE = frozenset({SessionState.CONNECTED, SessionState.DISCONNECTED})
+
 HOLDABLE = frozenset({AnswerCode.WINDOW_CLOSED, AnswerCode.SESSION_ENDED, AnswerCode.ADDRESS_UNREACHABLE})
 
 _TEXTS = {

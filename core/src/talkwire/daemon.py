@@ -39,6 +39,7 @@ from .outgoing import Replies
 from .plugins import Plugins
 from .pump import Pump
 from .sending import Sender
+from .sessions import Sessions
 from .settings import Config
 from .showing import Medium
 from .store import Store
@@ -84,6 +85,7 @@ class Daemon:
         self.replies = Replies(
             self.store, self.clock, self.account, plugins.format_reply, language=config.general.language
         )
+        self.sessions = Sessions(self.store, self.account)
         self.accounts: Accounts
         self.hub: Hub
         self.principals = Principals(self.store, self.clock, config.server.public_url)
@@ -235,6 +237,7 @@ class Daemon:
             lambda: [runtime.view for runtime in self.accounts.by_name.values()],
             self.plugins.answer,
             self.principals,
+            self.sessions,
             self.filing,
             self.leases,
         )
@@ -256,7 +259,7 @@ class Daemon:
             names.append(medium.group)
         fetcher = Fetcher(self.store, self.files, self.account)
         notices = Notices(self.store, self.replies, lambda name: getattr(self.account(name), "channel", None))
-        doer = Doer(self.store, self.leases, self.replies, self.account, notices, fetcher.fetch)
+        doer = Doer(self.store, self.leases, self.replies, self.account, self.sessions, notices, fetcher.fetch)
         self.lanes.serve(doing.GROUP, doer.work)
         self._told = [*self.plugins.readers(), *(RuleReader(i, rule) for i, rule in enumerate(self.config.notify))]
         await self.readers.open(self._told)

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from typing import Protocol
 
-import structlog
 from pydantic_core import from_json, to_json
 
 from . import actions, lanes, notifying, timers
 from .actions import Action, DropTimer, Notice, Notify, Reply, SetTimer, Signal, Withdraw
-from .channel import Channel
 from .errors import NotFound, StoreDown, TalkwireError
 from .ids import new_id
 from .lanes import Fence, Lane, NewTask, Task
 from .model import Address
 from .notices import Notices, OnItsWay
 from .outgoing import Replies, Target
+from .sessions import Served, Sessions
 from .store import Act, Store, Tx
 
-_log = structlog.get_logger("talkwire.doing")
 GROUP = "do"
 _SOON = timedelta(seconds=1)
-
-
-class Served(Protocol):
-    """An account as actions see it."""
-
-    channel: Channel | None
 
 
 def settle(tx: Tx) -> None:
@@ -80,6 +70,7 @@ class Doer:
         fence: Fence,
         replies: Replies,
         account: Callable[[str], Served | None],
+        sessions: Sessions,
         notices: Notices,
         fetch: Callable[[str], Awaitable[None]],
     ) -> None:
@@ -87,6 +78,7 @@ class Doer:
         self._fence = fence
         self._replies = replies
         self._account = account
+        self._sessions = sessions
         self._notices = notices
         self._fetch = fetch
 
@@ -132,16 +124,9 @@ class Doer:
         await self._replies.reply(to, action.draft, author=asker, key=action.key or key, policy=action.policy)
 
     async def _signal(self, action: Signal) -> None:
-        served = self._account(action.account)
-        if served is None or served.channel is None:
+        if (served := self._account(action.account)) is None or served.channel is None:
             raise NotFound(f'there is no account "{action.account}"')
-        try:
-            async with asyncio.timeout(served.channel.features.send_timeout.total_seconds()):
-                await served.channel.signal(action.address, action.signal)
-        except TimeoutError:
-            _log.info("signal late", account=action.account)
-        except Exception as error:  # noqa: BLE001  best effort, never repeated
-            _log.info("signal failed", account=action.account, kind=type(error).__name__)
+        await self._sessions.pass_on(action.account, action.address, action.signal)
 
 
 def _soon(tx: Tx, items: Sequence[tuple[Fence, Task]]) -> Sequence[None]:

@@ -73,6 +73,7 @@ HOOK_OF_FACT: Mapping[str, str] = {  # by the fact's whole type, else by what st
     "message.received": "on_inbound_message",
     "delivery.changed": "on_delivery_status",
     "session": "on_session",
+    "session.handled": "on_fact",  # how it stands is what it was
     "window": "on_session",
     "notification.created": "on_notification",
     "account": "on_account",

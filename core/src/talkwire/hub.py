@@ -27,10 +27,12 @@ from .model import (
     Message,
     Notification,
     Policy,
+    SignalKind,
     State,
 )
 from .outgoing import Replies
 from .readmodels import Page, Troubled
+from .sessions import Sessions
 from .store import Query, Store, Tx
 
 if TYPE_CHECKING:
@@ -83,6 +85,7 @@ class Hub:
         accounts: Callable[[], Sequence[Account]],
         answer_hook: AnswerHook,
         principals: Principals,
+        sessions: Sessions,
         filing: Filing,
         leases: Leases,
     ) -> None:
@@ -94,6 +97,7 @@ class Hub:
         self._accounts = accounts
         self._answer_hook = answer_hook
         self._principals = principals
+        self._sessions = sessions
         self._filing = filing
         self._leases = leases
         self.asker = ""  # in whose name; empty: the core's
@@ -140,6 +144,22 @@ class Hub:
         `Refuse`, `KeyReused`: nothing is stored as sent.
         """
         return await self._replies.reply(to, draft, author=author, key=key, policy=policy)
+
+    # --- live talks ------------------------------------------------------------------------------
+
+    async def end_session(self, conversation: str, reason: str = "agent") -> None:
+        """End the live session of a conversation, as its channel would: replies that wait for the customer fail.
+
+        The channel hears of it by the fact `session.ended`. Errors: `NotFound`; `Conflict` where no session lives.
+        """
+        await self._sessions.end(conversation, reason)
+
+    async def signal(self, conversation: str, signal: SignalKind) -> None:
+        """Pass a hint on, at once: best effort, through the channel of this daemon; nothing is stored.
+
+        The action `Signal` is for hooks that cannot wait. Errors: `NotFound`.
+        """
+        await self._sessions.signal(conversation, signal)
 
     # --- read models -----------------------------------------------------------------------------
 

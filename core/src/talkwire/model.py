@@ -568,6 +568,9 @@ class Conversation:
     last_text: str  # the beginning of the last message, at most 120 characters
     session: SessionState
     answer: Answer
+    session_since: datetime | None = None  # when it began, not each reconnect; None: the channel knows no sessions
+    session_reason: str = ""  # why it ended: `timeout`, `customer`, `agent`, …; empty while it lives
+    handled: bool = False  # somebody replied since it began; notices and automatic answers of plugins do not count
 
 
 class Direction(StrEnum):

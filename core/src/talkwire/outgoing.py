@@ -192,10 +192,10 @@ class Replies:
 
     def others(self, query: Query, conversation: str, account: str) -> list[tuple[str, str]]:
         """Give (account, address) pairs that reach the same contact another way."""
-        rows = query.execute(_OTHER_ADDRESSES, {"id": conversation})
+        contacts = [row[0] for row in query.execute(_CONTACT, {"id": conversation})]
         names = [row[0] for row in query.execute("SELECT account FROM account_state ORDER BY account")]
         found = []
-        for kind, value in rows:
+        for _, kind, value in people.reached(query, contacts):
             for name in names:
                 sending = self._account(name)
                 if name == account or sending is None or sending.channel is None:
@@ -235,10 +235,7 @@ _THEIRS = """
     WHERE a.kind = :kind AND a.scope = :scope AND a.value = :value
 """
 _KNOWN = "SELECT hash, result FROM idempotency WHERE principal = :principal AND key = :key"
-_OTHER_ADDRESSES = """
-    SELECT a.kind, a.value FROM conversation c
-    JOIN address a ON a.contact_id = c.contact_id WHERE c.id = :id ORDER BY a.kind, a.value
-"""
+_CONTACT = "SELECT contact_id FROM conversation WHERE id = :id"
 _ATTACHMENTS = """
     SELECT id, name, media_type, size, sha256, cls, handle FROM attachment WHERE id IN (:ids[])
 """
@@ -306,7 +303,7 @@ def _again(known: tuple[str, str], digest: str) -> Accepted:
 
 # --- the one transaction ---------------------------------------------------------------------------
 
-_LOCKED = f"SELECT {answers.COLUMNS}, c.last_n FROM conversation c WHERE c.id = :id"
+_LOCKED = f"SELECT {answers.COLUMNS}, c.last_n, c.handled FROM conversation c WHERE c.id = :id"
 _INSERT_MESSAGE = """
     INSERT INTO message (id, conversation_id, n, account, direction, at, stored_at, text, blocks,
                          author, reply_to, subject, notice, policy, degradations)
@@ -316,6 +313,7 @@ _INSERT_MESSAGE = """
 _MOVE = """
     UPDATE conversation SET last_n = :n, last_at = :now, last_text = :text WHERE id = :id
 """
+_HANDLED = "UPDATE conversation SET handled = 1 WHERE id = :id"
 _COUNT_NOTICE = "UPDATE conversation SET last_n = :n WHERE id = :id"
 _INSERT_DELIVERY = """
     INSERT INTO delivery (id, message_id, conversation_id, account, position, generation, part,
@@ -381,7 +379,7 @@ def _enqueue_one(tx: Tx, item: _Ready, conversation: str) -> Accepted | _Refused
     row = tx.one(_LOCKED, {"id": conversation})
     if row is None:
         raise NotFound("there is no such conversation")
-    *columns, last_n = row
+    *columns, last_n, handled = row
     standing = Standing.of(columns)
     held, applied = "", None
     wanted, is_template = item.policy or Policy(item.view.when_closed), _only_templates(rendition.draft)
@@ -438,7 +436,15 @@ def _enqueue_one(tx: Tx, item: _Ready, conversation: str) -> Accepted | _Refused
             "notice": item.notice or None,
         },
     )
+    if standing.session in answers.LIVE and not handled and _answers(item):
+        tx.execute(_HANDLED, {"id": conversation})
+        tx.tell("session.handled", account=rendition.account, conversation=conversation, small={"author": item.author})
     return Accepted(message=message, n=n, policy=applied, degradations=rendition.rendered.degradations)
+
+
+def _answers(item: _Ready) -> bool:
+    """Say whether somebody answers with this: no notice, and nothing that a plugin says by itself."""
+    return not item.notice and not item.author.startswith("plugin:")
 
 
 def _tell_refused(tx: Tx, items: Sequence[tuple[str, str, str, str]]) -> Sequence[None]:

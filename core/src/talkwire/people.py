@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .ids import new_id
 from .model import GLOBAL_KINDS, Address
-from .store import Tx
+from .store import Query, Tx
 
 Key = tuple[str, str, str]  # kind, scope, value
 Place = tuple[str, str, str]  # account, address id, thread
@@ -53,6 +53,15 @@ _INSERT_PLACE = """
     INSERT INTO conversation (id, account, channel, address_id, thread, contact_id, created_at)
     VALUES (:id, :account, :channel, :address, :thread, :contact, :at)
     ON CONFLICT (account, address_id, thread) DO NOTHING
+"""
+
+# What a contact is called elsewhere is an address too, where it means the same in every account.
+_REACHED = """
+    SELECT contact_id, kind, value FROM address WHERE contact_id IN (:ids[])
+    UNION
+    SELECT a.contact_id, l.kind, l.value FROM alias l JOIN address a ON a.id = l.address_id
+    WHERE a.contact_id IN (:ids[]) AND l.scope = ''
+    ORDER BY 1, 2, 3
 """
 
 
@@ -168,6 +177,11 @@ def _merge_aliased(tx: Tx, found: dict[Key, Person], aliases: dict[Key, set[Key]
 def _rename(tx: Tx, names: dict[str, str]) -> None:
     tx.many(_RENAME, [{"id": address, "name": name} for address, name in sorted(names.items())])
     tx.many(_NAME_CONTACT, [{"id": address, "name": name} for address, name in sorted(names.items())])
+
+
+def reached(query: Query, contacts: Sequence[str]) -> list[Key]:
+    """Say where contacts can be written to: (contact, kind, value)."""
+    return [(row[0], row[1], row[2]) for row in query.execute(_REACHED, {"ids": list(contacts)})]
 
 
 def places(

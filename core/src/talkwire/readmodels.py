@@ -70,7 +70,7 @@ def any_like(*columns: str) -> str:
 
 _CONVERSATION = f"""
     SELECT {answers.COLUMNS}, c.channel, c.thread, c.contact_id, c.last_n, c.last_at, c.last_inbound_at, c.last_text,
-           a.kind, a.value, a.name
+           a.kind, a.value, a.name, c.session_since, c.handled
     FROM conversation c JOIN address a ON a.id = c.address_id
 """
 _NEWEST_CONVERSATIONS = "c.id IN (SELECT id FROM conversation ORDER BY last_at DESC LIMIT :through)"
@@ -79,6 +79,8 @@ _ADDRESSES = """
 """
 
 
+_LIVE = frozenset({"live", *answers.LIVE})
+_IS_LIVE = "c.session IN ('connected', 'disconnected')"
 _OF_ADDRESS = """c.address_id =
     (SELECT id FROM address WHERE kind = :kind AND scope = :scope AND value = :value)"""
 
@@ -91,29 +93,51 @@ def conversations(
     contact: str = "",
     address: Address | None = None,  # as `account` has it; also the talk in which nothing was said yet
     text: str = "",  # in the address, the name or the last message of the newest ones
+    session: str | None = None,  # `live` (connected or disconnected), or a `SessionState`
     cursor: str = "",
     limit: int = 50,
     language: str = "en",
 ) -> Page[Conversation]:
-    """Give conversations with a message, the one that moved last first."""
+    """Give conversations with a message, the one that moved last first.
+
+    Those with a live session also before anything is said: nobody replied first, and of these the longest session.
+    """
     where, params = ["c.last_at IS NOT NULL"], dict[str, Any](limit=min(limit, PAGE))
+    waiting = session in _LIVE
     if address is not None:
         kind, scope, value = people.key_of(account, address)
         where, params = [_OF_ADDRESS], {**params, "kind": kind, "scope": scope, "value": value}
+    if waiting:
+        where = [*(where if address is not None else ()), _IS_LIVE]  # as the index says it
+    if session == "ended":
+        where.append("c.session = 'ended'")
+    elif session and session != "live":
+        where, params["session"] = [*where, "c.session = :session"], session
     if account:
-        where, params["account"] = [*where, "c.account = :account"], account
+        # Only one index is used: that of a session's states is far shorter than an account's.
+        where, params["account"] = (
+            [*where, "c.account || '' = :account" if session else "c.account = :account"],
+            account,
+        )
     if contact:
         where.append("c.address_id IN (SELECT id FROM address WHERE contact_id = :contact)")
         params["contact"] = contact
     if text:
         where += [any_like("a.value", "a.name", "c.last_text"), _NEWEST_CONVERSATIONS]
         params |= {"like": like(text), "through": LOOKED_THROUGH}
-    if cursor:
+    if cursor and waiting:
+        where.append("(c.handled, c.session_since, c.id) > (:handled, :at, :id)")
+        handled, _, rest = cursor.partition(".")
+        params["handled"], (params["at"], params["id"]) = int(handled == "1"), _cursor(rest)
+    elif cursor:
         where.append("(c.last_at, c.id) < (:at, :id)")
         params["at"], params["id"] = _cursor(cursor)
-    sql = f"{_CONVERSATION} WHERE {' AND '.join(where)} ORDER BY c.last_at DESC, c.id DESC LIMIT :limit"
-    rows = query.execute(sql, params)
-    following = f"{rows[-1][12]}.{rows[-1][0]}" if len(rows) == params["limit"] else ""
+    order = "c.handled, c.session_since, c.id" if waiting else "c.last_at DESC, c.id DESC"
+    rows = query.execute(f"{_CONVERSATION} WHERE {' AND '.join(where)} ORDER BY {order} LIMIT :limit", params)
+    following = ""
+    if len(rows) == params["limit"]:
+        last = rows[-1]
+        following = f"{last[19]}.{last[18]}.{last[0]}" if waiting else f"{last[12]}.{last[0]}"
     return Page(tuple(_conversations(query, view, rows, language)), following)
 
 
@@ -151,7 +175,9 @@ def _conversations(query: Query, view: View, rows: Sequence[Row], language: str)
     }
     ways = _ways(query, view, sorted(shut)) if shut else {}
     for row, standing in zip(rows, standings, strict=True):
-        channel, thread, contact, last_n, last_at, last_inbound_at, last_text, kind, value, name = row[8:]
+        channel, thread, contact, last_n, last_at, last_inbound_at, last_text, kind, value, name, since, handled = row[
+            8:
+        ]
         others = [(account, to) for account, to in ways.get(contact, ()) if account != standing.account]
         yield Conversation(
             id=standing.id,
@@ -164,7 +190,10 @@ def _conversations(query: Query, view: View, rows: Sequence[Row], language: str)
             last_at=when(last_at),
             last_inbound_at=when(last_inbound_at),
             last_text=last_text,
-            session=SessionState(standing.session),
+            session=standing.session,
+            session_since=when(since),
+            session_reason=standing.session_reason if standing.session is SessionState.ENDED else "",
+            handled=bool(handled),
             answer=answers.answer_of(standing, view(standing.account), query.now, language=language, others=others),
         )
 
@@ -174,7 +203,7 @@ def _ways(query: Query, view: View, contacts: Sequence[str]) -> dict[str, list[t
     names = [row[0] for row in query.execute("SELECT account FROM account_state ORDER BY account")]
     reaches = [(name, features.reaches) for name in names if (features := view(name).features) is not None]
     found: dict[str, list[tuple[str, str]]] = {}
-    for contact, kind, value, _ in query.execute(_ADDRESSES, {"ids": contacts}):
+    for contact, kind, value in people.reached(query, contacts):
         found.setdefault(contact, []).extend((name, value) for name, kinds in reaches if kind in kinds)
     return found
 

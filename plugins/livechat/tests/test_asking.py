@@ -171,7 +171,7 @@ async def test_another_account_is_offered_where_the_website_vouches_for_an_addre
     ann = await site.visit(identity=sign_identity(SECRET, json.dumps(said)))
     await ann.send(t="bye")
     await ann.gets("ended")
-    [talk] = [one for one in await site.hub.conversations() if one.account == "site"]
+    talk = await site.talk()
     assert [(way.kind, way.account, way.address) for way in talk.answer.ways] == [
         ("account", "sms", "+628123456789"),
         ("wait", "", ""),

@@ -20,6 +20,7 @@ from ..media.files import Chunks
 from ..model import Account
 from ..outgoing import Replies
 from ..plugins import Plugins
+from ..sessions import Sessions
 from ..settings import Config
 from ..store import Store
 from .principals import Principals
@@ -75,6 +76,8 @@ class Engine(Protocol):
     def plugins(self) -> Plugins: ...
     @property
     def files(self) -> Chunks: ...
+    @property
+    def sessions(self) -> Sessions: ...
     @property
     def filing(self) -> Filing: ...
     @property

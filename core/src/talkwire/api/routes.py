@@ -15,7 +15,7 @@ from .. import evidence, readmodels
 from ..channel import phone
 from ..errors import Conflict, NotFound, Unreadable
 from ..features import Features, OptionFeature
-from ..model import Accepted, Address, Contact, Conversation, Level, Message, Notification, State
+from ..model import Accepted, Address, Contact, Conversation, Level, Message, Notification, State, TypingSignal
 from ..outgoing import Target
 from ..store import Query
 from . import problems
@@ -28,14 +28,17 @@ from .shapes import (
     ChosenIn,
     CountOut,
     DraftIn,
+    EndIn,
     MediaOut,
     OptionsOut,
     Out,
     PageQuery,
     Preview,
+    ReadIn,
     ReplyIn,
     ReplyToIn,
     SignInIn,
+    TypingIn,
     VerdictIn,
     WhoOut,
     page_of,
@@ -162,6 +165,8 @@ class ConversationQuery(PageQuery):
     contact: str = ""
     text: Annotated[str, Field(max_length=100)] = ""
     """In the address, the name or the last message."""
+    session: Literal["live", "connected", "disconnected", "ended"] | None = None
+    """How the session stands; `live` is connected or disconnected."""
 
 
 class MessageQuery(Body):
@@ -174,7 +179,10 @@ class MessageQuery(Body):
 
 @api.add("GET", "/conversations", query=ConversationQuery, gives=page_of(Conversation))
 async def conversations(call: Call[ConversationQuery, None]) -> readmodels.Page[Conversation]:
-    """List conversations, the one that moved last first; each says whether it may be answered."""
+    """List conversations, the one that moved last first; each says whether it may be answered.
+
+    Live sessions: those in which nobody replied yet come first, and of these the one that began first.
+    """
     wanted, language = call.query.model_dump(), call.engine.config.general.language
     return await call.engine.store.read(
         lambda query: readmodels.conversations(query, call.engine.view, **wanted, language=language)
@@ -295,6 +303,27 @@ async def resend(call: Call[None, None]) -> dict[str, int]:
 async def cancel(call: Call[None, None]) -> dict[str, int]:
     """Take back what is still queued of a message."""
     return {"parts": await call.engine.replies.cancel(call.id())}
+
+
+# --- live talks ------------------------------------------------------------------------------------------
+
+
+@api.add("POST", "/conversations/{id}:end", scope=Scope.BOT, body=EndIn, status=204, errors=["conflict"])
+async def end(call: Call[None, EndIn]) -> None:
+    """End the live session of a conversation; replies that wait for the customer fail."""
+    await call.engine.sessions.end(call.id(), call.body.reason)
+
+
+@api.add("POST", "/conversations/{id}/typing", scope=Scope.BOT, body=TypingIn, status=204)
+async def typing(call: Call[None, TypingIn]) -> None:
+    """Show the customer that somebody types, or no longer: best effort, nothing is stored."""
+    await call.engine.sessions.signal(call.id(), TypingSignal(on=call.body.on))
+
+
+@api.add("POST", "/conversations/{id}/read", scope=Scope.BOT, body=ReadIn, status=204)
+async def read(call: Call[None, ReadIn]) -> None:
+    """Show the customer that their messages were read up to a number: best effort, nothing is stored."""
+    await call.engine.sessions.read(call.id(), call.body.n)
 
 
 # --- deliveries and stories ------------------------------------------------------------------------------

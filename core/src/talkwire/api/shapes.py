@@ -148,6 +148,26 @@ class ReplyToIn(ReplyIn):
     to: AddressIn
 
 
+class EndIn(Body):
+    """Why a session ends."""
+
+    reason: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,49}$")] = "agent"
+    """A word; it stands in the facts."""
+
+
+class TypingIn(Body):
+    """Whether somebody types."""
+
+    on: bool = True
+
+
+class ReadIn(Body):
+    """How far somebody has read."""
+
+    n: Annotated[int, Field(ge=1, le=2**31)]
+    """Number of a message in the conversation."""
+
+
 class VerdictIn(Body):
     """What became of an uncertain part."""
 

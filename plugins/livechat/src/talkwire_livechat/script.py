@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from pathlib import Path
 
 from aiohttp import web
 
+from . import widget
 from .protocol import PROTOCOL
 from .settings import LiveChatSettings
-
-_SOURCE = Path(__file__).parent / "widget" / "widget.js"
-_PLACE = "const SETTINGS = null;"
 
 
 class Widget:
     """One account's script."""
 
     def __init__(self, account: str, settings: LiveChatSettings) -> None:
-        self._body = script(account, settings).encode()
+        self._body = script(account, settings)
         self._tag = f'"{hashlib.sha256(self._body).hexdigest()[:32]}"'
 
     async def script(self, request: web.Request) -> web.Response:
@@ -38,22 +34,20 @@ class Widget:
         return response
 
 
-def script(account: str, settings: LiveChatSettings) -> str:
+def script(account: str, settings: LiveChatSettings) -> bytes:
     """Give the script of an account."""
-    known = {
-        "account": account,
-        "protocol": PROTOCOL,
-        "language": settings.language,
-        "label": settings.label,
-        "title": settings.title,
-        "position": settings.position,
-        "colour": settings.colour,
-        "on_colour": readable_on(settings.colour),
-    }
-    literal = json.dumps(known).replace("<", "\\u003c")
-    source = _SOURCE.read_text("utf-8")
-    assert source.count(_PLACE) == 1  # the widget's own tests hold it there
-    return source.replace(_PLACE, f"const SETTINGS = {literal};")
+    return widget.script(
+        {
+            "account": account,
+            "protocol": PROTOCOL,
+            "language": settings.language,
+            "label": settings.label,
+            "title": settings.title,
+            "position": settings.position,
+            "colour": settings.colour,
+            "on_colour": readable_on(settings.colour),
+        }
+    )
 
 
 def readable_on(colour: str) -> str:

@@ -74,7 +74,7 @@ class _Shop:
         response = await handler(request)
         socket = self._talkwire.replace("http", "ws", 1)
         response.headers["Content-Security-Policy"] = (
-            f"default-src 'none'; script-src {self._talkwire}; style-src 'self'; img-src 'self' {self._talkwire};"
+            f"default-src 'none'; script-src {self._talkwire}; style-src 'self'; img-src 'self' data: {self._talkwire};"
             f" connect-src {self._talkwire} {socket}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
         response.headers["X-Content-Type-Options"] = "nosniff"

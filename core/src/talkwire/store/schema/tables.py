@@ -132,6 +132,7 @@ alias = Table(
     Column("scope", Text, primary_key=True),
     Column("value", Text, primary_key=True),
     _id("address_id"),
+    Index("ix_alias_address_id", "address_id"),
     **_BY_KEY,
 )
 conversation = Table(
@@ -151,6 +152,8 @@ conversation = Table(
     _text("session", server_default="none"),
     _time("session_at", null=True),
     _text("session_reason"),
+    _time("session_since", null=True),  # when it opened; a reconnect leaves it
+    _count("handled"),  # 1: somebody replied since it opened
     _time("reply_until", null=True),
     _count("window_told"),  # 1: closing was told, 2: closed was told; 0 again with a new window
     _time("unreachable_at", null=True),
@@ -160,6 +163,21 @@ conversation = Table(
     sa.UniqueConstraint("account", "address_id", "thread"),
     Index("ix_conversation_last_at", "last_at"),
     Index("ix_conversation_address_id", "address_id"),
+    Index(  # who waits longest comes first
+        "ix_conversation_live",
+        "handled",
+        "session_since",
+        "id",
+        sqlite_where=text("session IN ('connected', 'disconnected')"),
+        postgresql_where=text("session IN ('connected', 'disconnected')"),
+    ),
+    Index(
+        "ix_conversation_ended",
+        "last_at",
+        "id",
+        sqlite_where=text("session = 'ended'"),
+        postgresql_where=text("session = 'ended'"),
+    ),
     Index(
         "ix_conversation_reply_until",
         "reply_until",

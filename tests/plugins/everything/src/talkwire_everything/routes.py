@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from talkwire import Address, Hub, Notify, Query, Route, State, Tx, draft
+from talkwire import Address, Hub, Notify, Query, Route, State, Tx, TypingSignal, draft
 
 
 async def look(request: web.Request, hub: Hub) -> web.Response:
@@ -69,6 +69,14 @@ def _noted(tx: Tx, texts: Sequence[str]) -> Sequence[None]:
     return [None] * len(texts)
 
 
+async def finish(request: web.Request, hub: Hub) -> web.Response:
+    """Type once more, and end the talk."""
+    conversation = request.match_info["conversation"]
+    await hub.signal(conversation, TypingSignal())
+    await hub.end_session(conversation, reason="finished")
+    return web.json_response({})
+
+
 async def answer(request: web.Request, hub: Hub) -> web.Response:
     """Answer a notification."""
     answered = await hub.answer(request.match_info["id"], request.match_info["action"], "a page")
@@ -97,6 +105,7 @@ ROUTES = [
     Route("GET", "/attachments/{id}", attachment),
     Route("POST", "/keep/{name}", keep),
     Route("POST", "/write/{text}", write),
+    Route("POST", "/finish/{conversation}", finish),
     Route("POST", "/answer/{id}/{action}", answer),
     Route("GET", "/follow/{type}", follow),
     Route("POST", "/enter", enter),

@@ -1,1 +1,0 @@
-const SETTINGS = null;
