@@ -111,6 +111,15 @@ class EndsWhoCameBack(LobbyChannel):
             await self.clock.wait(self.moved, first + self.grace if first is not None else None)
 
 
+class EndsWhatIsSaidTwice(LobbyChannel):
+    """Ends the session of whoever writes a second time."""
+
+    async def take(self, visitor: str, line: web.WebSocketResponse, said: Mapping[str, Any]) -> None:
+        await super().take(visitor, line, said)
+        if len(await self.talk(visitor)) == 2:
+            await self.session(visitor, SessionState.ENDED, self.clock.now(), "enough")
+
+
 class KnowsOnlyTheFirstTime(LobbyChannel):
     def prepare(self) -> None:
         super().prepare()
@@ -449,6 +458,7 @@ CROWD = (
     (WaitsForWhoSaidGoodbye, FOLLOW, "admit", "ann ends the talk", "connected instead of ended", "no grace"),
     (ReopensTheEnded, FOLLOW, "admit", "then the line drops", "disconnected", "changes nothing"),
     (LeavesTheEndedEnded, FOLLOW, "admit", "writes again", "ended instead of connected", "CONNECTED before"),
+    (EndsWhatIsSaidTwice, SECRETS, "admit", "a reply", "session_ended", "of nobody who is here"),
     (NewestFirst, IN_ORDER, "send", "three replies waited", "another order", "in its order"),
     (WakesNobody, IN_ORDER, "send", "three replies waited", "recipient_offline", "self.wake"),
     (LosesWhatWasOnTheWay, IN_ORDER, "send", "before the page had it", "did not come", "not reported as delivered"),

@@ -111,6 +111,20 @@ async def test_a_listen_that_nobody_calls_is_found() -> None:
         await BY_NAME["check_genuine_envelopes_pass"](replace(LOBBY, channel=Deaf))
 
 
+async def test_a_driver_that_lacks_a_method_is_told_which() -> None:
+    class Mute:
+        def __init__(self, page: Page) -> None:
+            self.got, self.says, self.hears = page.got, page.says, page.hears
+            self.returns, self.leaves = page.returns, page.leaves
+
+    async def visit(client: Any, account: str, visitor: str) -> Any:
+        return Mute(Page(client, account, visitor))
+
+    assert LOBBY.sessions is not None
+    with pytest.raises(Failure, match="a Mute without ends, sees"):
+        await SESSIONS[0](replace(LOBBY, sessions=replace(LOBBY.sessions, visit=visit)))
+
+
 async def test_a_driver_that_raises_is_named_with_what_the_hub_logged() -> None:
     async def visit(client: Any, account: str, visitor: str) -> Any:
         await client.ws_connect(f"/c/{account}/nowhere")

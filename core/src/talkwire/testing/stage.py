@@ -20,8 +20,9 @@ import aiohttp
 from aiohttp import web
 
 from ..channel import Channel
+from ..errors import NoAnswer
 from ..hooks import hookimpl
-from ..model import AccountState, Conversation, Message, SessionState
+from ..model import AccountState, Conversation, Message, SessionState, State
 from .case import Case
 from .services import Logs
 from .verdict import Failure, Judge, NotApplicable, said, valid_settings
@@ -81,6 +82,15 @@ class Stage:
     async def comes(self, who: str) -> Visitor:
         """Let somebody come, on a page of their own."""
         page = await self.let(f"{who} comes", "Case.sessions.visit", self.sessions.visit(self.client, ACCOUNT, who))
+        wanted = ["got", "says", "hears", "leaves", "returns", "ends"]
+        wanted += ["sees"] if self.channel.features.reports > State.SENT else []
+        if missing := [name for name in wanted if not hasattr(page, name)]:
+            raise self.judge.failure(
+                "routes",
+                f"{who} comes (Case.sessions.visit)",
+                f"the page is a {type(page).__name__} without {', '.join(missing)}",
+                "give what talkwire.testing.Visitor describes",
+            )
         self.pages.append(page)
         return page
 
@@ -184,7 +194,15 @@ class Stage:
     async def reply(self, talk: str, *texts: str) -> None:
         """Reply, and let happen what can."""
         for text in texts:
-            await self.hub.reply(talk, text)
+            try:
+                await self.hub.reply(talk, text)
+            except NoAnswer as refused:
+                raise self.judge.failure(
+                    "admit",
+                    f"a reply, {text!r}",
+                    f"it is refused: {refused.code}",
+                    "end sessions of nobody who is here, or may still come back",
+                ) from refused
         await self.rest()
 
 
