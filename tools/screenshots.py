@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from playwright.async_api import async_playwright
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from talkwire import Refused, Uncertain  # noqa: E402
+from talkwire import Notice, Refused, State, Tx, Uncertain, Wait, draft  # noqa: E402
 from talkwire.cli import demo  # noqa: E402
 from tests.e2e.messenger import SETTINGS, Customers, Messenger, MessengerPlugin  # noqa: E402
 from tests.parts.chromium import launch_options  # noqa: E402
@@ -95,6 +96,45 @@ async def play(stage: demo.Stage) -> None:
         await api.reply("Where is my parcel", "It arrives **today** before 6 pm.", wait="delivered")
         await phone.simulator.play(phone.base_url, "Great, thank you")
         await customers.write("ann", "Take your time", name="Ann Lindqvist")
+        await live(stage, customers, api)
+
+
+async def live(stage: demo.Stage, customers: Customers, api: Api) -> None:
+    """Let three sessions live: one answered, one away, one that nobody has answered yet."""
+    for who, name, minutes in (("lena", "Lena Vogel", 12), ("", "", 7), ("omar", "Omar Said", 4)):
+        ago = timedelta(minutes=minutes)
+        await customers.session(who or "v-7f3a90c2d1e84b55", "connected", name=name, ago=ago)
+        if who:
+            await customers.write(who, f"{name.split()[0]} here, can you help me?", name=name, ago=ago)
+    await notice(stage, "omar", "You are number 2.")
+    await notice(stage, "omar", "You are next.")
+    await api.reply("Omar here", "Good afternoon Omar, what is it about?")
+    await customers.write("omar", "My lamp does not light up.", name="Omar Said")
+    await customers.session("omar", "disconnected", name="Omar Said")
+    Messenger.will.append(Wait("recipient_offline"))
+    await api.reply("does not light up", "Have you tried another bulb?", wait="queued")
+
+
+async def notice(stage: demo.Stage, who: str, text: str) -> None:
+    """Let a plugin keep the notice of a talk."""
+    hub = stage.daemon.hub
+    [talk] = [one for one in (await hub.conversations(session="live")).items if one.address.value == who]
+    await hub.of("queue").write(_ask, Notice(conversation=talk.id, slot="place", draft=draft(text)))
+    for _ in range(200):
+        said = await hub.messages(talk.id)
+        texts = [
+            words for one in said if one.state is State.SENT for words in (one.text, *(c.text for c in one.changes))
+        ]
+        if text in texts:
+            return
+        await asyncio.sleep(0.05)
+    sys.exit(f"the notice {text!r} did not come out")
+
+
+def _ask(tx: Tx, notices: Sequence[Notice]) -> Sequence[None]:
+    for one in notices:
+        tx.act(one)
+    return [None] * len(notices)
 
 
 class Api:
@@ -169,6 +209,14 @@ async def look(page: Any, stage: demo.Stage, scheme: str, word: str) -> None:
     await page.locator("#preview .losses").wait_for()
     await take("preview-wide")
     await box.fill("")
+    await choose("Omar Said")
+    await take("live-wide")
+    await size(NARROW)
+    await choose("Lena here")
+    await Customers(stage.api).type("lena")
+    await page.get_by_text("Lena Vogel is typing…").wait_for()
+    await take("live-narrow")
+    await size(WIDE)
     await choose("Is anybody there")
     await box.fill("Yes, I am here. What can I do?")
     await page.locator("#preview-parts li").first.wait_for()

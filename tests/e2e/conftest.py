@@ -41,6 +41,7 @@ async def demo(tmp_path: Any) -> AsyncIterator[Demo]:
     """A demo with the simulated phone and the made-up messenger."""
     Messenger.will.clear()
     Messenger.sent.clear()
+    Messenger.signals.clear()
     simulators = await demo_module.find(among=["smsgate"])
     async with demo_module.stage(
         tmp_path, simulators, extra=SETTINGS, plugins={"messenger": MessengerPlugin()}

@@ -1,6 +1,6 @@
 """A made-up provider that shows everything a page has to draw: names, windows, sessions, reads, and each way to fail.
 
-In: `POST /in/messenger` with `X-Token`, `{"items": [{"kind": "message" | "report" | "session", …}]}`.
+In: `POST /in/messenger` with `X-Token`, `{"items": [{"kind": "message" | "report" | "session" | "typing", …}]}`.
 Out: what `Messenger.will` says, in order; after that every part is taken.
 """
 
@@ -27,7 +27,9 @@ from talkwire import (
     SessionChange,
     SessionState,
     Settings,
+    SignalKind,
     State,
+    Typing,
     auth,
     each,
     hookimpl,
@@ -46,9 +48,10 @@ class Messenger(Channel):
 
     type = "messenger"
     Settings: ClassVar[type[Settings]] = MessengerSettings
-    features = Features(text_limit=320, reports=State.READ, window=timedelta(hours=24), sessions=True)
+    features = Features(text_limit=320, reports=State.READ, window=timedelta(hours=24), sessions=True, edits=True)
     will: ClassVar[list[Any]] = []  # receipts, or errors to raise
     sent: ClassVar[list[Outgoing]] = []
+    signals: ClassVar[list[tuple[str, SignalKind]]] = []
 
     def authenticate(self, envelope: Envelope) -> None:
         from pydantic import SecretStr
@@ -65,7 +68,10 @@ class Messenger(Channel):
             return
         address = Address(kind=value.get("address", "messenger"), value=value["from"], name=value.get("name", ""))
         if value["kind"] == "session":
-            yield SessionChange(address=address, state=SessionState(value["state"]), at=at)
+            reason = value.get("reason", "")
+            yield SessionChange(address=address, state=SessionState(value["state"]), at=at, reason=reason)
+        elif value["kind"] == "typing":
+            yield Typing(address=address, on=value["on"])
         else:
             yield Inbound(external_id=value["id"], address=address, at=at, text=value["text"])
 
@@ -75,6 +81,12 @@ class Messenger(Channel):
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    async def edit(self, out: Outgoing, external_id: str) -> Receipt:
+        return Receipt(state=State.SENT)
+
+    async def signal(self, address: str, signal: SignalKind) -> None:
+        self.signals.append((address, signal))
 
 
 class MessengerPlugin:
@@ -100,6 +112,10 @@ class Customers:
     async def session(self, who: str, state: str, *, ago: timedelta = timedelta(), **more: str) -> None:
         """Let a session open, drop or end."""
         await self._says({"kind": "session", "from": who, "state": state, **more}, ago)
+
+    async def type(self, who: str, *, on: bool = True) -> None:
+        """Let somebody type."""
+        await self._says({"kind": "typing", "from": who, "on": on}, timedelta())
 
     async def report(self, part: Outgoing, state: str, reason: str = "") -> None:
         """Let the provider report."""

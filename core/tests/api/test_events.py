@@ -122,6 +122,30 @@ async def test_a_stream_that_falls_behind_the_log_is_told_to_look_afresh(hub, cu
     assert head < (await api.get("/events"))["head"]
 
 
+@pytest.mark.parametrize("account", ["", "shop", "other"])
+async def test_a_stream_says_who_types_where_that_is_asked_for(hub, customer, api, account):
+    typing = {"account": "shop", "address": "+62811", "on": True}
+    options = {
+        "headers": {**api.headers, "Accept": "text/event-stream"},
+        "params": {"typing": "true", "account": account},
+    }
+    async with api.client.get("/api/v1/events", **options) as asked, streamed(api) as other:
+        reading = asyncio.create_task(Stream(asked).event())
+        async with asyncio.timeout(5):
+            while not reading.done() and account != "other":  # whoever hears a hint was listening before
+                await hub.daemon.hub.publish("typing", typing)
+                await asyncio.sleep(0)
+        if account == "other":
+            await hub.daemon.hub.publish("typing", typing)
+            await customer.writes()
+            assert await reading == {"id": str((await api.get("/events"))["head"])}  # of another account: nothing
+            return
+        event = await reading
+        assert (event.pop("event"), json.loads(event.pop("data")), event) == ("typing", typing, {})
+        await customer.writes()
+        assert (await Stream(other).event())["event"] == "conversation.opened"
+
+
 async def test_a_revoked_key_hears_no_more(hub, customer, api):
     async with streamed(api) as response:
         for one in await hub.daemon.store.read(list_keys):

@@ -22,13 +22,13 @@ _TALKWIRE = Path(sys.executable).parent / "talkwire"
 class Process:
     """`talkwire run` in a folder."""
 
-    def __init__(self, folder: Path, more: str = "", url: str = "") -> None:
+    def __init__(self, folder: Path, *, origin: str = SITE) -> None:
         self.folder = folder
         self.port, admin = _free_port(), _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        store = f'[store]\nurl = "{url or f"sqlite:///{folder}/talkwire.db"}"\n'
+        store = f'[store]\nurl = "sqlite:///{folder}/talkwire.db"\n'
         servers = f'[server]\nlisten = "127.0.0.1:{self.port}"\n[admin]\nlisten = "127.0.0.1:{admin}"\n'
-        (folder / "talkwire.toml").write_text(store + servers + SETTINGS + more)
+        (folder / "talkwire.toml").write_text(store + servers + SETTINGS.replace(SITE, origin))
         self._process: asyncio.subprocess.Process | None = None
 
     async def make(self) -> None:

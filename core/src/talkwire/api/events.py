@@ -6,7 +6,7 @@ import asyncio
 from typing import Annotated
 
 from aiohttp import web
-from aiohttp_sse import sse_response
+from aiohttp_sse import EventSourceResponse, sse_response
 from pydantic import Field
 from pydantic_core import to_json
 
@@ -34,6 +34,8 @@ class EventQuery(Body):
     wait: Annotated[float, Field(ge=0, le=30)] = 0
     """Seconds to wait for the first one."""
     limit: Annotated[int, Field(ge=1, le=500)] = 500
+    typing: bool = False
+    """In a stream: also who types, as events `typing` with `account`, `address`, `on`; hints, of which some may be lost."""
 
 
 @api.add(
@@ -92,7 +94,8 @@ async def _stream(call: Call[EventQuery, None], after: int | None) -> web.Stream
     """Send pages as they come; who reads slowly is waited for, and holds no more than one page."""
     tail = call.engine.tail
     found = await _read(call, after)  # an expired cursor is a plain 410
-    async with sse_response(call.request) as stream:
+    async with sse_response(call.request) as stream, asyncio.TaskGroup() as group:
+        hints = group.create_task(_tell_typing(call, stream)) if call.query.typing else None
         told = found.next if after is None else after
         try:
             while not tail.closed:
@@ -112,4 +115,17 @@ async def _stream(call: Call[EventQuery, None], after: int | None) -> web.Stream
             await stream.send(str(error), event="resync")  # ends: the next Last-Event-ID gets the 410
         except (ConnectionResetError, TimeoutError, StoreDown, problems.Unauthenticated):
             pass  # the client comes again with its Last-Event-ID
+        finally:
+            if hints is not None:
+                hints.cancel()
     return stream
+
+
+async def _tell_typing(call: Call[EventQuery, None], stream: EventSourceResponse) -> None:
+    """Pass on who types; a hint has no id, so that a client's cursor stays where the log is."""
+    try:
+        async for hint in call.engine.hub.subscribe("typing"):
+            if call.query.account in ("", hint.get("account")):
+                await stream.send(to_json(hint).decode(), event="typing")
+    except (ConnectionResetError, TimeoutError):
+        pass  # the stream finds out by itself

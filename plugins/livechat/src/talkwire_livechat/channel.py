@@ -134,9 +134,15 @@ class LiveChat(Channel):
     # --- out -------------------------------------------------------------------------------------
 
     def render(self, draft: Draft, context: RenderContext) -> Rendered:
-        """Make one part, whatever stands in the draft: the widget draws the message's own blocks."""
+        """Make one part, whatever stands in the draft: the widget draws the message's own blocks, in one bubble.
+
+        The part says the same in words, with the first picture or file and the first options, for a preview.
+        """
         checked = render(draft, self.features, context)
-        return Rendered((Part(text=plain_text(draft)),), checked.degradations)
+        file = next((part.attachment for part in checked.parts if part.attachment), "")
+        options = next((part.options for part in checked.parts if part.options), ())
+        whole = Part(text=plain_text(draft), attachment=file, options=options)
+        return Rendered((whole,), checked.degradations)
 
     async def send(self, out: Outgoing) -> Receipt:
         """Say whether the visitor is there; their daemon brings what the log says has gone."""

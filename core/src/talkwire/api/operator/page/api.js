@@ -80,7 +80,7 @@ const pause = (milliseconds) => new Promise((done) => { setTimeout(done, millise
  * Tell each fact after the one that `begin` names, for ever. Browsers open six connections to a server at most, so
  * one tab holds the stream and tells the others; when it closes, another one goes on from the last fact it has heard.
  */
-export async function follow(begin, { fact, state, gap }) {
+export async function follow(begin, { fact, hint, state, gap }) {
   let seen = null; // number of the last fact; null: not known yet
   let early = [];
   let leads = "";
@@ -94,6 +94,7 @@ export async function follow(begin, { fact, state, gap }) {
   };
   others.onmessage = ({ data }) => {
     if (data.fact) take(data.fact);
+    if (data.hint) hint(data.hint);
     if (data.state) state(data.state);
     if (data.hello && leads) others.postMessage({ state: leads });
   };
@@ -111,15 +112,16 @@ export async function follow(begin, { fact, state, gap }) {
       try {
         const stop = new AbortController();
         const headers = { Accept: "text/event-stream" };
-        const answer = await fetch(`${API}/events?after=${seen}`, { headers, signal: stop.signal });
+        const answer = await fetch(`${API}/events?after=${seen}&typing=true`, { headers, signal: stop.signal });
         if (answer.status === 401) await signIn();
         if (answer.status === 410) seen = await gap();
         if (answer.ok) {
           tell("live");
           wait = 250;
-          for await (const one of factsOf(answer.body, stop)) {
-            take(one);
-            others.postMessage({ fact: one });
+          for await (const { name, said } of eventsOf(answer.body, stop)) {
+            if (name === "typing") hint(said);
+            else take(said);
+            others.postMessage(name === "typing" ? { hint: said } : { fact: said });
           }
         }
       } catch {
@@ -132,7 +134,7 @@ export async function follow(begin, { fact, state, gap }) {
 }
 
 /** Read server-sent events. EventSource hears only types it was told of, and plugins have their own. */
-async function* factsOf(body, stop) {
+async function* eventsOf(body, stop) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
@@ -142,8 +144,10 @@ async function* factsOf(body, stop) {
     const events = (rest + value).replaceAll("\r\n", "\n").split("\n\n");
     rest = events.pop();
     for (const event of events) {
-      const data = event.split("\n").filter((line) => line.startsWith("data:")).map((line) => line.slice(5).trimStart());
-      if (data.length && !event.includes("event: resync")) yield JSON.parse(data.join("\n"));
+      const values = (field) => event.split("\n").filter((line) => line.startsWith(`${field}:`)).map((line) => line.slice(field.length + 1).trimStart());
+      const [name] = values("event");
+      const data = values("data");
+      if (data.length && name !== "resync") yield { name, said: JSON.parse(data.join("\n")) };
     }
   }
 }

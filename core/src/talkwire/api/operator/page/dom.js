@@ -76,6 +76,12 @@ export function time(iso, words = moment(iso), given = {}) {
 export const plain = (code) => String(code).replaceAll("_", " ");
 export const nameOf = (conversation) => conversation.address.name || conversation.address.value;
 
+/** Name a customer where there is little room; ids that a channel made up are cut. */
+export function shortName(conversation) {
+  const { name, value } = conversation.address;
+  return name || (value.length > 16 ? `${value.slice(0, 12)}…` : value);
+}
+
 let clearing = 0;
 /** Tell everybody, also those who do not see the page. */
 export function say(words, { lasting = false } = {}) {

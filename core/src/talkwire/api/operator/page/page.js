@@ -3,6 +3,7 @@
 import { at, h, icon, moment, nameOf, say, time } from "./dom.js";
 import { follow, get, keyComesFrom, signIn } from "./api.js";
 import * as composer from "./composer.js";
+import * as live from "./live.js";
 import * as side from "./side.js";
 import * as thread from "./thread.js";
 
@@ -95,8 +96,9 @@ function head(one) {
   at("nobody").hidden = true;
   at("talk").hidden = false;
   at("title").textContent = nameOf(one);
-  const session = one.session === "none" ? "" : `session ${one.session}`;
-  at("about").textContent = [one.address.name && one.address.value, one.account, one.channel !== one.account && one.channel, one.thread && `thread ${one.thread}`, session].filter(Boolean).join(" · ");
+  at("about").textContent = [one.address.name && one.address.value, one.account, one.channel !== one.account && one.channel, one.thread && `thread ${one.thread}`, live.sessionWords(one)].filter(Boolean).join(" · ");
+  live.looksAt(one);
+  live.drawn(one.id, thread.lastOfTheirs());
 }
 
 async function lookAgain() {
@@ -110,18 +112,24 @@ async function lookAgain() {
 
 // --- what happens -------------------------------------------------------------------------------------------
 
-let changed = { list: false, accounts: false, open: false, messages: new Set() };
+let changed = nothing();
 let timer = 0;
+
+function nothing() {
+  return { list: false, live: false, accounts: false, open: false, messages: new Set() };
+}
 
 function happened(fact) {
   side.tell(fact);
   const isOpen = fact.conversation !== "" && fact.conversation === chosen;
   if (fact.conversation) changed.list = true;
+  if (fact.type.startsWith("session.")) changed.live = true;
   if (fact.type.startsWith("account.")) Object.assign(changed, { accounts: true, list: true, open: true });
   if (["message.received", "reply.queued", "delivery.changed"].includes(fact.type)) changed.accounts = true; // their evidence
   if (isOpen) {
     changed.open = true;
     if (fact.ids.message) changed.messages.add(fact.ids.message);
+    if (fact.type === "message.received") live.customer(false);
   }
   if (fact.type === "message.received" && (!isOpen || document.hidden)) news.add(fact.conversation);
   timer ||= setTimeout(look, TOGETHER);
@@ -129,11 +137,15 @@ function happened(fact) {
 
 async function look() {
   const { list, accounts, open, messages } = changed;
-  changed = { list: false, accounts: false, open: false, messages: new Set() };
+  const sessions = changed.live;
+  changed = nothing();
   try {
     await Promise.all([
-      messages.size > 0 && thread.refresh([...messages]),
-      open && lookAgain(),
+      (async () => {
+        if (messages.size > 0) await thread.refresh([...messages]);
+        if (open) await lookAgain();
+      })(),
+      sessions && live.load(),
       list && load(),
       accounts && side.accounts(),
     ]);
@@ -141,14 +153,14 @@ async function look() {
     // the stream says that it was lost, and all is loaded again when it is back
   } finally {
     timer = 0;
-    if (changed.list || changed.accounts || changed.open || changed.messages.size) timer = setTimeout(look, TOGETHER);
+    if (changed.list || changed.live || changed.accounts || changed.open || changed.messages.size) timer = setTimeout(look, TOGETHER);
   }
 }
 
 /** Take a fresh look at everything; gives the number of the last fact before it. */
 async function afresh() {
   const { head: last } = await get("/events");
-  await Promise.all([load(), side.accounts(), side.recall(last)]);
+  await Promise.all([load(), live.load(), side.accounts(), side.recall(last)]);
   if (chosen) await Promise.all([thread.open(chosen), lookAgain()]);
   return last;
 }
@@ -157,7 +169,7 @@ let wasLost = false;
 function connection(state) {
   at("line").textContent = state === "live" ? "live" : "connection lost; trying again";
   at("line").className = state === "live" ? "pill live" : "pill bad";
-  if (state === "live" && wasLost) Promise.all([load(), side.accounts(), lookAgain()]).catch(() => {});
+  if (state === "live" && wasLost) Promise.all([load(), live.load(), side.accounts(), lookAgain()]).catch(() => {});
   wasLost = state !== "live";
 }
 
@@ -186,6 +198,7 @@ function view(name) {
   for (const button of document.querySelectorAll("[data-shows]")) {
     button.setAttribute("aria-pressed", String(button.dataset.shows === name));
   }
+  live.seen();
 }
 
 async function begin() {
@@ -204,6 +217,7 @@ async function begin() {
     load();
   });
   side.start((id) => choose(id, { focus: true }));
+  live.start((id) => choose(id, { focus: true }));
   composer.start(lookAgain);
   const asked = new URLSearchParams(location.hash.slice(1)).get("c");
   view("list");
@@ -213,7 +227,7 @@ async function begin() {
     if (asked) await choose(asked);
     else if (WIDE.matches && conversations.size) await choose([...conversations.keys()][0]);
     return last;
-  }, { fact: happened, state: connection, gap: afresh });
+  }, { fact: happened, hint: live.hinted, state: connection, gap: afresh });
 }
 
 begin();

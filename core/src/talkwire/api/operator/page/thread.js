@@ -5,7 +5,7 @@ import { Problem, get, post } from "./api.js";
 
 const PAGE = 100; // messages
 const WAITS = { // why a part is still queued
-  recipient_offline: "the customer is not there now",
+  recipient_offline: "the customer's connection is down",
   rate_limited: "it waits its turn: the provider's limit",
   provider_down: "the provider cannot be reached; tried again by itself",
   window_closed: "kept until the customer writes again",
@@ -64,6 +64,11 @@ export async function refresh(ids) {
   if (isAtEnd || (grew && fresh.at(-1).direction === "out")) log.scrollTop = log.scrollHeight;
 }
 
+/** Give the number of the customer's last message that is drawn, 0 before the first. */
+export function lastOfTheirs() {
+  return Math.max(0, ...[...messages.values()].filter((message) => message.direction === "in").map((message) => message.n));
+}
+
 function put(message) {
   const before = messages.get(message.id);
   if (before && JSON.stringify(before) === JSON.stringify(message)) return;
@@ -115,20 +120,28 @@ function tellTrouble(before, message) {
 
 function looks(message) {
   const out = message.direction === "out";
-  return ["bubble", out ? "ours" : "theirs", message.state || "", problemOf(message) ? "problem" : ""].filter(Boolean).join(" ");
+  const kind = message.notice ? "a-notice" : out ? "ours" : "theirs";
+  return ["bubble", kind, message.state || "", problemOf(message) ? "problem" : ""].filter(Boolean).join(" ");
 }
 
 function bubble(message) {
   const edit = message.changes.filter((change) => change.kind === "edit").at(-1);
   const revoked = message.changes.some((change) => change.kind === "revoke");
-  const said = revoked ? "The customer took this message back." : edit ? edit.text : message.text;
+  const said = revoked ? tookBack(message) : edit ? edit.text : message.text;
   const files = message.blocks.filter((block) => !["text", "choice"].includes(block.type)).map(file);
   return h("article", { class: looks(message), "data-id": message.id, "data-n": message.n },
-    h("h3", { class: "hidden" }, message.direction === "out" ? `Reply ${message.n}` : `Message ${message.n} of the customer`),
+    h("h3", { class: "hidden" }, titleOf(message)),
     message.subject && h("p", { class: "subject" }, message.subject),
     (said || !files.length) && h("div", { class: revoked ? "said revoked" : "said" }, said),
     files,
     about(message));
+}
+
+const tookBack = (message) => (message.direction === "in" ? "The customer took this message back." : "This was taken back.");
+
+function titleOf(message) {
+  if (message.notice) return `Notice ${message.n}`;
+  return message.direction === "out" ? `Reply ${message.n}` : `Message ${message.n} of the customer`;
 }
 
 /** Draw a block that is more than text: what it is, and a way to a file. */
@@ -151,6 +164,7 @@ function about(message) {
     time(message.at, clockTime(message.at)),
     message.changes.some((change) => change.kind === "edit") && "edited",
     reactions.length > 0 && `reactions: ${reactions.join(" ")}`,
+    message.notice && `notice “${message.notice}”`,
     message.direction === "out" && `by ${message.author}`,
   ].filter(Boolean);
   const line = h("p", { class: "quiet" }, words.flatMap((word, i) => (i ? [" · ", word] : [word])));
@@ -182,7 +196,7 @@ function state(message) {
   switch (message.state) {
     case "queued": {
       const why = message.reason && (WAITS[message.reason] || plain(message.reason));
-      return status("clock", "pending", why, `${tries}${message.reason ? ` · ${message.reason}` : ""}`,
+      return status("clock", why ? "pending:" : "pending", why, `${tries}${message.reason ? ` · ${message.reason}` : ""}`,
         button("Take back", "cancel", () => post(`/messages/${message.id}:cancel`)));
     }
     case "accepted":
