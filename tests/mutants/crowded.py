@@ -12,7 +12,25 @@ from uuid import uuid4
 
 from aiohttp import web
 
-from talkwire import Inbound, Outgoing, Receipt, Refused, Report, SessionState, State, Uncertain, Wait
+from talkwire import (
+    Draft,
+    Inbound,
+    Media,
+    MediaFeature,
+    Message,
+    Outgoing,
+    Part,
+    Receipt,
+    Refused,
+    RenderContext,
+    Rendered,
+    Report,
+    SessionState,
+    State,
+    Uncertain,
+    Wait,
+    plain_text,
+)
 from talkwire.testing import Case
 
 from .lobby import GRACE, LOBBY, WITHIN, LobbyChannel
@@ -93,6 +111,15 @@ class EndsWhoCameBack(LobbyChannel):
             await self.clock.wait(self.moved, first + self.grace if first is not None else None)
 
 
+class EndsWhatIsSaidTwice(LobbyChannel):
+    """Ends the session of whoever writes a second time."""
+
+    async def take(self, visitor: str, line: web.WebSocketResponse, said: Mapping[str, Any]) -> None:
+        await super().take(visitor, line, said)
+        if len(await self.talk(visitor)) == 2:
+            await self.session(visitor, SessionState.ENDED, self.clock.now(), "enough")
+
+
 class KnowsOnlyTheFirstTime(LobbyChannel):
     def prepare(self) -> None:
         super().prepare()
@@ -118,11 +145,14 @@ class WaitsForWhoSaidGoodbye(LobbyChannel):
             await super().take(visitor, line, said)
 
 
-class DisconnectsTheEnded(LobbyChannel):
+class ReopensTheEnded(LobbyChannel):
+    """Makes sure, when a line drops, that the session had begun; the core lets no ended one be disconnected."""
+
     async def goes(self, visitor: str, line: web.WebSocketResponse) -> None:
         ended = visitor not in self.left
         await super().goes(visitor, line)
         if ended:
+            await self.session(visitor, SessionState.CONNECTED, self.clock.now())
             await self.is_gone(visitor)
 
 
@@ -300,7 +330,30 @@ class OneForAll(LobbyChannel):
         return "everybody" if super().visitor_of(said) else None
 
 
-# --- send, and secrets -------------------------------------------------------------------------------
+# --- render, send, and secrets -------------------------------------------------------------------------------
+
+
+class DrawsTheMessage(LobbyChannel):
+    """Good: hands a page the message's own blocks, with the picture that is in no part."""
+
+    features = replace(LobbyChannel.features, media=(MediaFeature(types=("*/*",), limit=1_000_000),))
+
+    def render(self, draft: Draft, context: RenderContext) -> Rendered:
+        return Rendered((Part(text=plain_text(draft)),))
+
+    async def show(self, visitor: str, line: web.WebSocketResponse, key: str, text: str) -> bool:
+        messages = [one for one in await self.talk(visitor) if any(part.id == key for part in one.deliveries)]
+        self.keys.setdefault(visitor, set()).add(key)
+        frame = {"key": key, "text": text, "pictures": [picture for one in messages for picture in self.drawn(one)]}
+        return await self.say(line, frame)
+
+    def drawn(self, message: Message) -> list[str]:
+        return [block.attachment for block in message.blocks if isinstance(block, Media)]
+
+
+class LosesPictures(DrawsTheMessage):
+    def drawn(self, message: Message) -> list[str]:
+        return []
 
 
 class ShowsTwice(LobbyChannel):
@@ -386,6 +439,7 @@ FOLLOW = "check_answers_follow_the_session"
 IN_ORDER = "check_what_waited_arrives_in_order_once"
 RESEND = "check_a_resend_is_no_duplicate"
 APART = "check_nothing_of_one_visitor_reaches_another"
+RENDER = "check_render_keeps_limits_and_loses_nothing_unsaid"
 SEND = "check_send_makes_one_request_that_shows_something"
 CANCEL = "check_send_can_be_cancelled"
 SECRETS = "check_no_secret_in_logs_or_errors"
@@ -402,8 +456,9 @@ CROWD = (
     (KnowsOnlyTheFirstTime, FOLLOW, "admit", "comes back within the grace", "instead of connected", "at each return"),
     (ShowsWhatFailed, FOLLOW, "send", "comes back after the end", "was told that it failed", "never with what is"),
     (WaitsForWhoSaidGoodbye, FOLLOW, "admit", "ann ends the talk", "connected instead of ended", "no grace"),
-    (DisconnectsTheEnded, FOLLOW, "admit", "then the line drops", "disconnected", "changes nothing"),
+    (ReopensTheEnded, FOLLOW, "admit", "then the line drops", "disconnected", "changes nothing"),
     (LeavesTheEndedEnded, FOLLOW, "admit", "writes again", "ended instead of connected", "CONNECTED before"),
+    (EndsWhatIsSaidTwice, SECRETS, "admit", "a reply", "session_ended", "of nobody who is here"),
     (NewestFirst, IN_ORDER, "send", "three replies waited", "another order", "in its order"),
     (WakesNobody, IN_ORDER, "send", "three replies waited", "recipient_offline", "self.wake"),
     (LosesWhatWasOnTheWay, IN_ORDER, "send", "before the page had it", "did not come", "not reported as delivered"),
@@ -418,6 +473,7 @@ CROWD = (
     (ResumesEverybodysTalk, APART, "send", "bob leaves and comes back", "which is ann's", "own conversation only"),
     (EndsEverybody, APART, "admit", "bob's own talk is over", "ended", "and of no other"),
     (OneForAll, APART, "admit", "ann and bob come", "one conversation", "address of their own"),
+    (LosesPictures, RENDER, "render", "a picture", "nothing that the page hears", "own blocks"),
     (ShowsTwice, SEND, "send", "ann is connected", "the page shows", "Outgoing.key"),
     (ClaimsDelivery, SEND, "send", "ann is connected", "features.reports is sent", "claim no more"),
     (DoubtsItself, SEND, "send", "ann is connected", "uncertain", "return Receipt()"),

@@ -14,8 +14,8 @@ from talkwire import DropTimer, Hub, SessionState, SetTimer, Tx, hookimpl
 from talkwire.testing import CHECKS, Case, Failure, NotApplicable, conformance_tests
 
 from .acme import ACME, AcmeChannel
-from .crowded import CROWD, ClaimsWhoIsAway, crowded
-from .lobby import GRACE, LOBBY, LobbyChannel
+from .crowded import CROWD, IN_ORDER, SEND, ClaimsWhoIsAway, DrawsTheMessage, crowded
+from .lobby import GRACE, LOBBY, LobbyChannel, Page
 
 pytestmark = pytest.mark.timeout(30)  # a broken channel is waited for
 BY_NAME = {check.__name__: check for check in CHECKS}
@@ -57,6 +57,26 @@ async def test_what_a_good_lobby_has_nothing_of_is_skipped_and_nothing_else(chec
         await check(LOBBY)
 
 
+@pytest.mark.parametrize("name", ["check_render_keeps_limits_and_loses_nothing_unsaid", IN_ORDER, SEND])
+async def test_a_page_may_draw_what_is_in_no_part(name) -> None:
+    await BY_NAME[name](crowded(DrawsTheMessage))
+
+
+async def test_a_talk_that_only_time_ends_is_judged_as_far_as_it_goes() -> None:
+    class Silent(Page):
+        async def ends(self) -> None:
+            raise NotImplementedError
+
+    async def visit(client: Any, account: str, visitor: str) -> Page:
+        page = Silent(client, account, visitor)
+        await page.returns()
+        return page
+
+    assert LOBBY.sessions is not None
+    for check in SESSIONS:
+        await check(replace(LOBBY, sessions=replace(LOBBY.sessions, visit=visit)))
+
+
 @pytest.mark.parametrize("check", [*SESSIONS, BY_NAME["check_send_can_be_cancelled"]], ids=lambda check: check.__name__)
 async def test_a_channel_with_sessions_is_told_to_say_how_people_come(check) -> None:
     with pytest.raises(Failure) as caught:
@@ -89,6 +109,20 @@ async def test_a_listen_that_nobody_calls_is_found() -> None:
 
     with pytest.raises(Failure, match=r"set features\.listens=True"):
         await BY_NAME["check_genuine_envelopes_pass"](replace(LOBBY, channel=Deaf))
+
+
+async def test_a_driver_that_lacks_a_method_is_told_which() -> None:
+    class Mute:
+        def __init__(self, page: Page) -> None:
+            self.got, self.says, self.hears = page.got, page.says, page.hears
+            self.returns, self.leaves = page.returns, page.leaves
+
+    async def visit(client: Any, account: str, visitor: str) -> Any:
+        return Mute(Page(client, account, visitor))
+
+    assert LOBBY.sessions is not None
+    with pytest.raises(Failure, match="a Mute without ends, sees"):
+        await SESSIONS[0](replace(LOBBY, sessions=replace(LOBBY.sessions, visit=visit)))
 
 
 async def test_a_driver_that_raises_is_named_with_what_the_hub_logged() -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from ..errors import Wait
-from ..model import Receipt, State, draft
+from ..model import Draft, Media, Receipt, State, draft
 from .case import Case
 from .stage import Stage, arrive, becomes, came, staged
 from .verdict import Judge, said
 from .visitors import Visitor
 
 HELLO = "kit: hello"
+PNG = b"\x89PNG\r\n\x1a\n" + b"kit" * 8  # as much of one as tells what it is
 TURNS = 12  # of the loop, after each of which `send` is cancelled once
 
 
@@ -70,6 +72,31 @@ async def report_follows(stage: Stage, page: Visitor, talk: str, text: str, stat
             "the state of the part does not follow",
             "admit Report(key=Outgoing.key, state=…, at=…), or lower features.reports",
         )
+
+
+async def shows_the_picture(case: Case, judge: Judge) -> None:
+    """Reply with a picture that is in no part: the page may draw the message's own blocks, and must hear of it."""
+    async with staged(case, judge) as stage:
+        ann, talk = await came(stage, "ann")
+        hub = stage.hub.daemon.hub
+        picture = await hub.keep_file(_bytes(PNG), name="kit.png", limit=len(PNG))
+        shown = Draft(blocks=(Media(attachment=picture.id, caption="kit: a picture"),))
+        await hub.reply(talk, shown, author="agent:kit")
+        try:
+            async with asyncio.timeout(stage.patience):
+                while picture.id not in repr(await ann.hears()):
+                    pass
+        except Exception as error:
+            raise judge.failure(
+                "render",
+                "a picture with a caption",
+                "the picture is in no part, and nothing that the page hears (what Visitor.hears gives) has its id",
+                "set Part.attachment, or name the loss as a degradation, or let the page draw the message's own blocks",
+            ) from error
+
+
+async def _bytes(content: bytes) -> AsyncIterator[bytes]:
+    yield content
 
 
 async def can_be_cancelled(case: Case, judge: Judge) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import Unsupported
 from ..model import Part, Rendered
 from .case import PICTURE, WORD, Case, Drafted
+from .online import shows_the_picture
 from .verdict import Judge, alone, said
 
 
@@ -66,6 +67,15 @@ async def check_render_keeps_limits_and_loses_nothing_unsaid(case: Case) -> None
                             "split with talkwire.formatting.split, which measures in the provider's unit after escaping",
                         )
             _nothing_unsaid(drafted, rendered, judge)
+            if _lacks_its_picture(drafted, rendered):
+                if case.sessions is None or features.media_for("image/png") is None:
+                    raise judge.failure(
+                        "render",
+                        drafted.name,
+                        "the picture is in no part",
+                        "set Part.attachment, or name the loss as a degradation",
+                    )
+                await shows_the_picture(case, judge)
 
 
 def _nothing_unsaid(drafted: Drafted, rendered: Rendered, judge: Judge) -> None:
@@ -85,14 +95,12 @@ def _nothing_unsaid(drafted: Drafted, rendered: Rendered, judge: Judge) -> None:
                     )
                 break
             reached = place + len(_letters(word))
+
+
+def _lacks_its_picture(drafted: Drafted, rendered: Rendered) -> bool:
     shown = any(PICTURE in (part.attachment, *re.findall(PICTURE, part.payload)) for part in rendered.parts)
-    if "picture" in drafted.name and not shown and 0 not in lost:
-        raise judge.failure(
-            "render",
-            drafted.name,
-            "the picture is in no part",
-            "set Part.attachment, or name the loss as a degradation",
-        )
+    lost = any(degradation.lost and degradation.block == 0 for degradation in rendered.degradations)
+    return "picture" in drafted.name and not shown and not lost
 
 
 def _letters(text: str) -> str:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 
-from ..errors import SessionEnded
+from ..errors import NoAnswer, SessionEnded
 from ..model import Message, SessionState, State
 from .case import Case
 from .online import report_follows
@@ -147,6 +147,8 @@ async def _is_refused(stage: Stage, talk: str, when: str) -> None:
         refused = await stage.hub.facts("reply.refused")
         if len(await stage.replies(talk)) == before and refused and refused[-1].small.get("code") == "session_ended":
             return
+    except NoAnswer:  # for another reason, which is as wrong
+        pass
     raise stage.judge.failure(
         "admit",
         f"a reply {when}",
@@ -210,7 +212,7 @@ async def _over_by_the_visitor(stage: Stage, ann: Visitor, talk: str) -> None:
             "admit",
             "ann ends the talk, then the line drops",
             f"the session is {found.session.value}, so that answers are allowed again",
-            "a line that drops after the end changes nothing: admit DISCONNECTED only for sessions that go on",
+            "a line that drops after the end changes nothing: admit DISCONNECTED, and nothing else, when the last line ends",
         )
     await stage.hub.pass_time(MOMENT)
     await stage.returns(ann, "ann")

@@ -16,11 +16,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, TypeVar
 
+import aiohttp
 from aiohttp import web
 
 from ..channel import Channel
+from ..errors import NoAnswer
 from ..hooks import hookimpl
-from ..model import AccountState, Conversation, Message, SessionState
+from ..model import AccountState, Conversation, Message, SessionState, State
 from .case import Case
 from .services import Logs
 from .verdict import Failure, Judge, NotApplicable, said, valid_settings
@@ -28,7 +30,6 @@ from .visitors import Sessions, Visitor
 
 if TYPE_CHECKING:
     from .hub import WholeHub
-    from .visitors import Client
 
 T = TypeVar("T")
 ACCOUNT = "kit"
@@ -64,7 +65,7 @@ class Stage:
 
     hub: WholeHub
     channel: Channel
-    client: Client
+    client: aiohttp.ClientSession
     sessions: Sessions
     judge: Judge
     lines: Lines
@@ -81,6 +82,15 @@ class Stage:
     async def comes(self, who: str) -> Visitor:
         """Let somebody come, on a page of their own."""
         page = await self.let(f"{who} comes", "Case.sessions.visit", self.sessions.visit(self.client, ACCOUNT, who))
+        wanted = ["got", "says", "hears", "leaves", "returns", "ends"]
+        wanted += ["sees"] if self.channel.features.reports > State.SENT else []
+        if missing := [name for name in wanted if not hasattr(page, name)]:
+            raise self.judge.failure(
+                "routes",
+                f"{who} comes (Case.sessions.visit)",
+                f"the page is a {type(page).__name__} without {', '.join(missing)}",
+                "give what talkwire.testing.Visitor describes",
+            )
         self.pages.append(page)
         return page
 
@@ -184,7 +194,15 @@ class Stage:
     async def reply(self, talk: str, *texts: str) -> None:
         """Reply, and let happen what can."""
         for text in texts:
-            await self.hub.reply(talk, text)
+            try:
+                await self.hub.reply(talk, text)
+            except NoAnswer as refused:
+                raise self.judge.failure(
+                    "admit",
+                    f"a reply, {text!r}",
+                    f"it is refused: {refused.code}",
+                    "end sessions of nobody who is here, or may still come back",
+                ) from refused
         await self.rest()
 
 
@@ -277,8 +295,6 @@ class Lines:
 @contextlib.asynccontextmanager
 async def staged(case: Case, judge: Judge) -> AsyncIterator[Stage]:
     """Run a whole hub with the channel as account `kit`, and serve its public port."""
-    from aiohttp.test_utils import TestClient, TestServer
-
     from ..api import make_app
     from .hub import whole_hub
 
@@ -300,7 +316,7 @@ async def staged(case: Case, judge: Judge) -> AsyncIterator[Stage]:
         assert runtime is not None  # the settings above name it
         app = make_app(hub.daemon)
         app.middlewares.append(lines.count)
-        client = await stack.enter_async_context(TestClient(TestServer(app)))
+        client = await stack.enter_async_context(_served(app))
         try:
             if runtime.channel is None or runtime.view.state is not AccountState.WORKING:
                 raise judge.failure(
@@ -321,6 +337,21 @@ async def staged(case: Case, judge: Judge) -> AsyncIterator[Stage]:
         await lines.fall_below(1, sessions.patience.total_seconds())  # what a channel does at the end needs the hub
     if wrong is not None:
         raise wrong
+
+
+@contextlib.asynccontextmanager
+async def _served(app: web.Application) -> AsyncIterator[aiohttp.ClientSession]:
+    """Serve as a daemon does, on a free port of this machine; give a client of it, with paths for URLs."""
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        jar = aiohttp.CookieJar(unsafe=True)  # of a server without a name
+        async with aiohttp.ClientSession(f"http://{host}:{port}/", cookie_jar=jar) as client:
+            yield client
+    finally:
+        await runner.cleanup()
 
 
 def _plugin(channel: type[Channel], sessions: Sessions) -> ModuleType:

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..model import Delivery, State
 
 if TYPE_CHECKING:
-    from aiohttp.test_utils import TestClient
-
-    Client = TestClient[Any, Any]
+    import aiohttp
 
 
 class Visitor(Protocol):
@@ -29,7 +27,7 @@ class Visitor(Protocol):
         """Write, under this id of the page's own; returns when the channel says that it has it."""
 
     async def hears(self) -> object:
-        """Take in the next thing that comes, and note it in `got` where it is a reply; waits for it."""
+        """Take in the next thing that comes, and note it in `got` where it is a reply; waits for it, and gives it."""
 
     async def leaves(self) -> None:
         """Lose the line, without a word."""
@@ -44,8 +42,9 @@ class Visitor(Protocol):
         """
 
     async def sees(self, part: Delivery, state: State) -> None:
-        """Tell that a part was delivered or read, by the name that the page has for it: `part.id` is `Outgoing.key`.
+        """Tell that a part was delivered or read, by the name that pages have for it.
 
+        `part.id` is `Outgoing.key`, `part.external_id` that of the receipt, `part.message` the message's id.
         Called only where `features.reports` is more than SENT.
         """
 
@@ -55,7 +54,9 @@ class Sessions:
     """How people come over connections of the channel's own, and how long they may be away."""
 
     # client.ws_connect(f"/c/{account}/socket") connects to the channel's own route.
-    visit: Callable[[Client, str, str], Awaitable[Visitor]]  # (client of the public port, account, who) → a page
+    visit: Callable[
+        [aiohttp.ClientSession, str, str], Awaitable[Visitor]
+    ]  # (client of the public port, account, who) → a page
     #   of theirs, connected; the same who again: another page of the same person
     grace: timedelta  # from the loss of the last line to the end of the session
     plugin: Any = None  # module or object with the plugin's hooks; None: the package in which the channel stands
