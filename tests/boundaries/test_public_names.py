@@ -23,13 +23,13 @@ PROMISED = """
 Accepted Account AccountBroken AccountNotice AccountState Acknowledge Action Actions Address AddressChanged Alias
 Answer AnswerCode Answered Attachment AttachmentClass Batch Block Buttons Card Change ChangeKind Channel Choice Choices
 Conflict Contact ContactCard Conversation Degradation Delivery Dialect Direction Draft Drop DropTimer Envelope Fact
-Features Focus FormLink HOOK_API Handed HistoryGone Hub Inbound Item KeyReused Level Location MarkupRefused Media
+Features Focus FormLink HOOK_API Handed HistoryGone Hub Inbound Installation Item KeyReused Level Location MarkupRefused Media
 MediaFeature Message NoAnswer NotFound NotSent NotThere Notice Notification Notifier NotifierFeatures Notify Option
 OptionFeature Outgoing PLAIN Page Pages Part Payload Policy Principal Problem Query Rate Reaction ReadUpTo Receipt
 Recipient Refuse Refused Rejected RemoteMedia RenderContext Rendered Reply Report Route Scope SendError SessionChange
 SessionEnded SessionState SessionStep SetTimer Settings Shown Signal SignalKind Simulator State StoreDown StoredChange
 Suppressed TalkwireError Template Text Told TooLarge Troubled TryLater Tx Typing TypingSignal Uncertain Unit
-Unreachable Unread Unreadable Unsupported Wait Way WindowClosed Withdraw auth draft each hookimpl outcome phone
+Unreachable Unread Unreadable Unsupported Wait Way WindowClosed Withdraw auth draft each hookimpl installation outcome phone
 plain_text render retry_after segments split to_json
 """
 # What stands in public signatures and is no name of ours, or an alias of plain values.

@@ -292,6 +292,7 @@ async def test_on_a_phone_the_chat_fills_the_screen_and_carries_a_photo(shop, br
     assert box["x"] + box["width"] <= 360
     assert box["y"] + box["height"] <= 640
     await page.locator("talkwire-chat input[type=file]").set_input_files(str(tmp_path / "photo.png"))
+    await page.locator("talkwire-chat button.send[aria-disabled=false]").wait_for()  # it is there
     await write(page, "like this one")
     async with asyncio.timeout(10):
         while not (messages := await shop.hub.messages((await shop.talk()).id)) or not messages[0].blocks:
