@@ -20,7 +20,7 @@ from playwright.async_api import async_playwright
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from talkwire import Notice, Refused, State, Tx, Uncertain, Wait, draft  # noqa: E402
+from talkwire import Buttons, Draft, Notice, Option, Refused, State, Text, Tx, Uncertain, Wait, draft  # noqa: E402
 from talkwire.cli import demo  # noqa: E402
 from tests.e2e.messenger import SETTINGS, Customers, Messenger, MessengerPlugin  # noqa: E402
 from tests.parts.chromium import launch_options  # noqa: E402
@@ -39,7 +39,12 @@ The courier calls you before it comes. If you are not at home, it goes to the sh
 where it waits for seven days. Bring a document with your name. The shop opens at seven and closes at eight in the \
 evening, on Sundays at noon. You can also let a neighbour fetch it; then give the neighbour the number that you find \
 in the message of last Monday, and nothing else is needed."""
-Shot = tuple[str, str, tuple[int, int], str]
+RICH = Draft(
+    blocks=(
+        Text("It is **back** since Tuesday, as\n\n- whole beans\n- ground for a *moka*\n\n> Palm sugar, jasmine."),
+        Buttons(text="Shall I put one aside?", options=(Option("y", "Yes, please"), Option("n", "No, thank you"))),
+    )
+)
 
 
 async def main(word: str) -> None:
@@ -56,6 +61,7 @@ async def main(word: str) -> None:
                         color_scheme=scheme, locale="en-GB", timezone_id="UTC", device_scale_factor=1
                     )
                     await look(await context.new_page(), stage, scheme, word)
+                    await look_at_shop(await context.new_page(), await context.new_page(), stage, scheme, word)
                     await context.close()
                 await browser.close()
 
@@ -240,6 +246,50 @@ async def look(page: Any, stage: demo.Stage, scheme: str, word: str) -> None:
     await take("conversations-narrow")
     await page.locator("nav [data-shows=side]").click()
     await take("facts-narrow")
+
+
+async def look_at_shop(page: Any, operator: Any, stage: demo.Stage, scheme: str, word: str) -> None:
+    """Take the pictures of a talk in the shop, from both sides."""
+    (shop,) = [player for player in stage.players if player.account == "livechat"]
+
+    async def take(of: Any, name: str) -> None:
+        if word in name:
+            await of.wait_for_timeout(600)  # until what moves has come to rest
+            await of.screenshot(path=SCREENS / f"{name}-{scheme}.png")
+            print(f"docs/screens/{name}-{scheme}.png")
+
+    for one in (page, operator):
+        one.set_default_timeout(10_000)  # milliseconds
+        await one.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
+    await page.goto(f"{shop.base_url}/")
+    await page.get_by_role("button", name="Ask us").wait_for()
+    await take(page, "shop-wide")
+    await page.get_by_role("button", name="Ask us").click()
+    box = page.get_by_role("textbox", name="Message")
+    await box.fill("Is the Ciwidey back?")
+    await box.press("Enter")
+    await page.get_by_role("img", name="Sent", exact=True).wait_for()
+    talk = (await stage.daemon.hub.conversations(account="livechat")).items[0]
+    await stage.daemon.hub.reply(talk.id, RICH, author="agent:demo")
+    await page.get_by_role("button", name="Yes, please").click()
+    await page.get_by_role("img", name="Sent", exact=True).nth(1).wait_for()
+    await page.mouse.move(10, 10)
+    await take(page, "chat-wide")
+
+    await operator.goto(f"{stage.operator}/")
+    await operator.locator("#line.live").wait_for()
+    await operator.locator(f'#live-talks [data-id="{talk.id}"]').click()
+    await operator.get_by_label("Reply", exact=True).fill("It goes out on Tuesday.")
+    await take(operator, "operator-live-wide")
+    await page.set_viewport_size({"width": 360, "height": 640})
+    await take(page, "chat-phone")
+    await page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
+    await page.get_by_role("button", name="End chat").first.click()
+    await page.get_by_role("button", name="End chat").last.click()
+    await page.get_by_role("button", name="Start again").wait_for()
+    await take(page, "chat-ended-wide")
+    await operator.locator("#reply").get_by_role("img", name="cannot be answered now").wait_for()
+    await take(operator, "operator-ended-wide")
 
 
 if __name__ == "__main__":
