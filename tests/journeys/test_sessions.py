@@ -20,6 +20,7 @@ from talkwire import (
     SessionState,
     TypingSignal,
     draft,
+    evidence,
 )
 from talkwire.answers import AccountView
 from talkwire.api.principals import create_keys
@@ -299,3 +300,27 @@ async def test_a_hint_goes_nowhere_where_nothing_was_said(house: House, ask: Any
         await ask(f"nobody's/{path}", body, 404)
     with pytest.raises(NotFound):
         await house.door.hub.signal("nobody's", TypingSignal())
+
+
+# --- what the operator finds --------------------------------------------------------------------------------
+
+
+async def test_the_story_of_a_live_talk_tells_its_notices_and_who_answered(house: House) -> None:
+    await house.comes()
+    talk = await house.writes("hello")
+    await house.notice(talk, "You are number 3")
+    await house.notice(talk, None)
+    await house.hub.reply(talk, "Good morning", author="agent:ann")
+    await house.door.hub.end_session(talk.id)
+    await house.hub.run_until_idle()
+
+    found = await house.hub.daemon.store.read(lambda query: evidence.find(query, "number 3"))
+    assert [one.kind for one in found] == ["message"]
+    story = [line.text for line in await house.hub.daemon.store.read(lambda query: evidence.trace(query, talk.id))]
+    for told in (
+        "notice=place",
+        "message.changed kind=revoke",
+        "session.handled author=agent:ann",
+        "session.ended was=connected reason=agent",
+    ):
+        assert any(told in line for line in story), told
