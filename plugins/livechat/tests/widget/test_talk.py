@@ -540,7 +540,7 @@ FROM_NOWHERE = (
     '{"t": {}}',
     '{"t": "message"}',
     '{"t": "message", "key": "a", "n": "x", "at": 7, "author": {}, "blocks": [7, null, {"type": "__proto__"}, {"type": "text", "nodes": 9}]}',
-    '{"t": "message", "key": "b", "blocks": [{"type": "hologram"}], "text": "What it says"}',
+    '{"t": "message", "key": "b", "blocks": [{"type": "text", "nodes": [{"text": "Half"}]}, {"type": "hologram"}], "text": "What it says"}',
     '{"t": "settings", "notice": 7, "consent": "x", "form": [], "hours": [], "files": 1}',
     '{"t": "ack", "id": []}',
     '{"t": "nack"}',

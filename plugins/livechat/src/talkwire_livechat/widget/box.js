@@ -256,7 +256,7 @@ class TalkwireChat extends HTMLElement {
   }
 
   arrived(entry) {
-    if (!this.talk.line.ready || entry.notice || (this.is_seen() && document.hasFocus())) return;
+    if (!this.talk.line.ready || entry.notice || this.is_seen()) return;
     if (!this.is_open) this.aloud.textContent = say("unread_1");
     chime();
   }
