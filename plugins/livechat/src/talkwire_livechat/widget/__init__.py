@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -28,6 +29,8 @@ TOKEN = re.compile(
     r"""(?P<comment>//[^\n]*)|(?P<space>\s+)|(?P<literal>"(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\\n])*`)|(?P<word>[\w$]+)|(?P<sign>.)"""
 )
 PATTERN = re.compile(r"/(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n\[])+/[a-z]*")  # a regular expression
+OURS = re.compile(r"[a-z]+(_[a-z0-9]+)+")
+THEIRS = frozenset({"media_type", "on_colour", "retry_after"})  # of the protocol
 BEFORE_PATTERN = frozenset("(=,:!&|?{};[")  # after anything else, a slash divides
 
 
@@ -42,18 +45,23 @@ def script(settings: Mapping[str, object]) -> bytes:
 
 @cache
 def _joined() -> str:
-    style = f"const STYLE={json.dumps(packed_style((FOLDER / 'style.css').read_text('utf-8')), ensure_ascii=False)};"
-    head, *rest = (packed((FOLDER / name).read_text("utf-8")) for name in SOURCES)
-    return "".join(['(()=>{"use strict";', head, style, *rest, "})();\n"])
+    style = json.dumps(packed_style((FOLDER / "style.css").read_text("utf-8")), ensure_ascii=False)
+    source = "\n".join((FOLDER / name).read_text("utf-8") for name in SOURCES)
+    return f'(()=>{{"use strict";const STYLE={style};{packed(source)}}})();\n'
 
 
 def packed(source: str) -> str:
-    """Take comments and needless space out of a script.
+    """Take comments, needless space and long names out of a script.
 
     *form*: each statement ends in a semicolon, no literal goes over two lines, and comments begin with two slashes.
+    A name with an underscore that is not in quotes is nobody's but ours (a browser has none), or one of `THEIRS`.
     """
     pieces: list[str] = []
-    for word in _tokens(source):
+    words = list(_tokens(source))
+    ours = Counter(word for word in words if OURS.fullmatch(word) and word not in THEIRS)
+    assert not [name for name in ours if f'"{name}"' in words], "a name is ours alone, or it is in quotes"
+    short = {name: f"${place:x}" for place, (name, _) in enumerate(ours.most_common())}
+    for word in (short.get(word, word) for word in words):
         last = pieces[-1][-1] if pieces else ""
         # Two words need a space between them, and `a + +b` is not `a++b`.
         if (_is_word(last) and _is_word(word[0])) or (last in "+-" and last == word[0]):

@@ -26,7 +26,7 @@ class TalkwireChat extends HTMLElement {
   }
 
   build() {
-    const { label, colour, on_colour, offset } = settings;
+    const { label, colour, on_colour, offset, position } = settings;
     const set = (name, value, kind) => CSS.supports(kind, value) && this.own.setProperty(name, value);
     set("--brand", colour, "color");
     set("--on-brand", on_colour, "color");
@@ -66,8 +66,8 @@ class TalkwireChat extends HTMLElement {
       ...[header, this.line, this.pinned, middle, this.typing, this.gate.node, this.composer.node, this.drop],
     );
     this.aloud = make("p", { class: "sr", role: "status" });
-    const side = settings.position === "left" ? "left" : "right";
-    this.root.append(make("aside", { class: `all ${side}`, lang: LANGUAGE, "aria-label": title }, this.launcher, this.aloud, this.panel));
+    const side = position === "left" ? "all left" : "all";
+    this.root.append(make("aside", { class: side, lang: LANGUAGE, "aria-label": title }, this.launcher, this.aloud, this.panel));
   }
 
   listen() {
@@ -256,7 +256,7 @@ class TalkwireChat extends HTMLElement {
   }
 
   arrived(entry) {
-    if (!this.talk.line.ready || entry.notice || (this.is_seen() && document.hasFocus())) return;
+    if (!this.talk.line.ready || entry.notice || this.is_seen()) return;
     if (!this.is_open) this.aloud.textContent = say("unread_1");
     chime();
   }

@@ -10,18 +10,19 @@ class Gate {
 
   // Give true if a gate is closed, so that the composer is not shown.
   update() {
-    const kind = this.talk.gate() || (this.talk.asks_end ? "end_ask" : "");
-    const { consent, form } = this.talk.about;
-    const about = { consent, refused: consent, form: form && [form.title, form.fields] }[kind];
-    const looks = kind && JSON.stringify([kind, about, this.talk.stop, this.talk.reason]);
+    const { talk, box } = this;
+    const kind = talk.gate() || (talk.asks_end ? "ending" : "");
+    const { consent, form } = talk.about;
+    const looks = JSON.stringify([kind, kind === "form" ? form : consent, talk.stop, talk.reason]);
     if (looks !== this.drawn) {
-      const had_focus = this.node.contains(this.box.root.activeElement) || this.box.composer.node.contains(this.box.root.activeElement);
+      const here = box.root.activeElement;
+      const had_focus = here && here.closest(".gate, .composer");
       this.drawn = looks;
-      this.node.replaceChildren(...(kind ? [this[kind]()].flat() : []));
       this.node.hidden = !kind;
-      if (had_focus) queueMicrotask(() => this.box.focus());
+      this.node.replaceChildren(...(kind ? this[kind](consent, form).filter(Boolean) : []));
+      if (had_focus) queueMicrotask(() => box.focus());
     }
-    if (kind === "form") this.update_form();
+    if (kind === "form") this.show_faults();
     return Boolean(kind);
   }
 
@@ -29,26 +30,24 @@ class Gate {
     return [make("p", { role: "alert" }, say(this.talk.stop))];
   }
 
-  consent() {
-    const { version, text } = this.talk.about.consent;
+  consent({ version, text }) {
     const answer = (accepted) => () => this.talk.line.send({ t: "consent", version, accepted });
     const long = { class: "long", tabindex: 0, dir: "auto" };
     const pair = make("div", { class: "pair" }, button("main", answer(true), say("accept")), button("second", answer(false), say("refuse")));
     return [make("h3", {}, say("before")), make("p", long, linked(text)), pair];
   }
 
-  refused() {
-    const { refused, email } = this.talk.about.consent;
-    const mail = refused === "email" && str(email);
+  refused(consent) {
+    const mail = consent.refused === "email" && str(consent.email);
     const again = () => {
-      this.talk.about.consent.given = null;
+      consent.given = null;
       this.talk.changed();
     };
     return [
       make("p", {}, say("refused")),
       mail && make("p", {}, say("refused_mail"), " ", link(safe_link("mailto:" + mail), {}, mail)),
       button("second", again, say("reconsider")),
-    ].filter(Boolean);
+    ];
   }
 
   ended() {
@@ -61,61 +60,57 @@ class Gate {
     return [make("p", {}, say(has_word(key) ? key : "ended")), button("main", again, say("again"))];
   }
 
-  end_ask() {
-    const stay = () => {
+  ending() {
+    const answer = (ends) => () => {
       this.talk.asks_end = false;
+      if (ends) this.talk.line.send({ t: "bye" });
       this.talk.changed();
     };
-    const pair = make("div", { class: "pair" }, button("main", () => this.talk.say_bye(), say("end")), button("second", stay, say("end_not")));
+    const pair = make("div", { class: "pair" }, button("main", answer(true), say("end")), button("second", answer(), say("end_not")));
     return [make("p", {}, say("end_ask")), pair];
   }
 
-  form() {
-    const form = this.talk.about.form;
-    const fields = list(form.fields).map(obj).filter((field) => Object.hasOwn(INPUTS, str(field.name)));
-    this.fields = fields.map((field, place) => {
-      const id = `field-${place}`;
-      const attributes = { id, name: field.name, required: field.required === true, "aria-describedby": `${id}-fault`, dir: "auto" };
-      const input = make(field.name === "question" ? "textarea" : "input", Object.assign(attributes, INPUTS[field.name]));
-      const fault = make("small", { class: "fault", id: `${id}-fault` });
-      const label = make("label", { for: id }, str(field.label), field.required === true ? null : make("small", {}, ` (${say("optional")})`));
-      return { name: field.name, required: field.required === true, input, fault, node: make("div", { class: "field" }, label, input, fault) };
+  form(_, form) {
+    const known = list(form.fields).map(obj).filter(({ name }) => Object.hasOwn(INPUTS, str(name)));
+    this.fields = known.map(({ name, label, required }) => {
+      const fault = make("small", { class: "fault", id: name + "-fault" });
+      const attributes = { id: name, required: required === true, "aria-describedby": fault.id, dir: "auto", ...INPUTS[name] };
+      const input = make(name === "question" ? "textarea" : "input", attributes);
+      const optional = required !== true && make("small", {}, ` (${say("optional")})`);
+      return { name, input, fault, node: make("div", { class: "field" }, make("label", { for: name }, str(label), optional), input, fault) };
     });
-    this.go = make("button", { type: "submit", class: "main" }, say("start"));
+    this.go = make("button", { class: "main" }, say("start"));
     const submit = (event) => {
       event.preventDefault();
       this.submit();
     };
     const title = str(form.title) || say("before");
-    return make("form", { "aria-label": title, novalidate: true, submit }, make("h3", {}, title), this.fields.map((one) => one.node), this.go);
+    const nodes = this.fields.map((one) => one.node);
+    return [make("form", { "aria-label": title, novalidate: true, submit }, make("h3", {}, title), nodes, this.go)];
   }
 
   submit() {
-    if (this.talk.form_waits) return;
-    const faults = {};
-    const values = {};
-    for (const { name, required, input } of this.fields) {
-      values[name] = input.value.trim();
-      if (required && !values[name]) faults[name] = "required";
-      else if (values[name] && !input.checkValidity()) faults[name] = name;
+    const { talk } = this;
+    if (talk.form_waits) return;
+    const [faults, values] = [{}, {}];
+    for (const { name, input } of this.fields) {
+      input.value = values[name] = input.value.trim();
+      if (!input.checkValidity()) faults[name] = input.validity.valueMissing ? "required" : name;
     }
-    if (!Object.keys(faults).length) {
-      this.talk.form_waits = this.talk.line.ready && this.talk.line.send({ t: "form", values });
-    }
-    this.talk.form_faults = faults;
-    this.talk.changed();
-    const first = this.fields.find((one) => Object.hasOwn(faults, one.name));
-    if (first) first.input.focus();
+    const fault = this.fields.find(({ name }) => faults[name]);
+    talk.form_faults = faults;
+    if (fault) fault.input.focus();
+    else talk.form_waits = talk.line.ready && talk.line.send({ t: "form", values });
+    talk.changed();
   }
 
-  update_form() {
-    const faults = this.talk.form_faults || {};
-    this.go.setAttribute("aria-disabled", String(this.talk.form_waits));
+  show_faults() {
+    this.go.setAttribute("aria-disabled", this.talk.form_waits);
     for (const { name, input, fault } of this.fields) {
-      const code = Object.hasOwn(faults, name) ? str(faults[name]) || "other" : "";
+      const code = str(obj(this.talk.form_faults)[name]);
       const text = code && say(has_word("bad_" + code) ? "bad_" + code : "bad_other");
       if (fault.textContent !== text) fault.textContent = text;
-      input.setAttribute("aria-invalid", String(Boolean(code)));
+      input.setAttribute("aria-invalid", Boolean(code));
     }
   }
 }

@@ -2,19 +2,16 @@
 
 const SETTINGS = null;
 const SCRIPT = document.currentScript;
-const PLACE = /^(.*)\/c\/([^/?#]+)\/widget\.js/.exec((SCRIPT && SCRIPT.src) || "") || ["", location.origin, "site"];
-const BASE = PLACE[1];
-const ACCOUNT = PLACE[2];
+const FROM = /^(.*)\/c\/([^/?#]+)\/widget\.js/.exec((SCRIPT && SCRIPT.src) || "") || ["", location.origin, "site"];
+const BASE = FROM[1];
+const ACCOUNT = FROM[2];
 const PROTOCOL = 1;
 
 const SECOND = 1000; // milliseconds
 const TEXT_LIMIT = 4000; // characters in one message; the server counts code points too
 const FILES_LIMIT = 10; // files in one message
 
-const settings = Object.assign(
-  { language: "auto", label: "", title: "", position: "right", colour: "#1f5f4a", on_colour: "#ffffff" },
-  SETTINGS,
-);
+const settings = SETTINGS || {};
 
 // What comes from outside may be anything; these three make of it what we can use.
 const str = (value) => (typeof value === "string" ? value : Number.isFinite(value) ? String(value) : "");

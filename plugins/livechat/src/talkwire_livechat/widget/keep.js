@@ -17,15 +17,16 @@ const keep = {
     return this.aside.get(name);
   },
 
+  // What is false or empty is not kept.
   write(name, value) {
     this.aside.delete(name);
-    if (!this.allowed && value !== undefined) return void this.aside.set(name, value);
     try {
-      if (value === undefined || value === false || value === "") localStorage.removeItem(PREFIX + name);
-      else localStorage.setItem(PREFIX + name, JSON.stringify(value));
+      if (!value) localStorage.removeItem(PREFIX + name);
+      else if (this.allowed) return localStorage.setItem(PREFIX + name, JSON.stringify(value));
     } catch {
-      this.aside.set(name, value);
+      // Refused, or full.
     }
+    if (value) this.aside.set(name, value);
   },
 
   names() {
@@ -43,20 +44,21 @@ const keep = {
     return this.names()
       .filter((name) => name.startsWith(OUT))
       .sort()
-      .map((name) => Object.assign(obj(this.read(name)), { name }))
+      .map((name) => ({ ...obj(this.read(name)), name }))
       .filter((item) => str(item.id));
   },
 
   forget() {
-    for (const name of this.names()) if (name !== "muted") this.write(name, undefined);
+    for (const name of this.names()) if (name !== "muted") this.write(name);
   },
 };
 
 let written = 0;
 
-function outbox_name() {
+// Sorts by time, then by count; the id keeps two tabs apart.
+function outbox_name(id) {
   written += 1;
-  return OUT + String(Date.now()).padStart(15, "0") + String(written).padStart(6, "0");
+  return `${OUT}${Date.now()}-${String(written).padStart(6, "0")}-${id}`;
 }
 
 // Do something while no other tab does it; where there are no locks, only this tab's order is certain.

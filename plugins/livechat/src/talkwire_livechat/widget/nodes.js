@@ -77,4 +77,4 @@ function linked(text) {
 }
 
 // A name may try to look like another one by turning the direction of writing.
-const file_name = (value) => str(value).replace(/[\u0000-\u001f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "") || "?";
+const file_name = (value) => str(value).replace(/\p{C}/gu, "") || "?";

@@ -80,7 +80,7 @@ const BLOCKS = {
     const words = [block.name, block.address].map(draw_text).flat();
     return [make("div", { class: "place" }, icon("pin"), make("div", {}, words)), draw_away(map, say("map"))];
   },
-  form_link: (block) => [draw_away(block.url, str(block.label) || str(block.url))],
+  "form_link": (block) => [draw_away(block.url, str(block.label) || str(block.url))],
   choice: (block) => draw_text(block.title),
   contact: (block) => [
     ...draw_text(block.name),

@@ -5,7 +5,6 @@ const TELL_AGAIN = 60 * SECOND; // what was said shortly before a line broke may
 const ANSWER_WITHIN = 20 * SECOND;
 const TYPING_FALLS = 8 * SECOND;
 const FIELDS = ["key", "id", "at", "author", "notice", "state", "text"];
-const FINAL = ["read", "delivered"];
 
 class Talk {
   // `view` has changed(), up(), late(), arrived(entry)
@@ -35,7 +34,7 @@ class Talk {
     this.form_faults = null;
     this.form_waits = false;
     this.answers = new Map(); // id → what to do with the server's word on that message
-    this.links = new Map(); // attachment → those who wait for its link
+    this.links = []; // {attachment, resolve}: who waits for which link
     this.unsaid = { delivered: new Set(), read: new Set() };
     this.said = new Map(); // key → [state, when]
   }
@@ -69,8 +68,8 @@ class Talk {
   down() {
     for (const resolve of this.answers.values()) resolve({});
     this.answers.clear();
-    for (const waiting of this.links.values()) waiting.forEach((resolve) => resolve(""));
-    this.links.clear();
+    for (const one of this.links) one.resolve("");
+    this.links = [];
     this.typing = false;
     this.form_waits = false;
     this.view.late();
@@ -80,7 +79,7 @@ class Talk {
   // The line was closed with this code: true if it shall stay closed.
   closed(code) {
     if (code === 4001) {
-      keep.write("token", undefined);
+      keep.write("token");
       this.forget(); // that talk is not ours any more
     }
     this.stop = { 4001: this.identity && "sign_in_again", 4003: "sign_in", 4009: "old_page" }[code] || "";
@@ -110,7 +109,7 @@ class Talk {
     }
     if (!keep.allowed) return;
     this.forget();
-        if (was_wanted) this.open(false);
+    if (was_wanted) this.open(false);
     this.changed();
   }
 
@@ -128,19 +127,13 @@ class Talk {
   write(text, files, choice) {
     const item = { id: uuid(), text, files, choice, at: new Date().toISOString() };
     this.again = true; // until the server says that the talk is open again
-    keep.write(outbox_name(), item);
+    keep.write(outbox_name(item.id), item);
     this.take_outbox();
   }
 
   remove(entry) {
-    if (entry.name) keep.write(entry.name, undefined);
+    if (entry.name) keep.write(entry.name);
     this.entries.delete(entry.slot);
-    this.changed();
-  }
-
-  say_bye() {
-    this.asks_end = false;
-    this.line.send({ t: "bye" });
     this.changed();
   }
 
@@ -148,8 +141,8 @@ class Talk {
   fresh_link(entry, attachment) {
     return new Promise((resolve) => {
       const { id, key } = entry;
-      if (!this.line.send({ t: "link", attachment, id, key })) return resolve("");
-      this.links.set(attachment, [...(this.links.get(attachment) || []), resolve]);
+      this.links.push({ attachment, resolve });
+      this.line.send({ t: "link", attachment, id, key });
       setTimeout(resolve, PATIENCE, "");
     });
   }
@@ -193,12 +186,14 @@ class Talk {
     if (Array.isArray(frame.blocks)) entry.blocks = frame.blocks;
     if (mine) return this.is_kept(entry);
 
-    this.replace_slot(entry);
-    if (!FINAL.includes(entry.state)) {
-      const before = this.said.get(name);
-      if (before) this.report(name, before[0]);
-      else this.report(name, "delivered");
+    // A notice under a new key takes the place of the one that stood in its slot.
+    const other = entry.notice && [...this.entries.values()].find((one) => one !== entry && one.notice === entry.notice);
+    if (other) {
+      entry.seq = Math.min(entry.seq, other.seq);
+      this.entries.delete(other.slot);
     }
+    // What the server does not know, it has not heard.
+    if (!["read", "delivered"].includes(entry.state)) this.report(name, list(this.said.get(name))[0] || "delivered");
     if (!known) this.view.arrived(entry);
     if (!entry.notice) this.typing = false;
   }
@@ -208,16 +203,6 @@ class Talk {
     const entry = { slot, mine, seq: this.slots, at: new Date().toISOString(), blocks: [], text: "", author: "", notice: "" };
     this.entries.set(slot, entry);
     return entry;
-  }
-
-  // A notice under a new key takes the place of the one that stood in its slot.
-  replace_slot(entry) {
-    if (!entry.notice) return;
-    for (const other of this.entries.values()) {
-      if (other === entry || other.notice !== entry.notice) continue;
-      entry.seq = Math.min(entry.seq, other.seq);
-      this.entries.delete(other.slot);
-    }
   }
 
   // In the order in which they stand: numbered, waiting, notices.
@@ -242,7 +227,7 @@ class Talk {
     for (const item of items) {
       const entry = this.entries.get("o:" + item.id) || this.enter("o:" + item.id, true);
       if (entry.kept) {
-        keep.write(item.name, undefined);
+        keep.write(item.name);
         continue;
       }
       const { id, name } = item;
@@ -276,8 +261,8 @@ class Talk {
     for (let item = this.next(); item; item = this.next()) {
       const answer = await this.send_one(item);
       if (!answer.t) return;
-      if (answer.t === "ack") continue;
-      if (["too_fast", "later"].includes(answer.code)) {
+      if (answer.t === "ack") keep.write(item.name);
+      else if (["too_fast", "later"].includes(answer.code)) {
         const wait = Number(answer.retry_after) > 0 ? Number(answer.retry_after) : 5;
         await new Promise((resolve) => setTimeout(resolve, wait * SECOND));
       } else {
@@ -292,7 +277,7 @@ class Talk {
       const { id, choice } = item;
       const files = list(item.files).map((file) => str(obj(file).id));
       this.answers.set(id, resolve);
-      if (!this.line.send({ t: "message", id, text: str(item.text), files, choice })) resolve({});
+      if (!this.line.send({ t: "message", id, text: str(item.text), files, choice })) this.line.lose();
       setTimeout(() => this.answers.get(id) === resolve && resolve({ t: "nack", code: "later" }), ANSWER_WITHIN);
     });
   }
@@ -307,7 +292,7 @@ class Talk {
     entry.kept = true;
     entry.refused = "";
     const item = keep.outbox().find((one) => one.id === entry.id);
-    if (item) keep.write(item.name, undefined);
+    if (item) keep.write(item.name);
     this.answer(entry.id, { t: "ack" });
   }
 
@@ -320,7 +305,6 @@ class Talk {
   // What we have to say about what came in.
 
   report(key, state) {
-    if (!key) return;
     this.said.set(key, [state, Date.now()]);
     this.unsaid[state].add(key);
     clearTimeout(this.seen_timer);
@@ -410,9 +394,7 @@ const TAKES = {
   },
 
   link(talk, frame) {
-    const waiting = talk.links.get(str(frame.attachment)) || [];
-    talk.links.delete(str(frame.attachment));
-    waiting.forEach((resolve) => resolve(str(frame.url)));
+    for (const one of talk.links) if (one.attachment === frame.attachment) one.resolve(str(frame.url));
   },
 
   settings(talk, frame) {

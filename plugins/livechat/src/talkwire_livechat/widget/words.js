@@ -3,27 +3,27 @@
 const LANGUAGES = ["en", "id"];
 const WORDS = {
   chat: ["Chat", "Obrolan"],
-  unread_1: ["1 unread message", "1 pesan belum dibaca"],
+  "unread_1": ["1 unread message", "1 pesan belum dibaca"],
   unread: ["{0} unread messages", "{0} pesan belum dibaca"],
   minimise: ["Minimise chat", "Kecilkan obrolan"],
   mute: ["Mute sounds", "Matikan suara"],
   end: ["End chat", "Akhiri obrolan"],
-  end_ask: ["Do you want to end this chat?", "Akhiri obrolan ini?"],
-  end_not: ["Keep chatting", "Lanjutkan obrolan"],
+  "end_ask": ["End this chat?", "Akhiri obrolan ini?"],
+  "end_not": ["Keep chatting", "Lanjutkan obrolan"],
   connecting: ["Connecting…", "Menghubungkan…"],
   offline: ["No connection; your messages are kept and go out by themselves.", "Tidak ada koneksi; pesan Anda disimpan dan terkirim dengan sendirinya."],
-  old_page: ["This page is out of date. Reload it to go on chatting.", "Halaman ini sudah usang. Muat ulang untuk melanjutkan obrolan."],
-  sign_in: ["Please sign in to chat with us.", "Silakan masuk untuk mengobrol dengan kami."],
-  sign_in_again: ["Your sign-in has expired. Please sign in again to chat.", "Sesi masuk Anda telah berakhir. Silakan masuk lagi untuk mengobrol."],
+  "old_page": ["This page is out of date. Reload it to chat.", "Halaman ini sudah usang. Muat ulang untuk mengobrol."],
+  "sign_in": ["Please sign in to chat with us.", "Silakan masuk untuk mengobrol dengan kami."],
+  "sign_in_again": ["Please sign in again to chat with us.", "Silakan masuk lagi untuk mengobrol dengan kami."],
   hello: ["How can we help?", "Ada yang bisa kami bantu?"],
-  hello_more: ["Write to us; we answer here.", "Tulis pesan; kami menjawab di sini."],
+  "hello_more": ["Write to us; we answer here.", "Tulis pesan; kami menjawab di sini."],
   today: ["Today", "Hari ini"],
   yesterday: ["Yesterday", "Kemarin"],
   log: ["Conversation", "Percakapan"],
   write: ["Write a message", "Tulis pesan"],
   send: ["Send", "Kirim"],
   attach: ["Attach files", "Lampirkan berkas"],
-  drop: ["Drop files here to attach them", "Lepaskan berkas di sini untuk melampirkan"],
+  drop: ["Drop files here", "Lepaskan berkas di sini"],
   typing: ["Typing…", "Sedang mengetik…"],
   you: ["You", "Anda"],
   pending: ["Waiting to be sent", "Menunggu dikirim"],
@@ -31,35 +31,35 @@ const WORDS = {
   read: ["Read", "Dibaca"],
   failed: ["Not sent", "Tidak terkirim"],
   latest: ["Newest messages", "Pesan terbaru"],
-  no_too_long: ["It is too long.", "Pesannya terlalu panjang."],
-  no_too_many: ["Too many messages at once.", "Terlalu banyak pesan sekaligus."],
-  no_other: ["It was refused.", "Pesan ditolak."],
+  "no_too_long": ["It is too long.", "Pesannya terlalu panjang."],
+  "no_too_many": ["Too many messages at once.", "Terlalu banyak pesan sekaligus."],
+  "no_other": ["It was refused.", "Pesan ditolak."],
   edit: ["Edit", "Ubah"],
   remove: ["Remove", "Hapus"],
   retry: ["Try again", "Coba lagi"],
   over: ["{0} characters too many", "Kelebihan {0} karakter"],
   uploading: ["Uploading {0}", "Mengunggah {0}"],
-  too_large: ["{0} is larger than {1}.", "{0} lebih besar dari {1}."],
-  type_refused: ["{0}: files of this type are not accepted.", "{0}: jenis berkas ini tidak diterima."],
-  many_files: ["A message holds at most {0} files.", "Satu pesan memuat paling banyak {0} berkas."],
-  up_later: ["{0}: too many uploads. Try again in a while.", "{0}: terlalu banyak unggahan. Coba lagi nanti."],
-  up_failed: ["{0} could not be uploaded.", "{0} tidak dapat diunggah."],
-  ended_idle: ["This chat ended because nothing was written for a while.", "Obrolan ini berakhir karena lama tidak ada pesan."],
-  ended_moved: ["This chat goes on elsewhere.", "Obrolan ini berlanjut di tempat lain."],
+  "too_large": ["{0} is larger than {1}.", "{0} lebih besar dari {1}."],
+  "type_refused": ["{0}: files of this type are not accepted.", "{0}: jenis berkas ini tidak diterima."],
+  "many_files": ["A message holds at most {0} files.", "Satu pesan memuat paling banyak {0} berkas."],
+  "up_later": ["{0}: too many uploads. Try again later.", "{0}: terlalu banyak unggahan. Coba lagi nanti."],
+  "up_failed": ["{0} could not be uploaded.", "{0} tidak dapat diunggah."],
+  "ended_idle": ["This chat ended after a long silence.", "Obrolan ini berakhir karena lama tidak ada pesan."],
+  "ended_moved": ["This chat goes on elsewhere.", "Obrolan ini berlanjut di tempat lain."],
   ended: ["This chat has ended.", "Obrolan ini telah berakhir."],
   again: ["Start again", "Mulai lagi"],
   before: ["Before we chat", "Sebelum mengobrol"],
   accept: ["Accept", "Setuju"],
   refuse: ["Refuse", "Tolak"],
   refused: ["Without your consent we cannot chat here.", "Tanpa persetujuan Anda, kami tidak dapat mengobrol di sini."],
-  refused_mail: ["You can write to us by e-mail instead:", "Anda dapat menulis kepada kami lewat surel:"],
+  "refused_mail": ["You can write to us by e-mail:", "Anda dapat menulis kepada kami lewat surel:"],
   reconsider: ["Read the text again", "Baca lagi teksnya"],
   start: ["Start chat", "Mulai obrolan"],
   optional: ["optional", "opsional"],
-  bad_required: ["Please fill this in.", "Harap diisi."],
-  bad_email: ["Please check the e-mail address.", "Periksa alamat surelnya."],
-  bad_phone: ["Please check the phone number.", "Periksa nomor teleponnya."],
-  bad_other: ["Please check this.", "Harap diperiksa."],
+  "bad_required": ["Please fill this in.", "Harap diisi."],
+  "bad_email": ["Please check the e-mail address.", "Periksa alamat surelnya."],
+  "bad_phone": ["Please check the phone number.", "Periksa nomor teleponnya."],
+  "bad_other": ["Please check this.", "Harap diperiksa."],
   noticed: ["Got it", "Mengerti"],
   chosen: ["chosen", "dipilih"],
   coming: ["The file is on its way.", "Berkas sedang dikirim."],
@@ -73,8 +73,9 @@ const has_word = (key) => Object.hasOwn(WORDS, key);
 const say = (key, ...values) =>
   WORDS[key][LANGUAGES.indexOf(LANGUAGE)].replace(/\{(\d)\}/g, (_, place) => str(values[place]));
 
-const clock = new Intl.DateTimeFormat(LANGUAGE === "en" ? navigator.language : "id", { timeStyle: "short" });
-const calendar = new Intl.DateTimeFormat(LANGUAGE, { dateStyle: "full" });
+const PLACE = navigator.language.startsWith(LANGUAGE) ? navigator.language : LANGUAGE; // en-GB writes dates as en-US does not
+const clock = new Intl.DateTimeFormat(PLACE, { timeStyle: "short" });
+const calendar = new Intl.DateTimeFormat(PLACE, { dateStyle: "full" });
 
 function day_name(date) {
   const days = Math.round((new Date().setHours(0, 0, 0, 0) - new Date(date).setHours(0, 0, 0, 0)) / (86400 * SECOND));
@@ -84,5 +85,5 @@ function day_name(date) {
 function size_name(bytes) {
   const unit = bytes < 1e6 ? "kilobyte" : "megabyte";
   const value = bytes / (bytes < 1e6 ? 1e3 : 1e6);
-  return new Intl.NumberFormat(LANGUAGE, { style: "unit", unit, maximumFractionDigits: value < 10 ? 1 : 0 }).format(value);
+  return new Intl.NumberFormat(PLACE, { style: "unit", unit, maximumFractionDigits: value < 10 ? 1 : 0 }).format(value);
 }
