@@ -69,7 +69,6 @@ def test_no_blocks_are_no_text():
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 OPTIONS = st.lists(st.builds(Option, WORDS, WORDS, WORDS, WORDS), max_size=3).map(tuple)
 TEXTS = st.lists(WORDS, max_size=3).map(tuple)
-DEGREES = st.floats(-180, 180)
 BLOCKS = st.one_of(
     st.builds(Text, WORDS),
     st.builds(Media, attachment=WORDS, caption=WORDS),
@@ -77,7 +76,7 @@ BLOCKS = st.one_of(
     st.builds(Buttons, text=WORDS, options=OPTIONS),
     st.builds(Choices, text=WORDS, button=WORDS, options=OPTIONS),
     st.builds(Card, title=WORDS, text=WORDS, image=WORDS, options=OPTIONS),
-    st.builds(Location, latitude=DEGREES, longitude=DEGREES, name=WORDS, address=WORDS),
+    st.builds(Location, latitude=st.floats(-90, 90), longitude=st.floats(-180, 180), name=WORDS, address=WORDS),
     st.builds(Template, name=WORDS, language=WORDS, values=TEXTS, text=WORDS),
     st.builds(FormLink, label=WORDS, url=WORDS),
     st.builds(Choice, id=WORDS, title=WORDS),
