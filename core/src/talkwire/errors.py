@@ -21,6 +21,7 @@ TalkwireError
 │   │   └── AccountAbsent, AccountIsBroken, AddressUnreachable, Blocked
 │   └── KeyReused       the same idempotency key with another request
 ├── NotFound            there is no such thing: check the id
+│   └── NoSuchPage      no page gave this cursor: begin with the first
 ├── TooLarge            more bytes than we take: send less
 ├── UnsafeUrl           an address we never call: do not try again
 ├── Conflict            somebody else was first: look again
@@ -185,6 +186,13 @@ class KeyReused(ReplyError):
 
 class NotFound(TalkwireError):
     """There is no such thing."""
+
+
+class NoSuchPage(NotFound):
+    """No page gave this cursor."""
+
+    def __init__(self) -> None:
+        super().__init__("no page gave this; give it as `next` gave it")
 
 
 class TooLarge(TalkwireError):

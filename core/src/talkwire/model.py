@@ -92,10 +92,15 @@ class Card:
 class Location:
     """A point on the earth."""
 
-    latitude: float  # degrees, WGS 84
-    longitude: float  # degrees, WGS 84
+    latitude: float  # degrees north, WGS 84; -90 to 90
+    longitude: float  # degrees east, WGS 84; -180 to 180
     name: str = ""
     address: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a point that nobody can show."""
+        if not (-90 <= self.latitude <= 90 and -180 <= self.longitude <= 180):
+            raise ValueError("this point is not on the earth")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

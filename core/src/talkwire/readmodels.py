@@ -17,7 +17,7 @@ from . import answers, people
 from .answers import Standing, View
 from .clock import moment
 from .deliveries import message_state
-from .errors import HistoryGone, NotFound
+from .errors import HistoryGone, NoSuchPage, NotFound
 from .formatting import blocks_from_json
 from .model import (
     Address,
@@ -42,6 +42,7 @@ from .store import Query, Row
 
 T = TypeVar("T")
 PAGE = 500  # rows of one read
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 LOOKED_THROUGH = 10_000  # newest rows that a search by text reads: about 10 ms
 _SCANNED = 20_000  # facts that one read passes over where it wants certain types
 
@@ -142,8 +143,14 @@ def conversations(
 def _cursor(cursor: str) -> tuple[int, str]:
     at, _, id_ = cursor.partition(".")
     if not (at.isascii() and at.isdigit() and len(at) < 19):
-        raise NotFound("there is no such page: give the cursor as `next` gave it")
-    return int(at), id_
+        raise NoSuchPage
+    return int(at), _id_cursor(id_)
+
+
+def _id_cursor(cursor: str) -> str:
+    if not _ID.fullmatch(cursor):
+        raise NoSuchPage
+    return cursor
 
 
 def conversations_by_id(query: Query, ids: Sequence[str], view: View, language: str = "en") -> dict[str, Conversation]:
@@ -361,7 +368,7 @@ def contacts(query: Query, *, text: str = "", cursor: str = "", limit: int = 50)
         where.append(f"(c.id IN (SELECT contact_id FROM address WHERE {own}) OR {any_like('c.name')})")
         params["like"] = like(text)
     if cursor:
-        where, params["before"] = [*where, "c.id < :before"], cursor
+        where, params["before"] = [*where, "c.id < :before"], _id_cursor(cursor)
     sql = f"SELECT c.id, c.name FROM contact c WHERE {' AND '.join(where)} ORDER BY c.id DESC LIMIT :limit"
     rows = query.execute(sql, params)
     following = rows[-1][0] if len(rows) == params["limit"] else ""

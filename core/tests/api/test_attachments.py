@@ -72,6 +72,28 @@ async def test_a_form_whose_headers_are_damaged_is_a_fault_of_who_sent_it(api, h
     assert (status, problem["code"]) == (422, "invalid")
 
 
+@pytest.mark.parametrize("length", ["", "Content-Length: 3\r\n", "Content-Length: 9\r\n"])
+@pytest.mark.parametrize("end", ["", "\r\n", "\r\n-", "\r\n--", "\r\n--y--\r\n", "\r\n--xyz\r\n"])
+async def test_a_file_without_the_boundary_at_its_end_was_cut_and_is_not_kept(hub, api, length, end):
+    head = f'Content-Disposition: form-data; name="f"; filename="a"\r\n{length}'
+    body = f"--x\r\n{head}\r\nabc{end}".encode()
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    status, problem = await api.post("/attachments", data=body, headers=headers)
+    assert (status, problem["code"]) == (422, "invalid")
+    assert problem["faults"] == [{"path": "body", "reason": "the file has no boundary at its end: it was cut"}]
+    assert await hub.rows("SELECT * FROM attachment") == []
+
+
+@pytest.mark.parametrize(
+    "end", ["\r\n--x--", "\r\n--x--\r\n", "\r\n--x\r\nContent-Disposition: form-data\r\n\r\n1\r\n--x--"]
+)
+async def test_a_file_with_the_boundary_at_its_end_is_kept_whatever_follows(api, end):
+    body = f'--x\r\nContent-Disposition: form-data; name="f"; filename="a"\r\n\r\nabc{end}'.encode()
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    status, said = await api.post("/attachments", data=body, headers=headers)
+    assert (status, said["size"]) == (201, 3)
+
+
 async def test_an_upload_that_comes_to_a_halt_is_408_and_not_kept(hub, api, server, monkeypatch):
     monkeypatch.setattr("talkwire.api.routing.BODY_TIME", 0.05)
     reader, writer = await asyncio.open_connection(server.host, server.port)

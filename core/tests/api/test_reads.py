@@ -70,7 +70,7 @@ async def test_a_page_of_messages_takes_a_constant_number_of_statements(hub, cus
 
 @pytest.mark.parametrize("path", ["conversations/x", "conversations/x/messages", "messages/x", "contacts/x",
                                   "accounts/x", "accounts/x/capabilities", "attachments/x", "messages/x/trace",
-                                  "nothing", "conversations/%00", "conversations?cursor=x", "contacts?text=%00"])  # fmt: skip
+                                  "nothing", "conversations/%00", "contacts?text=%00"])  # fmt: skip
 async def test_what_is_not_there_is_404(api, path):
     status, problem = await api.ask("GET", f"/{path}")
     assert (status, problem["code"]) == (404, "not_found")
@@ -81,6 +81,14 @@ async def test_what_is_not_there_is_404(api, path):
 async def test_a_wrong_parameter_is_a_fault(api, query):
     status, problem = await api.ask("GET", f"/conversations?{query}")
     assert (status, problem["code"], problem["faults"][0]["path"]) == (422, "invalid", query.partition("=")[0])
+
+
+@pytest.mark.parametrize("of", ["conversations?", "contacts?", "deliveries?state=failed&", "notifications?"])
+@pytest.mark.parametrize("cursor", ["x", "1.x", "01930000-0000-7000-8000-00000000000", "9" * 30, "-1"])
+async def test_a_cursor_that_no_page_gave_is_a_fault_and_not_the_first_page(api, of, cursor):
+    status, problem = await api.ask("GET", f"/{of}cursor={cursor}")
+    assert (status, problem["code"]) == (422, "invalid")
+    assert problem["faults"] == [{"path": "cursor", "reason": "no page gave this; give it as `next` gave it"}]
 
 
 async def test_a_wrong_method_names_the_right_ones(api):

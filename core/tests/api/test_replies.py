@@ -190,12 +190,22 @@ async def test_a_database_that_is_down_is_a_problem_too(hub, customer, api):
     assert (status, problem["code"]) == (503, "store_down")
 
 
-@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
-async def test_a_place_that_is_no_number_is_a_fault(customer, api, number):
+@pytest.mark.parametrize(
+    ("of", "latitude", "longitude"),
+    [
+        ("latitude", "NaN", "1"),
+        ("latitude", "Infinity", "1"),
+        ("latitude", "1e999", "1"),
+        ("latitude", "500", "1"),
+        ("latitude", "-90.0001", "1"),
+        ("longitude", "90", "180.5"),
+    ],
+)
+async def test_a_place_that_is_not_on_the_earth_is_a_fault(customer, api, of, latitude, longitude):
     path = f"/conversations/{await customer.writes()}/replies"
-    body = f'{{"blocks": [{{"type": "location", "latitude": {number}, "longitude": 1}}]}}'
+    body = f'{{"blocks": [{{"type": "location", "latitude": {latitude}, "longitude": {longitude}}}]}}'
     status, problem = await api.post(path, data=body, headers={"Content-Type": "application/json"})
-    assert (status, problem["faults"][0]["path"]) == (422, "blocks.0.location.latitude")
+    assert (status, problem["faults"][0]["path"]) == (422, f"blocks.0.location.{of}")
 
 
 async def test_a_body_that_cannot_be_unpacked_is_a_fault_and_no_error_of_ours(customer, api, capsys):

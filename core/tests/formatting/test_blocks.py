@@ -69,7 +69,6 @@ def test_no_blocks_are_no_text():
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 OPTIONS = st.lists(st.builds(Option, WORDS, WORDS, WORDS, WORDS), max_size=3).map(tuple)
 TEXTS = st.lists(WORDS, max_size=3).map(tuple)
-DEGREES = st.floats(-180, 180)
 BLOCKS = st.one_of(
     st.builds(Text, WORDS),
     st.builds(Media, attachment=WORDS, caption=WORDS),
@@ -77,7 +76,7 @@ BLOCKS = st.one_of(
     st.builds(Buttons, text=WORDS, options=OPTIONS),
     st.builds(Choices, text=WORDS, button=WORDS, options=OPTIONS),
     st.builds(Card, title=WORDS, text=WORDS, image=WORDS, options=OPTIONS),
-    st.builds(Location, latitude=DEGREES, longitude=DEGREES, name=WORDS, address=WORDS),
+    st.builds(Location, latitude=st.floats(-90, 90), longitude=st.floats(-180, 180), name=WORDS, address=WORDS),
     st.builds(Template, name=WORDS, language=WORDS, values=TEXTS, text=WORDS),
     st.builds(FormLink, label=WORDS, url=WORDS),
     st.builds(Choice, id=WORDS, title=WORDS),
@@ -105,6 +104,7 @@ def test_a_field_that_an_older_version_did_not_have_gets_its_default():
 STRANGE = [
     '[{"type":"hologram","words":"kept"}]', '[{"type":"text","words":"kept"}]', '[{"type":"text","markdown":["kept"]}]',
     '[{"type":"buttons","text":"kept","options":7}]', '[{"type":"location","latitude":"kept","longitude":1}]',
+    '[{"type":"location","latitude":500,"longitude":1,"name":"kept"}]',
     '[["kept"]]', '["kept"]', '{"kept":1}', "kept", '[{"type":["kept"]}]', '[{"type":"contact","name":"a","phones":"kept"}]',
 ]  # fmt: skip
 
@@ -114,6 +114,13 @@ def test_what_cannot_be_read_is_shown_as_it_is_stored(stored):
     (block,) = blocks_from_json(stored)
     assert isinstance(block, Text)
     assert "kept" in plain_text((block,))
+
+
+@pytest.mark.parametrize("place", [(90.5, 0), (-91, 0), (0, 181), (0, -180.1), (float("nan"), 0), (0, float("inf"))])
+def test_a_place_that_is_not_on_the_earth_cannot_be_made(place):
+    """What a provider sends of such becomes unread, and a plugin's reply fails where it is made."""
+    with pytest.raises(ValueError, match="not on the earth"):
+        Location(latitude=place[0], longitude=place[1])
 
 
 @given(st.text(max_size=100))

@@ -159,6 +159,21 @@ def test_nesting_costs_little_room():
     assert texts(rendered(Text(">" * 10 + " a"))) == ["> > > > a"]
 
 
+@pytest.mark.parametrize(
+    ("markdown", "named_as"),
+    [
+        ("> > > > a", []),
+        ("> > > > > a", [("nesting_flattened", False)]),
+        ("- a\n  - b\n    - c\n      - d\n        - e", [("nesting_flattened", False)]),
+        ("> " * 30 + "a", [("marks_as_written", False)]),
+    ],
+)
+def test_nesting_that_is_not_shown_is_named(markdown, named_as):
+    assert named(rendered(Text(markdown), dialect=STARS)) == named_as
+    of_card = named(rendered(Card(title="t", text=markdown), dialect=STARS, card=Level.PARTIAL))
+    assert sorted(of_card) == sorted([("card_as_text", False), *named_as])
+
+
 def test_the_twin_fits_where_it_is_the_longer_one():
     quiet = Dialect(name="quiet", bold=("*", "*"), link=lambda text, _url: text)
     result = rendered(Text("[w](https://a.example/b) " * 9), dialect=quiet, text_limit=60)

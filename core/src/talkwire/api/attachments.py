@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from aiohttp import BodyPartReader, web
+from aiohttp import BodyPartReader, MultipartReader, web
 from aiohttp.http_exceptions import BadHttpMessage
 from pydantic import Field
 
@@ -46,8 +46,8 @@ async def upload(call: Call[UploadQuery, None]) -> AttachmentOut:
     name, chunks = call.query.name, request.content.iter_chunked(64 * 1024)
     if request.content_type == "multipart/form-data":
         async with in_time():
-            part = await _first_file(request)
-        name, chunks = part.filename or name, _chunks(part)  # type: ignore[assignment]
+            form, part = await _first_file(request)
+        name, chunks = part.filename or name, _chunks(form, part)  # type: ignore[assignment]
     try:
         kept = await engine.filing.keep(_alive(chunks), name=name, limit=limit)
     except Unreadable as error:
@@ -55,19 +55,24 @@ async def upload(call: Call[UploadQuery, None]) -> AttachmentOut:
     return AttachmentOut.of(kept, engine.filing.link(kept))
 
 
-async def _first_file(request: web.Request) -> BodyPartReader:
+async def _first_file(request: web.Request) -> tuple[MultipartReader, BodyPartReader]:
     try:
-        async for part in await request.multipart():
+        form = await request.multipart()
+        async for part in form:
             if isinstance(part, BodyPartReader) and part.filename:
-                return part
+                return form, part
     except (ValueError, BadHttpMessage) as error:  # aiohttp's word for a body that is no multipart
         raise problems.Invalid("body", "this is no multipart/form-data") from error
     raise problems.Invalid("body", "there is no file in it")
 
 
-async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
-    while chunk := await part.read_chunk(64 * 1024):
-        yield chunk
+async def _chunks(form: MultipartReader, part: BodyPartReader) -> AsyncIterator[bytes]:
+    try:
+        while chunk := await part.read_chunk(64 * 1024):
+            yield chunk
+        await form.next()  # looks for the boundary; what stands behind it is nobody's concern
+    except (ValueError, AssertionError, BadHttpMessage) as error:  # aiohttp's words for a body that ends too soon
+        raise problems.Invalid("body", "the file has no boundary at its end: it was cut") from error
 
 
 async def _alive(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

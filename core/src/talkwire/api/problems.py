@@ -119,6 +119,8 @@ def of(error: Exception) -> web.Response:
             return response("invalid", faults=[{"path": "body", "reason": "it cannot be read to its end"}])
         case Invalid():
             return response("invalid", faults=error.faults)
+        case errors.NoSuchPage():
+            return response("invalid", faults=[{"path": "cursor", "reason": text}])
         case errors.StoreDown():
             return response("store_down", "Try again.")  # its text is for the operator
         case web.HTTPException():

@@ -56,9 +56,13 @@ def _default(field: Any) -> Any:
     return ... if field.default is MISSING else field.default
 
 
+_DEGREES: dict[type, dict[str, int]] = {model.Location: {"latitude": 90, "longitude": 180}}
+
+
 def _block_model(kind: type) -> type[BaseModel]:
     hints = get_type_hints(kind)
     own: dict[str, Any] = {f.name: (_shaped(hints[f.name]), _default(f)) for f in fields(kind)}
+    own |= {name: (Annotated[float, Field(ge=-most, le=most)], ...) for name, most in _DEGREES.get(kind, {}).items()}
     own["type"] = (Literal[type_names[kind]], ...)
     config = ConfigDict(extra="forbid", allow_inf_nan=False, defer_build=True, title=f"{kind.__name__}Block")
     return create_model(f"{kind.__name__}Block", __config__=config, __doc__=inspect.getdoc(kind), **own)

@@ -38,7 +38,7 @@ def _block(value: Any) -> Block:
     try:
         block: Block = _built(_TYPES[value["type"]], value)
         return block
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ValueError):
         return _unreadable(json.dumps(value))
 
 
@@ -48,7 +48,7 @@ def _unreadable(stored: str) -> Text:
 
 
 def _built(kind: type[Any], value: Mapping[str, Any]) -> Any:
-    """Build a dataclass of what is there; KeyError, TypeError where that cannot be."""
+    """Build a dataclass of what is there; KeyError, TypeError, ValueError where that cannot be."""
     known = [field for field in fields(kind) if field.name in value]
     found = {field.name: _field(field.name, value[field.name]) for field in known}
     missing = [field.name for field in fields(kind) if field.default is MISSING and field.name not in found]

@@ -17,8 +17,8 @@ class Mark(NamedTuple):
     """What holds for a stretch of the flow, from the outside in.
 
     Kinds: bold, italic, strike, code, pre, heading, link (argument: its URL), quote, item (argument:
-    columns to indent), bullet (argument: a number, or nothing for the dialect's own bullet). Table
-    and address change nothing, but say that something else once stood there.
+    columns to indent), bullet (argument: a number, or nothing for the dialect's own bullet). Table,
+    address and flat change nothing, but say that something else once stood there.
     """
 
     kind: str
@@ -110,8 +110,12 @@ def _inline(spans: Iterable[Span], marks: Marks, keeps: Callable[[str], bool]) -
 
 
 def _deeper(marks: Marks, mark: Mark) -> Marks:
-    depth = sum(mark.kind in ("quote", "item") for mark in marks)
-    return (*marks, mark) if depth < DEPTH_LIMIT else marks
+    if sum(one.kind in ("quote", "item") for one in marks) < DEPTH_LIMIT:
+        return (*marks, mark)
+    return marks if _FLAT in marks else (*marks, _FLAT)
+
+
+_FLAT = Mark("flat")
 
 
 def write(pieces: Iterable[Piece], dialect: Dialect, depth: int = 0) -> str:
@@ -159,7 +163,7 @@ def _marked(mark: Mark, pieces: list[Piece], dialect: Dialect, depth: int) -> st
     return _around(inner, lambda text: before + text + after, dialect)
 
 
-_OTHERWISE = frozenset({"quote", "item", "link", "table", "address"})  # no pair of marks stands around these
+_OTHERWISE = frozenset({"quote", "item", "link", "table", "address", "flat"})  # no pair of marks stands around these
 
 
 def _around(inner: str, wrap: Callable[[str], str], dialect: Dialect) -> str:

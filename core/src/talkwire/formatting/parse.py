@@ -122,13 +122,22 @@ class Rule:
 Node = Paragraph | Heading | CodeBlock | Quote | List | Table | Rule
 
 
-@lru_cache(maxsize=64)  # a reply is rendered, stored as plain text and previewed within a moment
 def parse(markdown: str) -> tuple[Node, ...]:
     """Read Markdown; HTML in it is text, link definitions are text, images are links.
 
     Never raises and loses no words: what is too long, too deep or too wide for the parser is taken
     as it was written.
     """
+    return _parsed(markdown)[0]
+
+
+def is_too_deep(markdown: str) -> bool:
+    """Say whether `parse` takes a text as it was written because its quotes and lists nest too deep."""
+    return _parsed(markdown)[1]
+
+
+@lru_cache(maxsize=64)  # a reply is rendered, stored as plain text and previewed within a moment
+def _parsed(markdown: str) -> tuple[tuple[Node, ...], bool]:
     markdown = markdown.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     markdown = markdown.replace("\r\n", "\n").replace("\r", "\n")  # the parser counts these as lines, too
     cut = len(markdown)
@@ -138,8 +147,8 @@ def parse(markdown: str) -> tuple[Node, ...]:
     rows = [line.count("|") for line in head.split("\n") if "|" in line]
     tokens = _parser(tables=max(rows, default=0) * len(rows) <= CELLS_LIMIT).parse(head)
     if any(token.level >= NESTING_LIMIT - 1 for token in tokens):
-        return as_written(markdown)
-    return (*_nodes(iter(tokens), head.split("\n")), *as_written(rest))
+        return as_written(markdown), True
+    return (*_nodes(iter(tokens), head.split("\n")), *as_written(rest)), False
 
 
 def as_written(text: str) -> tuple[Node, ...]:

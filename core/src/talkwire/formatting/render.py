@@ -12,8 +12,8 @@ from talkwire.errors import Unsupported
 
 from .blocks import blocks_to_json
 from .dialect import PLAIN
-from .flow import Piece, cut, flow, with_address, write
-from .parse import MARKDOWN_LIMIT, Heading, Node, Words, parse
+from .flow import DEPTH_LIMIT, Piece, cut, flow, with_address, write
+from .parse import MARKDOWN_LIMIT, Heading, Node, Words, is_too_deep, parse
 from .plain import headed, numbered, readable
 from .split import cuts, length, split, widest
 
@@ -203,6 +203,8 @@ class _Rendering:
     def note_length(self, markdown: str) -> None:
         if len(markdown) > MARKDOWN_LIMIT:
             self.note("marks_as_written", f"Beyond {MARKDOWN_LIMIT} characters, marks stand as they were written.")
+        if is_too_deep(markdown):
+            self.note("marks_as_written", "Marks are nested too deep, and stand as they were written.")
 
     def say(self, nodes: Iterable[Node]) -> None:
         """Add to the text that goes into the next part."""
@@ -219,6 +221,8 @@ class _Rendering:
             gone.remove("headings")
         if gone:
             self.note("marks_dropped", f"Shown without marks: {', '.join(gone)}.")
+        if "flat" in used:
+            self.note("nesting_flattened", f"Quotes and lists in each other are shown {DEPTH_LIMIT} deep, not deeper.")
         if "table" in used:
             self.note("table_as_text", "The table is sent as lines of text.")
         bare = [
