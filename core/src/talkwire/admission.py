@@ -82,10 +82,11 @@ _PLACE_ROWS = """
            reply_until, window_told, unreachable_at, contact_id, answer_code
     FROM conversation WHERE id IN (:ids[])
 """
+# The kind is a column of what is asked for: as a constant it tempts PostgreSQL to read all messages of the kind.
 _THERE = """
-    WITH v(account, external_id) AS (VALUES :ids[2])
+    WITH v(account, kind, external_id) AS (VALUES :ids[3])
     SELECT m.account, m.external_id, m.id FROM v JOIN message m
-      ON m.account = v.account AND m.kind = 'message' AND m.external_id = v.external_id
+      ON m.account = v.account AND m.kind = v.kind AND m.external_id = v.external_id
 """
 _BY_DELIVERY = """
     WITH v(account, external_id) AS (VALUES :ids[2])
@@ -202,12 +203,7 @@ def _messages(
         wanted[spot] = (channels[account], person.contact)
     ids, new = people.places(tx, wanted)
     places = {row[0]: _Place(*row) for row in tx.execute(_PLACE_ROWS, {"ids": sorted(set(ids.values()))})}
-    there = {
-        (account, external)
-        for account, external, _ in tx.execute(
-            _THERE, {"ids": sorted({(account, i.external_id) for _, account, i in inbound})}
-        )
-    }
+    there = set(_there(tx, {(account, i.external_id) for _, account, i in inbound}))
     answered = _answered(tx, inbound)
     rows, attachments, facts = [], [], []
     moved: dict[str, _Place] = {}
@@ -292,7 +288,13 @@ def _answered(tx: Tx, inbound: Sequence[tuple[int, str, Inbound]]) -> dict[tuple
     if not asked:
         return {}
     found = {(a, e): m for a, e, m in tx.execute(_BY_DELIVERY, {"ids": asked})}
-    return found | {(a, e): m for a, e, m in tx.execute(_THERE, {"ids": asked})}
+    return found | _there(tx, asked)
+
+
+def _there(tx: Tx, ids: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Give the messages of (account, external id) pairs."""
+    rows = tx.execute(_THERE, {"ids": sorted((account, "message", external) for account, external in ids)})
+    return {(account, external): message for account, external, message in rows}
 
 
 def _with_attachments(account: str, message: str, item: Inbound, now_us: int) -> tuple[str, list[tuple[object, ...]]]:
@@ -381,9 +383,10 @@ def session_changed(tx: Tx, account: str, conversation: str, state: SessionState
 
 
 def _changed(tx: Tx, account: str, channel: str, item: Change) -> None:
-    ids = [(account, item.external_id)]
-    rows = tx.execute(_THERE, {"ids": ids}) or tx.execute(_BY_DELIVERY, {"ids": ids})
-    message = rows[0][2] if rows else ""
+    one = account, item.external_id
+    message = _there(tx, [one]).get(one, "")
+    if not message and (rows := tx.execute(_BY_DELIVERY, {"ids": [one]})):
+        message = rows[0][2]
     if message:
         [(conversation,)] = tx.execute(_CONVERSATION_OF, {"id": message})
         tx.lock("conversation", [conversation])
