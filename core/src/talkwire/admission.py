@@ -99,13 +99,12 @@ _INSERT_MESSAGE = """
     VALUES (:id, :conversation, :n, :account, 'in', :external_id, :envelope, :at,
             :stored_at, :text, :blocks, :reply_to, :grp, :subject)
 """
-# A column in which every value is null has no type, on PostgreSQL.
-_MOVE_PLACES = """
-    WITH v(id, n, at, inbound_at, inbound, said, until, told) AS (VALUES :places[8])
-    UPDATE conversation SET last_n = v.n, last_at = v.at, last_inbound_at = CAST(v.inbound_at AS BIGINT),
-        last_inbound = v.inbound, last_text = v.said, reply_until = CAST(v.until AS BIGINT), window_told = v.told
-    FROM v WHERE conversation.id = v.id
+_MOVE_PLACE = """
+    UPDATE conversation SET last_n = :n, last_at = :at, last_inbound_at = CAST(:inbound_at AS BIGINT),
+        last_inbound = :inbound, last_text = :text
+    WHERE id = :id
 """
+_MOVE_WINDOW = _MOVE_PLACE.replace("WHERE", ", reply_until = :until, window_told = :told WHERE")
 _SAME_ADDRESS = """
     SELECT DISTINCT o.id FROM conversation c
     JOIN conversation o ON o.account = c.account AND o.address_id = c.address_id
@@ -243,12 +242,7 @@ def _messages(
     for spot in sorted(new):
         tx.tell("conversation.opened", account=spot[0], conversation=ids[spot])
     tx.many(_INSERT_MESSAGE, rows)
-    places_moved = [
-        (p.id, p.last_n, p.last_at, p.last_inbound_at, p.last_inbound, p.last_text, p.reply_until, p.window_told)
-        for _, p in sorted(moved.items())
-    ]
-    if places_moved:
-        tx.execute(_MOVE_PLACES, {"places": places_moved})
+    _move(tx, [place for _, place in sorted(moved.items())])
     tx.many(_INSERT_ATTACHMENT, attachments)
     lanes.add(
         tx,
@@ -268,6 +262,16 @@ def _messages(
     changed = [p.id for p in moved.values() if p.answer_code]
     changed += _reachable(tx, [p.id for p in moved.values() if p.unreachable_at is not None])
     release(tx, answers.tell_changes(tx, changed))
+
+
+def _move(tx: Tx, places: Sequence[_Place]) -> None:
+    rows = [(p.last_n, p.last_at, p.last_inbound_at, p.last_inbound, p.last_text) for p in places]
+    pairs = list(zip(places, rows, strict=True))
+    # Where no window is, its index stays as it is.
+    tx.update(_MOVE_PLACE, [(*row, p.id) for p, row in pairs if p.reply_until is None])
+    tx.update(
+        _MOVE_WINDOW, [(*row, p.reply_until, p.window_told, p.id) for p, row in pairs if p.reply_until is not None]
+    )
 
 
 def _reachable(tx: Tx, conversations: Sequence[str]) -> list[str]:

@@ -101,6 +101,12 @@ class PostgresDriver:
             assert at_once is not None  # it was for one row
             self._run(text.numbered(at_once), [field for row in part for field in row])
 
+    def update(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Change rows together."""
+        for part in (rows[i : i + _AT_ONCE] for i in range(0, len(rows), _AT_ONCE)):
+            bound, values = text.bind(text.together(sql), {"rows": part}, "%s")
+            self._run(text.numbered(bound), values)
+
     def lock(self, table: str, ids: Sequence[Any], column: str = "id") -> None:
         """Lock rows in the order in which every transaction takes them."""
         order = _ORDER.get(table, column)
