@@ -84,10 +84,11 @@ _PLACE_ROWS = """
            reply_until, window_told, unreachable_at, contact_id, answer_code
     FROM conversation WHERE id IN (:ids[])
 """
+# The kind is a column of what is asked for: as a constant it tempts PostgreSQL to read all messages of the kind.
 _THERE = """
-    WITH v(account, external_id) AS (VALUES :ids[2])
+    WITH v(account, kind, external_id) AS (VALUES :ids[3])
     SELECT m.account, m.external_id, m.id FROM v JOIN message m
-      ON m.account = v.account AND m.kind = 'message' AND m.external_id = v.external_id
+      ON m.account = v.account AND m.kind = v.kind AND m.external_id = v.external_id
 """
 _BY_DELIVERY = """
     WITH v(account, external_id) AS (VALUES :ids[2])
@@ -100,13 +101,12 @@ _INSERT_MESSAGE = """
     VALUES (:id, :conversation, :n, :account, 'in', :external_id, :envelope, :at,
             :stored_at, :text, :blocks, :reply_to, :grp, :subject)
 """
-# A column in which every value is null has no type, on PostgreSQL.
-_MOVE_PLACES = """
-    WITH v(id, n, at, inbound_at, inbound, said, until, told) AS (VALUES :places[8])
-    UPDATE conversation SET last_n = v.n, last_at = v.at, last_inbound_at = CAST(v.inbound_at AS BIGINT),
-        last_inbound = v.inbound, last_text = v.said, reply_until = CAST(v.until AS BIGINT), window_told = v.told
-    FROM v WHERE conversation.id = v.id
+_MOVE_PLACE = """
+    UPDATE conversation SET last_n = :n, last_at = :at, last_inbound_at = CAST(:inbound_at AS BIGINT),
+        last_inbound = :inbound, last_text = :text
+    WHERE id = :id
 """
+_MOVE_WINDOW = _MOVE_PLACE.replace("WHERE", ", reply_until = :until, window_told = :told WHERE")
 _SAME_ADDRESS = """
     SELECT DISTINCT o.id FROM conversation c
     JOIN conversation o ON o.account = c.account AND o.address_id = c.address_id
@@ -206,12 +206,7 @@ def _messages(
         wanted[spot] = (channels[account], person.contact)
     ids, new = people.places(tx, wanted)
     places = {row[0]: _Place(*row) for row in tx.execute(_PLACE_ROWS, {"ids": sorted(set(ids.values()))})}
-    there = {
-        (account, external)
-        for account, external, _ in tx.execute(
-            _THERE, {"ids": sorted({(account, i.external_id) for _, account, i in inbound})}
-        )
-    }
+    there = set(_there(tx, {(account, i.external_id) for _, account, i in inbound}))
     answered = _answered(tx, inbound)
     rows, attachments, facts = [], [], []
     kept: dict[str, tuple[str, str]] = {}  # file → the message that brings it, and its account
@@ -255,12 +250,7 @@ def _messages(
     for spot in sorted(new):
         tx.tell("conversation.opened", account=spot[0], conversation=ids[spot])
     tx.many(_INSERT_MESSAGE, rows)
-    places_moved = [
-        (p.id, p.last_n, p.last_at, p.last_inbound_at, p.last_inbound, p.last_text, p.reply_until, p.window_told)
-        for _, p in sorted(moved.items())
-    ]
-    if places_moved:
-        tx.execute(_MOVE_PLACES, {"places": places_moved})
+    _move(tx, [place for _, place in sorted(moved.items())])
     tx.many(_INSERT_ATTACHMENT, attachments)
     if kept:
         _claim(tx, kept)
@@ -298,6 +288,16 @@ def _claim(tx: Tx, kept: Mapping[str, tuple[str, str]]) -> None:
         raise Unreadable(_NOT_ITS_FILE)
 
 
+def _move(tx: Tx, places: Sequence[_Place]) -> None:
+    rows = [(p.last_n, p.last_at, p.last_inbound_at, p.last_inbound, p.last_text) for p in places]
+    pairs = list(zip(places, rows, strict=True))
+    # Where no window is, its index stays as it is.
+    tx.update(_MOVE_PLACE, [(*row, p.id) for p, row in pairs if p.reply_until is None])
+    tx.update(
+        _MOVE_WINDOW, [(*row, p.reply_until, p.window_told, p.id) for p, row in pairs if p.reply_until is not None]
+    )
+
+
 def _reachable(tx: Tx, conversations: Sequence[str]) -> list[str]:
     """Forget, in every thread, that these conversations' addresses could not be reached; give all."""
     ids = [row[0] for row in tx.execute(_SAME_ADDRESS, {"ids": conversations})] if conversations else []
@@ -316,7 +316,13 @@ def _answered(tx: Tx, inbound: Sequence[tuple[int, str, Inbound]]) -> dict[tuple
     if not asked:
         return {}
     found = {(a, e): m for a, e, m in tx.execute(_BY_DELIVERY, {"ids": asked})}
-    return found | {(a, e): m for a, e, m in tx.execute(_THERE, {"ids": asked})}
+    return found | _there(tx, asked)
+
+
+def _there(tx: Tx, ids: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Give the messages of (account, external id) pairs."""
+    rows = tx.execute(_THERE, {"ids": sorted((account, "message", external) for account, external in ids)})
+    return {(account, external): message for account, external, message in rows}
 
 
 def _with_attachments(
@@ -416,9 +422,10 @@ def session_changed(tx: Tx, account: str, conversation: str, state: SessionState
 
 
 def _changed(tx: Tx, account: str, channel: str, item: Change) -> None:
-    ids = [(account, item.external_id)]
-    rows = tx.execute(_THERE, {"ids": ids}) or tx.execute(_BY_DELIVERY, {"ids": ids})
-    message = rows[0][2] if rows else ""
+    one = account, item.external_id
+    message = _there(tx, [one]).get(one, "")
+    if not message and (rows := tx.execute(_BY_DELIVERY, {"ids": [one]})):
+        message = rows[0][2]
     if message:
         [(conversation,)] = tx.execute(_CONVERSATION_OF, {"id": message})
         tx.lock("conversation", [conversation])

@@ -36,6 +36,32 @@ async def test_lists_and_rows_of_any_length_find_exactly_what_they_name(store: S
     assert with_numbers == {(name, i) for i, name in enumerate(names)}
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 100])
+async def test_an_update_of_many_rows_gives_each_its_own_values_and_no_other_row_any(store: Store, count: int) -> None:
+    names = [f"n{i:03}" for i in range(count)]
+    update = """
+        UPDATE reader SET cursor = cursor + :more, error_at = CAST(:at AS BIGINT), last_error = :error
+        WHERE name = :name
+    """
+
+    def put(tx: Tx, items: Sequence[None]) -> Sequence[None]:
+        tx.many(
+            "INSERT INTO reader (name, cursor, moved_at) VALUES (:name, 5, 0)",
+            [{"name": name} for name in (*names, "other")],
+        )
+        tx.update(update, [(i, None if i % 2 else 2**40, f"%s ? {i}", name) for i, name in enumerate(names)])
+        tx.update(update, [])
+        return [None] * len(items)
+
+    await store.write(put, None)
+
+    rows = await store.read(
+        lambda query: query.execute("SELECT name, cursor, error_at, last_error FROM reader ORDER BY name")
+    )
+    expected = [(name, 5 + i, None if i % 2 else 2**40, f"%s ? {i}") for i, name in enumerate(names)]
+    assert rows == [*expected, ("other", 5, None, "")]
+
+
 async def test_a_statement_for_many_rows_says_which_are_new_only_when_asked(store: Store) -> None:
     """The RETURNING trap: sqlite3's executemany gives no rows for it, silently; so `many` gives none at all."""
 

@@ -5,7 +5,7 @@
     :rows[3]   rows of three values, `VALUES :rows[3]`; must not be empty
 
 Lists are padded to the next power of two by repeating the last entry, so that a batch of any size
-meets one of a few prepared statements. Use them in SELECT alone: a padded INSERT inserts twice.
+meets one of a few prepared statements. Not for INSERT: a padded one inserts twice.
 """
 
 from __future__ import annotations
@@ -80,6 +80,14 @@ def repeated(sql: str, mark: str, count: int) -> str | None:
     row = plain(found[1], mark)
     text = sql[: found.start(1)] + ", ".join([row] * count) + sql[found.end(1) :]
     return plain(text, mark)
+
+
+@cache
+def together(sql: str) -> str:
+    """Make of an UPDATE of one row one of `:rows[n]`, in the order of its parameters."""
+    columns = ", ".join(f"{name}_" for name in names(sql))
+    change, _, which = _PLACE.sub(r"v.\1_", sql).rpartition("WHERE")
+    return f"{change}FROM (VALUES :rows[{len(names(sql))}]) AS v({columns}) WHERE{which}"
 
 
 @cache

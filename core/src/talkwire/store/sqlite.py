@@ -99,6 +99,10 @@ class SqliteDriver:
                 raise StoreDown(f"the database does not answer: {error}") from error
             raise
 
+    def update(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Change rows one by one."""
+        self.many(sql, rows)
+
     def lock(self, table: str, ids: Sequence[Any], column: str = "id") -> None:
         """Do nothing: who writes has the whole file."""
 

@@ -35,6 +35,7 @@ class Driver(Protocol):
     def rollback_to(self) -> None: ...
     def execute(self, sql: str, params: Params) -> list[Row]: ...
     def many(self, sql: str, rows: Sequence[Params | Sequence[Any]]) -> None: ...
+    def update(self, sql: str, rows: Sequence[Sequence[Any]]) -> None: ...
     def lock(self, table: str, ids: Sequence[Any], column: str = "id") -> None: ...
     def cut_if_mute(self, seconds: float) -> None: ...
     def close(self) -> None: ...
@@ -92,6 +93,15 @@ class Tx(Query):
         """
         if rows:
             self._driver.many(sql, rows)
+
+    def update(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Run `UPDATE … WHERE key = :key` for each row, a tuple in the order of the parameters; no key comes twice.
+
+        A number that may be null is cast: a column of nulls alone has no type on PostgreSQL, which changes all the
+        rows by one statement. On SQLite one by one is less than half the work.
+        """
+        if rows:
+            self._driver.update(sql, rows)
 
     def lock(self, table: str, ids: Iterable[Any], column: str = "id") -> None:
         """Take the locks of these rows in key order (lanes: by name), before reading what will be changed."""
