@@ -53,7 +53,7 @@ class Features:
     reports: State = State.SENT  # the largest state it can ever claim
     window: timedelta | None = None  # how long after a customer's message we may answer
     sessions: bool = False  # a talk begins and ends; after the end no answer
-    edits: bool = False  # `Channel.edit` replaces in place
+    edits: bool = False  # `Channel.edit` replaces in place, and takes away
     movable: bool = False  # a conversation may be moved to another channel
     # sending
     rates: tuple[Rate, ...] = ()
