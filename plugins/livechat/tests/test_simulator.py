@@ -11,7 +11,7 @@ from talkwire.cli import demo
     ("fault", "code", "says"),
     [
         ("", 0, "read"),
-        ("line_drops", 0, "read"),
+        ("line_drops", 0, "it is reported"),
         ("twice", 0, "once"),
         ("no_reports", 1, "the reply is sent, but should be delivered"),
         ("offline", 1, "queued (recipient_offline)"),

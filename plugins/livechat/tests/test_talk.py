@@ -308,8 +308,12 @@ async def test_attachments_go_both_ways_and_rich_content_is_a_tree(site):
     picture = await site.client.get(frame["blocks"][1]["url"])
     assert await picture.read() == PNG
     assert frame["blocks"][4]["image"]["url"]
-    await ann.says("Yes", "2", choice={"id": "y", "title": "Yes"})
-    assert (await site.hub.messages(talk))[-1].blocks[0].id == "y"
+    await ann.says("Yes", "2", choice={"id": "y", "title": "Yes", "key": frame["key"]})
+    chosen = (await site.hub.messages(talk))[-1]
+    assert (chosen.blocks[0].id, chosen.reply_to) == ("y", accepted.message)
+    while (said := await ann.gets("message")).get("id") != "2":
+        pass
+    assert said["blocks"] == [{"type": "choice", "id": "y", "title": "Yes", "key": frame["key"]}]
 
 
 async def test_a_link_that_has_run_out_is_made_anew_for_whom_it_is(site):

@@ -148,7 +148,7 @@ class LiveChat(Channel):
         """Say whether the visitor is there; their daemon brings what the log says has gone."""
         if not await self.is_here(out.address.value):
             raise Wait("recipient_offline")
-        return Receipt()
+        return Receipt(external_id=out.key)  # by which a pressed button says which message it answers
 
     async def edit(self, out: Outgoing, external_id: str) -> Receipt:
         """Let a message be replaced: the visitor's daemon reads of the change in the log."""

@@ -55,6 +55,9 @@ async def frame_of(hub: Hub, message: Message, names: Mapping[str, str]) -> dict
         shown = text and not any(isinstance(block, Choice) and block.title == text for block in blocks)
         if shown:  # what a visitor writes is never Markdown
             frame["blocks"].insert(0, {"type": "text", "nodes": _plain(text)})
+        for block in frame["blocks"]:
+            if block["type"] == "choice":
+                block["key"] = message.reply_to
         return {**frame, "out": False, "id": own_id(message)}
     state = message.state or State.QUEUED
     return {

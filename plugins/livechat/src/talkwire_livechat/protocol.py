@@ -67,6 +67,7 @@ class ChoiceMade(_Frame):
 
     id: Annotated[str, Field(max_length=200)]
     title: Annotated[str, Field(max_length=1000, repr=False)]
+    key: Annotated[str, Field(max_length=64)] = ""  # of the message whose button or row it is
 
 
 class Said(_Frame):

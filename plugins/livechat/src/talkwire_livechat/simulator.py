@@ -1,6 +1,6 @@
 """A shop that carries the widget, and a visitor who talks by himself, for `talkwire demo` and its check.
 
-It shares no code with the channel: the visitor here speaks the protocol as its page `docs/reference` has it.
+It shares no code with the channel: the visitor here speaks the protocol as `PROTOCOL.md` has it.
 """
 
 from __future__ import annotations

@@ -246,6 +246,7 @@ class Talk:
                 at=now,
                 text=said.text or (said.choice.title if said.choice else ""),
                 blocks=tuple(blocks),
+                reply_to=await self._answered(said.choice.key) if said.choice else "",
             )
         )
         try:
@@ -344,6 +345,10 @@ class Talk:
                 socket.keys.pop(key, None)
         if reports:
             await channel.admit(reports)
+
+    async def _answered(self, key: str) -> str:
+        """Give our id of the message whose button was pressed; empty where it is none of this talk."""
+        return (self._socket.keys.get(key) or await self._delivery(key)) if key else ""
 
     async def _delivery(self, key: str) -> str:
         """Find a message that came by an earlier socket."""

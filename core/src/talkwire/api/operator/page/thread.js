@@ -128,7 +128,9 @@ function bubble(message) {
   const edit = message.changes.filter((change) => change.kind === "edit").at(-1);
   const revoked = message.changes.some((change) => change.kind === "revoke");
   const said = revoked ? tookBack(message) : edit ? edit.text : message.text;
-  const files = message.blocks.filter((block) => !["text", "choice"].includes(block.type)).map(file);
+  // What we say ourselves is in its text too, but for files; what came in is not.
+  const isOurs = message.direction === "out";
+  const files = message.blocks.filter((block) => (isOurs ? block.attachment || block.image : !["text", "choice"].includes(block.type))).map(file);
   return h("article", { class: looks(message), "data-id": message.id, "data-n": message.n },
     h("h3", { class: "hidden" }, titleOf(message)),
     message.subject && h("p", { class: "subject" }, message.subject),
