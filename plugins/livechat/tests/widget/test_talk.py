@@ -389,7 +389,7 @@ async def test_what_the_server_says_of_an_upload_is_shown(server: Server, shop):
     for status, body, words in (
         (413, {"code": "too_large", "limit": 20}, "one.png is larger than"),
         (415, {"code": "type_refused"}, "one.png: files of this type"),
-        (429, {"code": "too_many"}, "too many uploads"),
+        (429, {"code": "too_many"}, "one.png could not be uploaded"),
         (500, [], "one.png could not be uploaded"),
     ):
         server.upload = lambda _body, _name, status=status, body=body: web.json_response(body, status=status)
@@ -454,6 +454,21 @@ async def test_an_expired_picture_gets_a_fresh_link_once_and_then_a_name(server:
     await server.until(lambda: "/files/a.png?sign=new" in server.served)
     assert [(frame["key"], frame["attachment"]) for frame in server.all("link")] == [("a", "a"), ("b", "b")]
     assert await shop.get_by_role("img", name="a.png").count() == 1
+
+
+async def test_a_file_of_the_visitor_can_be_opened_once_it_is_kept(server: Server, shop):
+    await open_widget(server, shop)
+    server.answers["link"] = lambda frame: {
+        "t": "link",
+        "attachment": frame["attachment"],
+        "url": "/files/mine.png?sign=1",
+    }
+    one = {"name": "mine.png", "mimeType": "image/png", "buffer": b"\x89PNG"}
+    await shop.locator("talkwire-chat input[type=file]").set_input_files([one])
+    await shop.locator("talkwire-chat .send[aria-disabled=false]").click()
+    (sent,) = await server.heard("message")
+    await shop.get_by_role("img", name="mine.png").wait_for()
+    assert [(frame["id"], frame["attachment"]) for frame in server.all("link")] == [(sent["id"], "file-1")]
 
 
 async def test_a_file_that_is_on_its_way_says_so(server: Server, shop):

@@ -149,7 +149,7 @@ class Composer {
       this.complain(status === 413 ? say("too_large", one.name, size_name(Number(answer.limit) || one.size - 1)) : say("type_refused", one.name));
     } else if (one.node.isConnected) {
       one.again.hidden = false;
-      this.complain(say(status === 429 ? "up_later" : "up_failed", one.name));
+      this.complain(say("up_failed", one.name));
     }
     this.update();
   }

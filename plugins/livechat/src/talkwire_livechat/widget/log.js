@@ -116,7 +116,7 @@ class Log {
       this.box.focus();
     };
     const edit = entry.text && button("plain", remove(entry.text), say("edit"));
-    return make("div", { class: "refusal" }, icon("failed"), `${say("failed")}. ${reason}`, edit, button("plain", remove(), say("remove")));
+    return make("div", { class: "refusal" }, icon("failed"), `${say("failed")}. ${reason}`, make("span", {}, edit, button("plain", remove(), say("remove"))));
   }
 
   tick(entry, view) {

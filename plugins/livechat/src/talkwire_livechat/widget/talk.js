@@ -91,7 +91,7 @@ class Talk {
   // What the visitor does.
 
   open(by_hand) {
-    this.fresh = by_hand;
+    this.fresh = by_hand && !this.line.socket;
     if (this.stop !== "old_page") this.stop = "";
     this.line.open();
   }
@@ -233,7 +233,7 @@ class Talk {
       const { id, name } = item;
       const text = str(item.text);
       const said = item.choice ? { ...item.choice, type: "choice" } : { type: "text", nodes: [{ type: "paragraph", spans: [{ text }] }] };
-      const blocks = list(item.files).map((file) => ({ ...obj(file), type: "media" }));
+      const blocks = list(item.files).map((file) => ({ ...obj(file), type: "media", attachment: obj(file).id }));
       if (text) blocks.unshift(said);
       Object.assign(entry, { id, name, text, blocks, at: str(item.at), refused: str(item.refused) });
     }
@@ -296,6 +296,12 @@ class Talk {
     this.answer(entry.id, { t: "ack" });
   }
 
+  // The visitor's own files can be opened once the server has them.
+  async link_files(entry) {
+    for (const block of entry.blocks) if (block.attachment) block.url = await this.fresh_link(entry, block.attachment);
+    this.changed();
+  }
+
   // What was refused for want of something goes out when that is there.
   try_again(code) {
     for (const item of keep.outbox()) if (item.refused === code) keep.write(item.name, { ...item, refused: "" });
@@ -350,6 +356,7 @@ const TAKES = {
       if (Number.isInteger(frame.n)) entry.n = frame.n;
       if (str(frame.at)) entry.at = frame.at;
       talk.is_kept(entry);
+      talk.link_files(entry);
     }
     talk.answer(str(frame.id), frame);
   },

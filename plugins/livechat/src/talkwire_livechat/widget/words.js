@@ -42,7 +42,6 @@ const WORDS = {
   "too_large": ["{0} is larger than {1}.", "{0} lebih besar dari {1}."],
   "type_refused": ["{0}: files of this type are not accepted.", "{0}: jenis berkas ini tidak diterima."],
   "many_files": ["A message holds at most {0} files.", "Satu pesan memuat paling banyak {0} berkas."],
-  "up_later": ["{0}: too many uploads. Try again later.", "{0}: terlalu banyak unggahan. Coba lagi nanti."],
   "up_failed": ["{0} could not be uploaded.", "{0} tidak dapat diunggah."],
   "ended_idle": ["This chat ended after a long silence.", "Obrolan ini berakhir karena lama tidak ada pesan."],
   "ended_moved": ["This chat goes on elsewhere.", "Obrolan ini berlanjut di tempat lain."],
