@@ -2,6 +2,7 @@
 
 pytest_plugins = [
     "pytester",  # for tests of the collector itself
+    "tests.parts.cap",
     "tests.parts.wants",
     "tests.parts.numbers",
     "tests.parts.loopback",

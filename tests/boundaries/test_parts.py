@@ -16,7 +16,7 @@ from tests.parts.wants import PARTS, Part
 
 PARTS["unicorn"] = Part(packages=("unicorn",), is_here=lambda: False)
 """
-OURS = ("numbers", "wants", "loopback")
+OURS = ("numbers", "wants", "loopback", "cap")
 
 
 @pytest.fixture
@@ -29,10 +29,11 @@ def inner(pytester, pytestconfig, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(pytestconfig.rootpath))
     monkeypatch.setenv("TALKWIRE_REQUIRE", "")
 
-    def run(source):
+    def run(source, timeout=None):
         pytester.makepyfile(source)
         rules = [word for name in OURS for word in ("-p", f"tests.parts.{name}")]
-        return pytester.runpytest_subprocess(*rules, "-p", "no:randomly", "-p", "no:cacheprovider", "-p", "no:talkwire")
+        without = [word for name in ("randomly", "cacheprovider", "talkwire") for word in ("-p", f"no:{name}")]
+        return pytester.runpytest_subprocess(*rules, *without, timeout=timeout)
 
     return run
 
@@ -129,3 +130,42 @@ def test_what_make_check_runs_needs_no_part(request):
     checked = [item for item in request.session.items if {here, here.parent / "docs"} & set(item.path.parents)]
     assert request.node in checked
     assert [item.nodeid for item in checked if needed(item)] == []
+
+
+SPINNING = """
+import asyncio
+import time
+
+import pytest
+
+
+async def spin():
+    while True:
+        await asyncio.sleep(0)
+
+
+@pytest.mark.timeout(0.5)
+async def test_it_spins_among_others_that_nobody_waits_for():
+    others = [asyncio.create_task(spin()) for _ in range(20)]
+    await spin()
+
+
+@pytest.mark.timeout(0.5)
+async def test_it_waits_for_nothing():
+    await asyncio.Event().wait()
+
+
+@pytest.mark.timeout(0.5)
+def test_it_has_no_loop():
+    while True:
+        time.sleep(0.01)
+
+
+async def test_the_next_one_is_not_hurt():
+    await asyncio.sleep(0)
+"""
+
+
+@pytest.mark.timeout(60)
+def test_a_test_that_spins_on_the_loop_ends_at_its_cap(inner):
+    inner(SPINNING, timeout=40).assert_outcomes(failed=3, passed=1)
