@@ -21,6 +21,7 @@ FACTS = (  # each has a heading in docs/reference/facts.md; a test compares them
     "action.failed",
     "session.opened",
     "session.disconnected",
+    "session.handled",
     "session.ended",
     "window.closing",
     "window.closed",
