@@ -23,7 +23,7 @@ from typing import Any
 
 import aiohttp
 
-from bench import load, payload
+from bench import livechat, load, payload
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = Path(__file__).parent / "out" / "results.json"
@@ -48,6 +48,11 @@ class Server:
         assert self._process.stdout is not None  # it is a pipe
         port, self.key = self._process.stdout.readline().split()
         self.port = int(port)
+
+    @property
+    def pid(self) -> int:
+        """Give its process id."""
+        return self._process.pid
 
     def cpu(self) -> float:
         """Give the microseconds of processor time it has used."""
@@ -274,6 +279,17 @@ async def latency(results: Results, cycles: int) -> None:
         )
 
 
+async def live_chat(results: Results, cycles: int) -> None:
+    """Visitors on sockets, beside a bare echo: memory of each, coming, a message's way in, a reply's way out."""
+    for count in (1000, 5000):
+        with serving("echo", "ours_livechat-uvloop") as servers:
+            await livechat.memory(results, servers, count)
+    with serving("echo", "ours_livechat-uvloop") as servers:
+        await livechat.connects(results, cycles, servers)
+    with serving("echo", "ours_livechat-uvloop") as servers:
+        await livechat.latency(results, cycles, servers)
+
+
 async def starting(results: Results, cycles: int) -> None:
     """Whole processes: until the daemon is ready, and `--help`, as ratios to importing aiohttp and pydantic."""
     base, ready, helps = await asyncio.to_thread(_processes, cycles)
@@ -324,6 +340,7 @@ ALL: dict[str, Callable[[Results, int], Awaitable[None]]] = {
     "postgres": postgres,
     "journey": journey,
     "latency": latency,
+    "livechat": live_chat,
     "starting": starting,
 }
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from aiohttp import web
 
-from bench import payload
+from bench import livechat, payload
 
 
 async def main(name: str, url: str) -> None:
@@ -47,6 +47,23 @@ async def bare(_: str) -> None:
     app = web.Application()
     app.router.add_post("/in/bench", handle)
     app.router.add_post("/send", handle)
+    runner, port = await _listen(app)
+    await _until_closed(port)
+    await runner.cleanup()
+
+
+async def echo(_: str) -> None:
+    """A WebSocket handler that says what it hears."""
+
+    async def handle(request: web.Request) -> web.WebSocketResponse:
+        ws = web.WebSocketResponse(compress=False)
+        await ws.prepare(request)
+        async for message in ws:
+            await ws.send_str(message.data)
+        return ws
+
+    app = web.Application()
+    app.router.add_get(livechat.PATH, handle)
     runner, port = await _listen(app)
     await _until_closed(port)
     await runner.cleanup()
@@ -111,35 +128,49 @@ async def ours_answers(url: str) -> None:
     await _daemon(url, {"bench": payload.BenchPlugin(), "answering": Answering()})
 
 
-async def _daemon(url: str, plugins: dict[str, Any]) -> None:
+async def ours_livechat(url: str) -> None:
+    """The same with a website's chat instead of the channel."""
+    import talkwire_livechat
+
+    await _daemon(url, {"livechat": talkwire_livechat}, livechat.ACCOUNT)
+
+
+async def _daemon(url: str, plugins: dict[str, Any], account: str = "") -> None:
     import structlog
 
     from talkwire.api.principals import create_keys
     from talkwire.daemon import Daemon
     from talkwire.serving import Bound, serve
     from talkwire.settings import RawConfig, load_raw
-    from talkwire.store.schema.upgrade import upgrade
+    from talkwire.store.schema.upgrade import CORE, Chain, upgrade
 
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # our output is the port
     with tempfile.TemporaryDirectory() as folder:
         url = url or f"sqlite:///{folder}/talkwire.db"
-        upgrade(url)
         stub = os.environ.get("BENCH_STUB", "http://127.0.0.1:9")
-        text = (
-            f'[server]\nlisten = "127.0.0.1:0"\n[admin]\nlisten = "127.0.0.1:0"\n[store]\nurl = "{url}"\n'
-            f'[accounts.bench]\nchannel = "bench"\nsecret = "{payload.SECRET}"\nurl = "{stub}"\n'
-        )
+        account = account or f'[accounts.bench]\nchannel = "bench"\nsecret = "{payload.SECRET}"\nurl = "{stub}"\n'
+        servers = '[server]\nlisten = "127.0.0.1:0"\n[admin]\nlisten = "127.0.0.1:0"\n'
+        text = f'{servers}[store]\nurl = "{url}"\n{account}'
         loaded = load_raw(RawConfig(text, Path(folder) / "talkwire.toml", {}), extra=plugins)
+        upgrade(url, [CORE, *(Chain(*owned) for owned in loaded.plugins.register("register_schema"))])
         daemon = Daemon(loaded.config, loaded.plugins)
         bound: asyncio.Future[Bound] = asyncio.get_running_loop().create_future()
         async with asyncio.TaskGroup() as group:
             served = group.create_task(serve(daemon, started=bound.set_result))
             port = int((await bound).public.rpartition(":")[2])
-            await _until_closed(port, await daemon.store.write(create_keys, ("bench", "read")))
+            await _until_closed(port, await daemon.store.write(create_keys, ("bench", "bot")))
             served.cancel()
 
 
-SERVERS = {"bare": bare, "raw_insert": raw_insert, "ours": ours, "ours_told": ours_told, "ours_answers": ours_answers}
+SERVERS = {
+    "bare": bare,
+    "echo": echo,
+    "raw_insert": raw_insert,
+    "ours": ours,
+    "ours_told": ours_told,
+    "ours_answers": ours_answers,
+    "ours_livechat": ours_livechat,
+}
 
 
 if __name__ == "__main__":

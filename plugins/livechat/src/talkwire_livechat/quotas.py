@@ -15,7 +15,10 @@ class Quota:
     def __init__(self, count: int, per: timedelta) -> None:
         self._step = per / count
         self._per = per
-        self._free_at: OrderedDict[Hashable, datetime] = OrderedDict()
+        self._free_at: OrderedDict[Hashable, datetime] = OrderedDict()  # who did something last stands last
+
+    def __len__(self) -> int:
+        return len(self._free_at)
 
     def take(self, key: Hashable, now: datetime) -> timedelta:
         """Take one; gives zero, or how long to wait, nothing being taken then."""
@@ -25,6 +28,6 @@ class Quota:
             return wait
         self._free_at[key] = free_at + self._step
         self._free_at.move_to_end(key)
-        if len(self._free_at) > _KNOWN:
-            self._free_at.popitem(last=False)
+        while len(self._free_at) > _KNOWN or next(iter(self._free_at.values())) <= now:
+            self._free_at.popitem(last=False)  # whoever may do everything again need not be known
         return timedelta()

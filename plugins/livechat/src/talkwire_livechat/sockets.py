@@ -35,7 +35,7 @@ class Socket:
         self.conversation = ""
         self.keys: dict[str, str] = {}  # message → delivery, of what was shown here and is not read
         self._early: list[str] | None = []  # what came before the beginning was said; None: it has been
-        self._frames: deque[str] = deque()
+        self._frames: deque[str] | None = None  # only while there is something to write; an empty one has 600 bytes
         self._bytes = 0
         self._writing: asyncio.Task[None] | None = None  # only while there is something to write
         self._closing: asyncio.Task[Any] | None = None
@@ -68,6 +68,8 @@ class Socket:
     def _queue(self, text: str) -> None:
         if self._closing is not None:
             return
+        if self._frames is None:
+            self._frames = deque()
         self._frames.append(text)
         self._bytes += len(text)
         if len(self._frames) > _FRAMES or self._bytes > _BYTES:
@@ -82,14 +84,16 @@ class Socket:
                 self._bytes -= len(text)
                 await self._ws.send_str(text)
         except ConnectionError:
-            self._frames.clear()  # the peer is gone: whoever reads learns it
+            pass  # the peer is gone: whoever reads learns it
         finally:
+            self._frames = None
+            self._bytes = 0
             self._writing = None
 
     def close(self, code: int) -> None:
         """Close soon, waiting for nothing; what is not sent yet comes by the resume."""
         if self._closing is None:
-            self._frames.clear()
+            self._frames = None
             self._closing = asyncio.get_running_loop().create_task(self._close(code))
 
     async def _close(self, code: int) -> None:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import uuid4
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSMessage, WSMsgType, web
 
 from talkwire import (
     Block,
@@ -48,18 +48,26 @@ _HEARTBEAT = 25.0  # seconds between two pings of ours
 _HELLO_WITHIN = 10  # seconds
 _RESUMED = 200  # messages that a widget gets at its beginning, the last ones
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,190}\.[^@\s]{2,}")
+_ENDS = frozenset({WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED})
 _STATES = {"delivered": State.DELIVERED, "read": State.READ}
 _OVER_FOR_GOOD = frozenset({"customer", "agent", "idle", "moved"})  # a connection that comes back changes nothing there
 
 
 class Talk:
-    """Serves one socket."""
+    """Serves one socket.
+
+    What a socket's coroutines hold, each of thousands of visitors holds: they are few, and have let go of the frames
+    that they read when they wait for the next one.
+    """
+
+    __slots__ = ("_channel", "_connection", "_here", "_known", "_remote", "_request", "_socket", "_ws")
 
     def __init__(self, channel: LiveChat, request: web.Request) -> None:
         self._channel = channel
         self._request = request
         self._remote = request.remote or ""
         self._ws = web.WebSocketResponse(compress=False, max_msg_size=FRAME, heartbeat=_HEARTBEAT)
+        self._connection: Connection | None = None  # None: nothing is stored yet
         self._socket: Socket
         self._here: Presence
         self._known = Known()
@@ -70,15 +78,23 @@ class Talk:
         sockets = self._channel.sockets
         sockets.arrive(self._remote)
         try:
-            if sockets.from_address(self._remote) > self._channel.settings.limits.sockets_per_address:
-                await self._ws.close(code=protocol.TOO_MANY)
-            else:
-                await self._begin()
+            if await self._begin():
+                while await self._take(await self._ws.receive()):
+                    pass
         finally:
             sockets.depart(self._remote)
+            if self._connection is not None:
+                at = self._channel.clock.now()  # before anything is waited for
+                sockets.drop(self._socket)
+                # The stop of a daemon cancels what waits here; whoever is cut off is found by the next start.
+                await asyncio.shield(self._gone(self._connection, at))
         return self._ws
 
-    async def _begin(self) -> None:
+    async def _begin(self) -> bool:
+        """Learn who is there, and say what they lack; false: nobody may be, and the socket is closed."""
+        if self._channel.sockets.from_address(self._remote) > self._channel.settings.limits.sockets_per_address:
+            await self._ws.close(code=protocol.TOO_MANY)
+            return False
         try:
             async with asyncio.timeout(_HELLO_WITHIN):
                 first = await self._ws.receive()
@@ -87,23 +103,18 @@ class Talk:
             hello = None
         if not isinstance(hello, protocol.Hello):
             await self._ws.close(code=protocol.BAD_FRAME)
-            return
+            return False
         visitor, code = self._visitor(hello)
         if visitor is None:
             await self._ws.close(code=code)
-            return
-        channel, connection = self._channel, Connection(uuid4().hex, self._channel.hub.daemon, "", visitor.id)
-        connection = replace(connection, account=channel.account)
+            return False
+        channel = self._channel
+        connection = Connection(uuid4().hex, channel.hub.daemon, channel.account, visitor.id)
         self._socket = Socket(connection.id, self._ws, self._request.transport, visitor)
         self._known = await channel.hub.write(rows.connect, (connection, channel.clock.now()))
-        try:
-            await self._welcome(hello)
-            await self._listen()
-        finally:
-            at = channel.clock.now()  # before anything is waited for
-            channel.sockets.drop(self._socket)
-            # The stop of a daemon cancels what waits here; whoever is cut off is found by the next start.
-            await asyncio.shield(self._gone(connection, at))
+        self._connection = connection
+        await self._welcome(hello)
+        return True
 
     async def _gone(self, connection: Connection, at: Any) -> None:
         await self._socket.done()
@@ -207,26 +218,29 @@ class Talk:
 
     # --- frames --------------------------------------------------------------------------------------
 
-    async def _listen(self) -> None:
+    async def _take(self, message: WSMessage) -> bool:
+        """Do what a frame says; false: it was the last one."""
+        if message.type in _ENDS:
+            return False
         channel, socket = self._channel, self._socket
-        async for message in self._ws:
-            if channel.frames.take(socket.id, channel.clock.now()):
-                socket.close(protocol.TOO_MANY)
-                return
-            try:
-                if message.type is not WSMsgType.TEXT:
-                    raise Unreadable("frame: not a text")
-                frame = protocol.read(message.data)
-            except Unreadable as error:
-                channel.log.debug("bad frame", reason=str(error))
-                socket.close(protocol.BAD_FRAME)
-                return
-            if (take := self._ways.get(type(frame))) is None:
-                continue
-            try:
-                await take(self, frame)
-            except StoreDown:
-                socket.put({"t": "nack", "id": getattr(frame, "id", ""), "code": "later"})
+        if channel.frames.take(socket.id, channel.clock.now()):
+            socket.close(protocol.TOO_MANY)
+            return False
+        try:
+            if message.type is not WSMsgType.TEXT:
+                raise Unreadable("frame: not a text")
+            frame = protocol.read(message.data)
+        except Unreadable as error:
+            channel.log.debug("bad frame", reason=str(error))
+            socket.close(protocol.BAD_FRAME)
+            return False
+        if (take := self._ways.get(type(frame))) is None:
+            return True
+        try:
+            await take(self, frame)
+        except StoreDown:
+            socket.put({"t": "nack", "id": getattr(frame, "id", ""), "code": "later"})
+        return True
 
     async def _said(self, said: protocol.Said) -> None:
         channel, socket, now = self._channel, self._socket, self._channel.clock.now()
@@ -270,9 +284,10 @@ class Talk:
             return {"code": "too_many", "limit": FILES}
         if not said.text.strip() and not said.files and said.choice is None:
             return {"code": "unreadable"}
-        theirs = await channel.hub.read(lambda query: rows.uploads(query, channel.account, visitor.id, said.files))
-        if theirs < set(said.files):
-            return {"code": "unreadable"}
+        if said.files:
+            theirs = await channel.hub.read(lambda query: rows.uploads(query, channel.account, visitor.id, said.files))
+            if theirs < set(said.files):
+                return {"code": "unreadable"}
         if wait := channel.messages.take(visitor.id, channel.clock.now()):
             return {"code": "too_fast", "retry_after": _seconds(wait)}
         return {}
