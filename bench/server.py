@@ -93,7 +93,7 @@ async def raw_insert(_: str) -> None:
 
 
 async def ours(url: str) -> None:
-    """The real daemon with its public HTTP application."""
+    """The real daemon, served as `talkwire run` serves it."""
     await _daemon(url, {"bench": payload.BenchPlugin()})
 
 
@@ -112,27 +112,31 @@ async def ours_answers(url: str) -> None:
 
 
 async def _daemon(url: str, plugins: dict[str, Any]) -> None:
-    from talkwire.api import make_app
+    import structlog
+
     from talkwire.api.principals import create_keys
     from talkwire.daemon import Daemon
+    from talkwire.serving import Bound, serve
     from talkwire.settings import RawConfig, load_raw
     from talkwire.store.schema.upgrade import upgrade
 
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # our output is the port
     with tempfile.TemporaryDirectory() as folder:
         url = url or f"sqlite:///{folder}/talkwire.db"
         upgrade(url)
         stub = os.environ.get("BENCH_STUB", "http://127.0.0.1:9")
         text = (
-            f'[store]\nurl = "{url}"\n'
+            f'[server]\nlisten = "127.0.0.1:0"\n[admin]\nlisten = "127.0.0.1:0"\n[store]\nurl = "{url}"\n'
             f'[accounts.bench]\nchannel = "bench"\nsecret = "{payload.SECRET}"\nurl = "{stub}"\n'
         )
         loaded = load_raw(RawConfig(text, Path(folder) / "talkwire.toml", {}), extra=plugins)
         daemon = Daemon(loaded.config, loaded.plugins)
-        async with daemon.running():
-            key = await daemon.store.write(create_keys, ("bench", "read"))
-            runner, port = await _listen(make_app(daemon))
-            await _until_closed(port, key)
-            await runner.cleanup()
+        bound: asyncio.Future[Bound] = asyncio.get_running_loop().create_future()
+        async with asyncio.TaskGroup() as group:
+            served = group.create_task(serve(daemon, started=bound.set_result))
+            port = int((await bound).public.rpartition(":")[2])
+            await _until_closed(port, await daemon.store.write(create_keys, ("bench", "read")))
+            served.cancel()
 
 
 SERVERS = {"bare": bare, "raw_insert": raw_insert, "ours": ours, "ours_told": ours_told, "ours_answers": ours_answers}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
 import stat
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ _HEADERS_WITHIN = 10  # seconds from the connection to the end of the first head
 _IDLE = 75  # seconds that a connection may rest; also the limit of later headers on it
 _FINISH_WITHIN = 5  # seconds that requests have after SIGTERM
 _INSIST = 0.1  # seconds
+_COLLECT_AFTER = 10_000  # objects that were made and not yet freed; 50 requests hold some thousand
 _BACKLOG = 1024  # connections that wait to be taken
 _SOCKET_PATH = 107  # bytes: sun_path of unix(7) without its final zero
 
@@ -64,12 +66,30 @@ async def serve(daemon: Daemon, *, started: Callable[[Bound], None] = lambda _: 
         async with serving(daemon) as bound:
             started(bound)
             _tell_systemd("READY=1")
-            await stop.wait()
+            with _collecting_seldom():
+                await stop.wait()
             _log.info("stopping")
             _tell_systemd("STOPPING=1")
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+
+
+@contextlib.contextmanager
+def _collecting_seldom() -> Iterator[None]:
+    """Let the collector of cycles look at what is new, and at that seldom.
+
+    It stopped everything for 70 ms when it looked through all that a daemon has made by its start. What requests hold
+    is no garbage, and is freed without it.
+    """
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 @contextlib.asynccontextmanager

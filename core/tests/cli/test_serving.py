@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import gc
+import signal
 import socket
 import stat
 
@@ -121,3 +123,17 @@ async def test_a_name_with_two_addresses_has_one_port():
     finally:
         for one in sockets:
             one.close()
+
+
+async def test_the_collector_looks_at_nothing_that_a_daemon_made_by_its_start(daemon_in, tmp_path):
+    before, frozen = gc.get_threshold(), gc.get_freeze_count()
+    bound: asyncio.Future[serving.Bound] = asyncio.get_running_loop().create_future()
+    served = asyncio.create_task(serving.serve(daemon_in(tmp_path), started=bound.set_result))
+    async with asyncio.timeout(30):
+        await bound
+        assert gc.get_freeze_count() > frozen + 10_000
+        assert gc.get_threshold() > before
+        signal.raise_signal(signal.SIGTERM)
+        await served
+    assert gc.get_threshold() == before
+    assert gc.get_freeze_count() == frozen
