@@ -7,6 +7,7 @@ make screenshots ARGS=start only those whose name holds the word
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from playwright.async_api import async_playwright
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from plugins.livechat.tests.widget import scenes  # noqa: E402
 from talkwire import Buttons, Draft, Notice, Option, Refused, State, Text, Tx, Uncertain, Wait, draft  # noqa: E402
 from talkwire.cli import demo  # noqa: E402
 from tests.e2e.messenger import SETTINGS, Customers, Messenger, MessengerPlugin  # noqa: E402
@@ -64,6 +66,17 @@ async def main(word: str) -> None:
                     await look_at_shop(await context.new_page(), await context.new_page(), stage, scheme, word)
                     await context.close()
                 await browser.close()
+    if word in "chat-form chat-consent":
+        await ask(["form", "consent"])
+
+
+async def ask(names: list[str]) -> None:
+    """Draw what the widget asks before the first message; a server of its tests plays the shop's."""
+    with tempfile.TemporaryDirectory() as folder:
+        await scenes.draw(Path(folder), names)
+        for picture in (f"{name}-{scheme}.png" for name in names for scheme in ("light", "dark")):
+            shutil.copyfile(f"{folder}/{picture}", SCREENS / f"chat-{picture}")
+            print(f"docs/screens/chat-{picture}")
 
 
 # --- what happened -----------------------------------------------------------------------------------------
