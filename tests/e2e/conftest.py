@@ -60,3 +60,12 @@ async def strict(page: Any, demo: Demo) -> AsyncIterator[Any]:
         await one.goto("about:blank")  # before the demo goes
     unforgiven = [line for line in said if not any(word in line for word in page.forgives)]
     assert unforgiven == [], "the browser complained"
+
+
+@pytest_asyncio.fixture
+async def operator(strict: Any, demo: Demo) -> Any:
+    """The operator's page, with nothing in it yet."""
+    await strict.set_viewport_size({"width": 1280, "height": 800})
+    await strict.goto(f"{demo.stage.operator}/")
+    await strict.locator("#line.live").wait_for()
+    return strict

@@ -18,15 +18,6 @@ pytestmark = pytest.mark.needs("chromium")
 SECOND = 1000  # milliseconds
 
 
-@pytest.fixture
-async def operator(strict: Any, demo: Demo) -> Any:
-    """The operator's page, with nothing in it yet."""
-    await strict.set_viewport_size({"width": 1280, "height": 800})
-    await strict.goto(f"{demo.stage.operator}/")
-    await strict.locator("#line.live").wait_for()
-    return strict
-
-
 async def comes(demo: Demo, who: str, text: str = "", *, ago: timedelta = timedelta()) -> None:
     """Let a customer open a session, and perhaps write."""
     await demo.customers.session(who.lower(), "connected", ago=ago, name=who)

@@ -17,15 +17,6 @@ pytestmark = pytest.mark.needs("chromium")
 SECOND = 1000  # milliseconds
 
 
-@pytest.fixture
-async def operator(strict: Any, demo: Demo) -> Any:
-    """The operator's page, with nothing in it yet."""
-    await strict.set_viewport_size({"width": 1280, "height": 800})
-    await strict.goto(f"{demo.stage.operator}/")
-    await strict.locator("#line.live").wait_for()
-    return strict
-
-
 async def answer(page: Any, text: str) -> None:
     await page.get_by_label("Reply", exact=True).fill(text)
     await page.get_by_role("button", name="Send", exact=True).click()

@@ -1,5 +1,6 @@
 """A private PostgreSQL for the tests: its own cluster on a free loopback port, durable as a real one, gone afterwards."""
 
+import contextlib
 import ctypes
 import os
 import pwd
@@ -139,26 +140,28 @@ class Cluster:
         return {"cwd": self.folder, "env": surroundings, **who}
 
 
-@pytest.fixture(scope="session")
-def postgres_cluster() -> Iterator[Cluster]:
-    """The server itself; one for each worker of the run. A test that stops it makes a `Cluster` of its own."""
+@contextlib.contextmanager
+def _running() -> Iterator[Cluster]:
     cluster = Cluster()
     try:
         cluster.start()
         yield cluster
     finally:
         cluster.remove()
+
+
+@pytest.fixture(scope="session")
+def postgres_cluster() -> Iterator[Cluster]:
+    """The server itself; one for each worker of the run. A test that stops it makes a `Cluster` of its own."""
+    with _running() as cluster:
+        yield cluster
 
 
 @pytest.fixture
 def own_cluster() -> Iterator[Cluster]:
     """Give a server that the test may stop."""
-    cluster = Cluster()
-    try:
-        cluster.start()
+    with _running() as cluster:
         yield cluster
-    finally:
-        cluster.remove()
 
 
 @pytest.fixture(scope="session")

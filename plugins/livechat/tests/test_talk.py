@@ -341,3 +341,13 @@ async def test_only_named_agents_are_named(start_site):
     await site.hub.reply(talk, "not named", author="agent:secret-name")
     second = await ann.ours(first["key"])
     assert (first["author"], second["author"]) == ("Rina", "")
+
+
+async def test_a_text_that_no_line_can_carry_reaches_the_visitor_as_far_as_it_can(site):
+    ann = await site.visit()
+    talk = await site.talk()
+    await site.hub.reply(talk, "half a pair: \ud83d, and the rest")
+    first = await ann.ours()
+    assert first["text"].endswith(", and the rest")
+    await site.hub.reply(talk, "and the next")
+    assert (await ann.ours(first["key"]))["text"] == "and the next"

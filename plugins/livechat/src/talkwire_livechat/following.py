@@ -87,7 +87,13 @@ class Following:
         account, sockets = self._channel.account, self._channel.sockets
         async for fact in self._channel.hub.tail(after=self._seen, types=_TYPES):
             if fact.account == account and (here := sockets.talk(fact.conversation)) is not None:
-                await self._told(fact, here)
+                try:
+                    await self._told(fact, here)
+                except StoreDown:
+                    raise  # it is told again
+                except Exception as error:  # noqa: BLE001  one message that cannot be drawn must not hide all others
+                    # Its text and its frames may quote what was said.
+                    self._channel.log.error("not brought", seq=fact.seq, kind=type(error).__name__)  # noqa: TRY400
             self._seen = fact.seq
         await sockets.close()  # the daemon stops
 
