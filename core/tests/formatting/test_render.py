@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -172,6 +173,22 @@ def test_nesting_that_is_not_shown_is_named(markdown, named_as):
     assert named(rendered(Text(markdown), dialect=STARS)) == named_as
     of_card = named(rendered(Card(title="t", text=markdown), dialect=STARS, card=Level.PARTIAL))
     assert sorted(of_card) == sorted([("card_as_text", False), *named_as])
+
+
+@pytest.mark.parametrize(
+    ("markdown", "written", "named_as"),
+    [
+        ("in**side**word", "insideword", [("marks_in_words", False)]),
+        ("**be**ginning and **end** of **words**!", "beginning and *end* of *words*!", [("marks_in_words", False)]),
+        ("**a *b* c** (**d**) “**e**”", "*a _b_ c* (*d*) “*e*”", []),
+        ("**two words**ended ~~x~~", "two wordsended ~x~", [("marks_in_words", False)]),
+        ("**ש**\u05c1 x", "ש\u05c1 x", [("marks_in_words", False)]),
+    ],
+)
+def test_where_marks_count_at_the_borders_of_words_only_others_are_left_out_and_named(markdown, written, named_as):
+    result = rendered(Text(markdown), dialect=replace(STARS, only_at_borders=True))
+    assert (texts(result), named(result)) == ([written], named_as)
+    assert texts(rendered(Text("in**side**word"), dialect=STARS)) == ["in*side*word"]
 
 
 def test_the_twin_fits_where_it_is_the_longer_one():

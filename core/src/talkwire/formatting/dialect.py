@@ -32,6 +32,7 @@ class Dialect:
     escape: Callable[[str], str] = field(default=_unchanged)  # plain text → text without marks
     escape_code: Callable[[str], str] = field(default=_unchanged)  # inside code
     heading: tuple[str, str] | None = None  # None: as bold
+    only_at_borders: bool = False  # True: a mark inside a word is none, and such text is shown without it
     spans_lines: bool = True  # False: marks must close before a line break and open again after
 
     @property

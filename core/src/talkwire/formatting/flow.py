@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
@@ -127,6 +128,37 @@ def write(pieces: Iterable[Piece], dialect: Dialect, depth: int = 0) -> str:
         else:
             written.append(_marked(mark, list(group), dialect, depth + 1))
     return "".join(written)
+
+
+_INLINE = ("bold", "italic", "strike")
+
+
+def at_borders(pieces: Sequence[Piece]) -> tuple[list[Piece], tuple[str, ...]]:
+    """Take marks off that begin or end inside a word; give what is left, and the kinds that were taken off."""
+    left, taken = list(pieces), []
+    for kind in _INLINE:
+        at = 0
+        under = [any(mark.kind == kind for mark in piece.marks) for piece in pieces]
+        for marked, run in groupby(range(len(pieces)), under.__getitem__):
+            group = [pieces[n] for n in run]
+            text, end = "".join(piece.text for piece in group), at + len(group)
+            before = pieces[at - 1].text[-1:] if at else ""
+            after = pieces[end].text[:1] if end < len(pieces) else ""
+            if marked and (_in_word(before, text[:1]) or _in_word(text[-1:], after)):
+                taken.append(kind)
+                for n in range(at, end):
+                    marks = tuple(mark for mark in left[n].marks if mark.kind != kind)
+                    left[n] = Piece(left[n].text, marks)
+            at = end
+    return left, tuple(dict.fromkeys(taken))
+
+
+def _in_word(before: str, after: str) -> bool:
+    return _of_word(before) and _of_word(after)
+
+
+def _of_word(character: str) -> bool:
+    return character.isalnum() or unicodedata.category(character or " ").startswith("M")
 
 
 def cut(pieces: Sequence[Piece], ends: Sequence[int], start: int, end: int) -> Iterator[Piece]:

@@ -12,7 +12,7 @@ from talkwire.errors import Unsupported
 
 from .blocks import blocks_to_json
 from .dialect import PLAIN
-from .flow import DEPTH_LIMIT, Piece, cut, flow, with_address, write
+from .flow import DEPTH_LIMIT, Piece, at_borders, cut, flow, with_address, write
 from .parse import MARKDOWN_LIMIT, Heading, Node, Words, is_too_deep, parse
 from .plain import headed, numbered, readable
 from .split import cuts, length, split, widest
@@ -214,8 +214,12 @@ class _Rendering:
 
     def pieces(self, nodes: Iterable[Node]) -> list[Piece]:
         pieces = list(flow(nodes, keeps=self.keeps))
-        used = {mark.kind for piece in pieces for mark in piece.marks}
         dialect = self.features.dialect
+        if dialect.only_at_borders:
+            pieces, inside = at_borders(pieces)
+            if said := [_MARKS[kind] for kind in inside if getattr(dialect, kind) is not None]:
+                self.note("marks_in_words", f"Inside words, shown without marks: {', '.join(said)}.")
+        used = {mark.kind for piece in pieces for mark in piece.marks}
         gone = [word for kind, word in _MARKS.items() if kind in used and getattr(dialect, kind) is None]
         if dialect.bold and "headings" in gone:
             gone.remove("headings")
