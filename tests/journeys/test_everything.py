@@ -219,7 +219,11 @@ async def test_typing_and_ending_a_talk(shop, asked):
 async def test_following_the_log_and_hints(shop, asked):
     await shop.says(text="hi")
     [noted] = await shop.hub.facts("everything.noted")
-    assert await asked("GET", "/follow/everything.noted") == {"seq": noted.seq, "hint": {"seq": noted.seq}}
+    assert await asked("GET", "/follow/everything.noted") == {
+        "seq": noted.seq,
+        "hint": {"seq": noted.seq},
+        "head": True,
+    }
 
 
 async def test_signing_in(shop, asked):

@@ -274,7 +274,7 @@ async def test_whoever_holds_the_writer_by_a_write_is_named(acme, hub):
 
     acme.hub.daemon.stuck_after = 0.0
     writing = asyncio.ensure_future(hub.write(hold, None))
-    while not (stuck := acme.hub.daemon.stuck()) or "hold" not in stuck[0]:
+    while not (stuck := acme.hub.daemon.stuck()) or "locals>.hold" not in stuck[0]:
         await asyncio.sleep(0.001)
     gate.set()
     await writing

@@ -30,11 +30,11 @@ class PowerCut:
 
     def __init__(self, hub: Any) -> None:
         self._writers = hub.daemon.store._writers
-        self._drivers = [writer._driver for writer in self._writers]
+        self._drivers = [writer.driver for writer in self._writers]
         self.cuts = 0
         self.wanted = 0
         for writer in self._writers:
-            writer._driver = self
+            writer.driver = self
 
     def commit(self) -> None:
         if self.wanted:
@@ -47,7 +47,7 @@ class PowerCut:
     def close(self) -> None:
         """Stay: a writer that lost its connection makes another one."""
         for writer in self._writers:
-            writer._driver = self._drivers[0]
+            writer.driver = self._drivers[0]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._drivers[0], name)

@@ -177,7 +177,10 @@ async def test_the_api_gives_sessions(house: House) -> None:
         assert answer.status == 422
 
 
-@pytest.mark.parametrize("filters", [{}, {"account": "front"}, {"account": "front", "cursor": "0.5.x"}])
+SOME = "01940000-0000-7000-8000-00000000c0de"  # a conversation's id
+
+
+@pytest.mark.parametrize("filters", [{}, {"account": "front"}, {"account": "front", "cursor": f"0.5.{SOME}"}])
 @pytest.mark.parametrize(("session", "index"), [("live", "live"), ("disconnected", "live"), ("ended", "ended")])
 async def test_sessions_are_found_by_their_index(house: House, session: str, index: str, filters: Any) -> None:
     class Explained:
@@ -201,7 +204,7 @@ async def test_sessions_are_found_by_their_index(house: House, session: str, ind
         return "\n".join(str(row) for row in explained.plan)
 
     if session == "ended" and "cursor" in filters:
-        filters = {**filters, "cursor": "5.x"}
+        filters = {**filters, "cursor": f"5.{SOME}"}
     found = await house.hub.daemon.store.read(plan)
     assert f"ix_conversation_{index}" in found
     assert "B-TREE" not in found

@@ -184,6 +184,8 @@ def _rename(tx: Tx, names: dict[str, str]) -> None:
 
 def reached(query: Query, contacts: Sequence[str]) -> list[Key]:
     """Say where contacts can be written to: (contact, kind, value)."""
+    if not contacts:
+        return []
     return [(row[0], row[1], row[2]) for row in query.execute(_REACHED, {"ids": list(contacts)})]
 
 

@@ -90,7 +90,7 @@ async def follow(request: web.Request, hub: Hub) -> web.Response:
     hint = asyncio.ensure_future(anext(hints))
     await asyncio.sleep(0)  # from when it is waited for
     await hub.publish("everything", {"seq": fact.seq})
-    return web.json_response({"seq": fact.seq, "hint": await hint})
+    return web.json_response({"seq": fact.seq, "hint": await hint, "head": await hub.head() >= fact.seq})
 
 
 async def enter(request: web.Request, hub: Hub) -> web.Response:
