@@ -151,7 +151,7 @@ async def test_a_visitor_writes_and_a_rich_answer_is_sent_delivered_and_read(sho
     assert [f.small["state"] for f in facts if f.type == "delivery.changed"] == ["sent", "delivered", "read"]
 
     await log.get_by_role("button", name="Yes, please").click()
-    await operator.get_by_role("log").get_by_text("Yes, please").last.wait_for()
+    await operator.locator(".bubble.theirs", has_text="Yes, please").wait_for()
     [choice] = (await shop.hub.messages(talk.id))[-1].blocks
     assert (choice.id, choice.title) == ("y", "Yes, please")
 
