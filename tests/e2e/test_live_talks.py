@@ -102,6 +102,8 @@ async def test_a_full_bar_is_not_cut_off(strict: Any, demo: Demo, width: int) ->
 async def test_both_see_that_the_other_types(operator: Any, demo: Demo) -> None:
     await comes(demo, "Ann", "Hello")
     await operator.locator("#live button", has_text="Ann").click()
+    await operator.get_by_role("log").get_by_text("Hello").wait_for()
+    await operator.get_by_role("button", name="End chat").wait_for()  # the talk is open
     typing = operator.locator("#typing")
     await demo.customers.type("ann")
     await typing.get_by_text("Ann is typing…").wait_for()
