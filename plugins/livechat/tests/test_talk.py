@@ -352,3 +352,20 @@ async def test_a_text_that_no_line_can_carry_reaches_the_visitor_as_far_as_it_ca
     assert first["text"].endswith(", and the rest")
     await site.hub.reply(talk, "and the next")
     assert (await ann.ours(first["key"]))["text"] == "and the next"
+
+
+async def test_a_message_that_cannot_be_drawn_hides_no_other(site):
+    ann = await site.visit()
+    await ann.says("first", "1")
+    talk = await site.talk()
+    [message] = await site.hub.messages(talk)
+    await site.hub.daemon.store.write(_spoil, message)
+    await site.hub.reply(talk, "still here")
+    assert (await ann.ours())["text"] == "still here"
+
+
+def _spoil(tx, items):
+    for message in items:
+        tx.execute("UPDATE message SET at = :at WHERE id = :id", {"at": 2**62, "id": message.id})  # after year 9999
+        tx.tell("message.changed", account="site", conversation=message.conversation, ids={"message": message.id})
+    return [None] * len(items)
