@@ -178,3 +178,13 @@ async def test_another_account_is_offered_where_the_website_vouches_for_an_addre
         ("account", "sms", "+628123456789"),
         ("wait", "", ""),
     ]
+
+
+async def test_what_was_answered_in_one_tab_holds_in_the_others(start_site):
+    site = await start_site(CONSENT + FORM)
+    one, two = await site.visit(), await site.visit()
+    await one.send(t="consent", version="1", accepted=True)
+    assert (await two.gets("consented"))["accepted"] is True
+    await one.send(t="form", values={"name": "Ann", "email": "ann@example.com"})
+    assert (await two.gets("formed"))["name"] == "Ann"
+    assert (await two.says("hi", "1"))["t"] == "ack"

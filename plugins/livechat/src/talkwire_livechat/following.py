@@ -100,11 +100,11 @@ class Following:
     async def _told(self, fact: Fact, here: Presence) -> None:
         if fact.type == "session.ended":
             here.ended = True
-            _put_all(here, {"t": "ended", "reason": str(fact.small.get("reason", ""))})
+            here.put({"t": "ended", "reason": str(fact.small.get("reason", ""))})
         elif fact.type == "session.opened":
             if here.ended:
                 here.ended = False
-                _put_all(here, {"t": "reopened"})
+                here.put({"t": "reopened"})
         elif fact.type == "delivery.changed":
             # Delivered and read are what the widget has told us itself.
             if fact.small.get("state") == "sent":
@@ -131,7 +131,7 @@ class Following:
     async def _hear(self) -> None:
         async for hint in self._channel.hub.subscribe(self._topic):
             if (here := self._channel.sockets.of(hint["to"])) is not None:
-                _put_all(here, hint["frame"])
+                here.put(hint["frame"])
 
     # --- the silent and the dead ---------------------------------------------------------------------
 
@@ -161,8 +161,3 @@ class Following:
         for connection in others:
             if connection.daemon not in living:
                 await channel.gone(connection, channel.clock.now())
-
-
-def _put_all(here: Presence, frame: Mapping[str, Any]) -> None:
-    for socket in list(here.sockets.values()):
-        socket.put(frame)

@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from .protocol import RESTART, TOO_SLOW
+from .rows import Known
 from .visitors import Visitor
 
 _FRAMES = 500  # that a slow reader may be behind
@@ -116,14 +117,20 @@ class Socket:
 
 
 class Presence:
-    """A visitor who is here: all sockets, and when a word was said last."""
+    """A visitor who is here: all sockets, what was asked and told, and when a word was said last."""
 
-    __slots__ = ("active_at", "ended", "sockets")
+    __slots__ = ("active_at", "ended", "known", "sockets")
 
     def __init__(self, now: datetime) -> None:
         self.sockets: dict[str, Socket] = {}
         self.active_at = now
+        self.known = Known()
         self.ended = False
+
+    def put(self, frame: Mapping[str, Any]) -> None:
+        """Send a frame to every tab."""
+        for socket in list(self.sockets.values()):
+            socket.put(frame)
 
 
 class Sockets:

@@ -60,7 +60,7 @@ class Talk:
     that they read when they wait for the next one.
     """
 
-    __slots__ = ("_channel", "_connection", "_here", "_known", "_remote", "_request", "_socket", "_ws")
+    __slots__ = ("_channel", "_connection", "_here", "_remote", "_request", "_socket", "_ws")
 
     def __init__(self, channel: LiveChat, request: web.Request) -> None:
         self._channel = channel
@@ -70,7 +70,6 @@ class Talk:
         self._connection: Connection | None = None  # None: nothing is stored yet
         self._socket: Socket
         self._here: Presence
-        self._known = Known()
 
     async def run(self) -> web.WebSocketResponse:
         """Talk until the socket ends."""
@@ -111,9 +110,9 @@ class Talk:
         channel = self._channel
         connection = Connection(uuid4().hex, channel.hub.daemon, channel.account, visitor.id)
         self._socket = Socket(connection.id, self._ws, self._request.transport, visitor)
-        self._known = await channel.hub.write(rows.connect, (connection, channel.clock.now()))
+        known = await channel.hub.write(rows.connect, (connection, channel.clock.now()))
         self._connection = connection
-        await self._welcome(hello)
+        await self._welcome(hello, known)
         return True
 
     async def _gone(self, connection: Connection, at: Any) -> None:
@@ -143,10 +142,10 @@ class Talk:
 
     # --- the beginning -------------------------------------------------------------------------------
 
-    async def _welcome(self, hello: protocol.Hello) -> None:
+    async def _welcome(self, hello: protocol.Hello, known: Known) -> None:
         channel, socket = self._channel, self._socket
-        if self._known.name and not socket.visitor.name:
-            socket.visitor = replace(socket.visitor, name=self._known.name)
+        if known.name and not socket.visitor.name:
+            socket.visitor = replace(socket.visitor, name=known.name)
         talk = await channel.talk(socket.visitor.id)
         stays_ended = talk is not None and _stays_ended(talk, hello)
         if not stays_ended:
@@ -156,6 +155,8 @@ class Talk:
         socket.conversation = talk.id
         self._here = channel.sockets.add(socket, channel.clock.now())
         self._here.ended = stays_ended
+        if len(self._here.sockets) == 1:  # another tab may have learnt more since we looked
+            self._here.known = known
         frames = [await self._frame(message) for message in await self._lacking(talk, hello.after)]
         socket.begin(self._greeting(talk, stays_ended), *frames, {"t": "ready"})
         if not stays_ended:
@@ -167,7 +168,7 @@ class Talk:
         return [m for m in messages if _is_shown(m) and (m.n > after or _is_news(m))]
 
     def _greeting(self, talk: Conversation, ended: bool) -> dict[str, Any]:
-        channel, visitor, known = self._channel, self._socket.visitor, self._known
+        channel, visitor, known = self._channel, self._socket.visitor, self._here.known
         settings, now = channel.settings, channel.clock.now()
         return {
             "t": "welcome",
@@ -191,7 +192,7 @@ class Talk:
 
     def _form(self) -> dict[str, Any] | None:
         form = self._channel.settings.form
-        if form is None or self._known.formed:
+        if form is None or self._here.known.formed:
             return None
         fields = [
             {
@@ -294,23 +295,23 @@ class Talk:
 
     def _lacks_consent(self) -> bool:
         consent = self._channel.settings.consent
-        return consent is not None and not (self._known.accepted and self._known.consent == consent.name)
+        return consent is not None and not (self._here.known.accepted and self._here.known.consent == consent.name)
 
     async def _consented(self, frame: protocol.ConsentGiven) -> None:
         channel, consent = self._channel, self._channel.settings.consent
         if consent is None or frame.version != consent.name:
-            self._socket.put({"t": "settings", "consent": _consent(channel, self._known)})  # of another text
+            self._socket.put({"t": "settings", "consent": _consent(channel, self._here.known)})  # of another text
             return
         whose = (channel.account, self._socket.visitor.id, frame.version, frame.accepted)
         await channel.hub.write(rows.answered, (*whose, channel.clock.now(), self._remote))
-        self._known = replace(self._known, consent=frame.version, accepted=frame.accepted)
-        self._socket.put({"t": "consented", "version": frame.version, "accepted": frame.accepted})
+        self._here.known = replace(self._here.known, consent=frame.version, accepted=frame.accepted)
+        self._here.put({"t": "consented", "version": frame.version, "accepted": frame.accepted})
 
     async def _noticed(self, frame: protocol.Noticed) -> None:
         notice = self._channel.settings.notice
         if notice is not None and frame.version == notice.name:
             await self._channel.hub.write(rows.noticed, (self._channel.account, self._socket.visitor.id, frame.version))
-            self._known = replace(self._known, notice=frame.version)
+            self._here.known = replace(self._here.known, notice=frame.version)
 
     async def _formed(self, frame: protocol.FormFilled) -> None:
         channel, socket = self._channel, self._socket
@@ -345,8 +346,8 @@ class Talk:
                 socket.put({"t": "nack", "id": "form", "code": "unreadable"})
                 return
         await channel.hub.write(rows.formed, (channel.account, socket.visitor.id, name))
-        self._known = replace(self._known, formed=True, name=name)
-        socket.put({"t": "formed", "name": name})
+        self._here.known = replace(self._here.known, formed=True, name=name)
+        self._here.put({"t": "formed", "name": name})
 
     async def _seen(self, frame: protocol.Seen) -> None:
         """Report what has come or was read: of this visitor's own talk only."""
