@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -15,6 +15,7 @@ from aiohttp import web
 from talkwire import (
     Draft,
     Inbound,
+    Item,
     Media,
     MediaFeature,
     Message,
@@ -114,10 +115,11 @@ class EndsWhoCameBack(LobbyChannel):
 class EndsWhatIsSaidTwice(LobbyChannel):
     """Ends the session of whoever writes a second time."""
 
-    async def take(self, visitor: str, line: web.WebSocketResponse, said: Mapping[str, Any]) -> None:
-        await super().take(visitor, line, said)
-        if len(await self.talk(visitor)) == 2:
-            await self.session(visitor, SessionState.ENDED, self.clock.now(), "enough")
+    async def admit(self, items: Sequence[Item]) -> None:
+        await super().admit(items)
+        for item in items:  # before the page is told that its words are kept, so that the kit always meets the end
+            if isinstance(item, Inbound) and len(await self.talk(item.address.value)) == 2:
+                await self.session(item.address.value, SessionState.ENDED, self.clock.now(), "enough")
 
 
 class KnowsOnlyTheFirstTime(LobbyChannel):
