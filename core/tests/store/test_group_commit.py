@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import random
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -19,16 +19,16 @@ from .conftest import OpenStore, keep, kept
 NULL = r"(?i)null"  # either database, where a name is missing
 
 
-@contextmanager
-def busy_writers(store: Store) -> Iterator[None]:
-    """Hold every writer, so that what is written meanwhile waits."""
+@asynccontextmanager
+async def busy_writers(store: Store) -> AsyncIterator[None]:
+    """Hold every writer, so that what is written meanwhile waits; at the end nobody holds one any more."""
     go = threading.Event()
     holding = [asyncio.ensure_future(store.write(_holder(go), None)) for _ in store._writers]
     try:
         yield
     finally:
         go.set()
-        assert holding
+        await asyncio.gather(*holding)
 
 
 def _holder(go: threading.Event):  # type: ignore[no-untyped-def]
@@ -50,7 +50,7 @@ async def _waiting(store: Store, *names: str) -> list[asyncio.Task[int]]:
 
 
 async def test_what_waits_is_written_by_one_call_in_one_commit(store: Store) -> None:
-    with busy_writers(store):
+    async with busy_writers(store):
         tasks = await _waiting(store, "a", "b", "c")
         before = store.commits
     assert await asyncio.gather(*tasks) == [3, 3, 3]
@@ -59,7 +59,7 @@ async def test_what_waits_is_written_by_one_call_in_one_commit(store: Store) -> 
 
 
 async def test_one_bad_item_of_a_group_reaches_only_its_caller(store: Store) -> None:
-    with busy_writers(store):
+    async with busy_writers(store):
         tasks = await _waiting(store, "a", "bad", "c")
     good, bad, other = await asyncio.gather(*tasks, return_exceptions=True)
     assert (good, other) == (1, 1)  # each ran alone
@@ -74,7 +74,7 @@ async def test_a_bad_group_takes_no_other_function_of_the_commit_with_it(store: 
         tx.tell("test.told")
         return items
 
-    with busy_writers(store):
+    async with busy_writers(store):
         tasks = await _waiting(store, "bad")
         fine = asyncio.create_task(store.write(other, "fine"))
         await asyncio.sleep(0)
@@ -122,7 +122,7 @@ async def test_what_leaves_a_function_by_the_back_door_is_rolled_back(store: Sto
 
 
 async def test_a_caller_who_leaves_takes_nobody_with_him(store: Store) -> None:
-    with busy_writers(store):
+    async with busy_writers(store):
         first, second = await _waiting(store, "a", "b")
         first.cancel()
     assert await second == 2
@@ -134,7 +134,7 @@ async def test_a_caller_who_leaves_takes_nobody_with_him(store: Store) -> None:
 
 async def test_closing_writes_what_waits_and_takes_no_more(open_store: OpenStore, database_url: str) -> None:
     store = await open_store(database_url)
-    with busy_writers(store):
+    async with busy_writers(store):
         tasks = await _waiting(store, "a", "b")
         closing = asyncio.create_task(store.close())
         await asyncio.sleep(0.01)
@@ -158,7 +158,7 @@ async def test_what_goes_first_is_written_first(open_store: OpenStore, sqlite_ur
         return [None] * len(items)
 
     store = await open_store(sqlite_url)
-    with busy_writers(store):
+    async with busy_writers(store):
         await _waiting(store)
         tasks = [asyncio.ensure_future(store.write(fn, "x")) for fn in (second, first)]
         await asyncio.sleep(0)
@@ -271,7 +271,7 @@ async def test_what_is_kept_for_the_end_is_written_once_for_all_without_what_was
             raise ValueError
         return [None] * len(items)
 
-    with busy_writers(store):
+    async with busy_writers(store):
         await _waiting(store)
         tasks = [asyncio.ensure_future(store.write(later, name)) for name in ("b", "a")]
         await asyncio.sleep(0)
@@ -288,7 +288,7 @@ async def test_what_an_index_or_a_statement_cannot_hold_is_its_items_fault_and_n
         return [len(tx.execute("SELECT name FROM meta WHERE name IN (:names[])", {"names": names}))] * len(items)
 
     long = "".join(random.Random(1).choices("0123456789abcdef", k=20_000))  # PostgreSQL indexes 2,704 bytes
-    with busy_writers(store):
+    async with busy_writers(store):
         tasks = await _waiting(store, "a", long, "c")
         looks = [asyncio.create_task(store.write(look_for, count)) for count in (3, 40_000)]
         await asyncio.sleep(0)
