@@ -45,6 +45,7 @@ from .showing import Medium
 from .store import Store
 from .timers import GROUP as TIMERS
 from .timers import Timers
+from .webhooks import WebhookReader
 
 _log = structlog.get_logger("talkwire.daemon")
 STUCK = 5.0  # seconds after which a holder of the writer is named and `/livez` fails
@@ -97,6 +98,7 @@ class Daemon:
         self.slow_hooks: dict[tuple[str, str], float] = {}  # (plugin, hook) → longest seconds
         self._media: dict[str, Medium] = {}
         self._told: list[Told] = []
+        self._webhooks: list[WebhookReader] = []
 
     # --- what others ask -----------------------------------------------------------------------------
 
@@ -261,9 +263,12 @@ class Daemon:
         notices = Notices(self.store, self.replies, lambda name: getattr(self.account(name), "channel", None))
         doer = Doer(self.store, self.leases, self.replies, self.account, self.sessions, notices, fetcher)
         self.lanes.serve(doing.GROUP, doer.work)
-        self._told = [*self.plugins.readers(), *(RuleReader(i, rule) for i, rule in enumerate(self.config.notify))]
+        self._webhooks = [WebhookReader(one, self.clock) for one in self.config.webhooks]
+        rules = [RuleReader(i, rule) for i, rule in enumerate(self.config.notify)]
+        self._told = [*self.plugins.readers(), *rules, *self._webhooks]
         await self.readers.open(self._told)
         names += [f"read:{told.name}" for told in self._told]
+        longest = max(longest, *(told.need for told in self._told), timedelta())
         self.leases.want(names, longest)
         await self.leases.take()
         await self._compare()
@@ -290,6 +295,8 @@ class Daemon:
         self.intake.serve({})
         self.tail.close()
         await self.lanes.stop(timedelta() if self.stuck() else PATIENCE)
+        for webhook in self._webhooks:
+            await webhook.close()
         for medium in self._media.values():
             await medium.close()
         await self.accounts.close()

@@ -52,6 +52,12 @@ class Tail(Protocol):
         ...
 
 
+class Readers(Protocol):
+    """Who is told the log."""
+
+    async def replay(self, reader: str, seq: int, *, parked: bool = True) -> None: ...
+
+
 class Accounts(Protocol):
     """All accounts, also those that are gone."""
 
@@ -88,6 +94,8 @@ class Engine(Protocol):
     def hub(self) -> Hub: ...
     @property
     def accounts(self) -> Accounts: ...
+    @property
+    def readers(self) -> Readers: ...
     @property
     def principals(self) -> Principals: ...
 

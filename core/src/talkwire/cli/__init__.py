@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from . import accounts, keys, lanes, looking, repairing, starting
+from . import accounts, keys, lanes, looking, repairing, starting, webhooks
 from .screen import complain
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ WRONG_SETTINGS = 78  # EX_CONFIG of sysexits.h: systemd's RestartPreventExitStat
 _ORDER = (
     *("init", "check", "db", "run", "demo"),
     *("status", "find", "trace", "deliveries", "plugins"),
-    *("accounts", "lanes", "keys", "replay", "settle"),
+    *("accounts", "lanes", "webhooks", "keys", "replay", "settle"),
     *("new-plugin", "version"),
 )
 
@@ -144,6 +144,7 @@ app.command()(looking.deliveries)
 app.command()(looking.plugins)
 app.add_typer(accounts.app)
 app.add_typer(lanes.app)
+app.add_typer(webhooks.app)
 app.add_typer(keys.app)
 app.command()(repairing.replay)
 app.command()(repairing.settle)
