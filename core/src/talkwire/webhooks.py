@@ -112,7 +112,7 @@ class WebhookReader:
         """Tell the host one fact. Errors: `Away`, `Gone`, `Refused`."""
         fact: Fact = kwargs["fact"]
         # The time is in it: a database that came back from a backup gives its numbers to other facts.
-        await self._tell(f"{self._settings.name}-{fact.seq}-{micros(fact.at):x}", fact)
+        await self._post(f"{self._settings.name}-{fact.seq}-{micros(fact.at):x}", fact)
         return []
 
     def call_tx(self, hook_name: str, kwargs: Mapping[str, Any], tx: Tx) -> list[Action]:
@@ -126,13 +126,13 @@ class WebhookReader:
         fact = Fact(seq=0, type="webhook.test", at=now, account="", conversation="", ids={}, small=small)
         began, error = monotonic(), ""
         try:
-            await self._tell(f"{self._settings.name}-test-{secrets.token_hex(8)}", fact)
+            await self._post(f"{self._settings.name}-test-{secrets.token_hex(8)}", fact)
         except (Away, Gone, Refused) as why:
             error = str(why)
         took = int((monotonic() - began) * 1000)
         return Tested(not error, error or f"{_host(self._url)} took it", took)
 
-    async def _tell(self, id_: str, fact: Fact) -> None:
+    async def _post(self, id_: str, fact: Fact) -> None:
         body, timestamp = to_json(fact), _seconds(self._clock.now())
         headers = {
             "Content-Type": "application/json",
