@@ -404,13 +404,13 @@ async def test_a_host_is_down_for_a_day_and_misses_nothing_while_another_saw_no_
 async def test_a_test_is_signed_and_says_what_came_back(start_acme, host):
     acme = await start_acme(settings=host.table("crm", RECEIVED))
     done = await do(acme, "test-webhook", webhook="crm")
-    assert (done.took, done.text) == (True, f"127.0.0.1:{host.port} took it")
+    assert (done["took"], done["text"]) == (True, f"127.0.0.1:{host.port} took it")
     (told,) = host.taken
     assert told.is_signed_with(SECRET)
     assert (told.fact["type"], told.fact["small"]) == ("webhook.test", {"webhook": "crm"})
     host.answer = lambda _: 401
     done = await do(acme, "test-webhook", webhook="crm")
-    assert (done.took, done.text) == (
+    assert (done["took"], done["text"]) == (
         False,
         f"127.0.0.1:{host.port} answered 401; is the secret the same on both sides?",
     )

@@ -12,6 +12,7 @@ import asyncio
 import difflib
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
@@ -162,7 +163,7 @@ async def _test_webhook(daemon: Daemon, said: Said) -> Any:
         await webhook.close()
     if tested.took:
         daemon.readers.try_now(settings.reader)
-    return tested
+    return asdict(tested)
 
 
 async def _resume_webhook(daemon: Daemon, said: Said) -> bool:

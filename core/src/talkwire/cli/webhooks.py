@@ -79,7 +79,7 @@ def resume(name: _Name, config: ConfigFile = None) -> None:
     It goes on with the first fact that it did not take.
     """
     was_gone = place.ask(config, "resume-webhook", webhook=name)
-    say(f"{name} is told facts again" if was_gone else f"{name} is tried now")
+    say(f"{name} is told facts again" if was_gone else f"{name} was not gone; what waits for it is tried now")
 
 
 @app.command()
