@@ -5,7 +5,9 @@ Unknown errors are told by an id alone; what they are stands in our log under th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -34,6 +36,7 @@ CODES: Mapping[str, tuple[int, str]] = {  # code → status, title; codes of ans
     "unsupported": (422, "The channel cannot carry this"),
     "refused": (422, "The reply was refused"),
     "key_reused": (422, "The idempotency key was used for another request"),
+    "rate_limited": (429, "You ask too often"),
     "internal": (500, "Something broke on our side"),
     "store_down": (503, "The database does not answer"),
 }
@@ -53,6 +56,14 @@ class WrongType(errors.TalkwireError):
 
 class TooSlow(errors.TalkwireError):
     """The body does not come."""
+
+
+class RateLimited(errors.TalkwireError):
+    """Who asks has to wait."""
+
+    def __init__(self, text: str, *, after: timedelta) -> None:
+        super().__init__(text)
+        self.after = after
 
 
 class Invalid(errors.TalkwireError):
@@ -119,6 +130,10 @@ def of(error: Exception) -> web.Response:
             return response("invalid", faults=[{"path": "body", "reason": "it cannot be read to its end"}])
         case Invalid():
             return response("invalid", faults=error.faults)
+        case RateLimited():
+            answer = response("rate_limited", text)
+            answer.headers["Retry-After"] = whole_seconds(error.after)
+            return answer
         case errors.NoSuchPage():
             return response("invalid", faults=[{"path": "cursor", "reason": text}])
         case errors.StoreDown():
@@ -129,6 +144,11 @@ def of(error: Exception) -> web.Response:
         if isinstance(error, kind):
             return response(code, text)
     return unknown(error)
+
+
+def whole_seconds(wait: timedelta) -> str:
+    """Give a time as `Retry-After` has it; never too short."""
+    return str(max(1, math.ceil(wait.total_seconds())))
 
 
 _CODE_OF: Mapping[type[Exception], str] = {

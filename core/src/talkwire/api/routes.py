@@ -21,6 +21,7 @@ from ..store import Query
 from . import problems
 from .engine import Engine
 from .principals import Scope
+from .remote import remote_of
 from .routing import Api, Call
 from .shapes import (
     Body,
@@ -435,7 +436,8 @@ async def _notification(engine: Engine, id_: str) -> Notification:
 @api.add("POST", "/session", scope=None, body=SignInIn, gives=WhoOut, errors=["unauthenticated"])
 async def sign_in(call: Call[None, SignInIn]) -> web.Response:
     """Begin a session with an API key: for pages, which cannot keep a key."""
-    principal = await call.engine.principals.key(call.body.key)
+    remote = remote_of(call.request, call.engine.config.server.trusted_proxies)
+    principal = await call.engine.principals.key(call.body.key, remote)
     response = web.json_response({"principal": principal.name, "scope": principal.scope.name.lower()})
     await call.engine.principals.sign_in(response, principal)
     return response

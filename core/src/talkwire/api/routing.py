@@ -23,6 +23,7 @@ from .. import errors
 from . import problems
 from .engine import ENGINE, Engine
 from .principals import Principal, Scope
+from .remote import remote_of
 
 Q = TypeVar("Q")
 B = TypeVar("B")
@@ -88,9 +89,12 @@ class Operation:
     async def _who(self, request: web.Request) -> Principal:
         if "%00" in request.rel_url.raw_path or "%00" in request.rel_url.raw_query_string:
             raise errors.NotFound("no id holds this character")  # nor may any text of PostgreSQL
+        engine = request.app[ENGINE]
+        engine.limits.from_address(remote_of(request, engine.config.server.trusted_proxies))
         if self.scope is None:
             return Principal("", Scope.READ)
-        principal = await request.app[ENGINE].principals.principal(request)
+        principal = await engine.principals.principal(request)
+        engine.limits.of_key(principal.name)
         principal.may(self.scope)
         return principal
 
@@ -279,7 +283,13 @@ def _described(one: Operation, refs: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _problems(one: Operation, refs: Mapping[Any, Any]) -> dict[str, Any]:
-    codes = [*one.errors, "internal", "store_down", *(["unauthenticated", "forbidden"] if one.scope else [])]
+    codes = [
+        *one.errors,
+        "rate_limited",
+        "internal",
+        "store_down",
+        *(["unauthenticated", "forbidden"] if one.scope else []),
+    ]
     codes += ["invalid"]  # also a parameter that is not there
     codes += ["too_large", "unsupported_media_type", "too_slow"] if one.body else []
     codes += ["not_found"] if "{" in one.path else []
