@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from ..auditing import audit
 from ..auth import token_hash
 from ..clock import Clock, micros, moment
 from ..errors import NotFound
@@ -246,6 +247,7 @@ def _begin(tx: Tx, items: Sequence[tuple[str, Principal, datetime]]) -> Sequence
     for hashed, principal, until in items:
         row = {"id": hashed, "principal": principal.name, "scopes": principal.scope.name.lower()}
         tx.execute(_BEGIN, {**row, "now": tx.now_us, "until": micros(until)})
+        audit(tx, principal.name, "sign-in", {"scope": row["scopes"]})
     return [None] * len(items)
 
 

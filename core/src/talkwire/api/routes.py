@@ -294,13 +294,13 @@ async def preview(call: Call[None, DraftIn]) -> Preview:
     )
 
 
-@api.add("POST", "/messages/{id}:resend", scope=Scope.HOST, gives=CountOut, errors=["conflict"])
+@api.add("POST", "/messages/{id}:resend", scope=Scope.HOST, audited=True, gives=CountOut, errors=["conflict"])
 async def resend(call: Call[None, None]) -> dict[str, int]:
     """Send the parts that failed or are uncertain once more; the customer may get an uncertain one twice."""
     return {"parts": await call.engine.replies.resend(call.id(), call.principal.name)}
 
 
-@api.add("POST", "/messages/{id}:cancel", scope=Scope.HOST, gives=CountOut)
+@api.add("POST", "/messages/{id}:cancel", scope=Scope.HOST, audited=True, gives=CountOut)
 async def cancel(call: Call[None, None]) -> dict[str, int]:
     """Take back what is still queued of a message."""
     return {"parts": await call.engine.replies.cancel(call.id())}
@@ -346,7 +346,9 @@ async def deliveries(call: Call[DeliveryQuery, None]) -> readmodels.Page[readmod
     )
 
 
-@api.add("POST", "/deliveries/{id}:settle", scope=Scope.HOST, body=VerdictIn, status=204, errors=["conflict"])
+@api.add(
+    "POST", "/deliveries/{id}:settle", scope=Scope.HOST, audited=True, body=VerdictIn, status=204, errors=["conflict"]
+)
 async def settle(call: Call[None, VerdictIn]) -> None:
     """Say what became of an uncertain part, or send it again."""
     await call.engine.replies.settle(call.id(), call.body.verdict, call.principal.name)

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from pydantic_core import from_json, to_json
 
-from .. import errors
+from .. import auditing, errors
 from . import problems
 from .engine import ENGINE, Engine
 from .principals import Principal, Scope
@@ -66,6 +66,7 @@ class Operation:
     errors: tuple[str, ...]  # codes, beside those that every operation may give
     headers: tuple[str, ...]  # of the request, that it looks at
     takes: tuple[str, ...]  # media types of a body that is no JSON
+    audited: bool  # an administrative act: who did it is written down
     streams: bool  # gives text/event-stream to who asks for it
 
     @cached_property
@@ -78,13 +79,21 @@ class Operation:
         try:
             principal = await self._who(request)
             call = Call(request.app[ENGINE], principal, request, self._query(request), await self._body(request))
-            result = await self.handler(call)
+            result = await self._done(call)
         except Exception as error:  # noqa: BLE001  one request; what it is goes into the log
             return problems.of(error)
         if isinstance(result, web.StreamResponse) or self.gives is None:
             return result if isinstance(result, web.StreamResponse) else web.Response(status=204)
         said = self.gives.model_validate(result, from_attributes=True)
         return web.Response(body=to_json(said), status=self.status, content_type="application/json")
+
+    async def _done(self, call: Call[Any, Any]) -> Any:
+        if not self.audited:
+            return await self.handler(call)
+        ids = {**call.request.match_info, **(call.body.model_dump() if call.body is not None else {})}
+        what = getattr(self.handler, "__name__", "")
+        async with auditing.audited(call.engine.store, call.principal.name, what, ids):
+            return await self.handler(call)
 
     async def _who(self, request: web.Request) -> Principal:
         if "%00" in request.rel_url.raw_path or "%00" in request.rel_url.raw_query_string:
@@ -165,6 +174,7 @@ class Api:
         errors: Sequence[str] = (),
         headers: Sequence[str] = (),
         takes: Sequence[str] = (),
+        audited: bool = False,
         streams: bool = False,
     ) -> Callable[[H], H]:
         """Make a function an operation."""
@@ -183,6 +193,7 @@ class Api:
                     errors=tuple(errors),
                     headers=tuple(headers),
                     takes=tuple(takes),
+                    audited=audited,
                     streams=streams,
                 )
             )
