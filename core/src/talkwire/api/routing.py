@@ -96,8 +96,10 @@ class Operation:
             return await self.handler(call)
 
     async def _who(self, request: web.Request) -> Principal:
-        if "%00" in request.rel_url.raw_path or "%00" in request.rel_url.raw_query_string:
+        if "%00" in request.rel_url.raw_path:
             raise errors.NotFound("no id holds this character")  # nor may any text of PostgreSQL
+        if "%00" in request.rel_url.raw_query_string:
+            raise problems.Invalid("", "no parameter may hold U+0000")
         engine = request.app[ENGINE]
         engine.limits.from_address(remote_of(request, engine.config.server.trusted_proxies))
         if self.scope is None:
@@ -121,7 +123,7 @@ class Operation:
         if request.content_type != "application/json":
             raise problems.WrongType("send Content-Type: application/json")
         raw = await limited_body(request, BODY_LIMIT)
-        body = self.body.model_validate_json(raw or b"{}")
+        body = self.body.model_validate_json(raw or b"{}", strict=True)  # as the document says: true is no number
         if b"\\u0000" in raw and _holds_nul(from_json(raw)):
             raise problems.Invalid("", "no text may hold U+0000")
         return body
