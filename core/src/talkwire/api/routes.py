@@ -439,7 +439,7 @@ async def _notification(engine: Engine, id_: str) -> Notification:
 async def sign_in(call: Call[None, SignInIn]) -> web.Response:
     """Begin a session with an API key: for pages, which cannot keep a key."""
     remote = remote_of(call.request, call.engine.config.server.trusted_proxies)
-    principal = await call.engine.principals.key(call.body.key, remote)
+    principal = await call.engine.principals.key(call.body.key.get_secret_value(), remote)
     response = web.json_response({"principal": principal.name, "scope": principal.scope.name.lower()})
     await call.engine.principals.sign_in(response, principal)
     return response
