@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from aiohttp import web
@@ -19,6 +19,7 @@ from .. import errors
 from ..ids import new_id
 from .shapes import AnswerOut
 
+A = TypeVar("A", bound=web.StreamResponse)
 _log = structlog.get_logger("talkwire.api")
 
 CODES: Mapping[str, tuple[int, str]] = {  # code → status, title; codes of answers and conflicts come beside these
@@ -109,6 +110,13 @@ def response(code: str, detail: str = "", *, status: int = 0, **more: Any) -> we
     )
     if status == 408:
         answer.force_close()  # the rest of the body may come yet
+    return unstored(answer)
+
+
+def unstored(answer: A) -> A:
+    """Let nobody on the way keep an answer or take it for something else: it is for one key only."""
+    answer.headers["Cache-Control"] = "no-store"
+    answer.headers["X-Content-Type-Options"] = "nosniff"
     return answer
 
 

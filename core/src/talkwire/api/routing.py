@@ -82,10 +82,12 @@ class Operation:
             result = await self._done(call)
         except Exception as error:  # noqa: BLE001  one request; what it is goes into the log
             return problems.of(error)
-        if isinstance(result, web.StreamResponse) or self.gives is None:
-            return result if isinstance(result, web.StreamResponse) else web.Response(status=204)
+        if isinstance(result, web.StreamResponse):
+            return result if result.prepared else problems.unstored(result)  # a stream was sent already
+        if self.gives is None:
+            return problems.unstored(web.Response(status=204))
         said = self.gives.model_validate(result, from_attributes=True)
-        return web.Response(body=to_json(said), status=self.status, content_type="application/json")
+        return problems.unstored(web.Response(body=to_json(said), status=self.status, content_type="application/json"))
 
     async def _done(self, call: Call[Any, Any]) -> Any:
         if not self.audited:
