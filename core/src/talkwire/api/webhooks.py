@@ -69,7 +69,7 @@ async def webhooks(call: Call[None, None]) -> readmodels.Page[WebhookOut]:
     )
 
 
-@api.add("POST", "/webhooks/{name}:replay", scope=Scope.HOST, body=ReplayIn, gives=ToldOut)
+@api.add("POST", "/webhooks/{name}:replay", scope=Scope.HOST, audited=True, body=ReplayIn, gives=ToldOut)
 async def replay(call: Call[None, ReplayIn]) -> ToldOut:
     """Tell a webhook one fact again, or all that it refused until they were parked.
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from . import accounts, keys, lanes, looking, repairing, starting, webhooks
+from . import accounts, audit, keys, lanes, looking, repairing, starting, webhooks
 from .screen import complain
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ WRONG_SETTINGS = 78  # EX_CONFIG of sysexits.h: systemd's RestartPreventExitStat
 _ORDER = (
     *("init", "check", "db", "run", "demo"),
     *("status", "find", "trace", "deliveries", "plugins"),
-    *("accounts", "lanes", "webhooks", "keys", "replay", "settle"),
+    *("accounts", "lanes", "webhooks", "keys", "replay", "settle", "audit"),
     *("new-plugin", "version"),
 )
 
@@ -148,6 +148,7 @@ app.add_typer(webhooks.app)
 app.add_typer(keys.app)
 app.command()(repairing.replay)
 app.command()(repairing.settle)
+app.command()(audit.audit)
 app.command("new-plugin")(starting.new_plugin)
 app.command()(starting.version)
 
