@@ -24,8 +24,8 @@ LAYERS = (  # from the top; a module imports from its own layer and from those b
     "api accounts lending fetching",
     "hub doing showing",  # what plugins do, and what is done for them
     "intake admission outgoing sending notices notifying timers filing sessions",  # the journeys
-    "log evidence settings",
-    "plugins readmodels keeping answers deliveries people",
+    "log evidence story settings",
+    "plugins readmodels keeping answers reasons deliveries people",
     "running sections http lanes leases",
     "store pump hints instance_keys references rates",
     "channel notifier hooks simulator auth",  # what an author writes against

@@ -5,6 +5,7 @@ from __future__ import annotations
 FACTS = (  # each has a heading in docs/reference/facts.md; a test compares them with what is told
     "message.received",
     "message.changed",
+    "message.repeated",
     "conversation.opened",
     "conversation.answer_changed",
     "envelope.unread",

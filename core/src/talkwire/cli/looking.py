@@ -1,4 +1,4 @@
-"""Commands that look, and change nothing: how everything stands, and what became of one thing."""
+"""Commands that look, and change nothing: how everything stands."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import typer
 
 from . import place
 from .place import ConfigFile, Json
-from .screen import ago, as_json, columns, complain, many, now, own_id, say, size, span
+from .screen import ago, as_json, columns, many, now, say, size, span
 
 if TYPE_CHECKING:
     from ..evidence import Evidence, Status
@@ -210,74 +210,6 @@ def _disk(found: RawConfig) -> Iterator[Line]:
     total, _, free = shutil.disk_usage(Path(url.removeprefix("sqlite:///")).parent)
     level = "BAD" if free < total * _DISK_BAD else "look" if free < total * _DISK_LOOK else "ok"
     yield Line(level, "disk", f"{size(free)} free of {size(total)}")
-
-
-# --- find, trace ---------------------------------------------------------------------------------------
-
-_What = Annotated[str, typer.Argument(help="A text, an address, a phone number in any form, or an id of anything.")]
-
-
-def find(
-    what: _What,
-    limit: Annotated[int, typer.Option(min=1, max=500, help="How many at most.")] = 20,
-    as_: Json = False,
-    config: ConfigFile = None,
-) -> None:
-    """Find messages, parts, envelopes and people."""
-    from .. import evidence
-
-    store = place.raw(config).store
-    found = place.look(store, lambda query: evidence.find(query, what, limit=limit))
-    if as_:
-        as_json(found)
-    elif found:
-        columns([(one.kind, one.id, one.text) for one in found])
-        say(f"\ntalkwire trace {found[0].id}   tells its story")
-    if not found:
-        complain("nothing found; texts are looked for in the newest 10,000 messages, ids and addresses everywhere")
-        raise typer.Exit(1)
-
-
-def trace(
-    what: _What,
-    bodies: Annotated[bool, typer.Option("--bodies", help="With texts, and what was said to the provider.")] = False,
-    as_: Json = False,
-    config: ConfigFile = None,
-) -> None:
-    """Tell the whole story of one thing.
-
-    What came, what was tried, what became of it: of a message or a conversation, found by anything `find` takes.
-    """
-    from .. import evidence
-    from ..errors import NotFound
-
-    found = place.raw(config)
-    try:
-        lines = place.look(found.store, lambda query: evidence.trace(query, what, bodies=bodies))
-    except NotFound as error:
-        raise NotFound(f"{error}: {what}\n  Anything that talkwire find shows can be traced.") from error
-    if as_:
-        as_json(lines)
-        return
-    zone = _zone(found)
-    day = None
-    for line in lines:
-        at = line.at.astimezone(zone)
-        if at.date() != day:
-            day = at.date()
-            say(f"{day}, {place.general_of(found).time_zone}")
-        first, *rest = line.text.split("\n")
-        say(f"  {at:%H:%M:%S}.{at.microsecond // 1000:03}  {line.kind:<8}  {first}{own_id(line.kind, line.ids)}")
-        for one in rest:
-            say(f"{'':<26}{one}")
-    if not bodies:
-        say("\n--bodies shows texts, and what was said to the provider")
-
-
-def _zone(found: RawConfig) -> Any:
-    from zoneinfo import ZoneInfo
-
-    return ZoneInfo(place.general_of(found).time_zone)
 
 
 # --- deliveries, plugins ---------------------------------------------------------------------------------
