@@ -23,10 +23,10 @@ LAYERS = (  # from the top; a module imports from its own layer and from those b
     "daemon",
     "api accounts lending fetching",
     "hub doing showing",  # what plugins do, and what is done for them
-    "intake admission outgoing sending notices notifying timers filing sessions",  # the journeys
+    "intake admission outgoing sending notices notifying timers filing sessions watching",  # the journeys
     "log evidence story settings",
     "plugins readmodels keeping answers reasons deliveries people",
-    "running sections http lanes leases",
+    "running sections http lanes leases health",
     "store pump hints instance_keys references rates",
     "channel notifier hooks simulator auth",  # what an author writes against
     "actions features formatting media redaction",

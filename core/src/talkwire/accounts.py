@@ -17,7 +17,7 @@ from typing import Any
 
 import structlog
 
-from . import lanes
+from . import health, lanes
 from .answers import AccountView
 from .channel import Channel
 from .clock import micros, moment
@@ -319,7 +319,7 @@ _EVIDENCE = """
 
 
 def put_state(tx: Tx, items: Sequence[Account]) -> Sequence[None]:
-    """Store how accounts do, and tell `account.<state>` where that is new; what a person paused stays so."""
+    """Store how accounts do, and tell what is new of it, as `health` says; what a person paused stays so."""
     tx.lock("account_state", [view.name for view in items], "account")  # what a person says meanwhile is seen
     for view in sorted(items, key=lambda item: item.name):
         row = tx.one(_STATE, {"account": view.name})
@@ -342,11 +342,7 @@ def _put_state(tx: Tx, view: Account, was: str | None) -> None:
     if was != view.state.value:
         tx.hint("accounts")
         tx.hint("lanes")
-        tx.tell(
-            f"account.{view.state.value}",
-            account=view.name,
-            small={"state": view.state.value, "was": was, "reason": view.reason[:200] or None},
-        )
+        health.changed(tx, view.name, was, view.state.value, view.reason[:200])
 
 
 def pause(tx: Tx, items: Sequence[tuple[str, str]]) -> Sequence[None]:

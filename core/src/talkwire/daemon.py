@@ -43,8 +43,11 @@ from .sessions import Sessions
 from .settings import Config
 from .showing import Medium
 from .store import Store
+from .store.sqlite import path_of
 from .timers import GROUP as TIMERS
 from .timers import Timers
+from .watching import GROUP as WATCH
+from .watching import Watch
 
 _log = structlog.get_logger("talkwire.daemon")
 STUCK = 5.0  # seconds after which a holder of the writer is named and `/livez` fails
@@ -79,6 +82,8 @@ class Daemon:
         self.tail = Tail(self.store, self.clock)
         self.lanes = Lanes(self.store, self.clock, self.leases)
         self.timers = Timers(self.store, self.clock, self.leases)
+        folders = [path_of(url).parent, config.store.files] if self.store.is_sqlite else []
+        self.watch = Watch(self.store, self.clock, self.leases, folders)
         self.readers = Readers(self.store, self.clock, self.leases, self.lanes, self._account_of, self.view)
         shape = self._shape if plugins.shapes else None
         self.intake = Intake(self.store, self.clock, self.files, shape=shape)
@@ -149,6 +154,7 @@ class Daemon:
             self.lanes.pump,
             self.timers.pump,
             self.leases.pump,
+            self.watch.pump,
             *self.readers.pumps.values(),
             *self.accounts.pumps,
         ]
@@ -175,6 +181,7 @@ class Daemon:
                             self.leases.pump.run(),
                             self.lanes.pump.run(),
                             self.timers.pump.run(),
+                            self.watch.pump.run(),
                             *(pump.run() for pump in self.readers.pumps.values()),
                             self.accounts.run(),
                             self._watch(),
@@ -244,7 +251,7 @@ class Daemon:
         self.plugins.lend(hub=self.hub, settings=config.plugins, on_slow=self._slow)
 
     async def _serve(self) -> None:
-        names = ["do", TIMERS]
+        names = ["do", TIMERS, WATCH]
         longest = timedelta()
         for runtime in self.accounts.by_name.values():
             if runtime.channel is None:
@@ -332,6 +339,7 @@ class Daemon:
             case "accounts":
                 for pump in self.accounts.pumps:
                     pump.wake()
+                self.watch.woken()
             case "everything":
                 self._wake_all()
 
