@@ -29,7 +29,7 @@ LAYERS = (  # from the top; a module imports from its own layer and from those b
     "running sections http lanes leases health",
     "store pump hints instance_keys references rates",
     "channel notifier hooks simulator auth",  # what an author writes against
-    "actions features formatting media redaction",
+    "actions features formatting media redaction counting",
     "errors",
     "model clock ids facts",
 )

@@ -21,6 +21,7 @@ from . import health, lanes
 from .answers import AccountView
 from .channel import Channel
 from .clock import micros, moment
+from .counting import AccountCounts
 from .errors import AccountBroken, NotFound, SendError, StoreDown, TryLater
 from .lanes import Fence
 from .lending import AccountServices, Lent
@@ -54,6 +55,8 @@ class Runtime:
         self.channel: Channel | None = None
         self.last_in: datetime | None = None
         self.last_out: datetime | None = None
+        self.counts = AccountCounts()
+        self.last_rejected: datetime | None = None
         self.backoff = Backoff()
         if kind is None or config.settings is None:
             self._set(AccountState.ABSENT, f'no plugin gives the channel "{config.channel}"')
@@ -91,6 +94,17 @@ class Runtime:
     def heard(self, at: datetime) -> None:
         """Note that a genuine envelope came."""
         self.last_in = at
+        self.counts.taken += 1
+
+    def rejected(self, at: datetime) -> None:
+        """Note that something came that was not genuine."""
+        self.last_rejected = at
+        self.counts.rejected += 1
+
+    def attempted(self, outcome: str, seconds: float) -> None:
+        """Note what became of an attempt to send, and how long it took."""
+        self.counts.attempts[outcome] += 1
+        self.counts.send.add(seconds)
 
     def sent(self, at: datetime) -> None:
         """Note that the provider took something."""

@@ -18,6 +18,7 @@ from .answers import AccountView
 from .api.principals import Principals
 from .channel import Route
 from .clock import Clock, SystemClock
+from .counting import Requests
 from .doing import Doer
 from .errors import TalkwireError
 from .fetching import Fetcher
@@ -82,7 +83,7 @@ class Daemon:
         self.tail = Tail(self.store, self.clock)
         self.lanes = Lanes(self.store, self.clock, self.leases)
         self.timers = Timers(self.store, self.clock, self.leases)
-        folders = [path_of(url).parent, config.store.files] if self.store.is_sqlite else []
+        folders = {"database": path_of(url).parent, "files": config.store.files} if self.store.is_sqlite else {}
         self.watch = Watch(self.store, self.clock, self.leases, folders)
         self.readers = Readers(self.store, self.clock, self.leases, self.lanes, self._account_of, self.view)
         shape = self._shape if plugins.shapes else None
@@ -99,6 +100,7 @@ class Daemon:
         self.stopping = False
         self.same_settings = True  # as the other daemons of this database
         self.stuck_after = STUCK
+        self.requests = Requests()
         self.slow_hooks: dict[tuple[str, str], float] = {}  # (plugin, hook) → longest seconds
         self._media: dict[str, Medium] = {}
         self._told: list[Told] = []

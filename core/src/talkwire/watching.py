@@ -6,6 +6,7 @@ Each is told once an episode: it begins when it is seen first, and ends when it 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -59,20 +60,24 @@ class Trouble:
 class Watch:
     """Looks every half minute, on one daemon of a database."""
 
-    def __init__(self, store: Store, clock: Clock, fence: Fence, folders: Sequence[Path]) -> None:
+    def __init__(self, store: Store, clock: Clock, fence: Fence, folders: Mapping[str, Path]) -> None:
         self._store = store
         self._fence = fence
-        self.folders = tuple(folders)  # whose disks are looked at
+        self.folders = dict(folders)  # whose disks are looked at
         self.pump = Pump("watch", self._step, clock, slow_poll=EVERY)
 
     def woken(self) -> None:
         """Look again soon: an account's state changed."""
         self.pump.wake()
 
+    def rooms(self) -> Mapping[str, tuple[int, int]]:
+        """Give (free, size) in bytes of each disk; it waits for the disk."""
+        return room(self.folders)
+
     async def _step(self) -> datetime | None:
         if not self._fence.holds(GROUP):
             return None
-        rooms = await asyncio.to_thread(room, self.folders)
+        rooms = await asyncio.to_thread(self.rooms)
         found, episodes, due = await self._store.read(lambda query: _look(query, rooms))
         begun = {one.episode for one in found}
         if begun != episodes or (due is not None and due <= self.pump.clock.now()):
@@ -81,15 +86,16 @@ class Watch:
         return due
 
 
-def room(folders: Sequence[Path]) -> dict[str, tuple[int, int]]:
-    """Say how many bytes are free, and how many there are, of each disk under these folders."""
+def room(folders: Mapping[str, Path]) -> dict[str, tuple[int, int]]:
+    """Say how many bytes are free and how many there are; two folders on one disk are one, under the first's name."""
     found: dict[str, tuple[int, int]] = {}
-    for folder in folders:
-        try:
+    devices: set[int] = set()
+    for name, folder in folders.items():
+        with contextlib.suppress(OSError):  # not made yet, or gone
             total, _, free = shutil.disk_usage(folder)
-            found.setdefault(str(folder.stat().st_dev), (free, total))
-        except OSError:  # not made yet, or gone
-            continue
+            if (device := folder.stat().st_dev) not in devices:
+                devices.add(device)
+                found[name] = (free, total)
     return found
 
 
