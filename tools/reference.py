@@ -593,7 +593,11 @@ def hub() -> Iterator[str]:
     yield ""
     yield "With this page you can write hooks, routes and commands that read, write and reply."
     yield "Any hook, route handler or command with a parameter `hub` gets a `Hub`; a plain hook with `tx` gets a `Tx`."
-    for kind, hidden in ((Hub, {"of"}), (Query, set()), (Tx, {"number_facts", "mark", "back_to", "told", "wakes", "hint"})):
+    for kind, hidden in (
+        (Hub, {"of"}),
+        (Query, set()),
+        (Tx, {"number_facts", "mark", "back_to", "told", "wakes", "hint"}),
+    ):
         yield ""
         yield f"## {kind.__name__}"
         yield ""

@@ -6,12 +6,15 @@ import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic_core import to_json
 from typer.testing import CliRunner
 
-from talkwire import control, story
-from talkwire.cli import app
+from talkwire import control, evidence, story
+from talkwire.cli import app, looking
+from talkwire.errors import Rejected
 from talkwire.testing.provider import Reply, busy, refuse, reset_after_body, says
 from tests.journeys.acme_hub import AcmeHub
 
@@ -63,6 +66,7 @@ async def test_a_token_that_dies_at_night_is_found_by_a_phone_number_and_the_rep
     status = await operator.types("status", code=2)
     assert "BAD   account shop" in status
     assert "talkwire accounts resume shop" in status
+    assert "1 part waits, the oldest for" in status
     found = await operator.types("find", PHONE)
     assert "1 reply waits: account shop is broken" in found
     assert "401" in found
@@ -153,3 +157,26 @@ async def test_a_story_fits_the_terminal(acme, operator):
         told = await operator.types("trace", PHONE, "--bodies", columns=columns)
         assert max(map(len, told.splitlines())) <= columns
         assert "\x1b" not in told  # no colours but on a terminal
+
+
+async def test_a_secret_that_does_not_fit_any_more_shows_in_the_account(acme):
+    """Nothing of a delivery that is not genuine is stored: the daemon's own count is all that there is."""
+    await acme.talk()
+    for _ in range(3):
+        with pytest.raises(Rejected):
+            await acme.hub.deliver("shop", b"{}", headers={"X-Acme-Signature": "sha256=00"})
+    lines = list(looking._signs("account shop", await evidence_of(acme), None, about(acme)))
+    assert [(line.level, line.text.partition(",")[0]) for line in lines] == [
+        ("look", "the last 3 deliveries were not genuine")
+    ]
+    await acme.wrote("m2", "Hello")
+    assert list(looking._signs("account shop", await evidence_of(acme), None, about(acme))) == []
+
+
+async def evidence_of(acme: AcmeHub) -> Any:
+    [one] = await acme.hub.daemon.store.read(evidence.accounts)
+    return one
+
+
+def about(acme: AcmeHub) -> Any:
+    return json.loads(to_json(control.about_accounts(acme.hub.daemon)))["shop"]

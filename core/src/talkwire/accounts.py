@@ -57,6 +57,7 @@ class Runtime:
         self.last_out: datetime | None = None
         self.counts = AccountCounts()
         self.last_rejected: datetime | None = None
+        self.rejected_in_a_row = 0  # since something genuine came
         self.backoff = Backoff()
         if kind is None or config.settings is None:
             self._set(AccountState.ABSENT, f'no plugin gives the channel "{config.channel}"')
@@ -94,11 +95,13 @@ class Runtime:
     def heard(self, at: datetime) -> None:
         """Note that a genuine envelope came."""
         self.last_in = at
+        self.rejected_in_a_row = 0
         self.counts.taken += 1
 
     def rejected(self, at: datetime) -> None:
         """Note that something came that was not genuine."""
         self.last_rejected = at
+        self.rejected_in_a_row += 1
         self.counts.rejected += 1
 
     def attempted(self, outcome: str, seconds: float) -> None:
