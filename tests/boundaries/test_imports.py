@@ -24,13 +24,13 @@ LAYERS = (  # from the top; a module imports from its own layer and from those b
     "daemon",
     "api accounts lending fetching",
     "hub doing showing",  # what plugins do, and what is done for them
-    "intake admission outgoing sending notices notifying timers filing sessions",  # the journeys
-    "log evidence settings",
-    "plugins readmodels keeping answers deliveries people auditing",
-    "running sections http lanes leases",
+    "intake admission outgoing sending notices notifying timers filing sessions watching",  # the journeys
+    "log evidence settings story",
+    "plugins readmodels keeping answers deliveries people auditing reasons",
+    "running sections http lanes leases health",
     "store pump hints instance_keys references rates",
     "channel notifier hooks simulator auth",  # what an author writes against
-    "actions features formatting media redaction",
+    "actions features formatting media redaction counting",
     "errors",
     "model clock ids facts",
 )

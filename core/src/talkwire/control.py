@@ -61,10 +61,7 @@ def make_app(daemon: Daemon, about: Mapping[str, Any]) -> web.Application:
                 "stuck": daemon.stuck(),
                 "not_ready": daemon.not_ready(),
                 "slow_hooks": hooks,
-                "accounts": {
-                    name: {"last_in_at": runtime.last_in, "last_out_at": runtime.last_out}
-                    for name, runtime in daemon.accounts.by_name.items()
-                },
+                "accounts": about_accounts(daemon),
             }
         )
 
@@ -81,6 +78,19 @@ def make_app(daemon: Daemon, about: Mapping[str, Any]) -> web.Application:
     app.router.add_get("/", describe)
     app.router.add_post("/{command}", command)
     return app
+
+
+def about_accounts(daemon: Daemon) -> dict[str, dict[str, Any]]:
+    """Say what this daemon has seen of its accounts, as of now."""
+    return {
+        name: {
+            "last_in_at": runtime.last_in,
+            "last_out_at": runtime.last_out,
+            "rejected": runtime.rejected_in_a_row,
+            "last_rejected_at": runtime.last_rejected,
+        }
+        for name, runtime in daemon.accounts.by_name.items()
+    }
 
 
 def _answer(value: Any, status: int = 200) -> web.Response:

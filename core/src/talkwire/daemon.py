@@ -19,6 +19,7 @@ from .api.limits import Limits
 from .api.principals import Principals
 from .channel import Route
 from .clock import Clock, SystemClock
+from .counting import Requests
 from .doing import Doer
 from .errors import TalkwireError
 from .fetching import Fetcher
@@ -44,8 +45,11 @@ from .sessions import Sessions
 from .settings import Config
 from .showing import Medium
 from .store import Store
+from .store.sqlite import path_of
 from .timers import GROUP as TIMERS
 from .timers import Timers
+from .watching import GROUP as WATCH
+from .watching import Watch
 
 _log = structlog.get_logger("talkwire.daemon")
 STUCK = 5.0  # seconds after which a holder of the writer is named and `/livez` fails
@@ -80,6 +84,8 @@ class Daemon:
         self.tail = Tail(self.store, self.clock)
         self.lanes = Lanes(self.store, self.clock, self.leases)
         self.timers = Timers(self.store, self.clock, self.leases)
+        folders = {"database": path_of(url).parent, "files": config.store.files} if self.store.is_sqlite else {}
+        self.watch = Watch(self.store, self.clock, self.leases, folders)
         self.readers = Readers(self.store, self.clock, self.leases, self.lanes, self._account_of, self.view)
         shape = self._shape if plugins.shapes else None
         self.intake = Intake(self.store, self.clock, self.files, shape=shape)
@@ -96,6 +102,7 @@ class Daemon:
         self.stopping = False
         self.same_settings = True  # as the other daemons of this database
         self.stuck_after = STUCK
+        self.requests = Requests()
         self.slow_hooks: dict[tuple[str, str], float] = {}  # (plugin, hook) → longest seconds
         self._media: dict[str, Medium] = {}
         self._told: list[Told] = []
@@ -151,6 +158,7 @@ class Daemon:
             self.lanes.pump,
             self.timers.pump,
             self.leases.pump,
+            self.watch.pump,
             *self.readers.pumps.values(),
             *self.accounts.pumps,
         ]
@@ -177,6 +185,7 @@ class Daemon:
                             self.leases.pump.run(),
                             self.lanes.pump.run(),
                             self.timers.pump.run(),
+                            self.watch.pump.run(),
                             *(pump.run() for pump in self.readers.pumps.values()),
                             self.accounts.run(),
                             self._watch(),
@@ -246,7 +255,7 @@ class Daemon:
         self.plugins.lend(hub=self.hub, settings=config.plugins, on_slow=self._slow)
 
     async def _serve(self) -> None:
-        names = ["do", TIMERS]
+        names = ["do", TIMERS, WATCH]
         longest = timedelta()
         for runtime in self.accounts.by_name.values():
             if runtime.channel is None:
@@ -334,6 +343,7 @@ class Daemon:
             case "accounts":
                 for pump in self.accounts.pumps:
                     pump.wake()
+                self.watch.woken()
             case "everything":
                 self._wake_all()
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from . import accounts, audit, keys, lanes, looking, repairing, starting
+from . import accounts, audit, keys, lanes, looking, repairing, starting, tracing
 from .screen import complain
 
 if TYPE_CHECKING:
@@ -138,8 +138,8 @@ app.add_typer(starting.db)
 app.command()(starting.run)
 app.command()(starting.demo)
 app.command()(looking.status)
-app.command()(looking.find)
-app.command()(looking.trace)
+app.command()(tracing.find)
+app.command()(tracing.trace)
 app.command()(looking.deliveries)
 app.command()(looking.plugins)
 app.add_typer(accounts.app)
