@@ -17,11 +17,11 @@ from typing import Any
 from aiohttp import web
 from pydantic_core import from_json, to_json
 
-from . import accounts, lanes, outgoing
+from . import accounts, lanes, outgoing, reloading
 from .accounts import Runtime
 from .api import principals
 from .daemon import Daemon
-from .errors import Conflict, NotFound, TalkwireError
+from .errors import Conflict, NotFound, SettingsError, TalkwireError
 from .model import State
 from .store import Tx
 
@@ -57,6 +57,7 @@ def make_app(daemon: Daemon, about: Mapping[str, Any]) -> web.Application:
                 "stuck": daemon.stuck(),
                 "not_ready": daemon.not_ready(),
                 "slow_hooks": hooks,
+                "settings": daemon.last_reload,
                 "accounts": {
                     name: {"last_in_at": runtime.last_in, "last_out_at": runtime.last_out}
                     for name, runtime in daemon.accounts.by_name.items()
@@ -233,10 +234,20 @@ async def _revoke_key(daemon: Daemon, said: Said) -> None:
     await daemon.store.write(principals.revoke_keys, str(said["key"]))
 
 
+async def _reload(daemon: Daemon, _: Said) -> dict[str, Any]:
+    """Read the settings again; wrong ones are an answer, not a failure: it has another exit code."""
+    try:
+        changes = await reloading.reload(daemon)
+    except SettingsError as error:
+        return {"faults": str(error)}
+    return {"faults": "", "lines": reloading.words(changes), "restart": changes.restart}
+
+
 _COMMANDS: dict[str, Command] = {
     "replay": _replay,
     "replay-unread": _replay_unread,
     "replay-fact": _replay_fact,
+    "reload": _reload,
     "pause": _pause,
     "resume": _resume,
     "test": _test,

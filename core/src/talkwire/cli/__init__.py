@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 WRONG_SETTINGS = 78  # EX_CONFIG of sysexits.h: systemd's RestartPreventExitStatus knows it
 
 _ORDER = (
-    *("init", "check", "db", "run", "demo"),
+    *("init", "check", "db", "run", "reload", "demo"),
     *("status", "find", "trace", "deliveries", "plugins"),
     *("accounts", "lanes", "keys", "replay", "settle"),
     *("new-plugin", "version"),
@@ -136,6 +136,7 @@ app.command()(starting.init)
 app.command()(starting.check)
 app.add_typer(starting.db)
 app.command()(starting.run)
+app.command()(starting.reload)
 app.command()(starting.demo)
 app.command()(looking.status)
 app.command()(looking.find)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import place
-from .place import ConfigFile
-from .screen import complain, say
+from .place import ConfigFile, Json
+from .screen import as_json, complain, say
 
 if TYPE_CHECKING:
     from ..errors import Fault
@@ -270,7 +270,7 @@ def upgrade(config: ConfigFile = None) -> None:
 def run(config: ConfigFile = None) -> None:
     """Run the daemon until SIGTERM or Ctrl-C.
 
-    Sends that are under way then get 20 seconds; a second signal waits for nothing.
+    Sends that are under way then get 20 seconds; a second signal waits for nothing. SIGHUP reads the settings again.
     """
     from ..daemon import Daemon
     from ..errors import SchemaError
@@ -288,6 +288,7 @@ def run(config: ConfigFile = None) -> None:
 
     async def running() -> None:
         daemon = Daemon(settings, plugins, keys=keys)
+        daemon.told_settings.append(lambda new: logs.configure(new.log.format, new.log.level, new))
         await serve(daemon, started=lambda bound: _started(settings, bound))
 
     try:
@@ -315,6 +316,27 @@ def _started(config: Config, bound: Bound) -> None:
     say(f"  operator   {bound.admin}   /livez /readyz")
     say(f"  database   {config.store.place}")
     say(f"  accounts   {', '.join(config.accounts) or 'none yet; write [accounts.NAME] into ' + config.path.name}")
+
+
+def reload(as_: Json = False, config: ConfigFile = None) -> None:
+    """Let the running daemon read its settings again.
+
+    Only what changed begins anew. Wrong settings change nothing: exit 78. What needs a restart is named.
+    """
+    from ..errors import Conflict
+
+    try:
+        said = place.reload(config)
+    except place.NobodyThere:
+        raise Conflict("no daemon runs here; it reads its settings when it starts: talkwire run") from None
+    if said["faults"]:
+        complain(f"{said['faults']}\nNothing was changed: the settings of before hold.")
+        raise typer.Exit(78)
+    if as_:
+        as_json(said)
+        return
+    for line in said["lines"]:
+        say(line)
 
 
 # --- others ----------------------------------------------------------------------------------------------
