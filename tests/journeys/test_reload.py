@@ -289,6 +289,12 @@ async def test_a_channel_that_is_not_loaded_comes_with_the_next_start(start: Any
     )
 
 
+async def test_a_channel_that_comes_with_the_next_start_is_checked_now(start: Any) -> None:
+    op = await start()
+    with pytest.raises(SettingsError, match=r"accounts\.gate\.\w+ +is missing"):
+        await op.reloads(op.shop + '[accounts.gate]\nchannel = "smsgate"\n')
+
+
 @pytest.mark.one_file
 async def test_a_database_that_takes_nothing_lets_everything_as_it_was(start: Any) -> None:
     op = await start()

@@ -167,6 +167,11 @@ class Plugins:
         return (*known, *(self._about(name, "available") for name in rest))
 
     @property
+    def extra(self) -> Mapping[str, Any]:
+        """Give those of this process."""
+        return self._extra
+
+    @property
     def others(self) -> tuple[str, ...]:
         """Name those that do not run: available or failed."""
         return tuple(info.name for info in self.infos if info.state != "enabled")
@@ -273,21 +278,14 @@ class Plugins:
         """Stop what still runs."""
         await self._runner.close()
 
-    def not_installed(self, enabled: Sequence[str]) -> list[Fault]:
-        """Name those that somebody enables now and that nobody installed, also since we started."""
-        there = _installed()
-        return [
-            Fault(f"plugins.enabled[{i}]", _how_to_install(name, there))
-            for i, name in enumerate(enabled)
-            if name not in there and name not in self._extra
-        ]
-
     def _loaded(self, name: str, enabled: Sequence[str]) -> Any:
         if name in self._extra:
             return self._extra[name]
         entries = self._installed.get(name, [])
         if not entries:
-            reason = _how_to_install(name, self._installed)
+            near = difflib.get_close_matches(name, self._installed, 1, 0.6)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            reason = f"{name} is not installed; type: pip install talkwire-{name.replace('_', '-')}{hint}"
             self.faults.append(Fault(f"plugins.enabled[{list(enabled).index(name)}]", reason))
             self._fail(name, reason)
             return None
@@ -414,12 +412,6 @@ def _installed() -> dict[str, list[importlib.metadata.EntryPoint]]:
     for entry in importlib.metadata.entry_points(group=GROUP):  # reads metadata, imports nothing
         found.setdefault(entry.name, []).append(entry)
     return found
-
-
-def _how_to_install(name: str, there: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, there, 1, 0.6)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return f"{name} is not installed; type: pip install talkwire-{name.replace('_', '-')}{hint}"
 
 
 def _spec_names() -> list[str]:

@@ -8,7 +8,7 @@ the file ──▶ read ──▶ a fault: nothing changes, and it is said
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from . import notifying
 from .daemon import PATIENCE, Daemon, LastReload
 from .errors import Conflict, TalkwireError
 from .sections import SECTIONS
-from .settings import AccountConfig, Config, RawConfig, read
+from .settings import AccountConfig, Config, RawConfig, load_raw, read
 
 _log = structlog.get_logger("talkwire.reloading")
 _AT_ONCE = ("general", "log", "retention")  # sections that hold from the next look at them; the others need a restart
@@ -54,7 +54,7 @@ async def reload(daemon: Daemon) -> Changes:
 async def _reload(daemon: Daemon) -> Changes:
     now = daemon.clock.now()
     try:
-        changes = await apply(daemon, read_again(daemon))
+        changes = await apply(daemon, await read_again(daemon))
     except TalkwireError as error:
         daemon.last_reload = LastReload(at=now, fault=str(error))
         _log.error("settings not taken; those of before hold", why=str(error))
@@ -69,23 +69,18 @@ async def _reload(daemon: Daemon) -> Changes:
 # --- reading -------------------------------------------------------------------------------------------
 
 
-def read_again(daemon: Daemon) -> Config:
+async def read_again(daemon: Daemon) -> Config:
     """Read the file, and check it against the plugins that run. Errors: `SettingsError`."""
-    raw = read(daemon.config.path)
-    plugins = daemon.plugins
-    return raw.complete(
-        plugins.channels,
-        plugins.settings_models,
-        others=[*plugins.others, *_newly_named(raw)],
-        faults=plugins.not_installed(raw.enabled),
-    )
+    raw, plugins = read(daemon.config.path), daemon.plugins
+    new = {*raw.enabled, *raw.channels, *(f"notify_{medium}" for medium in raw.media)} - {*plugins.settings_models}
+    if new:  # they come with the next start; what that would say is said now
+        await asyncio.to_thread(_try, raw, plugins.extra)
+    return raw.complete(plugins.channels, plugins.settings_models, others=[*plugins.others, *new])
 
 
-def _newly_named(raw: RawConfig) -> Iterator[str]:
-    """Name plugins that may have a table: they are loaded by the next start."""
-    yield from raw.enabled
-    yield from raw.channels
-    yield from (f"notify_{medium}" for medium in raw.media)
+def _try(raw: RawConfig, extra: Mapping[str, Any]) -> None:
+    """Load the plugins that a file names as a start does, only to check the file. Errors: `SettingsError`."""
+    load_raw(raw, extra=extra)
 
 
 # --- comparing -----------------------------------------------------------------------------------------

@@ -56,8 +56,9 @@ async def serve(daemon: Daemon, *, started: Callable[[Bound], None] = lambda _: 
 
     def hung_up() -> None:
         if terminal and not sys.stdin.isatty():
-            stopping()  # it was closed, with us in front of it
-        again.set()
+            stop.set()  # it was closed, with us in front of it
+        else:
+            again.set()
 
     def stopping() -> None:
         if stop.is_set():

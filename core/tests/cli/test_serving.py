@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import io
 import signal
 import socket
 import stat
@@ -204,6 +205,30 @@ async def test_systemd_is_told_when_we_serve_read_again_and_stop(daemon_in, tmp_
 
     signal.raise_signal(signal.SIGTERM)
     assert (await manager.until("STOPPING"))["STATUS"] == "finishing what is under way"
+    async with asyncio.timeout(20):
+        await served
+
+
+class Terminal(io.StringIO):
+    """Where somebody sits, until they close it."""
+
+    open = True
+
+    def isatty(self):
+        return self.open
+
+
+async def test_a_terminal_that_is_closed_stops_the_daemon_in_front_of_it(daemon_in, tmp_path, manager, monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdin", terminal)
+    (tmp_path / "talkwire.toml").write_text(SETTINGS)
+    served = asyncio.create_task(serving.serve(daemon_in(tmp_path)))
+    await manager.until("READY")
+    signal.raise_signal(signal.SIGHUP)  # somebody typed kill -HUP
+    await manager.until("RELOADING")
+    await manager.until("READY")
+    terminal.open = False
+    signal.raise_signal(signal.SIGHUP)
     async with asyncio.timeout(20):
         await served
 
