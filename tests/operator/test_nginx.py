@@ -67,8 +67,8 @@ async def site(tmp_path, empty_database):
             "listen 80;": f"listen 127.0.0.1:{http};",
             "listen 443 ssl": f"listen 127.0.0.1:{https} ssl",
             "127.0.0.1:8080": bound.public.removeprefix("http://"),
-            "/etc/ssl/talkwire/fullchain.pem": str(made.chain),
-            "/etc/ssl/talkwire/privkey.pem": str(made.key),
+            "/etc/letsencrypt/live/talk.example.org/fullchain.pem": str(made.chain),
+            "/etc/letsencrypt/live/talk.example.org/privkey.pem": str(made.key),
             "/var/log/nginx": str(tmp_path),
         }
         await stack.enter_async_context(nginx(tmp_path, here(CONFIG.read_text(), changes), https))

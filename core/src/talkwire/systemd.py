@@ -26,19 +26,19 @@ class Systemd:
 
     def ready(self, status: str) -> None:
         """Say that we serve."""
-        self._tell("READY=1", f"STATUS={_line(status)}")
+        self._say("READY=1", f"STATUS={_line(status)}")
 
     def reloading(self) -> None:
         """Say that the settings are read again; `ready` says that this is over."""
-        self._tell("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+        self._say("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def stopping(self) -> None:
         """Say that we stop."""
-        self._tell("STOPPING=1", "STATUS=finishing what is under way")
+        self._say("STOPPING=1", "STATUS=finishing what is under way")
 
     def status(self, text: str) -> None:
         """Say how we do, for `systemctl status`."""
-        self._tell(f"STATUS={_line(text)}")
+        self._say(f"STATUS={_line(text)}")
 
     async def watch(self, stuck: Callable[[], Sequence[str]]) -> None:
         """Say that we live for as long as it is true; else say why not, and be started anew.
@@ -49,14 +49,14 @@ class Systemd:
         while self.every is not None:
             why = "; ".join(stuck())
             if not why:
-                self._tell("WATCHDOG=1")
+                self._say("WATCHDOG=1")
             elif why.partition(" for ")[0] != named:
                 _log.error("not alive: the watchdog is told nothing", why=why)
                 self.status(why)
             named = why.partition(" for ")[0]
             await asyncio.sleep(self.every)
 
-    def _tell(self, *lines: str) -> None:
+    def _say(self, *lines: str) -> None:
         if not self._place:
             return
         address = "\0" + self._place[1:] if self._place.startswith("@") else self._place
