@@ -84,21 +84,22 @@ def machine(root: Path, talkwire: Path, nginx_text: str, user: tuple[str, ...] =
     text = f"include {root}/etc/nginx/conf.d/*.conf;"
     (root / "nginx/nginx.conf").write_text(AROUND.format(folder=root / "nginx", text=text))
     binary, config = nginx_binary(), root / "nginx/nginx.conf"
-    _program(root / "sbin/nginx", f'exec {binary} -p {root}/nginx -e {root}/nginx/error.log -c {config} "$@"')
+    program(root / "sbin/nginx", f'exec {binary} -p {root}/nginx -e {root}/nginx/error.log -c {config} "$@"')
     for name in ("apt-get", "useradd", "certbot"):
-        _program(root / "sbin" / name, f'echo "{name} $@" >> {root}/run/done')
-    _program(root / "sbin/runuser", f'shift 3\nexec {" ".join(user)} "$@"')
-    _program(root / "sbin/chown", f'[ -n "{" ".join(user)}" ] || exit 0\nshift\nexec /bin/chown 65534:65534 "$@"')
+        program(root / "sbin" / name, f'echo "{name} $@" >> {root}/run/done')
+    program(root / "sbin/runuser", f'shift 3\nexec {" ".join(user)} "$@"')
+    program(root / "sbin/chown", f'[ -n "{" ".join(user)}" ] || exit 0\nshift\nexec /bin/chown 65534:65534 "$@"')
     owner = "-o 65534 -g 65534" if user else ""
-    _program(root / "sbin/install", f'for last; do :; done\nexec /usr/bin/install -d {owner} -m 700 "$last"')
-    _program(
+    program(root / "sbin/install", f'for last; do :; done\nexec /usr/bin/install -d {owner} -m 700 "$last"')
+    program(
         root / "sbin/python3", f'[ "$1 $2" = "-m venv" ] || exec /usr/bin/python3 "$@"\nln -sfn {talkwire}/bin "$3/bin"'
     )
-    _program(root / "sbin/systemctl", f'exec {sys.executable} -I {Path(__file__).parent / "systemctl.py"} {root} "$@"')
+    program(root / "sbin/systemctl", f'exec {sys.executable} -I {Path(__file__).parent / "systemctl.py"} {root} "$@"')
     (root / "run/user").write_text("\n".join(user))
     return made
 
 
-def _program(path: Path, text: str) -> None:
+def program(path: Path, text: str) -> None:
+    """Write a program of the machine, for sh."""
     path.write_text("#!/bin/sh\n" + textwrap.dedent(text) + "\n")
     path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)

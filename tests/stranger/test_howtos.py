@@ -9,7 +9,7 @@ import pytest
 from tests.docs.pages import ROOT, Reader, free_ports, other_ports
 
 HOWTO = ROOT / "docs" / "howto"
-ELSEWHERE = {"run-on-postgres", "install-on-a-vm"}  # below, and in tests/operator
+ELSEWHERE = {"run-on-postgres", "install-on-a-vm", "containers"}  # below, and in tests/operator
 pytestmark = [
     pytest.mark.skipif(not HOWTO.is_dir(), reason="reads the checkout's own pages; this is a copy of the tests"),
     pytest.mark.timeout(120),  # daemons in processes of their own
