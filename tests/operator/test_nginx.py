@@ -11,6 +11,7 @@ from pydantic import SecretBytes
 
 from talkwire.accounts import pause
 from talkwire.api import principals
+from talkwire.cli import online
 from talkwire.daemon import Daemon
 from talkwire.serving import serving
 from talkwire.settings import RawConfig, load_raw
@@ -94,6 +95,11 @@ async def test_the_world_is_served_over_tls_and_who_asks_is_known(site):
         assert answer.status == 404  # reasons are for operators
     async with site.get("/c/front/remote?token=planted-secret"):
         pass
+    said = []
+    async with aiohttp.ClientSession() as stranger:  # who does not believe the certificate
+        await online._public(stranger, site.url, lambda _, good, text: said.append((good, text)))
+    assert [good for good, _ in said] == [False]
+    assert "its certificate is not believed (self-signed certificate)" in said[0][1]
     log = (site.folder / "talkwire.log").read_text()
     assert f"{CUSTOMER} [" in log
     assert "planted-secret" not in log
