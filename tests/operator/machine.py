@@ -49,6 +49,7 @@ class Machine:
         kept = {name: value for name, value in os.environ.items() if name.startswith(("LANG", "PIP_", "COVERAGE"))}
         return kept | {
             "PATH": f"{self.root}/usr/local/bin:{self.root}/sbin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "PIP_NO_INDEX": "1",
             "SSL_CERT_FILE": str(self.certificate.chain),  # so that `check --online` believes it
         }
 
