@@ -21,6 +21,7 @@ pytestmark = pytest.mark.skipif(
 LAYERS = (  # from the top; a module imports from its own layer and from those below
     "cli testing",
     "serving control",
+    "reloading",
     "daemon",
     "api accounts lending fetching",
     "hub doing showing",  # what plugins do, and what is done for them
@@ -32,7 +33,7 @@ LAYERS = (  # from the top; a module imports from its own layer and from those b
     "channel notifier hooks simulator auth",  # what an author writes against
     "actions features formatting media redaction counting",
     "errors",
-    "model clock ids facts",
+    "model clock ids facts systemd",
 )
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names.split()}
 

@@ -17,11 +17,11 @@ from typing import Any
 from aiohttp import web
 from pydantic_core import from_json, to_json
 
-from . import accounts, auditing, lanes, outgoing
+from . import accounts, auditing, lanes, outgoing, reloading
 from .accounts import Runtime
 from .api import principals
 from .daemon import Daemon
-from .errors import Conflict, NotFound, TalkwireError
+from .errors import Conflict, NotFound, SettingsError, TalkwireError
 from .model import State
 from .store import Tx
 
@@ -62,6 +62,7 @@ def make_app(daemon: Daemon, about: Mapping[str, Any]) -> web.Application:
                 "not_ready": daemon.not_ready(),
                 "slow_hooks": hooks,
                 "accounts": about_accounts(daemon),
+                "settings": daemon.last_reload,
             }
         )
 
@@ -248,10 +249,20 @@ async def _revoke_key(daemon: Daemon, said: Said) -> None:
     await daemon.store.write(principals.revoke_keys, str(said["key"]))
 
 
+async def _reload(daemon: Daemon, _: Said) -> dict[str, Any]:
+    """Read the settings again; wrong ones are an answer, not a failure: it has another exit code."""
+    try:
+        changes = await reloading.reload(daemon)
+    except SettingsError as error:
+        return {"faults": str(error)}
+    return {"faults": "", "lines": reloading.words(changes), "restart": changes.restart}
+
+
 _COMMANDS: dict[str, Command] = {
     "replay": _replay,
     "replay-unread": _replay_unread,
     "replay-fact": _replay_fact,
+    "reload": _reload,
     "pause": _pause,
     "resume": _resume,
     "test": _test,

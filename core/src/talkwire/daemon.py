@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
-from datetime import timedelta
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from time import monotonic
 
 import aiohttp
@@ -56,6 +57,15 @@ STUCK = 5.0  # seconds after which a holder of the writer is named and `/livez` 
 PATIENCE = timedelta(seconds=20)  # for sends that are under way at SIGTERM
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastReload:
+    """How reading the settings again went, for `status`."""
+
+    at: datetime
+    fault: str = ""  # why the file was not taken; empty: it was
+    restart: tuple[str, ...] = ()  # keys whose new values hold from the next start
+
+
 class Daemon:
     """Everything of one process, but for its HTTP servers."""
 
@@ -103,6 +113,10 @@ class Daemon:
         self.same_settings = True  # as the other daemons of this database
         self.stuck_after = STUCK
         self.requests = Requests()
+        self.reloading = asyncio.Lock()  # the settings are read again by one at a time
+        self.last_reload: LastReload | None = None
+        self.reloads: list[Callable[[bool], None]] = []  # called when that begins (True) and when it is over
+        self.told_settings: list[Callable[[Config], None]] = []  # called with settings that were read again
         self.slow_hooks: dict[tuple[str, str], float] = {}  # (plugin, hook) → longest seconds
         self._media: dict[str, Medium] = {}
         self._told: list[Told] = []
@@ -159,9 +173,17 @@ class Daemon:
             self.timers.pump,
             self.leases.pump,
             self.watch.pump,
-            *self.readers.pumps.values(),
+            *self.readers.pumps,
             *self.accounts.pumps,
         ]
+
+    def take(self, config: Config) -> None:
+        """Hold other settings from now on; whoever copied a value at the start is told."""
+        self.config = config
+        self.replies.language = config.general.language
+        self.plugins.lend(hub=self.hub, settings=config.plugins)
+        for told in self.told_settings:
+            told(config)
 
     # --- life ----------------------------------------------------------------------------------------
 
@@ -186,7 +208,7 @@ class Daemon:
                             self.lanes.pump.run(),
                             self.timers.pump.run(),
                             self.watch.pump.run(),
-                            *(pump.run() for pump in self.readers.pumps.values()),
+                            self.readers.run(),
                             self.accounts.run(),
                             self._watch(),
                         )
@@ -255,29 +277,36 @@ class Daemon:
         self.plugins.lend(hub=self.hub, settings=config.plugins, on_slow=self._slow)
 
     async def _serve(self) -> None:
-        names = ["do", TIMERS, WATCH]
-        longest = timedelta()
         for runtime in self.accounts.by_name.values():
-            if runtime.channel is None:
-                continue
-            sender = Sender(self.store, self.clock, runtime, self.leases)
-            need = runtime.channel.features.send_timeout
-            self.lanes.serve(sender.group, sender.work, need=need, may_run=sender.may_run)
-            longest = max(longest, need)
-            names += [sender.group, f"listen:{runtime.name}"]
-        for medium in await self._make_media():
-            self.lanes.serve(medium.group, medium.work)
-            names.append(medium.group)
+            self.send_for(runtime)
+        await self.open_media()
         fetcher = Fetcher(self.store, self.files, self.account)
         notices = Notices(self.store, self.replies, lambda name: getattr(self.account(name), "channel", None))
         doer = Doer(self.store, self.leases, self.replies, self.account, self.sessions, notices, fetcher)
         self.lanes.serve(doing.GROUP, doer.work)
-        self._told = [*self.plugins.readers(), *(RuleReader(i, rule) for i, rule in enumerate(self.config.notify))]
-        await self.readers.open(self._told)
-        names += [f"read:{told.name}" for told in self._told]
-        self.leases.want(names, longest)
+        await self.tell_readers()
+        self.leases.want(["do", TIMERS, WATCH])
         await self.leases.take()
         await self._compare()
+
+    def send_for(self, runtime: Runtime) -> None:
+        """Send for an account from now on, and listen for it."""
+        if runtime.channel is None:
+            return
+        sender = Sender(self.store, self.clock, runtime, self.leases)
+        need = runtime.channel.features.send_timeout
+        self.lanes.serve(sender.group, sender.work, need=need, may_run=sender.may_run)
+        self.leases.want([sender.group, f"listen:{runtime.name}"], need)
+
+    async def tell_readers(self) -> None:
+        """Tell plugins and rules from now on; asked again where the rules have changed."""
+        before = [told.name for told in self._told]
+        self._told = [*self.plugins.readers(), *(RuleReader(i, rule) for i, rule in enumerate(self.config.notify))]
+        await self.readers.open(self._told)
+        names = [f"read:{told.name}" for told in self._told]
+        for gone in {f"read:{name}" for name in before} - {*names}:
+            self.leases.drop(gone)
+        self.leases.want(names)
 
     async def _compare(self) -> None:
         """Say where another daemon of this database runs with other settings."""
@@ -286,13 +315,18 @@ class Daemon:
         if not self.same_settings:
             _log.error("another daemon of this database has other settings: give all of them the same talkwire.toml")
 
-    async def _make_media(self) -> Sequence[Medium]:
+    async def open_media(self, changed: Collection[str] = ()) -> None:
+        """Show by every medium that is asked for; those of `changed` are made anew."""
         by_rules = {medium for rule in self.config.notify for medium in rule.media}
-        wanted = await self.store.read(showing.media)
-        for name in sorted(by_rules | wanted | self.plugins.notifiers.keys()):
+        wanted = by_rules | await self.store.read(showing.media) | self.plugins.notifiers.keys()
+        for name in sorted(wanted - (self._media.keys() - {*changed})):
+            if (before := self._media.get(name)) is not None:
+                await self.lanes.rest(before.group, PATIENCE)
+                await before.close()
             medium = self._media[name] = Medium(self.store, self.clock, self.leases, name, self.hub.answer)
             await medium.open(self.plugins.notifiers.get(name), self.config.plugins.get(f"notify_{name}"))
-        return tuple(self._media.values())
+            self.lanes.serve(medium.group, medium.work)
+            self.leases.want([medium.group])
 
     async def _stop(self) -> None:
         """Take nothing more in, let sends finish, let others take over."""

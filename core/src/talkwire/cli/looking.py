@@ -146,8 +146,15 @@ def _running(about: dict[str, Any]) -> Line:
     text = f"{about['version']}, for {span(timedelta(seconds=about['seconds']))}, pid {about['pid']}, {about['public']}"
     if about["stuck"]:
         return Line("BAD", "daemon", "; ".join(about["stuck"]), "restart it; the plugin that is named needs repair")
+    last = about.get("settings") or {}
+    if last.get("fault"):
+        fault = " ".join(last["fault"].split())
+        return Line("look", "daemon", f"{text}; changed settings were not taken: {fault}", "talkwire reload")
     if about["not_ready"]:
         return Line("look", "daemon", f"{text}: {', '.join(about['not_ready'])}")
+    if last.get("restart"):
+        changed = ", ".join(last["restart"])
+        return Line("look", "daemon", f"{text}; changed, but in force only after a restart: {changed}", "restart it")
     slow = [f"{hook['plugin']}.{hook['hook']} {hook['seconds']:.2f} s" for hook in about["slow_hooks"]]
     if slow:
         return Line("look", "daemon", f"{text}; slow with the writer: {', '.join(slow)}")
