@@ -38,6 +38,8 @@ from .notifying import RuleReader
 from .outgoing import Replies
 from .plugins import Plugins
 from .pump import Pump
+from .purging import GROUP as PURGE
+from .purging import Purge
 from .sending import Sender
 from .sessions import Sessions
 from .settings import Config
@@ -71,11 +73,14 @@ class Daemon:
         self.store = Store(url, self.clock, synchronous=config.store.synchronous)
         self.store.settle = doing.settle
         self.store.committed.append(self._committed)
-        self.files: Chunks = FileStore(config.store.files) if self.store.is_sqlite else ChunkStore(self.store)
+        self.files: Chunks = (
+            FileStore(config.store.files, self.clock.now) if self.store.is_sqlite else ChunkStore(self.store)
+        )
         self.filing = Filing(self.store, self.files, self.clock, self.keys, config.server.public_url)
         self.hints = Hints(url)
         self.hints.heard = self._heard
         self.leases = Leases(self.store, term=lease_term, changed=self._wake_all)
+        self.purge = Purge(self.store, self.files, self.clock, self.leases, config.retention)
         self.tail = Tail(self.store, self.clock)
         self.lanes = Lanes(self.store, self.clock, self.leases)
         self.timers = Timers(self.store, self.clock, self.leases)
@@ -148,6 +153,7 @@ class Daemon:
         return [
             self.lanes.pump,
             self.timers.pump,
+            self.purge.pump,
             self.leases.pump,
             *self.readers.pumps.values(),
             *self.accounts.pumps,
@@ -175,6 +181,7 @@ class Daemon:
                             self.leases.pump.run(),
                             self.lanes.pump.run(),
                             self.timers.pump.run(),
+                            self.purge.pump.run(),
                             *(pump.run() for pump in self.readers.pumps.values()),
                             self.accounts.run(),
                             self._watch(),
@@ -244,7 +251,7 @@ class Daemon:
         self.plugins.lend(hub=self.hub, settings=config.plugins, on_slow=self._slow)
 
     async def _serve(self) -> None:
-        names = ["do", TIMERS]
+        names = ["do", TIMERS, PURGE]
         longest = timedelta()
         for runtime in self.accounts.by_name.values():
             if runtime.channel is None:

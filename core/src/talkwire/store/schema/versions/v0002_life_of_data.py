@@ -1,0 +1,28 @@
+"""What tells which files are still needed, and when they came."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+_BODY_REF = sa.text("body_ref <> ''")
+
+
+def upgrade() -> None:
+    """Add what is missing: a database that is new has it already, for its tables are made as they are today."""
+    if not any(column["name"] == "at" for column in sa.inspect(op.get_bind()).get_columns("attachment_chunk")):
+        op.add_column("attachment_chunk", sa.Column("at", sa.BigInteger, nullable=False, server_default="0"))
+    op.create_index("ix_attachment_sha256", "attachment", ["sha256"], if_not_exists=True)
+    op.create_index(
+        "ix_envelope_body_ref",
+        "envelope",
+        ["body_ref"],
+        if_not_exists=True,
+        sqlite_where=_BODY_REF,
+        postgresql_where=_BODY_REF,
+    )
+    # Which of them replies have used was not kept until now: all of them stay.
+    op.execute("UPDATE attachment SET message_id = '*' WHERE message_id = ''")
