@@ -219,9 +219,10 @@ async def drop_unneeded(store: Store, files: Chunks, hashes: Sequence[str], befo
     """Drop those contents that no row names, and that were put before a moment; gives which are gone."""
     if not hashes:
         return frozenset()
-    needed = await store.read(lambda query: _needed(query, hashes))
-    return await files.drop([one for one in hashes if one not in needed], before)
+    named = await store.read(lambda query: needed(query, hashes))
+    return await files.drop([one for one in hashes if one not in named], before)
 
 
-def _needed(query: Query, hashes: Sequence[str]) -> frozenset[str]:
+def needed(query: Query, hashes: Sequence[str]) -> frozenset[str]:
+    """Give those of these contents that a row names."""
     return frozenset(row[0] for row in query.execute(_NEEDED, {"ids": list(hashes)}))

@@ -232,6 +232,7 @@ change = Table(
     _text("by_address"),
     _time("at"),
     _time("stored_at"),
+    _text("envelope_id"),
     sa.UniqueConstraint("account", "change_id"),
     Index("ix_change_message_id", "message_id"),
     Index("ix_change_external_id", "account", "external_id"),
