@@ -80,22 +80,11 @@ class Forgetting:
             await self._take_traces(person, gone)
             left = await self._store.write(_forget_person, (contact, self._plugins, by, len(gone.messages)))
             if left is None:
-                return await self._cleared(gone)
+                return await cleared(
+                    self._store, self._files, self._clock, gone.messages, gone.envelopes, gone.hashes, alone=self._alone
+                )
             person = left
         raise Conflict("they write faster than they are forgotten; pause their account first")
-
-    async def _cleared(self, gone: _Gone) -> Forgotten:
-        now = self._clock.now()
-        before = now + timedelta(seconds=1) if self._alone else now - _ON_ITS_WAY
-        dropped = await drop_unneeded(self._store, self._files, sorted(gone.hashes), before)
-        later = await self._store.read(lambda query: _unnamed(query, gone.hashes - dropped))
-        return Forgotten(
-            messages=len(gone.messages),
-            envelopes=gone.envelopes,
-            files=len(dropped),
-            files_later=len(later),
-            scrubbed=await self._store.scrub(),
-        )
 
     async def _take_said(self, person: Person, gone: _Gone) -> None:
         """Take what was said, slice by slice, and the results that callers' keys would give again."""
@@ -150,6 +139,23 @@ class Forgetting:
         except NotFound:
             return False
         return await asyncio.to_thread(traces.search, whole) is not None
+
+
+async def cleared(
+    store: Store, files: Chunks, clock: Clock, messages: set[str], envelopes: int, hashes: set[str], *, alone: bool
+) -> Forgotten:
+    """Drop the contents that no row names any more, and clear the database's own files; gives what is gone."""
+    now = clock.now()
+    before = now + timedelta(seconds=1) if alone else now - _ON_ITS_WAY
+    dropped = await drop_unneeded(store, files, sorted(hashes), before)
+    later = await store.read(lambda query: _unnamed(query, hashes - dropped))
+    return Forgotten(
+        messages=len(messages),
+        envelopes=envelopes,
+        files=len(dropped),
+        files_later=len(later),
+        scrubbed=await store.scrub(),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,9 +313,20 @@ def _blot_facts(tx: Tx, items: Sequence[tuple[re.Pattern[bytes], Sequence[int]]]
 
 _ANY = "SELECT 1 FROM message WHERE conversation_id IN (:ids[]) LIMIT 1"
 _ADDRESS_IDS = "SELECT id FROM address WHERE contact_id = :id ORDER BY id"
-_ACCOUNTS = "SELECT DISTINCT account FROM conversation WHERE id IN (:ids[])"
 _NOTIFICATIONS = "SELECT id FROM notification WHERE conversation IN (:ids[])"
-_KEPT = "SELECT account, name FROM keep WHERE name LIKE :name"
+_NOTICES = "SELECT account, name FROM keep WHERE name LIKE :name"
+_OF_PLACES = """
+    SELECT c.account, c.address_id, a.contact_id, a.value FROM conversation c JOIN address a ON a.id = c.address_id
+    WHERE c.id IN (:ids[])
+"""
+_NAMELESS = """
+    SELECT id FROM address WHERE id IN (:ids[])
+    AND NOT EXISTS (SELECT 1 FROM conversation c WHERE c.address_id = address.id) ORDER BY id
+"""
+_ALONE = """
+    SELECT id FROM contact WHERE id IN (:ids[])
+    AND NOT EXISTS (SELECT 1 FROM address a WHERE a.contact_id = contact.id) ORDER BY id
+"""
 
 
 def _forget_person(tx: Tx, items: Sequence[tuple[str, Hook, str, int]]) -> Sequence[Person | None]:
@@ -326,28 +343,60 @@ def _forget_one(tx: Tx, contact: str, plugins: Hook, by: str, messages: int) -> 
     tx.lock("conversation", conversations)
     if conversations and tx.one(_ANY, {"ids": conversations}):
         return person
-    subjects, notifications = list(conversations), list[str]()
-    if conversations:
-        accounts = [row[0] for row in tx.execute(_ACCOUNTS, {"ids": conversations})]
-        subjects += [f"{account}:{value}" for account in accounts for value in persons.values_of(person)]
-        notifications = sorted(row[0] for row in tx.execute(_NOTIFICATIONS, {"ids": conversations}))
-        subjects += notifications
-        for conversation in conversations:
-            tx.many(
-                "DELETE FROM keep WHERE account = :account AND name = :name",
-                tx.execute(_KEPT, {"name": f"notice:{conversation}:%"}),
-            )
-    _delete(tx, "contact", "id", [contact])
+    _drop_places(tx, conversations)
     addresses = [row[0] for row in tx.execute(_ADDRESS_IDS, {"id": contact})]
+    _delete(tx, "contact", "id", [contact])
     _delete(tx, "address", "id", addresses)
     _delete(tx, "alias", "address_id", addresses)
-    if conversations:
-        _delete(tx, "conversation", "id", conversations)
-        _delete(tx, "parked", "conversation", conversations)
-        _drop_lanes(tx, subjects)
-        _delete(tx, "timer", "subject", conversations)
-        _delete(tx, "notification", "id", notifications)
-        _delete(tx, "notification_medium", "notification_id", notifications)
     plugins(tx, person)
     tx.tell("contact.forgotten", ids={"contact": contact}, small={"messages": messages, "by": by})
     return None
+
+
+def _drop_places(tx: Tx, conversations: Sequence[str]) -> list[Row]:
+    """Delete conversations in which nothing is said any more, and what waits in them; gives whose they were."""
+    if not conversations:
+        return []
+    whose = tx.execute(_OF_PLACES, {"ids": conversations})
+    notifications = sorted(row[0] for row in tx.execute(_NOTIFICATIONS, {"ids": conversations}))
+    for conversation in conversations:
+        notices = tx.execute(_NOTICES, {"name": f"notice:{conversation}:%"})
+        tx.many("DELETE FROM keep WHERE account = :account AND name = :name", notices)
+    _delete(tx, "conversation", "id", conversations)
+    _delete(tx, "parked", "conversation", conversations)
+    signals = sorted({f"{account}:{value}" for account, _, _, value in whose})
+    _drop_lanes(tx, [*conversations, *notifications, *signals])
+    _delete(tx, "timer", "subject", conversations)
+    _delete(tx, "notification", "id", notifications)
+    _delete(tx, "notification_medium", "notification_id", notifications)
+    return whose
+
+
+def drop_places(tx: Tx, items: Sequence[Sequence[str]]) -> Sequence[None]:
+    """Delete conversations in which nothing is said any more, and people who have no other one."""
+    for ids in items:
+        tx.lock("conversation", ids)
+        whose = [] if tx.one(_ANY, {"ids": ids}) else _drop_places(tx, ids)
+        addresses = sorted({row[1] for row in whose})
+        alone = [row[0] for row in tx.execute(_NAMELESS, {"ids": addresses})] if addresses else []
+        _delete(tx, "address", "id", alone)
+        _delete(tx, "alias", "address_id", alone)
+        contacts = sorted({row[2] for row in whose})
+        _delete(tx, "contact", "id", [r[0] for r in tx.execute(_ALONE, {"ids": contacts})] if contacts else [])
+    return [None] * len(items)
+
+
+def drop_rows(tx: Tx, items: Sequence[tuple[str, Sequence[Any]]]) -> Sequence[_Gone]:
+    """Delete rows of (table, ids) that belong to nothing else; gives the contents that they named."""
+    results = []
+    for table, ids in items:
+        if table == "envelope":
+            results.append(_drop_envelopes(tx, list(ids)))
+            continue
+        named = tx.execute(_CONTENTS, {"ids": ids}) if table == "attachment" else []
+        _delete(tx, table, "id", ids)
+        results.append(_Gone(hashes={row[0] for row in named}))
+    return results
+
+
+_CONTENTS = "SELECT DISTINCT sha256 FROM attachment WHERE id IN (:ids[]) AND sha256 <> ''"
