@@ -188,9 +188,10 @@ def _rename_one(tx: Tx, old: str, new: str, *, sqlite: bool) -> None:
         tx.execute(f"UPDATE {table} SET scope = :new WHERE scope = :old", names)
     tx.execute("UPDATE lane SET grp = :to WHERE grp = :from", {"from": f"send:{old}", "to": f"send:{new}"})
     tx.execute(
-        "UPDATE lane SET subject = :new || substr(subject, :skip) WHERE grp = 'do' AND subject LIKE :like", names
+        "UPDATE lane SET subject = :new || substr(subject, CAST(:skip AS INTEGER)) WHERE grp = 'do' AND subject LIKE :like",
+        names,
     )
-    tx.execute("UPDATE timer SET key = :new || substr(key, :skip) WHERE key LIKE :key", names)
+    tx.execute("UPDATE timer SET key = :new || substr(key, CAST(:skip AS INTEGER)) WHERE key LIKE :key", names)
     tx.execute(
         "DELETE FROM lease WHERE name IN (:sends, :listens)", {"sends": f"send:{old}", "listens": f"listen:{old}"}
     )

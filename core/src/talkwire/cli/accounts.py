@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="accounts",
-    help="List accounts; show, pause, resume, test, rename, withdraw, forget one.",
+    help="List accounts; show, pause, rename, forget one.",
     invoke_without_command=True,
 )
 _Name = Annotated[str, typer.Argument(help="As in [accounts.NAME].")]

@@ -36,13 +36,15 @@ _Typed = Annotated[str, typer.Option("--confirm", metavar="NAME", help="The name
 
 
 def forget(whose: _Whose, yes: _Yes = False, config: ConfigFile = None) -> None:
-    """Forget a person: all that they said, all that was said to them, and what names them.
+    """Forget a person, and all that was said.
 
-    It cannot be undone. Facts stay, which hold ids. Backups that were made before still have everything.
+    What names them goes as well: addresses, names, files, raw envelopes, what plugins keep. It cannot be undone. Facts
+    stay, which hold ids. Backups that were made before still have everything.
     """
     from .. import persons
 
-    person, kept, left = place.look(place.raw(config).store, lambda query: _about(query, whose, place.raw(config)))
+    raw = place.raw(config)
+    person, kept, left = place.look(raw.store, lambda query: _about(query, whose, raw))
     say(f"{persons.described(person)}")
     say(
         f"  {many(kept.messages, 'message')} in {many(len(person.conversations), 'conversation')},"
@@ -58,7 +60,7 @@ def forget(whose: _Whose, yes: _Yes = False, config: ConfigFile = None) -> None:
         raise typer.Exit(1)
     gone = place.ask(config, "forget", within=_WITHIN, contact=person.contact, by=place.by())
     _told("forgotten", gone)
-    if place.raw(config).store.url.get_secret_value().startswith("postgresql:"):
+    if raw.store.url.get_secret_value().startswith("postgresql:"):
         say("\nThe tables were vacuumed. Bytes of deleted rows may stand in their files until they are written over;")
         say("VACUUM FULL rewrites a table at once, and locks it. Archived WAL and replicas follow their own course.")
 
@@ -94,9 +96,9 @@ def export(
     ] = None,
     config: ConfigFile = None,
 ) -> None:
-    """Write all that is kept of a person into a zip: messages, files, what they agreed to.
+    """Write all that is kept of a person into a zip.
 
-    Only you can read the file. Nothing is changed.
+    Messages, files, and what plugins keep, such as what they agreed to. Only you can read the file. Nothing is changed.
     """
     from .. import persons
     from ..errors import Conflict
@@ -138,7 +140,10 @@ def rename_account(
     new: Annotated[str, typer.Argument(help="The new one: 1 to 64 of a-z, 0-9 and the hyphen.")],
     config: ConfigFile = None,
 ) -> None:
-    """Give everything of an account to another name; no daemon may run meanwhile."""
+    """Give an account another name.
+
+    Everything of it goes along. No daemon may run meanwhile.
+    """
     from ..sections import NAME
 
     if not NAME.fullmatch(new):
@@ -158,7 +163,10 @@ def rename_account(
 def withdraw_account(
     name: Annotated[str, typer.Argument(help="As in [accounts.NAME].")], config: ConfigFile = None
 ) -> None:
-    """Take our webhook back at an account's provider, and pause the account."""
+    """Take our webhook back at the provider.
+
+    The account is paused, so that it does not begin again by itself.
+    """
     place.ask(config, "withdraw-account", account=name, by=place.by())
     say(f"{name}: its provider sends nothing more to us; it is paused", level="ok")
     say(f"talkwire accounts resume {name} begins again; to be rid of it, take [accounts.{name}] out of the settings,")
@@ -170,7 +178,7 @@ def forget_account(
     typed: _Typed = "",
     config: ConfigFile = None,
 ) -> None:
-    """Delete an account's conversations, and all that belongs to it.
+    """Delete an account and its conversations.
 
     It cannot be undone. People who wrote nowhere else go with it.
     """
@@ -217,9 +225,7 @@ def _typed_once_more(name: str, typed: str) -> None:
         raise typer.Exit(1)
 
 
-plugins = typer.Typer(
-    name="plugins", help="List plugins, and why one failed; purge what one has left.", invoke_without_command=True
-)
+plugins = typer.Typer(name="plugins", help="List plugins, and why one failed; purge one.", invoke_without_command=True)
 
 
 @plugins.callback()
@@ -236,9 +242,9 @@ def purge(
     typed: _Typed = "",
     config: ConfigFile = None,
 ) -> None:
-    """Drop the tables of a plugin that is not enabled any more, with its timers and its place in the log.
+    """Drop what a plugin has left in the database.
 
-    It cannot be undone. What its channel's accounts said stays: talkwire accounts forget takes that.
+    Its tables, its timers, its place in the log. It must not be enabled any more. It cannot be undone. What its channel's accounts said stays: talkwire accounts forget takes that.
     """
     from ..departures import plugin_tables
     from ..errors import Conflict
@@ -270,7 +276,10 @@ class Place:
 
 
 def paths(as_: Json = False, config: ConfigFile = None) -> None:
-    """Say where everything lies, and so what to delete to be rid of Talkwire."""
+    """Say where everything lies.
+
+    So also what to delete, to be rid of Talkwire.
+    """
     found = place.raw(config)
     rows = list(_places(found))
     if as_:

@@ -153,6 +153,10 @@ class Line(Channel):
             return await self._put("/revoke", {"id": external_id})
         return await self._put("/edit", {"id": external_id, "text": out.part.text})
 
+    async def removed(self) -> None:
+        """Tell the provider that we are gone."""
+        await self._put("/removed", {})
+
     async def signal(self, address: str, signal: Any) -> None:
         """Show that somebody types."""
         if isinstance(signal, TypingSignal):
