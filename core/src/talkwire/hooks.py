@@ -133,7 +133,8 @@ def register_schema() -> Path:
     When: once, at load; `talkwire db upgrade` runs what is new, after the core's.
     Order: as configured. Error: as `register_channels`.
     Answer: a folder in the package; its version table is `alembic_version_<plugin>`, its tables begin with the
-    plugin's name.
+    plugin's name. A column `account` of theirs holds an account's name: `talkwire accounts rename` and `forget` change
+    and delete by it.
     Twice: the hook no; a revision runs once a database.
     """
 
