@@ -169,6 +169,7 @@ FAMILIES = {
     "register": "Give things: called once, when the plugin is loaded.",
     "shape": "Before storing: may replace, or refuse.",
     "on": "After storing: told until taken.",
+    "forget, export": "When an operator asks for somebody's data.",
 }
 _QUESTION = re.compile(r"(?:^|(?<=\.\s)|(?<=\n))((?:When|Order|Answer|Error|Twice)(?:, [a-z ,]+)?):")
 
@@ -218,6 +219,8 @@ def hooks() -> Iterator[str]:
 
 def family_of(name: str) -> str:
     """Say to which family a hook belongs."""
+    if name.startswith(("forget_", "export_")):
+        return "forget, export"
     return "register" if name.startswith("register_") else "shape" if name in SHAPES else "on"
 
 

@@ -41,6 +41,8 @@ from .notifying import RuleReader
 from .outgoing import Replies
 from .plugins import Plugins
 from .pump import Pump
+from .purging import GROUP as PURGE
+from .purging import Purge
 from .sending import Sender
 from .sessions import Sessions
 from .settings import Config
@@ -86,11 +88,14 @@ class Daemon:
         self.store = Store(url, self.clock, synchronous=config.store.synchronous)
         self.store.settle = doing.settle
         self.store.committed.append(self._committed)
-        self.files: Chunks = FileStore(config.store.files) if self.store.is_sqlite else ChunkStore(self.store)
+        self.files: Chunks = (
+            FileStore(config.store.files, self.clock.now) if self.store.is_sqlite else ChunkStore(self.store)
+        )
         self.filing = Filing(self.store, self.files, self.clock, self.keys, config.server.public_url)
         self.hints = Hints(url)
         self.hints.heard = self._heard
         self.leases = Leases(self.store, term=lease_term, changed=self._wake_all)
+        self.purge = Purge(self.store, self.files, self.clock, self.leases, config.retention)
         self.tail = Tail(self.store, self.clock)
         self.lanes = Lanes(self.store, self.clock, self.leases)
         self.timers = Timers(self.store, self.clock, self.leases)
@@ -171,6 +176,7 @@ class Daemon:
         return [
             self.lanes.pump,
             self.timers.pump,
+            self.purge.pump,
             self.leases.pump,
             self.watch.pump,
             *self.readers.pumps,
@@ -208,6 +214,7 @@ class Daemon:
                             self.lanes.pump.run(),
                             self.timers.pump.run(),
                             self.watch.pump.run(),
+                            self.purge.pump.run(),
                             self.readers.run(),
                             self.accounts.run(),
                             self._watch(),
@@ -285,7 +292,7 @@ class Daemon:
         doer = Doer(self.store, self.leases, self.replies, self.account, self.sessions, notices, fetcher)
         self.lanes.serve(doing.GROUP, doer.work)
         await self.tell_readers()
-        self.leases.want(["do", TIMERS, WATCH])
+        self.leases.want(["do", TIMERS, WATCH, PURGE])
         await self.leases.take()
         await self._compare()
 

@@ -38,7 +38,7 @@ SCHEDULE = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3600))  # then 
 
 _AFTER = f"{readmodels.FACT} WHERE seq > :seq ORDER BY seq LIMIT :most"
 _ONE = f"{readmodels.FACT} WHERE seq = :seq"
-_CURSOR = "SELECT cursor FROM reader WHERE name = :name"
+_CURSOR = "SELECT cursor FROM reader WHERE name = :name AND state = 'active'"
 _ENSURE = """
     INSERT INTO reader (name, cursor, moved_at)
     SELECT :name, seq, :now FROM log_head WHERE id = 1
@@ -211,7 +211,7 @@ class Readers:
         if not self._fence.holds(f"read:{told.name}"):
             return None
         batch = await self._store.read(lambda query: self._look(query, told))
-        if batch.upto == batch.was:
+        if batch is None or batch.upto == batch.was:
             return None
         await self._call_outside(batch)
         reached = await self._store.write(_take, batch)
@@ -220,9 +220,10 @@ class Readers:
         more = reached < batch.upto or reached - batch.was >= _BATCH
         return self._clock.now() if more and reached > batch.was else None
 
-    def _look(self, query: Query, told: Told) -> _Batch:
+    def _look(self, query: Query, told: Told) -> _Batch | None:
         row = query.one(_CURSOR, {"name": told.name})
-        assert row is not None  # made when it was opened
+        if row is None:
+            return None  # it stood still for too long, and was stopped
         rows = query.execute(_AFTER, {"seq": row[0], "most": _BATCH})
         facts = [fact for fact in (fact_of(r) for r in rows if told.wants(r[1])) if _is_for(told, fact)]
         blocked = query.execute(_BLOCKED, {"grp": f"read:{told.name}"}) if facts else []

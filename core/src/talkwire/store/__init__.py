@@ -13,14 +13,14 @@ from typing import TypeVar
 
 from ..clock import Clock
 from ..errors import SchemaError, StoreDown
-from .sqlite import DaemonLock, SqliteDriver, path_of, there
+from .sqlite import DaemonLock, SqliteDriver, empty_wal, path_of, there
 from .tx import Act, Driver, Query, Row, Tx
 from .writer import Holder, Inbox, Job, Writer, goes_first
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-SCHEMA = "0002"  # the revision of the core's tables that this code works with
+SCHEMA = "0003"  # the revision of the core's tables that this code works with
 _READERS = 4
 _POSTGRES_WRITERS = 3
 ANSWER_WITHIN = timedelta(seconds=10)  # of a statement; a server that is silent for longer is down
@@ -112,6 +112,18 @@ class Store:
         if self._closed:
             raise StoreDown("the store is closed")
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, fn)
+
+    async def scrub(self) -> bool:
+        """Clear what was deleted out of the database's own files; False: a reader kept it from being done.
+
+        On SQLite the write-ahead log is emptied, on PostgreSQL every table is vacuumed. Errors: `StoreDown`.
+        """
+        if self.is_sqlite:
+            return await asyncio.to_thread(empty_wal, path_of(self.url))
+        from .postgres import vacuum
+
+        await asyncio.to_thread(vacuum, self.url)
+        return True
 
     @property
     def holders(self) -> list[Holder]:
