@@ -23,10 +23,12 @@ LAYERS = (  # from the top; a module imports from its own layer and from those b
     "daemon",
     "api accounts lending fetching",
     "hub doing showing",  # what plugins do, and what is done for them
-    "intake admission outgoing sending notices notifying timers filing sessions",  # the journeys
+    "recovery",
+    "intake admission outgoing sending notices notifying timers filing sessions restoring backups",  # the journeys
     "log evidence settings",
     "plugins readmodels keeping answers deliveries people",
     "running sections http lanes leases",
+    "copying",
     "store pump hints instance_keys references rates",
     "channel notifier hooks simulator auth",  # what an author writes against
     "actions features formatting media redaction",

@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import timedelta
+from pathlib import Path
 from time import monotonic
 
 import aiohttp
 import structlog
 from pydantic import SecretBytes
 
-from . import doing, notifying, showing
+from . import doing, notifying, restoring, showing
 from .accounts import Accounts, Runtime
 from .answers import AccountView
 from .api.principals import Principals
@@ -42,7 +43,8 @@ from .sending import Sender
 from .sessions import Sessions
 from .settings import Config
 from .showing import Medium
-from .store import Store
+from .store import Store, revisions
+from .store.revisions import Chain
 from .timers import GROUP as TIMERS
 from .timers import Timers
 
@@ -163,6 +165,7 @@ class Daemon:
         """
         await self.store.open(exclusive=True)
         try:
+            await self._check_tables()
             async with aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=None), auto_decompress=True, cookie_jar=aiohttp.DummyCookieJar()
             ) as session:
@@ -199,6 +202,7 @@ class Daemon:
         """
         await self.store.open(exclusive=True)
         try:
+            await self._check_tables()
             async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
                 self._make(session)
                 yield self
@@ -206,8 +210,13 @@ class Daemon:
             await self.plugins.close()
             await self.store.close()
 
+    async def _check_tables(self) -> None:
+        chains = [Chain(plugin, Path(folder)) for plugin, folder in self.plugins.register("register_schema")]
+        await self.store.read(lambda query: revisions.check(query, chains))
+
     async def _open(self, session: aiohttp.ClientSession) -> None:
         self._make(session)
+        self.intake.restored_at = await self.store.read(restoring.restored_at)
         await self.accounts.open()
         await self.store.write(notifying.put_recipients, self.config.recipients)
         await self._serve()

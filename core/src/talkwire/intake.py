@@ -76,6 +76,7 @@ class Intake:
         self._files = files
         self._shape = shape
         self._endpoints: dict[str, list[Served]] = {}
+        self.restored_at = 0  # microseconds; what listeners bring from before has perhaps been answered
 
     def serve(self, endpoints: Mapping[str, Sequence[Served]]) -> None:
         """Say which accounts stand behind which endpoint."""
@@ -142,6 +143,8 @@ class Intake:
             )
             for envelope in batch.envelopes
         ]
+        for arrival in arrivals:
+            arrival.before = self.restored_at
         moved = Arrival(None, "", [], {}, micros(self._clock.now()), cursor=(served.name, batch.cursor), fence=fence)
         try:
             await self._store.write(admit_all, [*arrivals, moved])

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from . import accounts, keys, lanes, looking, repairing, starting
+from . import accounts, backing, database, keys, lanes, looking, repairing, starting
 from .screen import complain
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ _ORDER = (
     *("init", "check", "db", "run", "demo"),
     *("status", "find", "trace", "deliveries", "plugins"),
     *("accounts", "lanes", "keys", "replay", "settle"),
+    *("backup", "restore"),
     *("new-plugin", "version"),
 )
 
@@ -134,7 +135,7 @@ def _root(
 
 app.command()(starting.init)
 app.command()(starting.check)
-app.add_typer(starting.db)
+app.add_typer(database.app)
 app.command()(starting.run)
 app.command()(starting.demo)
 app.command()(looking.status)
@@ -147,6 +148,8 @@ app.add_typer(lanes.app)
 app.add_typer(keys.app)
 app.command()(repairing.replay)
 app.command()(repairing.settle)
+app.command()(backing.backup)
+app.command()(backing.restore)
 app.command("new-plugin")(starting.new_plugin)
 app.command()(starting.version)
 
