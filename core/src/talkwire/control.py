@@ -177,7 +177,9 @@ _RESTORED = """
     SELECT l.id FROM lane l WHERE l.held = 'restored'
       AND (:account = '' OR l.grp = :group
         OR l.subject IN (SELECT c.id FROM conversation c WHERE c.account = :account)
-        OR l.subject = :account OR (l.grp = 'do' AND substr(l.subject, 1, :length) = :prefix))
+        OR l.subject = :account OR (l.grp = 'do' AND l.subject LIKE :prefix)
+        OR l.id IN (SELECT t.lane_id FROM task t JOIN attachment a ON a.id = t.ref
+                    WHERE t.kind = 'fetch' AND a.account = :account))
     ORDER BY l.id LIMIT :most
 """
 _SLICE = 100  # lanes of one write, so that others come between
@@ -223,8 +225,8 @@ async def _held_since_restore(daemon: Daemon, said: Said) -> list[int]:
     account = str(said.get("account", ""))
     if account and daemon.account(account) is None:
         raise NotFound(f'there is no account "{account}"')
-    prefix = f"{account}:"
-    values = {"account": account, "group": f"send:{account}", "prefix": prefix, "length": len(prefix), "most": _SLICE}
+    # What stands in an account's name is no pattern's.
+    values = {"account": account, "group": f"send:{account}", "prefix": f"{account}:%", "most": _SLICE}
     return [row[0] for row in await daemon.store.read(lambda query: query.execute(_RESTORED, values))]
 
 
