@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from pydantic_core import from_json, to_json
 
@@ -156,7 +157,7 @@ def _copy_database(path: Path, target: Path, tell: Progress) -> None:
     """
     try:
         with (
-            contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)) as source,
+            contextlib.closing(sqlite3.connect(_reading(path), uri=True, isolation_level=None)) as source,
             contextlib.closing(sqlite3.connect(_private(target))) as copy,
         ):
             source.execute("BEGIN")
@@ -164,6 +165,10 @@ def _copy_database(path: Path, target: Path, tell: Progress) -> None:
             source.backup(copy, pages=_PAGES, progress=lambda _, left, total: tell("database", total - left, total))
     except sqlite3.Error as error:
         raise StoreDown(f"{path}: {error}") from error
+
+
+def _reading(path: Path) -> str:
+    return f"file:{quote(str(path.absolute()))}?mode=ro"
 
 
 def _private(path: Path) -> Path:
@@ -180,7 +185,7 @@ def _one_file(database: Path) -> None:
 
 def _check_whole(database: Path, tell: Progress) -> None:
     tell("looking at the database", 0, 1)
-    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
+    with contextlib.closing(sqlite3.connect(_reading(database), uri=True)) as db:
         try:
             said = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
         except sqlite3.DatabaseError as error:
@@ -291,12 +296,12 @@ def _accounts(side: Side, waiting: dict[str, int]) -> Iterator[AccountThen]:
 
 
 def _sum(path: Path, tell: Progress) -> str:
-    hashed, done, total = hashlib.sha256(), 0, path.stat().st_size
+    hashed, done, total, what = hashlib.sha256(), 0, path.stat().st_size, f"summing {path.name}"
     with path.open("rb") as file:
         while block := file.read(BLOCK):
             hashed.update(block)
             done += len(block)
-            tell(f"summing {path.name}", done, total)
+            tell(what, done, total)
     return hashed.hexdigest()
 
 

@@ -76,7 +76,7 @@ class Intake:
         self._files = files
         self._shape = shape
         self._endpoints: dict[str, list[Served]] = {}
-        self.restored_at = 0  # microseconds; what listeners bring from before has perhaps been answered
+        self.restored_at = 0  # microseconds; what was written before has perhaps been answered
 
     def serve(self, endpoints: Mapping[str, Sequence[Served]]) -> None:
         """Say which accounts stand behind which endpoint."""
@@ -143,8 +143,6 @@ class Intake:
             )
             for envelope in batch.envelopes
         ]
-        for arrival in arrivals:
-            arrival.before = self.restored_at
         moved = Arrival(None, "", [], {}, micros(self._clock.now()), cursor=(served.name, batch.cursor), fence=fence)
         try:
             await self._store.write(admit_all, [*arrivals, moved])
@@ -269,7 +267,8 @@ class Intake:
                 unread.append((position, "it is meant for an account that this endpoint has not"))
             else:
                 placed.append((account, channel.type, item))
-        return Arrival(None, envelope_id, placed, _windows(accounts), micros(envelope.received_at), unread)
+        received = micros(envelope.received_at)
+        return Arrival(None, envelope_id, placed, _windows(accounts), received, unread, before=self.restored_at)
 
     async def _shaped(self, arrival: Arrival, accounts: Mapping[str, Served]) -> Arrival:
         inbound = [(i, t) for i, t in enumerate(arrival.items) if type(t[2]) is Inbound]

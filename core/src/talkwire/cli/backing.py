@@ -30,9 +30,9 @@ def backup(
     ] = False,
     config: ConfigFile = None,
 ) -> None:
-    """Take a backup: database, files, settings and key of one moment, while the daemon runs.
+    """Take a backup of everything, while the daemon runs.
 
-    It holds secrets and what customers wrote: only you may read it. Exit 1 where a file was missing already.
+    Database, files, settings and key, as they were at one moment. It holds secrets and what customers wrote: only you may read it. Exit 1 where a file was missing already.
     """
     from .. import backups
     from ..errors import NotFound
@@ -89,10 +89,10 @@ def restore(
     force: Annotated[bool, typer.Option("--force", help="Move aside what is in the way; nothing is removed.")] = False,
     config: ConfigFile = None,
 ) -> None:
-    """Bring a backup back, into the place that the settings name.
+    """Bring a backup back, with what was open held.
 
-    Where there are no settings, those of the backup are written. Whatever was open at the backup is held: see
-    `talkwire lanes`.
+    It comes into the place that the settings name. Where there are no settings, those of the backup are written. See talkwire lanes for
+    what was open at the backup.
     """
     from .. import recovery
     from .database import prepared

@@ -88,11 +88,12 @@ def copy(
     from ..copying import Place, copy_all
     from ..store.moving import place_of
 
+    from_, to = _whole(source), _whole(target)
+    if place_of(from_) == place_of(to):
+        raise typer.BadParameter("source and target are the same")
     settings, chains, _ = prepared(config)
     where = (files or settings.store.files).absolute()
-    one, other = (Place(_url(text), where) for text in (source, target))
-    if place_of(one.url) == place_of(other.url):
-        raise typer.BadParameter("source and target are the same")
+    one, other = Place(from_, where), Place(to, where)
     with Progress() as tell:
         copied = copy_all(one, other, chains, tell=tell, leave=leave_behind, keep_source=keep_source)
     width = max(map(len, copied.tables))
@@ -112,7 +113,7 @@ def copy(
         raise typer.Exit(1)
 
 
-def _url(text: str) -> str:
+def _whole(text: str) -> str:
     """Read a URL, or the variable that holds it; a file's path becomes whole."""
     if found := re.fullmatch(r"\$\{(\w+)\}", text):
         text = os.environ.get(found[1], "")

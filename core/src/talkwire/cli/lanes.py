@@ -108,7 +108,10 @@ def _row(one: Waiting) -> tuple[str, ...]:
 
 @app.command()
 def release(lane: _Id = None, account: _Account = "", all_: _All = False, config: ConfigFile = None) -> None:
-    """Try now what is held or waits: a lane by its number; or what is held since a restore."""
+    """Try now what waits.
+
+    A lane by its number, held or not; or all that is held since a restore.
+    """
     if _chosen(lane, account, all_) is None:
         done = place.ask(config, "release-restored", account=account)
         say(f"{many(done['lanes'], 'lane goes', 'lanes go')} on")
@@ -129,7 +132,9 @@ def drop(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Without asking.")] = False,
     config: ConfigFile = None,
 ) -> None:
-    """Give up what a lane has to do: by its number; or what is held since a restore.
+    """Give up what waits.
+
+    A lane by its number; or all that is held since a restore.
 
     Its parts have failed; they can be sent again as new ones. Parts that are held since a restore may have been sent
     after the backup: they become uncertain, see talkwire deliveries.

@@ -14,6 +14,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from alembic import command
@@ -88,7 +89,7 @@ def _upgrade_file(path: Path, chains: Sequence[Chain], to: Mapping[str, str], *,
 
 
 def _revision(path: Path, chain: Chain) -> str | None:
-    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+    with contextlib.closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=rw", uri=True)) as db:
         try:
             row = db.execute(f"SELECT version_num FROM alembic_version_{chain.owner}").fetchone()
         except sqlite3.OperationalError as error:
