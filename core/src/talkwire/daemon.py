@@ -7,13 +7,14 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from time import monotonic
 
 import aiohttp
 import structlog
 from pydantic import SecretBytes
 
-from . import doing, notifying, showing
+from . import doing, notifying, restoring, showing
 from .accounts import Accounts, Runtime
 from .answers import AccountView
 from .api.limits import Limits
@@ -47,7 +48,8 @@ from .sending import Sender
 from .sessions import Sessions
 from .settings import Config
 from .showing import Medium
-from .store import Store
+from .store import Store, revisions
+from .store.revisions import Chain
 from .store.sqlite import path_of
 from .timers import GROUP as TIMERS
 from .timers import Timers
@@ -201,6 +203,7 @@ class Daemon:
         """
         await self.store.open(exclusive=True)
         try:
+            await self._check_tables()
             async with aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=None), auto_decompress=True, cookie_jar=aiohttp.DummyCookieJar()
             ) as session:
@@ -239,6 +242,7 @@ class Daemon:
         """
         await self.store.open(exclusive=True)
         try:
+            await self._check_tables()
             async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
                 self._make(session)
                 yield self
@@ -246,8 +250,13 @@ class Daemon:
             await self.plugins.close()
             await self.store.close()
 
+    async def _check_tables(self) -> None:
+        chains = [Chain(plugin, Path(folder)) for plugin, folder in self.plugins.register("register_schema")]
+        await self.store.read(lambda query: revisions.check(query, chains))
+
     async def _open(self, session: aiohttp.ClientSession) -> None:
         self._make(session)
+        self.intake.restored_at = await self.store.read(restoring.restored_at)
         await self.accounts.open()
         await self.store.write(notifying.put_recipients, self.config.recipients)
         await self._serve()

@@ -51,6 +51,7 @@ FACTS = (  # each has a heading in docs/reference/facts.md; a test compares them
     "queue.old",
     "disk.low",
     "plugin.purged",
+    "store.restored",
     "key.created",
     "key.revoked",
 )

@@ -341,6 +341,8 @@ class Readers:
         if row is None:
             return task, None
         fact = replace(fact_of(row), replayed=True) if task.body == _REPLAY else fact_of(row)
+        if not (told.wants(fact.type) and _is_for(told, fact)):
+            return task, None  # a restore queues all that a reader has not passed
         return task, self._entries(query, told, [fact])[0]
 
 
