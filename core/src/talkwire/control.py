@@ -9,8 +9,10 @@ Whoever may open the socket may do all of it: there are no keys here.
 from __future__ import annotations
 
 import asyncio
+import difflib
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
@@ -24,7 +26,9 @@ from .daemon import Daemon
 from .errors import Conflict, NotFound, SettingsError, TalkwireError
 from .forgetting import Forgetting
 from .model import State
+from .sections import WebhookSettings
 from .store import Tx
+from .webhooks import WebhookReader
 
 VERSION = version("talkwire")
 _PROBE_WITHIN = 30  # seconds
@@ -136,8 +140,13 @@ async def _read_again(daemon: Daemon, id_: str) -> dict[str, Any]:
 
 
 async def _replay_fact(daemon: Daemon, said: Said) -> Any:
-    """Tell parked facts once more: one number, or all."""
+    """Tell parked facts once more: one number, or all; to a webhook also one that it took."""
     seq, reader = said.get("seq"), said.get("reader")
+    if webhook := said.get("webhook"):
+        reader = _webhook(daemon, str(webhook)).reader
+        if seq is not None:
+            await daemon.readers.replay(reader, int(seq), parked=False)
+            return [{"reader": reader, "seq": seq}]
     rows = await daemon.store.read(
         lambda q: q.execute(_ALL_PARKED, {"most": _MOST}) if seq is None else q.execute(_PARKED, {"seq": int(seq)})
     )
@@ -147,6 +156,39 @@ async def _replay_fact(daemon: Daemon, said: Said) -> Any:
     for name, number in parked:
         await daemon.readers.replay(name, number)
     return [{"reader": name, "seq": number} for name, number in parked]
+
+
+# --- webhooks ------------------------------------------------------------------------------------------
+
+
+def _webhook(daemon: Daemon, name: str) -> WebhookSettings:
+    webhooks = {one.name: one for one in daemon.config.webhooks}
+    if name not in webhooks:
+        near = difflib.get_close_matches(name, webhooks, 1)
+        hint = f"did you mean {near[0]}?" if near else "talkwire webhooks lists them"
+        raise NotFound(f'there is no webhook "{name}"; {hint}')
+    return webhooks[name]
+
+
+async def _test_webhook(daemon: Daemon, said: Said) -> Any:
+    """Send a host something that is no fact; where it takes that, it is told at once what waits."""
+    settings = _webhook(daemon, str(said["webhook"]))
+    webhook = WebhookReader(settings, daemon.clock)
+    try:
+        tested = await webhook.test()
+    finally:
+        await webhook.close()
+    if tested.took:
+        daemon.readers.try_now(settings.reader)
+    return asdict(tested)
+
+
+async def _resume_webhook(daemon: Daemon, said: Said) -> bool:
+    """Try a host again that was away or said that it is gone."""
+    name = _webhook(daemon, str(said["webhook"])).reader
+    was_gone = await daemon.readers.resume(name)
+    daemon.readers.try_now(name)
+    return was_gone
 
 
 # --- accounts ------------------------------------------------------------------------------------------
@@ -368,6 +410,8 @@ _COMMANDS: dict[str, Command] = {
     "replay-unread": _replay_unread,
     "replay-fact": _replay_fact,
     "reload": _reload,
+    "test-webhook": _test_webhook,
+    "resume-webhook": _resume_webhook,
     "pause": _pause,
     "resume": _resume,
     "test": _test,

@@ -55,6 +55,7 @@ from .timers import GROUP as TIMERS
 from .timers import Timers
 from .watching import GROUP as WATCH
 from .watching import Watch
+from .webhooks import WebhookReader
 
 _log = structlog.get_logger("talkwire.daemon")
 STUCK = 5.0  # seconds after which a holder of the writer is named and `/livez` fails
@@ -127,6 +128,7 @@ class Daemon:
         self.slow_hooks: dict[tuple[str, str], float] = {}  # (plugin, hook) → longest seconds
         self._media: dict[str, Medium] = {}
         self._told: list[Told] = []
+        self._webhooks: list[WebhookReader] = []
 
     # --- what others ask -----------------------------------------------------------------------------
 
@@ -315,14 +317,18 @@ class Daemon:
         self.leases.want([sender.group, f"listen:{runtime.name}"], need)
 
     async def tell_readers(self) -> None:
-        """Tell plugins and rules from now on; asked again where the rules have changed."""
-        before = [told.name for told in self._told]
-        self._told = [*self.plugins.readers(), *(RuleReader(i, rule) for i, rule in enumerate(self.config.notify))]
+        """Tell plugins, rules and webhooks from now on; asked again where the settings of these have changed."""
+        before, webhooks = [told.name for told in self._told], self._webhooks
+        self._webhooks = [WebhookReader(one, self.clock) for one in self.config.webhooks]
+        rules = [RuleReader(i, rule) for i, rule in enumerate(self.config.notify)]
+        self._told = [*self.plugins.readers(), *rules, *self._webhooks]
         await self.readers.open(self._told)
-        names = [f"read:{told.name}" for told in self._told]
-        for gone in {f"read:{name}" for name in before} - {*names}:
+        for webhook in webhooks:
+            await webhook.close()
+        for gone in {f"read:{name}" for name in before} - {f"read:{told.name}" for told in self._told}:
             self.leases.drop(gone)
-        self.leases.want(names)
+        for told in self._told:
+            self.leases.want([f"read:{told.name}"], told.need)
 
     async def _compare(self) -> None:
         """Say where another daemon of this database runs with other settings."""
@@ -351,6 +357,8 @@ class Daemon:
         self.intake.serve({})
         self.tail.close()
         await self.lanes.stop(timedelta() if self.stuck() else PATIENCE)
+        for webhook in self._webhooks:
+            await webhook.close()
         for medium in self._media.values():
             await medium.close()
         await self.accounts.close()

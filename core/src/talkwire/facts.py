@@ -44,6 +44,8 @@ FACTS = (  # each has a heading in docs/reference/facts.md; a test compares them
     "notification.withdrawn",
     "timer.due",
     "fact.parked",
+    "reader.down",
+    "reader.recovered",
     "reader.stopped",
     "reader.missed",
     "lane.dropped",

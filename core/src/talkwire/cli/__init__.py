@@ -17,7 +17,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from . import accounts, audit, backing, data, database, keys, lanes, looking, repairing, starting, tracing, unit
+from . import (
+    accounts,
+    audit,
+    backing,
+    data,
+    database,
+    keys,
+    lanes,
+    looking,
+    repairing,
+    starting,
+    tracing,
+    unit,
+    webhooks,
+)
 from .screen import complain
 
 if TYPE_CHECKING:
@@ -28,7 +42,7 @@ WRONG_SETTINGS = 78  # EX_CONFIG of sysexits.h: systemd's RestartPreventExitStat
 _ORDER = (
     *("init", "check", "db", "run", "reload", "systemd", "demo"),
     *("status", "find", "trace", "deliveries", "plugins"),
-    *("accounts", "lanes", "keys", "replay", "settle", "audit"),
+    *("accounts", "lanes", "webhooks", "keys", "replay", "settle", "audit"),
     *("backup", "restore", "export", "forget", "paths"),
     *("new-plugin", "version"),
 )
@@ -147,6 +161,7 @@ app.command()(looking.deliveries)
 app.add_typer(data.plugins)
 app.add_typer(accounts.app)
 app.add_typer(lanes.app)
+app.add_typer(webhooks.app)
 app.add_typer(keys.app)
 app.command()(repairing.replay)
 app.command()(repairing.settle)

@@ -55,6 +55,13 @@ format = "console"                      # or "json"
 # on = ["account.broken", "delivery.failed"]
 # to = ["ops"]
 # media = ["email"]
+
+# A host that is told what happens: talkwire webhooks secret makes a secret.
+# [[webhooks]]
+# name = "helpdesk"
+# url = "https://helpdesk.example.org/talkwire"
+# secrets = ["${{HELPDESK_SECRET}}"]
+# types = ["message.received", "delivery.failed"]   # else all
 """
 
 
