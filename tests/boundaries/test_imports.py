@@ -21,18 +21,21 @@ pytestmark = pytest.mark.skipif(
 LAYERS = (  # from the top; a module imports from its own layer and from those below
     "cli testing",
     "serving control",
+    "reloading",
     "daemon",
     "api accounts lending fetching",
     "hub doing showing",  # what plugins do, and what is done for them
-    "intake admission outgoing sending notices notifying timers filing sessions webhooks",  # the journeys
-    "log evidence settings",
-    "plugins readmodels keeping answers deliveries people auditing",
-    "running sections http lanes leases standing",
+    "recovery",
+    "intake admission outgoing sending notices notifying timers filing sessions watching purging forgetting exporting departures restoring backups webhooks",  # the journeys
+    "log evidence settings story",
+    "plugins readmodels keeping answers deliveries people auditing reasons persons",
+    "running sections http lanes leases health standing",
+    "copying",
     "store pump hints instance_keys references rates",
     "channel notifier hooks simulator auth",  # what an author writes against
-    "actions features formatting media redaction",
+    "actions features formatting media redaction counting",
     "errors",
-    "model clock ids facts",
+    "model clock ids facts systemd",
 )
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names.split()}
 

@@ -24,7 +24,7 @@ from .errors import NotFound, StoreDown, TalkwireError
 from .hooks import SessionStep
 from .lanes import Fence, Lane, Lanes, NewTask, Task
 from .model import Account, AccountState, Fact, Small, State
-from .pump import Pump
+from .pump import Pump, Pumps
 from .readmodels import fact_of
 from .standing import Away, Gone, Standing
 from .store import Query, Store, Tx
@@ -39,7 +39,7 @@ _LOOK_AGAIN = timedelta(seconds=5)  # a hint that there is more may be lost
 
 _AFTER = f"{readmodels.FACT} WHERE seq > :seq ORDER BY seq LIMIT :most"
 _ONE = f"{readmodels.FACT} WHERE seq = :seq"
-_CURSOR = "SELECT cursor FROM reader WHERE name = :name"
+_CURSOR = "SELECT cursor FROM reader WHERE name = :name AND state = 'active'"
 _ENSURE = """
     INSERT INTO reader (name, cursor, moved_at)
     SELECT :name, seq, :now FROM log_head WHERE id = 1
@@ -210,31 +210,44 @@ class Readers:
         self._account = account
         self._view = view
         self._outcomes: dict[str, dict[int, Outcome]] = {}  # reader → of facts that its cursor has not passed yet
+        self._told: dict[str, Told] = {}
         self._standings: dict[str, Standing] = {}
-        self.pumps: dict[str, Pump] = {}
+        self.pumps = Pumps()
 
     async def open(self, told: Sequence[Told]) -> None:
-        """Give each reader its row: a new one begins with the next fact; one that is gone is stopped."""
+        """Give each reader its row: a new one begins with the next fact; one that is gone is stopped.
+
+        Called again where the settings have changed: whoever has a name of before goes on where that one was.
+        """
         await self._store.write(_ensure, tuple(one.name for one in told))
-        for one in told:
-            self._outcomes[one.name] = {}
-            self._standings[one.name] = Standing()
-            self.pumps[one.name] = Pump(
-                f"reader {one.name}",
-                lambda one=one: self._step(one),  # type: ignore[misc]
-                self._clock,
-                slow_poll=_LOOK_AGAIN,
-            )
+        self._told = {one.name: one for one in told}
+        for name in self.pumps.names:
+            if name not in self._told:
+                await self.pumps.end(name)
+                self._lanes.drop(f"read:{name}")
+                del self._outcomes[name], self._standings[name]
+        for name, one in self._told.items():
+            if name not in self.pumps:
+                self._outcomes[name] = {}
+                self._standings[name] = Standing()
+                self.pumps.add(name, self._pump(name))
             self._lanes.serve(
-                f"read:{one.name}",
-                lambda lane, one=one: self._again(one, lane),  # type: ignore[misc]
+                f"read:{name}",
+                lambda lane, name=name: self._again(self._told[name], lane),  # type: ignore[misc]
                 need=one.need,
-                may_run=lambda one=one: self._not_before(one),  # type: ignore[misc]
+                may_run=lambda name=name: self._not_before(self._told[name]),  # type: ignore[misc]
             )
+
+    def _pump(self, name: str) -> Pump:
+        return Pump(f"reader {name}", lambda: self._step(self._told[name]), self._clock, slow_poll=_LOOK_AGAIN)
+
+    async def run(self) -> None:
+        """Tell all readers until cancelled."""
+        await self.pumps.run()
 
     def woken(self) -> None:
         """Say that there may be more."""
-        for pump in self.pumps.values():
+        for pump in self.pumps:
             pump.wake()
 
     async def replay(self, reader: str, seq: int, *, parked: bool = True) -> None:
@@ -265,7 +278,7 @@ class Readers:
             return stands.until
         batch, row = await self._store.read(lambda query: (self._look(query, told), standing.row_of(query, told.name)))
         stands.gone = row.gone
-        if row.gone:
+        if row.gone or batch is None:
             return None
         rest = await self._call_outside(batch, stands)
         reached = batch.was
@@ -292,9 +305,10 @@ class Readers:
         self._lanes.wake()
         return await self._store.write(standing.stood, told.name)
 
-    def _look(self, query: Query, told: Told) -> _Batch:
+    def _look(self, query: Query, told: Told) -> _Batch | None:
         row = query.one(_CURSOR, {"name": told.name})
-        assert row is not None  # made when it was opened
+        if row is None:
+            return None  # it stood still for too long, and was stopped
         rows = query.execute(_AFTER, {"seq": row[0], "most": _BATCH})
         facts = [fact for fact in (fact_of(r) for r in rows if told.wants(r[1])) if _is_for(told, fact)]
         blocked = query.execute(_BLOCKED, {"grp": f"read:{told.name}"}) if facts else []
@@ -457,6 +471,8 @@ class Readers:
         if row is None:
             return task, None
         fact = replace(fact_of(row), replayed=True) if task.body == _REPLAY else fact_of(row)
+        if not (told.wants(fact.type) and _is_for(told, fact)):
+            return task, None  # a restore queues all that a reader has not passed
         return task, self._entries(query, told, [fact])[0]
 
 

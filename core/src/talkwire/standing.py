@@ -111,8 +111,7 @@ class Row:
 def row_of(query: Query, name: str) -> Row:
     """Read how a reader stands."""
     row = query.one(_ROW, {"name": name})
-    assert row is not None  # made when it was opened
-    return Row(gone=row[0] == GONE, down=row[1] is not None)
+    return Row(gone=row is not None and row[0] == GONE, down=row is not None and row[1] is not None)
 
 
 def fell(tx: Tx, items: Sequence[tuple[str, str]]) -> Sequence[None]:
