@@ -16,8 +16,9 @@ from talkwire import control, evidence
 from talkwire.api import make_app
 from talkwire.api.principals import create_keys
 from talkwire.errors import NotFound
+from talkwire.reloading import reload
 from talkwire.testing.services import Logs, TurnedClock
-from tests.journeys.acme_hub import AcmeHub
+from tests.journeys.acme_hub import SETTINGS, AcmeHub
 from tests.journeys.listening import cut_power
 from tests.journeys.webhook_host import OTHER, SECRET, Host
 
@@ -425,6 +426,59 @@ async def test_a_test_that_is_taken_ends_the_waiting(start_acme, host):
     await do(acme, "test-webhook", webhook="crm")
     await acme.hub.run_until_idle()
     assert [one.fact["type"] for one in host.taken] == ["webhook.test", "message.received"]
+
+
+async def change(acme: AcmeHub, tables: str) -> None:
+    """Edit the webhooks in the file of a running daemon, and let it be read again."""
+    store = acme.hub.daemon.config.store.url.get_secret_value()
+    given = "" if store.startswith("sqlite:") else f'[store]\nurl = "{store}"\n'
+    shop = SETTINGS.format(url=acme.provider.url, more="")
+    acme.hub.daemon.config.path.write_text(given + shop + tables)
+    await reload(acme.hub.daemon)
+
+
+async def test_a_host_that_moved_is_told_at_its_new_place_without_a_restart(start_acme, start_host):
+    old, new = await start_host(), await start_host()
+    acme = await start_acme(settings=old.table("crm", RECEIVED))
+    await old.goes()
+    await say(acme, (ANN, "one"))
+    await change(acme, new.table("crm", RECEIVED))
+    await acme.hub.run_until_idle()
+    assert len(new.taken) == 1
+    await change(acme, "")
+    await say(acme, (ANN, "two"))
+    assert len(new.taken) == 1
+    assert (await lag(acme)).state == "stopped"
+
+
+async def test_what_is_under_way_when_settings_change_is_told_again(start_acme, host):
+    acme = await start_acme(settings=host.table("crm", RECEIVED))
+    host.answer = lambda _: None
+    await acme.says([message("one")])
+    async with asyncio.timeout(5):
+        while not host.tried:
+            await asyncio.sleep(0.001)  # the host has it, and does not answer
+    host.answer = lambda _: 200
+    await change(acme, host.table("crm", f'{RECEIVED}\ntimeout = "20s"'))
+    await acme.hub.pass_time(seconds=5)
+    assert [one.id for one in host.tried] == [host.taken[0].id] * 2
+
+
+async def test_an_outage_in_the_middle_of_many_leaves_no_gap(start_acme, host):
+    acme = await start_acme(settings=host.table("crm", RECEIVED))
+    count = 0
+
+    def breaks(_: dict[str, Any]) -> int:
+        nonlocal count
+        count += 1
+        return 502 if 7 <= count <= 20 else 200
+
+    host.answer = breaks
+    await say(acme, *((who, str(n)) for n in range(8) for who in (ANN, BOB, CAT)))
+    await acme.hub.pass_time(minutes=30)
+    for id_ in (await talks(acme)).values():
+        assert host.of(id_) == [f.seq for f in await acme.hub.facts("message.received") if f.conversation == id_]
+    assert await acme.hub.facts("fact.parked") == []
 
 
 async def test_nothing_of_a_secret_or_of_the_url_is_in_what_is_kept_or_logged(start_acme, host):

@@ -39,7 +39,7 @@ _SOUND = """
     WHERE name = :name
 """
 _LEFT = "UPDATE reader SET state = 'gone', last_error = :error, error_at = :now WHERE name = :name AND state <> 'gone'"
-_RETURNS = "UPDATE reader SET state = 'active', last_error = '' WHERE name = :name AND state = 'gone' RETURNING name"
+_RETURNS = "UPDATE reader SET state = 'active', last_error = '' WHERE name = :name AND state <> 'active' RETURNING name"
 
 
 class Away(TalkwireError):

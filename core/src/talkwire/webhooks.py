@@ -76,25 +76,27 @@ class WebhookReader:
         self.name = settings.reader
         self.schedule = SCHEDULE
         self.need = settings.timeout
-        self._settings = settings
+        self.settings = settings
         self._clock = clock
         self._url = settings.url.get_secret_value()
         self._keys = [secret.get_secret_value() for secret in settings.secrets]
         self._session: aiohttp.ClientSession | None = None  # its own: a slow host takes connections from nobody
+        self._closed = False
 
     async def close(self) -> None:
-        """Let its connections go."""
+        """Let its connections go; what is under way is told again."""
+        self._closed = True
         if self._session is not None:
             await self._session.close()
             self._session = None
 
     def wants(self, fact_type: str) -> bool:
         """Say whether the host is told such facts."""
-        return not self._settings.types or fact_type in self._settings.types
+        return not self.settings.types or fact_type in self.settings.types
 
     def hears_of(self, account: str) -> bool:
         """Say whether the host is told of an account."""
-        return not self._settings.accounts or account in self._settings.accounts
+        return not self.settings.accounts or account in self.settings.accounts
 
     def hook_of(self, fact_type: str) -> str:
         """Say that the fact is enough."""
@@ -112,7 +114,7 @@ class WebhookReader:
         """Tell the host one fact. Errors: `Away`, `Gone`, `Refused`."""
         fact: Fact = kwargs["fact"]
         # The time is in it: a database that came back from a backup gives its numbers to other facts.
-        await self._post(f"{self._settings.name}-{fact.seq}-{micros(fact.at):x}", fact)
+        await self._post(f"{self.settings.name}-{fact.seq}-{micros(fact.at):x}", fact)
         return []
 
     def call_tx(self, hook_name: str, kwargs: Mapping[str, Any], tx: Tx) -> list[Action]:
@@ -121,12 +123,12 @@ class WebhookReader:
 
     async def test(self) -> Tested:
         """Send a fact that is none, `webhook.test`, and say what came back."""
-        small = {"webhook": self._settings.name}
+        small = {"webhook": self.settings.name}
         now = self._clock.now()
         fact = Fact(seq=0, type="webhook.test", at=now, account="", conversation="", ids={}, small=small)
         began, error = monotonic(), ""
         try:
-            await self._post(f"{self._settings.name}-test-{secrets.token_hex(8)}", fact)
+            await self._post(f"{self.settings.name}-test-{secrets.token_hex(8)}", fact)
         except (Away, Gone, Refused) as why:
             error = str(why)
         took = int((monotonic() - began) * 1000)
@@ -150,6 +152,8 @@ class WebhookReader:
         _judge(_host(self._url), answer)
 
     def _http(self) -> AccountHttp:
+        if self._closed:
+            raise Away("the settings have changed", by_itself=True)
         if self._session is None:
             plain = self._url.startswith("http:")
             connector = aiohttp.TCPConnector(
@@ -160,7 +164,7 @@ class WebhookReader:
             self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         hosts = [_host(self._url)]
         return AccountHttp(
-            self._session, self.name, hosts, lambda _: None, [*self._keys, self._url], timeout=self._settings.timeout
+            self._session, self.name, hosts, lambda _: None, [*self._keys, self._url], timeout=self.settings.timeout
         )
 
 
