@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,10 +12,12 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 from standardwebhooks import Webhook, WebhookVerificationError
+from typer.testing import CliRunner
 
 from talkwire import control, evidence
 from talkwire.api import make_app
 from talkwire.api.principals import create_keys
+from talkwire.cli import app
 from talkwire.errors import NotFound
 from talkwire.reloading import reload
 from talkwire.testing.services import Logs, TurnedClock
@@ -295,6 +298,22 @@ async def test_an_outage_is_told_once_when_it_lasts_and_once_when_it_is_over(sta
     assert "reader.down" not in {one.fact["type"] for one in host.tried}
 
 
+async def test_a_host_with_another_secret_loses_nothing_and_the_operator_reads_why(start_acme, host):
+    """401 is about the host, not about each of ten thousand facts: nothing is parked."""
+    acme = await start_acme(settings=host.table("crm", RECEIVED))
+    host.answer = lambda _: 401
+    for hour in range(8):
+        await say(acme, (ANN, f"{hour} a"), (BOB, f"{hour} b"))
+        acme.hub.clock.advance(timedelta(hours=6))
+    await acme.hub.run_until_idle()
+    (down,) = await acme.hub.facts("reader.down")
+    assert down.small["reason"] == f"127.0.0.1:{host.port} answered 401; is the secret the same on both sides?"
+    assert await acme.hub.facts("fact.parked") == []
+    host.answer = lambda _: 200
+    await acme.hub.pass_time(minutes=5)
+    assert len(host.taken) == 16
+
+
 async def test_a_host_that_asks_for_time_is_given_it(start_acme, host):
     acme = await start_acme(settings=host.table("crm", RECEIVED))
     host.answer = lambda _: web.Response(status=429, headers={"Retry-After": "90"})
@@ -426,6 +445,49 @@ async def test_a_test_that_is_taken_ends_the_waiting(start_acme, host):
     await do(acme, "test-webhook", webhook="crm")
     await acme.hub.run_until_idle()
     assert [one.fact["type"] for one in host.taken] == ["webhook.test", "message.received"]
+
+
+@pytest.fixture
+def typed(tmp_path):
+    """Type a command about a hub's instance; gives what was shown."""
+
+    async def run(acme: AcmeHub, host: Host, *words: str, code: int = 0) -> str:
+        file = tmp_path / "typed.toml"
+        store = acme.hub.daemon.config.store.url.get_secret_value()
+        file.write_text(f'[store]\nurl = "{store}"\n{host.table("crm", RECEIVED)}')
+        ran = await asyncio.to_thread(CliRunner().invoke, app, ["--config", str(file), *words])
+        assert ran.exit_code == code, ran.output
+        assert "planted" not in ran.output
+        return re.sub(" +", " ", ran.output)
+
+    return run
+
+
+async def test_the_operator_sees_an_outage_and_its_end(start_acme, host, typed):
+    acme = await start_acme(settings=host.table("crm", RECEIVED))
+    # Commands that look go by the machine's clock.
+    await acme.hub.pass_time(max(datetime.now(UTC) - acme.hub.clock.now(), timedelta()))
+    where = f"crm http://127.0.0.1:{host.port}"
+    assert f"{where} works 0 facts behind" in await typed(acme, host, "webhooks")
+    host.answer = lambda _: 503
+    await say(acme, (ANN, "one"))
+    await acme.hub.pass_time(minutes=2)
+    error = f"127.0.0.1:{host.port} answered 503"
+    assert re.search(
+        rf"{where} away since .* ago \d+ facts? behind {error}", await typed(acme, host, "webhooks", "list")
+    )
+    shown = await typed(acme, host, "status", code=2)
+    assert re.search(rf"BAD reader webhook:crm away for .*: {error}; \d+ facts wait", shown)
+    assert "talkwire webhooks test crm" in shown
+    host.answer = lambda _: 410
+    await acme.hub.pass_time(minutes=5)
+    shown = await typed(acme, host, "status", code=2)
+    assert re.search(r"BAD reader webhook:crm wants to be told no more: .* 410", shown)
+    assert "talkwire webhooks resume crm" in shown
+    host.answer = lambda _: 200
+    await do(acme, "resume-webhook", webhook="crm")
+    await acme.hub.run_until_idle()
+    assert f"{where} works 0 facts behind" in await typed(acme, host, "webhooks")
 
 
 async def change(acme: AcmeHub, tables: str) -> None:

@@ -233,6 +233,8 @@ class Daemon:
                         for loop in loops:
                             loop.cancel()
         finally:
+            for webhook in self._webhooks:  # what is under way ends with its loop, and is told again
+                await webhook.close()
             await self.plugins.close()
             await self.store.close(timedelta() if self.stuck() else PATIENCE)
 
@@ -360,8 +362,6 @@ class Daemon:
         self.intake.serve({})
         self.tail.close()
         await self.lanes.stop(timedelta() if self.stuck() else PATIENCE)
-        for webhook in self._webhooks:
-            await webhook.close()
         for medium in self._media.values():
             await medium.close()
         await self.accounts.close()

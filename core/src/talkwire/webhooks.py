@@ -6,7 +6,8 @@ Signed as Standard Webhooks says (the specification's `spec/standard-webhooks.md
     2xx                  taken
     410                  gone: nothing more is sent until an operator says so
     429, 503, no connection, a redirect    away: nothing else would be taken either
-    408, 425, 5xx, no answer in time       away; if others are taken meanwhile it is this fact, and it is refused
+    5xx, no answer in time, 401, 403, 404, 405, 408, 425
+                         away; if others are taken meanwhile it is this fact, and it is refused
     any other            refused: its conversation waits, and no other
 """
 
@@ -41,11 +42,8 @@ from .store import Tx
 SCHEDULE = tuple(timedelta(seconds=s) for s in (5, 300, 1800, 7200, 18000, 36000, 36000))  # of a fact that is refused
 _PREFIX = "whsec_"
 _NO_CONNECTIONS = 16  # at once: conversations that are told, and lanes
-_HINTS = {
-    401: "; is the secret the same on both sides?",
-    403: "; is the secret the same on both sides?",
-    404: "; is the path of the url right?",
-}
+_SECRET, _PATH = "; is the secret the same on both sides?", "; is the path of the url right?"
+_NOBODY = {401: _SECRET, 403: _SECRET, 404: _PATH, 405: _PATH, 408: "", 425: ""}  # says less of a fact than of its host
 
 
 def new_secret() -> str:
@@ -180,9 +178,9 @@ def _judge(host: str, answer: Answer) -> None:
         raise Away(said, after=retry_after(answer.headers), by_itself=True)
     if status < 400:
         raise Away(f"{said}: a redirect is not followed; write the address it leads to", by_itself=True)
-    if status in (408, 425) or status >= 500:
-        raise Away(said, after=retry_after(answer.headers))
-    raise Refused(said + _HINTS.get(status, ""), code=str(status))
+    if status in _NOBODY or status >= 500:
+        raise Away(said + _NOBODY.get(status, ""), after=retry_after(answer.headers))
+    raise Refused(said, code=str(status))
 
 
 def _host(url: str) -> str:
