@@ -14,10 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+import structlog
+
 from .clock import micros
 from .errors import TalkwireError
 from .store import Query, Tx
 
+_log = structlog.get_logger("talkwire.standing")
 SCHEDULE = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3600))  # of a fact that is refused; then it is parked
 GONE = "gone"  # state of a reader
 
@@ -124,6 +127,7 @@ def fell(tx: Tx, items: Sequence[tuple[str, str]]) -> Sequence[None]:
         since, told = row[1] if row[1] is not None else tx.now_us, row[2]
         if not told and tx.now_us - since >= _TOLD_AFTER // timedelta(microseconds=1):
             tx.tell("reader.down", small={"reader": name, "reason": reason[:200]})
+            _log.warning("reader down", reader=name, reason=reason)
             told = 1
         tx.execute(_DOWN, {"name": name, "error": reason[:300], "now": tx.now_us, "told": told})
     return [None] * len(items)
@@ -147,6 +151,7 @@ def stood(tx: Tx, names: Sequence[str]) -> Sequence[datetime | None]:
             tx.execute(_SOUND, {"name": name})
             if told:
                 tx.tell("reader.recovered", small={"reader": name, "seconds": (up - since) // 1_000_000})
+                _log.info("reader recovered", reader=name)
             found.append(None)
     return found
 
@@ -158,6 +163,7 @@ def left(tx: Tx, items: Sequence[tuple[str, str]]) -> Sequence[None]:
         if not row_of(tx, name).gone:
             tx.execute(_LEFT, {"name": name, "error": reason[:300], "now": tx.now_us})
             tx.tell("reader.stopped", small={"reader": name, "reason": reason[:200]})
+            _log.warning("reader gone", reader=name, reason=reason)
     return [None] * len(items)
 
 
