@@ -56,6 +56,7 @@ def make_app(daemon: Daemon, about: Mapping[str, Any]) -> web.Application:
                 "seconds": asyncio.get_running_loop().time() - began,
                 "stuck": daemon.stuck(),
                 "not_ready": daemon.not_ready(),
+                "down": daemon.store.down,
                 "slow_hooks": hooks,
                 "accounts": {
                     name: {"last_in_at": runtime.last_in, "last_out_at": runtime.last_out}

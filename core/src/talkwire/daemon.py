@@ -140,7 +140,8 @@ class Daemon:
             return ["stopping"]
         if not self.ready:
             return ["starting"]
-        return [] if self.same_settings else ["settings: other daemons of this database have others"]
+        reasons = [] if self.same_settings else ["settings: other daemons of this database have others"]
+        return [*reasons, f"database: {self.store.down}"] if self.store.down else reasons
 
     @property
     def pumps(self) -> list[Pump]:

@@ -133,6 +133,8 @@ def _running(about: dict[str, Any]) -> Line:
     text = f"{about['version']}, for {span(timedelta(seconds=about['seconds']))}, pid {about['pid']}, {about['public']}"
     if about["stuck"]:
         return Line("BAD", "daemon", "; ".join(about["stuck"]), "restart it; the plugin that is named needs repair")
+    if about.get("down"):
+        return Line("BAD", "daemon", f"{text}: it cannot write: {about['down']}")
     if about["not_ready"]:
         return Line("look", "daemon", f"{text}: {', '.join(about['not_ready'])}")
     slow = [f"{hook['plugin']}.{hook['hook']} {hook['seconds']:.2f} s" for hook in about["slow_hooks"]]
