@@ -82,10 +82,10 @@ class Gateway:
 class Town:
     """One daemon in a folder, and those who deal with it."""
 
-    def __init__(self, folder: Path, gateway: Gateway, *, log: Path, url: str = "", host: str = "") -> None:
+    def __init__(self, folder: Path, gateway: Gateway, *, log: Path, url: str = "", host: str = "", port: int = 0) -> None:
         self.folder = folder
         self.gateway = gateway
-        self.port = free_port()
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.admin = ""
         self.key = ""  # of the API
