@@ -23,7 +23,7 @@ LAYERS = (  # from the top; a module imports from its own layer and from those b
     "daemon",
     "api accounts lending fetching",
     "hub doing showing",  # what plugins do, and what is done for them
-    "intake admission outgoing sending notices notifying timers filing sessions",  # the journeys
+    "intake admission outgoing sending notices notifying timers setbacks filing sessions",  # the journeys
     "log evidence settings",
     "plugins readmodels keeping answers deliveries people",
     "running sections http lanes leases",

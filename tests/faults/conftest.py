@@ -9,6 +9,14 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.journeys.conftest import (  # noqa: F401  the hubs of the journeys
+    acme,
+    fake_acme_settings,
+    full_acme,
+    pytest_generate_tests,
+    start_acme,
+    start_hub,
+)
 from tests.faults.disks import FailingDisk, SmallDisk
 from tests.faults.town import Gateway, Town
 

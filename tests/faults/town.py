@@ -56,6 +56,7 @@ class Gateway:
     def __init__(self) -> None:
         self.texts: Counter[str] = Counter()
         self.delay = 0.0  # seconds until it answers
+        self.first: list[int] = []  # statuses that it answers first
         self.reports: list[str] = []
         self.host = ""
 
@@ -73,6 +74,8 @@ class Gateway:
             await runner.cleanup()
 
     async def _sendsms(self, request: web.Request) -> web.Response:
+        if self.first:
+            return web.Response(status=self.first.pop(0), text="Temporal failure, try again later.")
         self.texts[request.query["text"]] += 1
         self.reports.append(request.query["dlr-url"].replace("%d", "1").replace("%T", "1795435200").replace("%A", ""))
         await asyncio.sleep(self.delay)

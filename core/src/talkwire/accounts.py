@@ -54,7 +54,8 @@ class Runtime:
         self.channel: Channel | None = None
         self.last_in: datetime | None = None
         self.last_out: datetime | None = None
-        self.backoff = Backoff()
+        self.backoff = Backoff()  # of sending
+        self.failures = Backoff()  # of opening and listening
         if kind is None or config.settings is None:
             self._set(AccountState.ABSENT, f'no plugin gives the channel "{config.channel}"')
         else:
@@ -130,6 +131,13 @@ class Runtime:
         since = self.view.since if state is self.view.state else now
         self.view = replace(self.view, state=state, reason=reason, since=since)
 
+    def set_back(self, by: timedelta) -> None:
+        """Go by a clock that was set back."""
+        for waits in (self.backoff, self.failures, self.rates):
+            waits.set_back(by)
+        if self.view.since is not None:  # else what a person says from now on would be older than this
+            self.view = replace(self.view, since=min(self.view.since, self._lent.clock.now()))
+
     def take(self, state: AccountState, reason: str, since: datetime) -> None:
         """Take the state that another daemon or a command stored."""
         if state.sends:
@@ -204,7 +212,7 @@ class Accounts:
     def _living(self, runtime: Runtime) -> Callable[[], Awaitable[datetime | None]]:
         listening: asyncio.Task[None] | None = None
         began = self._lent.clock.now()
-        failures = Backoff()
+        failures = runtime.failures
         opened = False
 
         async def step() -> datetime | None:

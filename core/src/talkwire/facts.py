@@ -41,6 +41,7 @@ FACTS = (  # each has a heading in docs/reference/facts.md; a test compares them
     "reader.stopped",
     "reader.missed",
     "lane.dropped",
+    "clock.set_back",
     "key.created",
     "key.revoked",
 )
