@@ -27,7 +27,7 @@ LAYERS = (  # from the top; a module imports from its own layer and from those b
     "log evidence settings",
     "plugins readmodels keeping answers deliveries people",
     "running sections http lanes leases",
-    "store pump hints instance_keys references rates",
+    "store pump hints process standstill instance_keys references rates",
     "channel notifier hooks simulator auth",  # what an author writes against
     "actions features formatting media redaction",
     "errors",

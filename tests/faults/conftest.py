@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.faults.disks import FailingDisk, SmallDisk
+from tests.faults.town import Gateway, Town
 from tests.journeys.conftest import (  # noqa: F401  the hubs of the journeys
     acme,
     fake_acme_settings,
@@ -17,8 +19,6 @@ from tests.journeys.conftest import (  # noqa: F401  the hubs of the journeys
     start_acme,
     start_hub,
 )
-from tests.faults.disks import FailingDisk, SmallDisk
-from tests.faults.town import Gateway, Town
 
 
 @pytest.fixture(scope="module")

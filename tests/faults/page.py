@@ -1,7 +1,7 @@
 """The table in docs/explanation/faults.md: what it says that the operator sees is what a test saw.
 
 A test says `shows("disk full", text)`: each word in backticks in that row's second column stands in the text; `…` is
-anything.
+anything, and what begins with `/` or `talkwire` says where.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "faults.md"
+
+_WHERE = ("/", "talkwire ")  # where the words are read: a path, a command
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ def rows() -> dict[str, Row]:
     for line in PAGE.read_text().splitlines():
         cells = [cell.strip() for cell in line.strip("|").split(" | ")]
         if line.startswith("| ") and len(cells) == 4 and cells[0] != "fault" and not cells[0].startswith("-"):
-            found[cells[0]] = Row(cells[0], tuple(re.findall(r"`([^`]+)`", cells[1])), cells[2], cells[3])
+            seen = [words for words in re.findall(r"`([^`]+)`", cells[1]) if not words.startswith(_WHERE)]
+            found[cells[0]] = Row(cells[0], tuple(seen), cells[2], cells[3])
     return found
 
 

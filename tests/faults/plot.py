@@ -15,8 +15,8 @@ def svg(title: str, panels: Mapping[str, Mapping[str, Curve]]) -> str:
     last = max((x for curves in panels.values() for curve in curves.values() for x, _ in curve), default=1.0) or 1.0
     height = len(panels) * (HEIGHT + GAP) + 60
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH + LEFT + 30}" height="{height}"'
-        ' font-family="sans-serif" font-size="12">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH + LEFT + 30}" height="{height}" font-size="12">',
+        "<style>text { font-family: sans-serif }</style>",
         '<rect width="100%" height="100%" fill="#fff"/>',
         f'<text x="{LEFT}" y="24" font-size="15">{escape(title)}</text>',
     ]

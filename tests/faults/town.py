@@ -85,7 +85,9 @@ class Gateway:
 class Town:
     """One daemon in a folder, and those who deal with it."""
 
-    def __init__(self, folder: Path, gateway: Gateway, *, log: Path, url: str = "", host: str = "", port: int = 0) -> None:
+    def __init__(
+        self, folder: Path, gateway: Gateway, *, log: Path, url: str = "", host: str = "", port: int = 0
+    ) -> None:
         self.folder = folder
         self.gateway = gateway
         self.port = port or free_port()

@@ -257,7 +257,7 @@ class Accounts:
             return False
         except Exception as error:  # noqa: BLE001  one account's start is its own affair
             self._later(failures, error)
-            runtime.waits(_said(error))
+            runtime.waits(_said("open", error))
             return False
         failures.reset()
         runtime.change(AccountState.WORKING, "")
@@ -280,7 +280,7 @@ class Accounts:
         except Exception as error:  # noqa: BLE001  one listener's fault is its own
             self._later(failures, error)
             if not isinstance(error, StoreDown):
-                runtime.waits(_said(error))
+                runtime.waits(_said("listen", error))
             _log.warning("listener failed", account=runtime.name, kind=type(error).__name__)
 
     def _later(self, failures: Backoff, error: Exception) -> None:
@@ -306,8 +306,13 @@ class Accounts:
         return self._lent.clock.now() + _EVIDENCE_EVERY
 
 
-def _said(error: Exception) -> str:
-    return str(error) if isinstance(error, SendError) else type(error).__name__
+def _said(method: str, error: Exception) -> str:
+    """Say why: the text only of our own errors, any other may quote a secret."""
+    if isinstance(error, SendError):
+        return str(error)
+    if isinstance(error, TimeoutError) and method == "open":
+        return f"its open did not end within {_OPEN_WITHIN.total_seconds():g} s"
+    return f"its {method} raised {type(error).__name__}"
 
 
 _PUT_STATE = """

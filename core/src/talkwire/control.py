@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
 from aiohttp import web
 from pydantic_core import from_json, to_json
 
-from . import accounts, lanes, outgoing
+from . import accounts, lanes, outgoing, process
 from .accounts import Runtime
 from .api import principals
 from .daemon import Daemon
@@ -57,6 +58,7 @@ def make_app(daemon: Daemon, about: Mapping[str, Any]) -> web.Application:
                 "stuck": daemon.stuck(),
                 "not_ready": daemon.not_ready(),
                 "down": daemon.store.down,
+                "held": asdict(process.held()),
                 "slow_hooks": hooks,
                 "accounts": {
                     name: {"last_in_at": runtime.last_in, "last_out_at": runtime.last_out}

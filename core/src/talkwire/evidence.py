@@ -59,6 +59,7 @@ class ReaderLag:
     name: str
     state: str
     behind: int  # facts
+    waiting: int  # facts that it refused and is told again, and those behind them in their conversations
     parked: int
     last_error: str
 
@@ -89,7 +90,9 @@ _OLDEST = """
 """
 _TROUBLE = "SELECT state, count(*) FROM delivery WHERE state IN (5, 25) AND state_at > :since GROUP BY state"
 _READERS = """
-    SELECT r.name, r.state, h.seq - r.cursor, (SELECT count(*) FROM parked p WHERE p.reader = r.name), r.last_error
+    SELECT r.name, r.state, h.seq - r.cursor,
+           (SELECT count(*) FROM lane l JOIN task t ON t.lane_id = l.id WHERE l.grp = 'read:' || r.name),
+           (SELECT count(*) FROM parked p WHERE p.reader = r.name), r.last_error
     FROM reader r, log_head h WHERE h.id = 1 ORDER BY r.name
 """
 
@@ -139,8 +142,8 @@ def status(query: Query) -> Status:
         uncertain=trouble.get(int(State.UNCERTAIN), 0),
         failed=trouble.get(int(State.FAILED), 0),
         readers=tuple(
-            ReaderLag(name=name, state=state, behind=behind, parked=parked, last_error=error)
-            for name, state, behind, parked, error in query.execute(_READERS)
+            ReaderLag(name=name, state=state, behind=behind, waiting=waiting, parked=parked, last_error=error)
+            for name, state, behind, waiting, parked, error in query.execute(_READERS)
         ),
         unread=unread_row[0] if unread_row else 0,
     )

@@ -17,9 +17,9 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from . import control
+from . import control, standstill
 from .api import make_admin, make_app
-from .daemon import Daemon
+from .daemon import STUCK, Daemon
 from .errors import Conflict
 from .sections import Listen
 
@@ -66,7 +66,7 @@ async def serve(daemon: Daemon, *, started: Callable[[Bound], None] = lambda _: 
         async with serving(daemon) as bound:
             started(bound)
             _tell_systemd("READY=1")
-            with _collecting_seldom():
+            with _collecting_seldom(), standstill.watched(STUCK):
                 await stop.wait()
             _log.info("stopping")
             _tell_systemd("STOPPING=1")

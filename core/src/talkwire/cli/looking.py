@@ -25,6 +25,8 @@ _LEVELS = ("ok", "look", "BAD")  # the exit code of `status` is the position of 
 _WAITS_LONG = timedelta(minutes=10)
 _STARTS_LONG = timedelta(minutes=1)
 _BEHIND = 1000  # facts that a reader may be behind before somebody should look
+_HANDLES_LOOK = 0.8  # of the handles that the system allows
+_TASKS_LOOK = 1000  # that do the same: more than connections and lanes need
 _DISK_LOOK, _DISK_BAD = 0.10, 0.02  # of the disk is free
 
 
@@ -50,7 +52,7 @@ def status(as_: Json = False, config: ConfigFile = None) -> None:
 
     found = place.raw(config)
     daemon, live = _daemon(found)
-    lines = [daemon]
+    lines = [daemon, *_process(live)]
     stands: Status | None = None
     try:
         stands, waits, daemons = place.look(found.store, _read)
@@ -103,7 +105,7 @@ _ADDRESS = "SELECT a.value FROM conversation c JOIN address a ON a.id = c.addres
 
 def _newer(account: Evidence, live: dict[str, Any]) -> Evidence:
     """Put in what the daemon has seen since it last stored it, which it does every 30 seconds."""
-    seen = live.get(account.name, {})
+    seen = live.get("accounts", {}).get(account.name, {})
     return replace(
         account,
         last_in_at=_later(account.last_in_at, seen.get("last_in_at")),
@@ -117,7 +119,7 @@ def _later(stored: datetime | None, said: str | None) -> datetime | None:
 
 
 def _daemon(found: RawConfig) -> tuple[Line, dict[str, Any]]:
-    """Ask the daemon; gives its line, and what it has seen of each account."""
+    """Ask the daemon; gives its line, and what it says of itself."""
     from ..errors import TalkwireError
 
     try:
@@ -126,7 +128,7 @@ def _daemon(found: RawConfig) -> tuple[Line, dict[str, Any]]:
         return Line("BAD", "daemon", "does not run here", "talkwire run"), {}
     except TalkwireError as error:
         return Line("BAD", "daemon", str(error)), {}
-    return _running(about), about["accounts"]
+    return _running(about), about
 
 
 def _running(about: dict[str, Any]) -> Line:
@@ -141,6 +143,20 @@ def _running(about: dict[str, Any]) -> Line:
     if slow:
         return Line("look", "daemon", f"{text}; slow with the writer: {', '.join(slow)}")
     return Line("ok", "daemon", text)
+
+
+def _process(about: dict[str, Any]) -> Iterator[Line]:
+    """Say what the daemon's process holds; a plugin that leaks shows here."""
+    if not (held := about.get("held")):
+        return
+    most = held["handles_most"]
+    text = f"{size(held['resident'])}, {held['handles']} of {most} handles, {many(held['threads'], 'thread')}"
+    text += f", {many(held['tasks'], 'task')}"
+    scarce, crowded = held["handles"] > most * _HANDLES_LOOK, held["most"] > _TASKS_LOOK
+    if crowded:
+        text += f"; {held['most']} of them: {held['most_of']}"
+    hint = "something leaks, or LimitNOFILE is too low; it goes on after a restart" if scarce or crowded else ""
+    yield Line("look" if hint else "ok", "process", text, hint)
 
 
 def _lines(found: Status, waits: _Waits) -> Iterator[Line]:
@@ -193,13 +209,14 @@ def _waiting(found: Status, waits: _Waits) -> Line:
 
 def _readers(found: Status) -> Iterator[Line]:
     live = [reader for reader in found.readers if reader.state == "active"]
-    calm = [reader for reader in live if reader.behind < _BEHIND and not reader.parked]
+    calm = [reader for reader in live if reader.behind < _BEHIND and not (reader.parked or reader.waiting)]
     if calm or not live:
         yield Line("ok", "readers", f"{len(calm)} of {len(live)} have been told everything" if live else "none")
     for reader in live:
         if reader in calm:
             continue
-        parked = f", {many(reader.parked, 'fact')} parked" if reader.parked else ""
+        waiting = f", {many(reader.waiting, 'fact')} refused or behind one" if reader.waiting else ""
+        parked = f"{waiting}, {many(reader.parked, 'fact')} parked" if reader.parked else waiting
         error = f": {reader.last_error}" if reader.last_error else ""
         hint = f"talkwire replay --parked --reader {reader.name}" if reader.parked else ""
         yield Line("look", f"reader {reader.name}", f"{many(reader.behind, 'fact')} behind{parked}{error}", hint)

@@ -29,6 +29,7 @@ Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 chosen: ContextVar[Path | None] = ContextVar("chosen", default=None)  # by --config before the command
 _ASKED_WITHIN = 60  # seconds that the daemon has for an answer
+_SAYS_WITHIN = 5  # seconds to say who it is
 
 
 def config_path(given: Path | None) -> Path:
@@ -108,8 +109,8 @@ class NobodyThere(Exception):
 class _Socket(http.client.HTTPConnection):
     """HTTP over a unix socket: no import of aiohttp for one question."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=_ASKED_WITHIN)
+    def __init__(self, path: Path, within: int) -> None:
+        super().__init__("localhost", timeout=within)
         self._path = path
 
     def connect(self) -> None:
@@ -120,16 +121,16 @@ class _Socket(http.client.HTTPConnection):
 
 def running(path: Path) -> dict[str, Any]:
     """Ask the daemon at a socket who it is. Errors: `NobodyThere`."""
-    answer: dict[str, Any] = _asked(path, "GET", "/", None)
+    answer: dict[str, Any] = _asked(path, "GET", "/", None, _SAYS_WITHIN)
     return answer
 
 
-def _asked(path: Path, method: str, what: str, said: Any) -> Any:
+def _asked(path: Path, method: str, what: str, said: Any, within: int = _ASKED_WITHIN) -> Any:
     from pydantic_core import from_json, to_json
 
     from ..errors import Conflict
 
-    connection = _Socket(path)
+    connection = _Socket(path, within)
     try:
         try:
             connection.connect()
@@ -141,6 +142,9 @@ def _asked(path: Path, method: str, what: str, said: Any) -> Any:
             connection.request(method, what, None if said is None else to_json(said))
             response = connection.getresponse()
             body = response.read()
+        except TimeoutError as error:
+            text = f"{path}: no answer within {within} s; what holds the daemon stands in its log"
+            raise Conflict(text) from error
         except (OSError, http.client.HTTPException) as error:
             text = (
                 f"{path}: the daemon gave no answer ({type(error).__name__}); it may have been done: look before again"
