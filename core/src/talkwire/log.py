@@ -268,14 +268,15 @@ class Readers:
     def _not_before(self, told: Told) -> datetime | None:
         """Say until when its lanes wait."""
         one = self._standings[told.name]
-        return self._clock.now() + _LOOK_AGAIN if one.gone else one.until
+        now = self._clock.now()
+        return now + _LOOK_AGAIN if one.gone else one.not_before(now)
 
     async def _step(self, told: Told) -> datetime | None:
         stands = self._standings[told.name]
         if not self._fence.holds(f"read:{told.name}", told.need):
             return None
-        if stands.until is not None and stands.until > self._clock.now():
-            return stands.until
+        if (until := stands.not_before(self._clock.now())) is not None:
+            return until
         batch, row = await self._store.read(lambda query: (self._look(query, told), standing.row_of(query, told.name)))
         stands.gone = row.gone
         if row.gone or batch is None:

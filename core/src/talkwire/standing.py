@@ -68,7 +68,8 @@ class Gone(TalkwireError):
 class Standing:
     """What this daemon has seen of one reader; the row has what outlives it."""
 
-    until: datetime | None = None  # not told anything before that moment
+    until: datetime | None = None  # not told anything before that moment …
+    wait: timedelta = timedelta()  # … which was so far away: farther means that the clock was set back
     tries: int = 0  # in vain, since something was taken
     gone: bool = False
     taken: int = 0  # facts that were answered, with yes or no
@@ -95,12 +96,17 @@ class Standing:
 
     def waits(self, now: datetime, error: Away) -> datetime:
         """Note that nobody is there; gives when to try again."""
-        if self.until is not None and self.until > now:
-            return self.until  # others found out at the same time
+        if (until := self.not_before(now)) is not None:
+            return until  # others found out at the same time
         asked = min(error.after or timedelta(), _LONGEST)
-        self.until = now + max(asked, min(_MOST, _FIRST * (1 << min(self.tries, 16))))
+        self.wait = max(asked, min(_MOST, _FIRST * (1 << min(self.tries, 16))))
+        self.until = now + self.wait
         self.tries += 1
         return self.until
+
+    def not_before(self, now: datetime) -> datetime | None:
+        """Say until when nothing is told; None: something may be told."""
+        return self.until if self.until is not None and now < self.until <= now + self.wait else None
 
 
 @dataclass(frozen=True, slots=True)

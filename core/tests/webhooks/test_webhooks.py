@@ -103,6 +103,14 @@ def test_whoever_asks_for_more_time_has_it_and_an_hour_at_most():
     assert Standing().waits(NOON, Away("429", after=timedelta(seconds=1))) == NOON + timedelta(seconds=5)
 
 
+def test_a_clock_that_was_set_back_makes_nobody_wait_longer():
+    stands = Standing()
+    until = stands.waits(NOON, Away("503"))
+    assert stands.not_before(NOON) == until
+    assert stands.not_before(until) is None
+    assert stands.not_before(NOON - timedelta(hours=1)) is None
+
+
 def test_many_that_find_out_together_are_one_try():
     stands = Standing()
     assert {stands.waits(NOON, Away("500")) for _ in range(8)} == {NOON + timedelta(seconds=5)}
