@@ -18,7 +18,7 @@ from talkwire import control, evidence
 from talkwire.api import make_app
 from talkwire.api.principals import create_keys
 from talkwire.cli import app
-from talkwire.errors import NotFound
+from talkwire.errors import Conflict, NotFound
 from talkwire.reloading import reload
 from talkwire.testing.services import Logs, TurnedClock
 from tests.journeys.acme_hub import SETTINGS, AcmeHub
@@ -200,6 +200,9 @@ async def test_a_fact_that_was_taken_is_told_again_where_it_is_asked_for(start_a
     assert [one.fact["replayed"] for one in host.taken] == [False, True]
     with pytest.raises(NotFound, match="the log has no fact 999"):
         await do(acme, "replay-fact", webhook="crm", seq=999)
+    (opened,) = await acme.hub.facts("conversation.opened")
+    with pytest.raises(Conflict, match=r"webhook:crm is not told such facts: conversation\.opened of shop"):
+        await do(acme, "replay-fact", webhook="crm", seq=opened.seq)
     with pytest.raises(NotFound, match="did you mean crm"):
         await do(acme, "replay-fact", webhook="crmm", seq=fact.seq)
 
@@ -551,6 +554,18 @@ async def test_an_outage_in_the_middle_of_many_leaves_no_gap(start_acme, host):
     for id_ in (await talks(acme)).values():
         assert host.of(id_) == [f.seq for f in await acme.hub.facts("message.received") if f.conversation == id_]
     assert await acme.hub.facts("fact.parked") == []
+
+
+async def test_what_waits_in_a_lane_and_is_wanted_no_more_is_not_told(start_acme, host):
+    acme = await start_acme(settings=host.table("crm", RECEIVED))
+    host.answer = lambda _: 422
+    await say(acme, (ANN, "one"), (BOB, "two"))
+    tried = len(host.tried)
+    await change(acme, host.table("crm", 'types = ["delivery.failed"]'))
+    host.answer = lambda _: 200
+    await acme.hub.pass_time(hours=28)
+    assert len(host.tried) == tried
+    assert await acme.hub.rows("SELECT count(*) FROM task") == [(0,)]
 
 
 async def test_nothing_of_a_secret_or_of_the_url_is_in_what_is_kept_or_logged(start_acme, host):

@@ -79,6 +79,7 @@ class WebhookReader:
         self._url = settings.url.get_secret_value()
         self._keys = [secret.get_secret_value() for secret in settings.secrets]
         self._session: aiohttp.ClientSession | None = None  # its own: a slow host takes connections from nobody
+        self._http: AccountHttp | None = None
         self._closed = False
 
     async def close(self) -> None:
@@ -86,15 +87,14 @@ class WebhookReader:
         self._closed = True
         if self._session is not None:
             await self._session.close()
-            self._session = None
 
     def wants(self, fact_type: str) -> bool:
         """Say whether the host is told such facts."""
-        return not self.settings.types or fact_type in self.settings.types
+        return self.settings.wants(fact_type)
 
     def hears_of(self, account: str) -> bool:
         """Say whether the host is told of an account."""
-        return not self.settings.accounts or account in self.settings.accounts
+        return self.settings.hears_of(account)
 
     def hook_of(self, fact_type: str) -> str:
         """Say that the fact is enough."""
@@ -142,17 +142,18 @@ class WebhookReader:
             "webhook-signature": signatures(self._keys, id_, timestamp, body),
         }
         try:
-            answer = await self._http().post(self._url, data=body, headers=headers)
+            answer = await self._way().post(self._url, data=body, headers=headers)
         except NotSent as error:
             raise Away(str(error), by_itself=True) from error
         except Uncertain as error:
             raise Away(str(error)) from error
         _judge(_host(self._url), answer)
 
-    def _http(self) -> AccountHttp:
+    def _way(self) -> AccountHttp:
+        """Give the way to the host, made at its first use. Errors: `Away` once it is closed."""
         if self._closed:
             raise Away("the settings have changed", by_itself=True)
-        if self._session is None:
+        if self._http is None:
             plain = self._url.startswith("http:")
             connector = aiohttp.TCPConnector(
                 limit=_NO_CONNECTIONS,
@@ -160,10 +161,11 @@ class WebhookReader:
                 socket_factory=_within_our_network if plain else None,
             )
             self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-        hosts = [_host(self._url)]
-        return AccountHttp(
-            self._session, self.name, hosts, lambda _: None, [*self._keys, self._url], timeout=self.settings.timeout
-        )
+            hosts, hidden = [_host(self._url)], [*self._keys, self._url]
+            self._http = AccountHttp(
+                self._session, self.name, hosts, lambda _: None, hidden, timeout=self.settings.timeout
+            )
+        return self._http
 
 
 def _judge(host: str, answer: Answer) -> None:
