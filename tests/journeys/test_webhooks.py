@@ -398,9 +398,12 @@ async def test_a_fact_in_a_lane_loses_none_of_its_schedule_to_an_outage(start_ac
         acme.hub.clock.advance(timedelta(hours=4))
         await acme.hub.run_until_idle()
     assert await acme.hub.facts("fact.parked") == []
-    host.answer = lambda _: 200
     await host.comes()
-    await acme.hub.pass_time(minutes=5)
+    await acme.hub.pass_time(minutes=11)  # it refuses the fact twice again
+    assert len(host.tried) >= 3
+    assert await acme.hub.facts("fact.parked") == []
+    host.answer = lambda _: 200
+    await acme.hub.pass_time(minutes=30)
     assert len(host.taken) == 1
 
 
@@ -422,6 +425,10 @@ async def test_a_host_is_down_for_a_day_and_misses_nothing_while_another_saw_no_
     assert (await lag(acme, "away")).behind == 0
     assert len(await acme.hub.facts("reader.recovered")) == 1
     assert await acme.hub.facts("fact.parked") == []
+
+    for host, about in ((away, set()), (living, {"webhook:away"})):  # what became of a host is news to others
+        news = [one.fact for one in host.taken if one.fact["type"].startswith("reader.")]
+        assert {fact["small"]["reader"] for fact in news} == about
 
     facts = [fact for fact in await acme.hub.facts() if not fact.type.startswith("reader.")]
     for host in (away, living):
