@@ -38,6 +38,7 @@ from tests.mutants.acme import ACME
 
 TOKEN, SECRET = "planted-token-aaaa1111", "planted-secret-bbbb2222"  # the test's signer uses its own, see below
 QUERY, HEADER, COOKIE = "planted-query-cccc3333", "planted-header-dddd4444", "planted-cookie-eeee5555"
+KEPT = "planted-kept-gggg7777"
 GUESS = "tw_0123456789ab_" + "planted-guess-ffff6666".ljust(43, "x")
 WORDS = {
     "what a customer wrote": "plantedinwords0101",
@@ -213,6 +214,8 @@ async def days(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -
                 key = await hub.daemon.store.write(create_keys, ("planted", "admin"))
                 async with TestClient(TestServer(make_app(hub.daemon))) as client:
                     await hub.run_until_idle()
+                    await acme.shop.channel.keep("oauth", KEPT, secret=True)
+                    assert await acme.shop.channel.kept("oauth") == KEPT
                     days.said["errors of the API"] = "\n".join(await _good_and_bad(acme, client, key))
                     [cookie] = [one.value for one in client.session.cookie_jar]
                     await hub.run_until_idle()
@@ -244,6 +247,7 @@ async def days(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -
         "another cookie": COOKIE,
         "query": QUERY,
         "header": HEADER,
+        "value that the account keeps": KEPT,
     }
     return days
 
