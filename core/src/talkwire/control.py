@@ -17,11 +17,12 @@ from typing import Any
 from aiohttp import web
 from pydantic_core import from_json, to_json
 
-from . import accounts, auditing, lanes, outgoing
+from . import accounts, auditing, departures, lanes, outgoing, reloading
 from .accounts import Runtime
 from .api import principals
 from .daemon import Daemon
-from .errors import Conflict, NotFound, TalkwireError
+from .errors import Conflict, NotFound, SettingsError, TalkwireError
+from .forgetting import Forgetting
 from .model import State
 from .store import Tx
 
@@ -61,10 +62,8 @@ def make_app(daemon: Daemon, about: Mapping[str, Any]) -> web.Application:
                 "stuck": daemon.stuck(),
                 "not_ready": daemon.not_ready(),
                 "slow_hooks": hooks,
-                "accounts": {
-                    name: {"last_in_at": runtime.last_in, "last_out_at": runtime.last_out}
-                    for name, runtime in daemon.accounts.by_name.items()
-                },
+                "accounts": about_accounts(daemon),
+                "settings": daemon.last_reload,
             }
         )
 
@@ -81,6 +80,19 @@ def make_app(daemon: Daemon, about: Mapping[str, Any]) -> web.Application:
     app.router.add_get("/", describe)
     app.router.add_post("/{command}", command)
     return app
+
+
+def about_accounts(daemon: Daemon) -> dict[str, dict[str, Any]]:
+    """Say what this daemon has seen of its accounts, as of now."""
+    return {
+        name: {
+            "last_in_at": runtime.last_in,
+            "last_out_at": runtime.last_out,
+            "rejected": runtime.rejected_in_a_row,
+            "last_rejected_at": runtime.last_rejected,
+        }
+        for name, runtime in daemon.accounts.by_name.items()
+    }
 
 
 def _answer(value: Any, status: int = 200) -> web.Response:
@@ -238,10 +250,78 @@ async def _revoke_key(daemon: Daemon, said: Said) -> None:
     await daemon.store.write(principals.revoke_keys, str(said["key"]))
 
 
+async def _reload(daemon: Daemon, _: Said) -> dict[str, Any]:
+    """Read the settings again; wrong ones are an answer, not a failure: it has another exit code."""
+    try:
+        changes = await reloading.reload(daemon)
+    except SettingsError as error:
+        return {"faults": str(error)}
+    return {"faults": "", "lines": reloading.words(changes), "restart": changes.restart}
+
+
+# --- the life of the data ------------------------------------------------------------------------------
+
+
+def _is_alone(daemon: Daemon) -> bool:
+    """Say whether nothing else puts files here now: done at hand, under SQLite's lock."""
+    return daemon.store.is_sqlite and not daemon.ready
+
+
+async def _forget(daemon: Daemon, said: Said) -> Any:
+    """Forget a person, by the contact's id."""
+    forgetting = Forgetting(daemon.store, daemon.files, daemon.clock, daemon.plugins.forget, alone=_is_alone(daemon))
+    return await forgetting.forget(str(said["contact"]), str(said["by"]))
+
+
+async def _withdraw_account(daemon: Daemon, said: Said) -> None:
+    """Let an account's provider know that we are gone; the account is paused, so that it does not begin again."""
+    name, by = str(said["account"]), str(said["by"])
+    runtime = _live(daemon, name)
+    assert runtime.channel is not None  # it lives
+    await daemon.store.write(accounts.register, name)
+    await daemon.store.write(accounts.pause, (name, f"withdrawn by {by}"))
+    try:
+        async with asyncio.timeout(_PROBE_WITHIN):
+            await runtime.channel.removed()
+    except TimeoutError as error:
+        raise Conflict(f'account "{name}" is paused; its provider gave no answer within {_PROBE_WITHIN} s') from error
+    except TalkwireError as error:
+        raise Conflict(f'account "{name}" is paused; its provider was not told: {error}') from error
+    except Exception as error:  # a plugin's own fault: its text may hold anything
+        raise Conflict(f'account "{name}" is paused; taking it back raised {type(error).__name__}') from error
+    await daemon.store.write(accounts.withdrawn, (name, by))
+
+
+async def _forget_account(daemon: Daemon, said: Said) -> Any:
+    name = str(said["account"])
+    runtime = daemon.accounts.by_name.get(name)
+    if runtime is not None and runtime.channel is not None:
+        raise Conflict(f'the account "{name}" is served: take [accounts.{name}] out of the settings, and restart')
+    gone = await departures.forget_account(
+        daemon.store, daemon.files, daemon.clock, name, str(said["by"]), alone=_is_alone(daemon)
+    )
+    daemon.accounts.by_name.pop(name, None)
+    return gone
+
+
+async def _rename_account(daemon: Daemon, said: Said) -> None:
+    if daemon.ready or len(await daemon.leases.living()) > 1:
+        raise Conflict("a daemon runs on this database: stop it, rename, change the settings, start it again")
+    await departures.rename_account(daemon.store, str(said["old"]), str(said["new"]), str(said["by"]))
+
+
+async def _purge_plugin(daemon: Daemon, said: Said) -> Any:
+    name = str(said["plugin"])
+    if any(info.name == name and info.state != "available" for info in daemon.plugins.infos):
+        raise Conflict(f"the plugin {name} is enabled: take what names it out of the settings, and restart")
+    return await departures.purge_plugin(daemon.store, name)
+
+
 _COMMANDS: dict[str, Command] = {
     "replay": _replay,
     "replay-unread": _replay_unread,
     "replay-fact": _replay_fact,
+    "reload": _reload,
     "pause": _pause,
     "resume": _resume,
     "test": _test,
@@ -250,4 +330,9 @@ _COMMANDS: dict[str, Command] = {
     "settle": _settle,
     "new-key": _new_key,
     "revoke-key": _revoke_key,
+    "forget": _forget,
+    "withdraw-account": _withdraw_account,
+    "forget-account": _forget_account,
+    "rename-account": _rename_account,
+    "purge-plugin": _purge_plugin,
 }

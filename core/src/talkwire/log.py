@@ -24,7 +24,7 @@ from .errors import NotFound, StoreDown, TalkwireError
 from .hooks import SessionStep, hook_of
 from .lanes import Fence, Lane, Lanes, NewTask, Task
 from .model import Account, AccountState, Fact, State
-from .pump import Pump
+from .pump import Pump, Pumps
 from .readmodels import fact_of
 from .store import Query, Store, Tx
 from .store.writer import RunAgain
@@ -38,7 +38,7 @@ SCHEDULE = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3600))  # then 
 
 _AFTER = f"{readmodels.FACT} WHERE seq > :seq ORDER BY seq LIMIT :most"
 _ONE = f"{readmodels.FACT} WHERE seq = :seq"
-_CURSOR = "SELECT cursor FROM reader WHERE name = :name"
+_CURSOR = "SELECT cursor FROM reader WHERE name = :name AND state = 'active'"
 _ENSURE = """
     INSERT INTO reader (name, cursor, moved_at)
     SELECT :name, seq, :now FROM log_head WHERE id = 1
@@ -170,24 +170,37 @@ class Readers:
         self._account = account
         self._view = view
         self._outcomes: dict[str, dict[int, Outcome]] = {}  # reader → of facts that its cursor has not passed yet
-        self.pumps: dict[str, Pump] = {}
+        self._told: dict[str, Told] = {}
+        self.pumps = Pumps()
 
     async def open(self, told: Sequence[Told]) -> None:
-        """Give each reader its row: a new one begins with the next fact; one that is gone is stopped."""
+        """Give each reader its row: a new one begins with the next fact; one that is gone is stopped.
+
+        Called again where the settings have changed: whoever has a name of before goes on where that one was.
+        """
         await self._store.write(_ensure, tuple(one.name for one in told))
-        for one in told:
-            self._outcomes[one.name] = {}
-            self.pumps[one.name] = Pump(
-                f"reader {one.name}",
-                lambda one=one: self._step(one),  # type: ignore[misc]
-                self._clock,
-                slow_poll=_LOOK_AGAIN,
-            )
-            self._lanes.serve(f"read:{one.name}", lambda lane, one=one: self._again(one, lane))  # type: ignore[misc]
+        self._told = {one.name: one for one in told}
+        for name in self.pumps.names:
+            if name not in self._told:
+                await self.pumps.end(name)
+                self._lanes.drop(f"read:{name}")
+                del self._outcomes[name]
+        for name in self._told:
+            if name not in self.pumps:
+                self._outcomes[name] = {}
+                self.pumps.add(name, self._pump(name))
+                self._lanes.serve(f"read:{name}", lambda lane, name=name: self._again(self._told[name], lane))  # type: ignore[misc]
+
+    def _pump(self, name: str) -> Pump:
+        return Pump(f"reader {name}", lambda: self._step(self._told[name]), self._clock, slow_poll=_LOOK_AGAIN)
+
+    async def run(self) -> None:
+        """Tell all readers until cancelled."""
+        await self.pumps.run()
 
     def woken(self) -> None:
         """Say that there may be more."""
-        for pump in self.pumps.values():
+        for pump in self.pumps:
             pump.wake()
 
     async def replay(self, reader: str, seq: int) -> None:
@@ -198,7 +211,7 @@ class Readers:
         if not self._fence.holds(f"read:{told.name}"):
             return None
         batch = await self._store.read(lambda query: self._look(query, told))
-        if batch.upto == batch.was:
+        if batch is None or batch.upto == batch.was:
             return None
         await self._call_outside(batch)
         reached = await self._store.write(_take, batch)
@@ -207,9 +220,10 @@ class Readers:
         more = reached < batch.upto or reached - batch.was >= _BATCH
         return self._clock.now() if more and reached > batch.was else None
 
-    def _look(self, query: Query, told: Told) -> _Batch:
+    def _look(self, query: Query, told: Told) -> _Batch | None:
         row = query.one(_CURSOR, {"name": told.name})
-        assert row is not None  # made when it was opened
+        if row is None:
+            return None  # it stood still for too long, and was stopped
         rows = query.execute(_AFTER, {"seq": row[0], "most": _BATCH})
         facts = [fact for fact in (fact_of(r) for r in rows if told.wants(r[1])) if _is_for(told, fact)]
         blocked = query.execute(_BLOCKED, {"grp": f"read:{told.name}"}) if facts else []

@@ -21,10 +21,10 @@ from .actions import Action
 from .channel import PLAIN_METHODS, Channel
 from .errors import Fault, Refuse
 from .hooks import HOOK_API, OLDEST_HOOK_API, Drop, hook_of
-from .model import Account, Draft, Inbound, Notification
+from .model import Account, Draft, Inbound, Notification, Person
 from .notifier import Notifier
 from .running import Holder, Hook, HookFailed, HookTimeout, PluginRefused, Runner, Way, actions_of, one_of, way_of
-from .store import Tx
+from .store import Query, Tx
 
 GROUP = "talkwire"  # entry points; the name is the plugin's
 SHAPE_BUDGET = timedelta(milliseconds=200)  # all plugins, one envelope
@@ -167,6 +167,11 @@ class Plugins:
         return (*known, *(self._about(name, "available") for name in rest))
 
     @property
+    def extra(self) -> Mapping[str, Any]:
+        """Give those of this process."""
+        return self._extra
+
+    @property
     def others(self) -> tuple[str, ...]:
         """Name those that do not run: available or failed."""
         return tuple(info.name for info in self.infos if info.state != "enabled")
@@ -268,6 +273,22 @@ class Plugins:
                     "answer_notification", {"notification": notification, "answer": answer}, tx
                 ):
                     tx.act(action)
+
+    def forget(self, tx: Tx, person: Person) -> None:
+        """Let plugins forget somebody, and ask for what they return. Errors: as `call_tx`."""
+        for hook in self._hooks["forget_person"]:
+            for action in self._runner.call_tx(hook, {"person": person}, tx):
+                tx.asker, tx.ref = f"plugin:{hook.plugin}", ""
+                tx.act(action)
+
+    def export(self, query: Query, person: Person) -> dict[str, Mapping[str, str]]:
+        """Give what plugins hold of somebody: plugin → file name → text. Errors: `HookFailed`."""
+        found: dict[str, Mapping[str, str]] = {}
+        for hook in self._hooks["export_person"]:
+            given = self._runner.call_here(hook, {"person": person, "query": query}, one_of(Mapping))
+            if given:
+                found[hook.plugin] = {**found.get(hook.plugin, {}), **given}
+        return found
 
     async def close(self) -> None:
         """Stop what still runs."""
