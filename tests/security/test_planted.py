@@ -174,6 +174,9 @@ async def _looked_at(acme: AcmeHub, client: TestClient[Any, Any], key: str) -> d
     for (id_,) in await hub.rows("SELECT id FROM message"):
         async with client.get(f"/api/v1/messages/{id_}/trace", headers=headers) as response:
             said[f"api trace {id_}"] = await response.text()
+        async with client.get(f"/api/v1/trace/{id_}", headers=headers) as response:
+            assert response.status == 200
+            said[f"api timeline {id_}"] = await response.text()
     return said
 
 

@@ -21,10 +21,10 @@ def audit(
     as_: Json = False,
     config: ConfigFile = None,
 ) -> None:
-    """List administrative acts: who, what, about what, and what became of it.
+    """List who did what, and what became of it.
 
-    The newest first. Commands, sign-ins, and what hosts settle, resend or cancel; never what somebody wrote. `begun` is one whose end
-    nobody knows: the daemon ended first.
+    Administrative acts, the newest first: commands, sign-ins, what hosts settle, resend or cancel; never what somebody
+    wrote. `begun` is one whose end nobody knows: the daemon ended first.
     """
     from .. import auditing
 
