@@ -7,13 +7,14 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from time import monotonic
 
 import aiohttp
 import structlog
 from pydantic import SecretBytes
 
-from . import doing, notifying, showing
+from . import doing, notifying, restoring, showing
 from .accounts import Accounts, Runtime
 from .answers import AccountView
 from .api.limits import Limits
@@ -47,12 +48,14 @@ from .sending import Sender
 from .sessions import Sessions
 from .settings import Config
 from .showing import Medium
-from .store import Store
+from .store import Store, revisions
+from .store.revisions import Chain
 from .store.sqlite import path_of
 from .timers import GROUP as TIMERS
 from .timers import Timers
 from .watching import GROUP as WATCH
 from .watching import Watch
+from .webhooks import WebhookReader
 
 _log = structlog.get_logger("talkwire.daemon")
 STUCK = 5.0  # seconds after which a holder of the writer is named and `/livez` fails
@@ -125,6 +128,7 @@ class Daemon:
         self.slow_hooks: dict[tuple[str, str], float] = {}  # (plugin, hook) → longest seconds
         self._media: dict[str, Medium] = {}
         self._told: list[Told] = []
+        self._webhooks: list[WebhookReader] = []
 
     # --- what others ask -----------------------------------------------------------------------------
 
@@ -201,6 +205,7 @@ class Daemon:
         """
         await self.store.open(exclusive=True)
         try:
+            await self._check_tables()
             async with aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=None), auto_decompress=True, cookie_jar=aiohttp.DummyCookieJar()
             ) as session:
@@ -239,6 +244,7 @@ class Daemon:
         """
         await self.store.open(exclusive=True)
         try:
+            await self._check_tables()
             async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
                 self._make(session)
                 yield self
@@ -246,8 +252,13 @@ class Daemon:
             await self.plugins.close()
             await self.store.close()
 
+    async def _check_tables(self) -> None:
+        chains = [Chain(plugin, Path(folder)) for plugin, folder in self.plugins.register("register_schema")]
+        await self.store.read(lambda query: revisions.check(query, chains))
+
     async def _open(self, session: aiohttp.ClientSession) -> None:
         self._make(session)
+        self.intake.restored_at = await self.store.read(restoring.restored_at)
         await self.accounts.open()
         await self.store.write(notifying.put_recipients, self.config.recipients)
         await self._serve()
@@ -306,14 +317,18 @@ class Daemon:
         self.leases.want([sender.group, f"listen:{runtime.name}"], need)
 
     async def tell_readers(self) -> None:
-        """Tell plugins and rules from now on; asked again where the rules have changed."""
-        before = [told.name for told in self._told]
-        self._told = [*self.plugins.readers(), *(RuleReader(i, rule) for i, rule in enumerate(self.config.notify))]
+        """Tell plugins, rules and webhooks from now on; asked again where the settings of these have changed."""
+        before, webhooks = [told.name for told in self._told], self._webhooks
+        self._webhooks = [WebhookReader(one, self.clock) for one in self.config.webhooks]
+        rules = [RuleReader(i, rule) for i, rule in enumerate(self.config.notify)]
+        self._told = [*self.plugins.readers(), *rules, *self._webhooks]
         await self.readers.open(self._told)
-        names = [f"read:{told.name}" for told in self._told]
-        for gone in {f"read:{name}" for name in before} - {*names}:
+        for webhook in webhooks:
+            await webhook.close()
+        for gone in {f"read:{name}" for name in before} - {f"read:{told.name}" for told in self._told}:
             self.leases.drop(gone)
-        self.leases.want(names)
+        for told in self._told:
+            self.leases.want([f"read:{told.name}"], told.need)
 
     async def _compare(self) -> None:
         """Say where another daemon of this database runs with other settings."""
@@ -342,6 +357,8 @@ class Daemon:
         self.intake.serve({})
         self.tail.close()
         await self.lanes.stop(timedelta() if self.stuck() else PATIENCE)
+        for webhook in self._webhooks:
+            await webhook.close()
         for medium in self._media.values():
             await medium.close()
         await self.accounts.close()

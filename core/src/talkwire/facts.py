@@ -44,6 +44,8 @@ FACTS = (  # each has a heading in docs/reference/facts.md; a test compares them
     "notification.withdrawn",
     "timer.due",
     "fact.parked",
+    "reader.down",
+    "reader.recovered",
     "reader.stopped",
     "reader.missed",
     "lane.dropped",
@@ -51,6 +53,7 @@ FACTS = (  # each has a heading in docs/reference/facts.md; a test compares them
     "queue.old",
     "disk.low",
     "plugin.purged",
+    "store.restored",
     "key.created",
     "key.revoked",
 )

@@ -135,7 +135,12 @@ class FileStore:
                 os.close(descriptor)
 
     def _path(self, sha256: str) -> Path:
-        return self.folder / sha256[:2] / hash_only(sha256)
+        return path_in(self.folder, sha256)
+
+
+def path_in(folder: Path, sha256: str) -> Path:
+    """Say where a content lies in a folder of files."""
+    return folder / sha256[:2] / hash_only(sha256)
 
 
 def hash_only(sha256: str) -> str:

@@ -152,7 +152,10 @@ class DaemonLock:
     """One daemon a file: an advisory lock beside the database."""
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreDown(f"{path}: {(error.strerror or type(error).__name__).lower()}") from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
