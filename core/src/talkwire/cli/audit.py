@@ -21,9 +21,9 @@ def audit(
     as_: Json = False,
     config: ConfigFile = None,
 ) -> None:
-    """List who did what, and what became of it.
+    """List administrative acts: who did what, and when.
 
-    Administrative acts, the newest first: commands, sign-ins, what hosts settle, resend or cancel; never what somebody
+    The newest first: commands, sign-ins, what hosts settle, resend or cancel; never what somebody
     wrote. `begun` is one whose end nobody knows: the daemon ended first.
     """
     from .. import auditing
