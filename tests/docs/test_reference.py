@@ -59,6 +59,7 @@ def test_every_hook_has_a_heading():
 def test_every_setting_has_a_heading():
     tables = {**sections.SECTIONS, "plugins": sections.PluginKeys, "accounts.NAME": sections.AccountKeys}
     tables |= {"recipients.NAME": sections.RecipientSettings, "notify": sections.Rule}
+    tables |= {"webhooks": sections.WebhookSettings}
     wanted = [key for path, model in tables.items() for key in keys(path, model)]
     assert missing(wanted, page("settings.md")) == []
 
@@ -115,6 +116,12 @@ def test_every_operation_of_the_api_has_a_heading():
     wanted = [f"{one.method} {api.prefix}{one.path}" for one in api.operations]
     assert len(wanted) > 15
     assert missing(wanted, page("api.md")) == []
+
+
+def test_every_metric_has_a_heading_and_says_its_labels():
+    from talkwire.api.metrics import FAMILIES
+
+    assert missing([family.name for family in FAMILIES], page("metrics.md")) == []
 
 
 def test_every_command_has_a_heading():

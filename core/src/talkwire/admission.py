@@ -29,6 +29,7 @@ from .model import (
     SessionState,
 )
 from .store import Tx, goes_first
+from .store.writer import RunAgain
 
 _PREVIEW = 120  # characters of a conversation's last message
 
@@ -46,6 +47,7 @@ class Arrival:
     cursor: tuple[str, str] | None = None  # (account, cursor) of a listener …
     fence: lanes.Fence | None = None  # … moved only while the account is this daemon's to listen to
     replayed: bool = False
+    before: int = 0  # microseconds; what was written before may have been here until a backup was brought back
 
 
 @dataclass(slots=True)
@@ -206,18 +208,22 @@ def _messages(
         wanted[spot] = (channels[account], person.contact)
     ids, new = people.places(tx, wanted)
     places = {row[0]: _Place(*row) for row in tx.execute(_PLACE_ROWS, {"ids": sorted(set(ids.values()))})}
-    there = set(_there(tx, {(account, i.external_id) for _, account, i in inbound}))
+    if len(places) < len(set(ids.values())):
+        raise RunAgain  # somebody was forgotten while this waited for the conversation
+    there = _there(tx, {(account, i.external_id) for _, account, i in inbound})
     answered = _answered(tx, inbound)
-    rows, attachments, facts = [], [], []
+    rows, attachments, facts, repeated = [], [], [], []
     kept: dict[str, tuple[str, str]] = {}  # file → the message that brings it, and its account
     moved: dict[str, _Place] = {}
     for (index, account, item), spot in zip(inbound, spots, strict=True):
-        if (account, item.external_id) in there:
+        known = there.get((account, item.external_id))
+        if known is not None:
             results[index].duplicates += 1
+            if arrivals[index].envelope is not None:  # what a provider delivers again; a replay is nobody's delivery
+                repeated.append((account, ids[spot], known, arrivals[index].envelope_id))
             continue
-        there.add((account, item.external_id))
+        message = there[account, item.external_id] = new_id()
         place = places[ids[spot]]
-        message = new_id()
         at = min(micros(item.at), arrivals[index].received)
         blocks, remote, own = _with_attachments(account, message, item, tx.now_us)
         attachments += remote
@@ -246,7 +252,8 @@ def _messages(
                 place.reply_until = until
         moved[place.id] = place
         results[index].messages.append(message)
-        facts.append((account, place, message, place.last_n, arrivals[index].replayed))
+        again = arrivals[index].replayed or at < arrivals[index].before
+        facts.append((account, place, message, place.last_n, again))
     for spot in sorted(new):
         tx.tell("conversation.opened", account=spot[0], conversation=ids[spot])
     tx.many(_INSERT_MESSAGE, rows)
@@ -268,6 +275,13 @@ def _messages(
             conversation=place.id,
             ids={"message": message, "contact": place.contact},
             small=small,
+        )
+    for account, conversation, message, envelope in repeated:
+        tx.tell(
+            "message.repeated",
+            account=account,
+            conversation=conversation,
+            ids={"message": message, "envelope": envelope},
         )
     changed = [p.id for p in moved.values() if p.answer_code]
     changed += _reachable(tx, [p.id for p in moved.values() if p.unreachable_at is not None])
@@ -362,8 +376,8 @@ _SESSION_AT = "UPDATE conversation SET session_at = :at WHERE id = :id"
 _SESSION_NOW = "SELECT session, session_at FROM conversation WHERE id = :id"
 _INSERT_CHANGE = """
     INSERT INTO change (account, change_id, external_id, message_id, kind, text, blocks, by_address, at,
-                        stored_at)
-    VALUES (:account, :change, :external, :message, :kind, :text, :blocks, :by, :at, :stored)
+                        stored_at, envelope_id)
+    VALUES (:account, :change, :external, :message, :kind, :text, :blocks, :by, :at, :stored, :envelope)
     ON CONFLICT (account, change_id) DO NOTHING
 """
 _CONVERSATION_OF = "SELECT conversation_id FROM message WHERE id = :id"
@@ -376,7 +390,7 @@ def _other(tx: Tx, account: str, channel: str, item: Item, arrival: Arrival) -> 
         at = min(micros(item.at), arrival.received)
         session_changed(tx, account, conversation, item.state, at, item.reason)
     elif isinstance(item, Change):
-        _changed(tx, account, channel, item)
+        _changed(tx, account, channel, item, arrival.envelope_id)
     elif isinstance(item, AddressChanged):
         _address_changed(tx, account, item)
     elif isinstance(item, AccountNotice):
@@ -421,7 +435,7 @@ def session_changed(tx: Tx, account: str, conversation: str, state: SessionState
     lanes.wake(tx, f"send:{account}", [conversation])
 
 
-def _changed(tx: Tx, account: str, channel: str, item: Change) -> None:
+def _changed(tx: Tx, account: str, channel: str, item: Change, envelope: str) -> None:
     one = account, item.external_id
     message = _there(tx, [one]).get(one, "")
     if not message and (rows := tx.execute(_BY_DELIVERY, {"ids": [one]})):
@@ -433,11 +447,19 @@ def _changed(tx: Tx, account: str, channel: str, item: Change) -> None:
         conversation, _ = _conversation(tx, account, channel, item.address, item.thread)
     said = hashlib.sha256(item.text.encode()).hexdigest()[:16]
     change = item.change_id or f"{item.kind}:{item.external_id}:{item.address.value}:{micros(item.at)}:{said}"
-    store_change(tx, account, conversation, change, message, item)
+    store_change(tx, account, conversation, change, message, item, envelope=envelope)
 
 
 def store_change(
-    tx: Tx, account: str, conversation: str, change: str, message: str, item: Change, blocks: tuple[Block, ...] = ()
+    tx: Tx,
+    account: str,
+    conversation: str,
+    change: str,
+    message: str,
+    item: Change,
+    blocks: tuple[Block, ...] = (),
+    *,
+    envelope: str = "",  # that brought it; empty: it is ours, or came over an own connection
 ) -> None:
     """Store what was done to a message, and tell it; a change that is there already stays as it is.
 
@@ -458,6 +480,7 @@ def store_change(
             "by": item.address.value,
             "at": micros(item.at),
             "stored": tx.now_us,
+            "envelope": envelope,
         },
     )
     tx.tell(

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Protocol
 
 import structlog
@@ -61,6 +62,7 @@ class Account(Protocol):
     @property
     def standing(self) -> AccountView: ...
     def sent(self, at: datetime) -> None: ...
+    def attempted(self, outcome: str, seconds: float) -> None: ...
     def broke(self, reason: str) -> None: ...
     def waits(self, reason: str) -> None: ...
 
@@ -115,6 +117,13 @@ class _Outcome:
     reason: str = ""  # shown while it is queued
     exchanges: list[ExchangeRecord] = field(default_factory=list)
 
+    @property
+    def word(self) -> str:
+        """Say in one word what became of it, for the count."""
+        if self.receipt is not None:
+            return "taken"
+        return self.learnt.word if self.learnt is not None else "held" if self.held else "later"
+
 
 class Sender:
     """Sends for one account."""
@@ -152,7 +161,9 @@ class Sender:
             attempt = await self._decide(channel, lane, attempt)
         if attempt is None:
             return
+        began = monotonic()
         outcome = await self._send(channel, attempt)
+        self._account.attempted(outcome.word, monotonic() - began)
         if outcome.receipt is not None:
             self._account.backoff.reset()
             self._account.sent(self._clock.now())
@@ -419,6 +430,7 @@ _SAME_ADDRESS = """
     WHERE d.id = :id
 """
 _UNREACHABLE = "UPDATE conversation SET unreachable_at = :now WHERE id = :id"
+_KNOWN = "SELECT id FROM delivery WHERE id IN (:ids[])"
 _INSERT_EXCHANGE = """
     INSERT INTO exchange (account, delivery_id, at, what, request, answer, milliseconds)
     VALUES (:account, :delivery, :at, :what, :request, :answer, :ms)
@@ -451,12 +463,17 @@ def close_attempt(tx: Tx, outcomes: Sequence[_Outcome]) -> Sequence[None]:
         _store_outcome(tx, outcome)
     done = [o for o in ours if o.receipt is not None or o.learnt is not None]
     lanes.end(tx, [(o.attempt.lane, o.attempt.task) for o in done])
+    said = [o for o in outcomes_in_order if o.exchanges]
+    ids = [o.attempt.delivery for o in said]
+    # Whoever was forgotten while this was on its way leaves nothing behind.
+    known = {row[0] for row in tx.execute(_KNOWN, {"ids": ids})} if said else set()
     tx.many(
         _INSERT_EXCHANGE,
         [
             (o.attempt.out.account, o.attempt.delivery, tx.now_us, r.what, f"{r.request}\n{r.sent}".strip(),
              f"{r.status or ''} {r.error or r.answer}".strip(), r.took // timedelta(milliseconds=1))
-            for o in outcomes_in_order
+            for o in said
+            if o.attempt.delivery in known
             for r in o.exchanges
         ],
     )  # fmt: skip

@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TypeVar
 
 from ..clock import Clock
-from ..errors import SchemaError, StoreDown
-from .sqlite import DaemonLock, Place, SqliteDriver, path_of, there
+from ..errors import Conflict, StoreDown
+from . import revisions
+from .sqlite import DaemonLock, Place, SqliteDriver, empty_wal, path_of, there
 from .tx import Act, Driver, Query, Row, Tx
 from .writer import Holder, Inbox, Job, Writer, goes_first
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-SCHEMA = "0001"  # the revision of the core's tables that this code works with
 _READERS = 4
 _POSTGRES_WRITERS = 3
 LOCK_WITHIN = timedelta(seconds=4)  # that another session may let us wait; less than a writer may be held
@@ -52,7 +53,7 @@ class Store:
     async def open(self, *, exclusive: bool = False) -> None:
         """Connect and begin to write; `exclusive` takes the daemon's lock of an SQLite file.
 
-        Errors: `StoreDown`, `SchemaError`, `Conflict` where another daemon has the file.
+        Errors: `StoreDown`, `SchemaError`, `Conflict` where another daemon has the file, or it is retired.
         """
         if exclusive and self.is_sqlite:
             self._lock = DaemonLock(there(path_of(self.url)))
@@ -60,6 +61,7 @@ class Store:
         self._look()
         try:
             await self.read(_check_schema)
+            await self.read(_check_retired)
         except BaseException:
             await self.close()
             raise
@@ -116,6 +118,18 @@ class Store:
             raise StoreDown("the store is closed")
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, fn)
 
+    async def scrub(self) -> bool:
+        """Clear what was deleted out of the database's own files; False: a reader kept it from being done.
+
+        On SQLite the write-ahead log is emptied, on PostgreSQL every table is vacuumed. Errors: `StoreDown`.
+        """
+        if self.is_sqlite:
+            return await asyncio.to_thread(empty_wal, path_of(self.url))
+        from .postgres import vacuum
+
+        await asyncio.to_thread(vacuum, self.url)
+        return True
+
     @property
     def holders(self) -> list[Holder]:
         """Name who has a writer now, or that the database says nothing."""
@@ -137,6 +151,21 @@ class Store:
     def commits(self) -> int:
         """Count the commits since the start."""
         return sum(writer.commits for writer in self._writers)
+
+    @property
+    def items(self) -> int:
+        """Count what those commits held."""
+        return sum(writer.items for writer in self._writers)
+
+    @property
+    def busy(self) -> float:
+        """Count the seconds in which writers had a transaction open."""
+        return sum(writer.busy for writer in self._writers)
+
+    @property
+    def told(self) -> Counter[tuple[str, str, str]]:
+        """Count the facts that were told since the start: by type, account, and state or code where that is theirs."""
+        return sum((writer.told.copy() for writer in self._writers), Counter())
 
     def _look(self) -> None:
         """Cut connections whose server says nothing, again and again; SQLite has no such."""
@@ -195,21 +224,20 @@ def _no_actions(_: Tx) -> None:
 
 
 def _check_schema(query: Query) -> None:
-    try:
-        row = query.one("SELECT version_num FROM alembic_version_core")
-    except StoreDown:
-        raise
-    except Exception as error:
-        raise SchemaError("the database has no tables yet; type: talkwire db upgrade") from error
-    if row is None or row[0] < SCHEMA:  # revisions are numbered
-        raise SchemaError(
-            f"the database is at {row[0] if row else 'nothing'}, this version works with {SCHEMA};"
-            " type: talkwire db upgrade"
-        )
-    if row[0] > SCHEMA:
-        raise SchemaError(
-            f"the database is at {row[0]}, this version works with {SCHEMA}: it was used by a newer Talkwire.\n"
-            "  Install that one again, or restore a backup."
+    revisions.check(query, [revisions.CORE])
+
+
+_RETIRED = "SELECT value FROM meta WHERE name = 'retired'"
+
+
+def _check_retired(query: Query) -> None:
+    """Let nobody go on with a database that was copied to another place: there would be two truths."""
+    row = query.one(_RETIRED)
+    if row is not None:
+        raise Conflict(
+            f"this database is retired: it was copied to {row[0]}.\n"
+            "  Name that one as url in [store]. To go on with this one all the same: talkwire db reopen",
+            code="retired",
         )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import shutil
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +22,7 @@ _WRITER_PRAGMAS = (
     "PRAGMA temp_store=MEMORY",
     "PRAGMA cache_size=-65536",  # KiB
     "PRAGMA wal_autocheckpoint=4000",  # pages of 4 KiB
+    "PRAGMA secure_delete=ON",  # what is deleted is overwritten; many builds of SQLite do so anyway
 )
 
 
@@ -75,6 +78,7 @@ class SqliteDriver:
     def __init__(
         self, path: Path, *, synchronous: str = "full", read_only: bool = False, place: Place | None = None
     ) -> None:
+        self._path = path
         self._place = place  # what a writer looks at before and after each commit; None: it was not said
         self._wal: Place | None = None
         if place is not None:
@@ -93,7 +97,7 @@ class SqliteDriver:
                 self._cursor.execute(pragma)
             self._cursor.execute(f"PRAGMA synchronous={synchronous}")
         except sqlite3.Error as error:
-            raise _down(error, f"{path}: ") from error
+            raise _down(error, path, f"{path}: ") from error
 
     def begin(self) -> None:
         """Begin: a reader's moment, or the writer's lock at once."""
@@ -147,7 +151,7 @@ class SqliteDriver:
             return self._cursor.execute(bound, values).fetchall()
         except sqlite3.DatabaseError as error:
             if _code(error) in _DOWN:
-                raise _down(error) from error
+                raise _down(error, self._path) from error
             raise
 
     def many(self, sql: str, rows: Sequence[Params | Sequence[Any]]) -> None:
@@ -156,7 +160,7 @@ class SqliteDriver:
             self._cursor.executemany(text.plain(sql, "?"), text.tuples(sql, rows))
         except sqlite3.DatabaseError as error:
             if _code(error) in _DOWN:
-                raise _down(error) from error
+                raise _down(error, self._path) from error
             raise
 
     def update(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
@@ -178,9 +182,11 @@ class SqliteDriver:
             self._cursor.execute(statement)
         except sqlite3.DatabaseError as error:
             if _code(error) in _DOWN:
-                raise _down(error) from error
+                raise _down(error, self._path) from error
             raise
 
+
+_ENOUGH = 64 * 1024  # bytes; what SQLite wants at once beside the pages it writes
 
 # The primary codes that say the file or the disk fails us, not the statement, with what the operator reads.
 # Source: https://www.sqlite.org/rescode.html, read 2026-11-22.
@@ -202,15 +208,41 @@ def _code(error: sqlite3.Error) -> str:
     return name.removeprefix("SQLITE_").split("_")[0]
 
 
-def _down(error: sqlite3.Error, where: str = "") -> StoreDown:
-    return StoreDown(f"{where}{_DOWN.get(_code(error), 'the database does not answer')}: {error}")
+def _down(error: sqlite3.Error, path: Path, where: str = "") -> StoreDown:
+    code = _code(error)
+    with contextlib.suppress(OSError):
+        if code == "IOERR" and shutil.disk_usage(path.parent).free < _ENOUGH:
+            code = "FULL"  # so it is told where the file that connections share cannot grow
+    return StoreDown(f"{where}{_DOWN.get(code, 'the database does not answer')}: {error}")
+
+
+def empty_wal(path: Path) -> bool:
+    """Bring the write-ahead log into the file and cut it to nothing, so that it keeps nothing that was deleted.
+
+    False: somebody reads from it for longer than five seconds. From any thread, beside the writer.
+    """
+    connection = sqlite3.connect(there(path), timeout=5, isolation_level=None)
+    try:
+        [(busy, _, _)] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    except sqlite3.OperationalError as error:
+        raise StoreDown(f"{path}: {error}") from error
+    finally:
+        connection.close()
+    return not busy
+
+
+def _cannot(error: OSError) -> str:
+    return "the disk is full" if error.errno == errno.ENOSPC else "the database cannot be written"
 
 
 class DaemonLock:
     """One daemon a file: an advisory lock beside the database."""
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreDown(f"{path}: {(error.strerror or type(error).__name__).lower()}") from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
