@@ -78,10 +78,11 @@ async def test_a_clock_that_was_set_back_while_nobody_ran_is_seen_at_the_start(
     assert [fact.small for fact in told] == [{"seconds": 3600}]
 
 
+@pytest.mark.prove
 @pytest.mark.needs("faketime")
 @pytest.mark.timeout(60)
 async def test_a_daemon_whose_clock_jumps_a_day_ahead_and_an_hour_back_serves_on(
-    sqlite_url: str, tmp_path: Path
+    long_form: None, sqlite_url: str, tmp_path: Path
 ) -> None:
     [library] = Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")
     jump = tmp_path / "jump"

@@ -317,10 +317,3 @@ async def test_a_lock_that_another_session_holds_is_named_and_passes(
         assert not silent(store)
     assert await store.write(keep, "after") == 1
     assert not store.down
-
-
-async def test_a_lock_that_cannot_be_made_says_so(sqlite_url: str, open_store: OpenStore) -> None:
-    """As on a disk that is mounted read-only."""
-    Path(sqlite_url.removeprefix("sqlite:///") + ".lock").mkdir()
-    with pytest.raises(StoreDown, match=r"the database cannot be written: .*\.lock: is a directory"):
-        await open_store(sqlite_url, exclusive=True)

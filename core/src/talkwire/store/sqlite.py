@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 import shutil
@@ -229,10 +228,6 @@ def empty_wal(path: Path) -> bool:
     finally:
         connection.close()
     return not busy
-
-
-def _cannot(error: OSError) -> str:
-    return "the disk is full" if error.errno == errno.ENOSPC else "the database cannot be written"
 
 
 class DaemonLock:
