@@ -50,6 +50,9 @@ async def test_a_daemon_without_handles_takes_nobody_and_goes_on_once_there_are_
     async with Gateway().open() as gateway, Town(tmp_path, gateway, log=tmp_path / "log.txt").open() as town:
         await town.writes_until_taken()
         await town.all_answered()
+        for _ in range(3):
+            assert await town.writes(token="nobody-knows-this-one") == 401
+        assert "the last 3 deliveries were not genuine" in " ".join((await town.status()).split())
         usual = resource.prlimit(town.pid, resource.RLIMIT_NOFILE)
         open_now = len(list(Path(f"/proc/{town.pid}/fd").iterdir()))
         resource.prlimit(town.pid, resource.RLIMIT_NOFILE, (open_now + 12, usual[1]))

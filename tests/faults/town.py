@@ -156,7 +156,7 @@ class Town:
 
     # --- customers ---------------------------------------------------------------------------------------
 
-    async def writes(self, text: str = "", *, id_: str = "", pad: int = 0, sender: int = 0) -> int:
+    async def writes(self, text: str = "", *, id_: str = "", pad: int = 0, sender: int = 0, token: str = TOKEN) -> int:
         """Let a customer write; gives our status, 0 for no answer. `pad` bytes make the envelope large."""
         if not id_:
             self._written += 1
@@ -169,7 +169,7 @@ class Town:
             "charset": "UTF-8",
             "id": id_,
             "ts": str(int(time.time())),
-            "token": TOKEN,
+            "token": token,
         }
         try:
             if pad:
