@@ -54,6 +54,16 @@ async def test_an_account_that_waits_goes_on_as_soon_by_a_clock_that_was_set_bac
     assert acme.texts == ["one", "one"]
 
 
+async def test_an_account_that_cannot_send_is_told_as_soon_by_a_clock_that_was_set_back(full_acme: AcmeHub) -> None:
+    acme, conversation = full_acme, await full_acme.talk()
+    acme.provider.always(no("nothing_left"))
+    await acme.reply(conversation, "one")
+    acme.hub.clock.set_back(HOUR)
+    await acme.hub.daemon.set_back(HOUR)
+    await acme.hub.pass_time(minutes=2)
+    assert await acme.hub.facts("account.waiting")
+
+
 async def test_a_person_who_resumes_is_heard_though_the_clock_was_set_back(full_acme: AcmeHub) -> None:
     acme = full_acme
     acme.shop.broke("the token is wrong")
