@@ -176,6 +176,7 @@ class Retention(Table):
     journal_days: Annotated[int, Field(ge=1)] = 14  # raw envelopes
     log_days: Annotated[int, Field(ge=1)] = 30  # facts
     trace_days: Annotated[int, Field(ge=1)] = 7  # exchanges with providers
+    audit_days: Annotated[int, Field(ge=1)] = 365  # administrative acts
 
 
 class RecipientSettings(Table):
