@@ -32,6 +32,13 @@ def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
+def long_form(proving: bool) -> None:
+    """Leave a test to `make prove`: it waits by real time, or starts several daemons."""
+    if not proving:
+        pytest.skip("its long form is all it has: make prove")
+
+
+@pytest.fixture
 def failing_disk(tmp_path: Path) -> Iterator[FailingDisk]:
     """A disk that can fail as real ones do."""
     disk = FailingDisk(tmp_path)

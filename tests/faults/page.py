@@ -40,7 +40,7 @@ def rows() -> dict[str, Row]:
 
 def shows(fault: str, *seen: str) -> None:
     """Compare what was seen with what the page says."""
-    text = "\n".join(seen)
+    text = " ".join("\n".join(seen).split())  # a terminal breaks lines where they end
     missing = [words for words in rows()[fault].seen if not re.search(_pattern(words), text)]
     assert not missing, f"{PAGE.name} says of {fault!r} that the operator sees {missing}; there was:\n{text}"
 

@@ -54,6 +54,16 @@ async def test_an_account_that_waits_goes_on_as_soon_by_a_clock_that_was_set_bac
     assert acme.texts == ["one", "one"]
 
 
+async def test_an_account_that_cannot_send_is_told_as_soon_by_a_clock_that_was_set_back(full_acme: AcmeHub) -> None:
+    acme, conversation = full_acme, await full_acme.talk()
+    acme.provider.always(no("nothing_left"))
+    await acme.reply(conversation, "one")
+    acme.hub.clock.set_back(HOUR)
+    await acme.hub.daemon.set_back(HOUR)
+    await acme.hub.pass_time(minutes=2)
+    assert await acme.hub.facts("account.waiting")
+
+
 async def test_a_person_who_resumes_is_heard_though_the_clock_was_set_back(full_acme: AcmeHub) -> None:
     acme = full_acme
     acme.shop.broke("the token is wrong")
@@ -78,10 +88,11 @@ async def test_a_clock_that_was_set_back_while_nobody_ran_is_seen_at_the_start(
     assert [fact.small for fact in told] == [{"seconds": 3600}]
 
 
+@pytest.mark.prove
 @pytest.mark.needs("faketime")
 @pytest.mark.timeout(60)
 async def test_a_daemon_whose_clock_jumps_a_day_ahead_and_an_hour_back_serves_on(
-    sqlite_url: str, tmp_path: Path
+    long_form: None, sqlite_url: str, tmp_path: Path
 ) -> None:
     [library] = Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")
     jump = tmp_path / "jump"

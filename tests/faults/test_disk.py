@@ -94,7 +94,7 @@ async def test_a_database_file_that_was_moved_is_not_written_and_taken_up_once_i
 @pytest.mark.prove
 @pytest.mark.timeout(120)
 async def test_a_disk_that_the_kernel_made_read_only_is_named_and_nothing_acknowledged_is_lost(
-    failing_disk: FailingDisk, sqlite_template: Path, tmp_path: Path
+    long_form: None, failing_disk: FailingDisk, sqlite_template: Path, tmp_path: Path
 ) -> None:
     """As ext4 does when it finds an error. What is open there stays dead: the daemon has to be started anew."""
     disk = failing_disk

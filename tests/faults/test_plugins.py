@@ -25,7 +25,7 @@ async def operator(acme: AcmeHub) -> str:
     """Give what `talkwire status` says of what is stored, and /livez and /readyz beside it."""
     daemon = acme.hub.daemon
     stands, waits, _ = await daemon.store.read(looking._read)
-    lines = [f"{line.level} {line.what} {line.text}" for line in looking._lines(stands, waits)]
+    lines = [f"{line.level} {line.what} {line.text}" for line in looking._lines(stands, waits, {})]
     return "\n".join([*lines, *daemon.stuck(), *daemon.not_ready()])
 
 

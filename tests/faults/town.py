@@ -125,16 +125,21 @@ class Town:
 
     async def start(self, *, wrapper: tuple[str, ...] = (), env: Mapping[str, str] | None = None) -> None:
         """Start it and wait until it answers."""
-        words = (*wrapper, sys.executable, "-m", "tests.faults.shop", str(self.folder))
-        with self.log_file.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *words, cwd=ROOT, env={**os.environ, **(env or {})}, stdout=asyncio.subprocess.PIPE, stderr=log
-            )
+        await self.begins(wrapper=wrapper, env=env)
+        assert self._process is not None
         assert self._process.stdout is not None
         async with asyncio.timeout(START_LIMIT):
             line = await self._process.stdout.readline()
         assert line, f"the daemon did not start:\n{self.log[-3000:]}"
         self.url, self.admin = line.decode().split()
+
+    async def begins(self, *, wrapper: tuple[str, ...] = (), env: Mapping[str, str] | None = None) -> None:
+        """Begin to start it."""
+        words = (*wrapper, sys.executable, "-m", "tests.faults.shop", str(self.folder))
+        with self.log_file.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *words, cwd=ROOT, env={**os.environ, **(env or {})}, stdout=asyncio.subprocess.PIPE, stderr=log
+            )
 
     async def kill(self) -> None:
         """Kill it as the kernel does."""
@@ -151,7 +156,7 @@ class Town:
 
     # --- customers ---------------------------------------------------------------------------------------
 
-    async def writes(self, text: str = "", *, id_: str = "", pad: int = 0, sender: int = 0) -> int:
+    async def writes(self, text: str = "", *, id_: str = "", pad: int = 0, sender: int = 0, token: str = TOKEN) -> int:
         """Let a customer write; gives our status, 0 for no answer. `pad` bytes make the envelope large."""
         if not id_:
             self._written += 1
@@ -164,7 +169,7 @@ class Town:
             "charset": "UTF-8",
             "id": id_,
             "ts": str(int(time.time())),
-            "token": TOKEN,
+            "token": token,
         }
         try:
             if pad:
@@ -257,6 +262,16 @@ class Town:
             while wanted - self.gateway.texts.keys():
                 await asyncio.sleep(LOOK_EVERY)
         assert not [text for text in wanted if self.gateway.texts[text] > 1]
+
+    async def comes_to_rest(self) -> None:
+        """Wait until nothing is left to do."""
+        async with asyncio.timeout(HEALS_WITHIN):
+            while self.rows("SELECT count(*) FROM task")[0][0] or self._behind():
+                await asyncio.sleep(LOOK_EVERY)
+
+    def _behind(self) -> bool:
+        sql = "SELECT count(*) FROM reader r, log_head h WHERE r.state = 'active' AND r.cursor < h.seq"
+        return bool(self.rows(sql)[0][0])
 
     def rows(self, sql: str) -> list[Any]:
         """Look into the SQLite file."""

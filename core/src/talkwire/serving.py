@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import os
 import signal
@@ -13,6 +14,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import structlog
@@ -31,6 +33,7 @@ _IDLE = 75  # seconds that a connection may rest; also the limit of later header
 _FINISH_WITHIN = 5  # seconds that requests have after SIGTERM
 _INSIST = 0.1  # seconds
 _COLLECT_AFTER = 10_000  # objects that were made and not yet freed; 50 requests hold some thousand
+_COMPLAIN_EVERY = 60  # seconds
 _BACKLOG = 1024  # connections that wait to be taken
 _SOCKET_PATH = 107  # bytes: sun_path of unix(7) without its final zero
 
@@ -73,6 +76,7 @@ async def serve(daemon: Daemon, *, started: Callable[[Bound], None] = lambda _: 
     handlers = {signal.SIGTERM: stopping, signal.SIGINT: stopping, signal.SIGHUP: hung_up}
     for number, handler in handlers.items():
         loop.add_signal_handler(number, handler)
+    loop.set_exception_handler(_Complaints())
     try:
         async with serving(daemon) as bound, asyncio.TaskGroup() as beside:
             started(bound)
@@ -91,6 +95,27 @@ async def serve(daemon: Daemon, *, started: Callable[[Bound], None] = lambda _: 
     finally:
         for number in handlers:
             loop.remove_signal_handler(number)
+        loop.set_exception_handler(None)
+
+
+class _Complaints:
+    """Says in one line a minute that there are no handles left.
+
+    asyncio tells of a connection that cannot be taken as often as our backlog is long, with a traceback each time, once
+    a second (CPython 3.11, `_accept_connection`): a log that fills the disk.
+    """
+
+    def __init__(self) -> None:
+        self._told: float | None = None  # time.monotonic
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if not isinstance(error, OSError) or error.errno not in (errno.EMFILE, errno.ENFILE):
+            loop.default_exception_handler(context)
+            return
+        if self._told is None or monotonic() - self._told > _COMPLAIN_EVERY:
+            self._told = monotonic()
+            _log.error("no handles left", what="nobody can connect; raise LimitNOFILE, or look for what leaks")
 
 
 async def _read_again(daemon: Daemon, again: asyncio.Event) -> None:

@@ -17,6 +17,7 @@ from .store import Query, Tx
 
 NOTICED = timedelta(seconds=10)  # less is left as it is: nothing is later by more than that
 
+_SINCE = "UPDATE account_state SET since = :now WHERE since > :now"  # a state is told once it has held
 _LATER = "SELECT id, grp, due, failing_since FROM lane WHERE grp = :grp AND (due > :now OR failing_since > :now)"
 _SOONER = "UPDATE lane SET due = :due, failing_since = :failing WHERE id = :id"
 _LAST_FACT = "SELECT at FROM fact ORDER BY seq DESC LIMIT 1"
@@ -57,6 +58,7 @@ def bring_along(tx: Tx, items: Sequence[SetBack]) -> Sequence[None]:
     """Let the lanes of some groups go on as soon as they would have."""
     for item in items:
         held = lanes.ours(tx, item.fence, item.groups)
+        tx.execute(_SINCE, {"now": tx.now_us})
         rows = [row for grp in sorted(held) for row in tx.execute(_LATER, {"grp": grp, "now": tx.now_us})]
         lanes.lock(tx, [row[0] for row in rows])
         by = micros(moment(0) + item.by)

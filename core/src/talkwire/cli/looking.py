@@ -62,7 +62,7 @@ def status(as_: Json = False, config: ConfigFile = None) -> None:
             lines[0] = Line("look", "daemon", f"none here; {many(daemons, 'daemon')} elsewhere")
         health = waits.health
         stands = replace(stands, accounts=tuple(_newer(one, live) for one in stands.accounts))
-        lines += _lines(stands, waits, live)
+        lines += _lines(stands, waits, live.get("accounts", {}))
         lines += _disk(found)
     except TalkwireError as error:
         text, _, hint = str(error).partition("; type: ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -76,6 +77,7 @@ class SqliteDriver:
     def __init__(
         self, path: Path, *, synchronous: str = "full", read_only: bool = False, place: Place | None = None
     ) -> None:
+        self._path = path
         self._place = place  # what a writer looks at before and after each commit; None: it was not said
         self._wal: Place | None = None
         if place is not None:
@@ -94,7 +96,7 @@ class SqliteDriver:
                 self._cursor.execute(pragma)
             self._cursor.execute(f"PRAGMA synchronous={synchronous}")
         except sqlite3.Error as error:
-            raise _down(error, f"{path}: ") from error
+            raise _down(error, path, f"{path}: ") from error
 
     def begin(self) -> None:
         """Begin: a reader's moment, or the writer's lock at once."""
@@ -148,7 +150,7 @@ class SqliteDriver:
             return self._cursor.execute(bound, values).fetchall()
         except sqlite3.DatabaseError as error:
             if _code(error) in _DOWN:
-                raise _down(error) from error
+                raise _down(error, self._path) from error
             raise
 
     def many(self, sql: str, rows: Sequence[Params | Sequence[Any]]) -> None:
@@ -157,7 +159,7 @@ class SqliteDriver:
             self._cursor.executemany(text.plain(sql, "?"), text.tuples(sql, rows))
         except sqlite3.DatabaseError as error:
             if _code(error) in _DOWN:
-                raise _down(error) from error
+                raise _down(error, self._path) from error
             raise
 
     def update(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
@@ -179,9 +181,11 @@ class SqliteDriver:
             self._cursor.execute(statement)
         except sqlite3.DatabaseError as error:
             if _code(error) in _DOWN:
-                raise _down(error) from error
+                raise _down(error, self._path) from error
             raise
 
+
+_ENOUGH = 64 * 1024  # bytes; what SQLite wants at once beside the pages it writes
 
 # The primary codes that say the file or the disk fails us, not the statement, with what the operator reads.
 # Source: https://www.sqlite.org/rescode.html, read 2026-11-22.
@@ -203,8 +207,12 @@ def _code(error: sqlite3.Error) -> str:
     return name.removeprefix("SQLITE_").split("_")[0]
 
 
-def _down(error: sqlite3.Error, where: str = "") -> StoreDown:
-    return StoreDown(f"{where}{_DOWN.get(_code(error), 'the database does not answer')}: {error}")
+def _down(error: sqlite3.Error, path: Path, where: str = "") -> StoreDown:
+    code = _code(error)
+    with contextlib.suppress(OSError):
+        if code == "IOERR" and shutil.disk_usage(path.parent).free < _ENOUGH:
+            code = "FULL"  # so it is told where the file that connections share cannot grow
+    return StoreDown(f"{where}{_DOWN.get(code, 'the database does not answer')}: {error}")
 
 
 def empty_wal(path: Path) -> bool:
