@@ -239,5 +239,6 @@ async def test_an_operator_moves_to_postgres(types, postgres_url):
 async def test_wrong_arguments_of_a_copy_are_said(types):
     assert "write sqlite:///FILE or postgresql://" in await types("db", "copy", "here", "there", code=2)
     assert "variable NOWHERE is not set" in await types("db", "copy", "${NOWHERE}", "sqlite:///x.db", code=2)
-    assert "are the same" in await types("db", "copy", "sqlite:///x.db", "sqlite:///x.db", code=2)
-    assert "there is no database at" in await types("db", "copy", "sqlite:///x.db", "sqlite:///y.db", code=78)
+    one, other = (f"sqlite:///{types.folder / name}" for name in ("x.db", "y.db"))
+    assert "are the same" in await types("db", "copy", one, one, code=2)
+    assert "there is no database at" in await types("db", "copy", one, other, code=78)
