@@ -240,4 +240,5 @@ async def test_wrong_arguments_of_a_copy_are_said(types):
     assert "write sqlite:///FILE or postgresql://" in await types("db", "copy", "here", "there", code=2)
     assert "variable NOWHERE is not set" in await types("db", "copy", "${NOWHERE}", "sqlite:///x.db", code=2)
     assert "are the same" in await types("db", "copy", "sqlite:///x.db", "sqlite:///x.db", code=2)
-    assert "there is no database at" in await types("db", "copy", "sqlite:///x.db", "sqlite:///y.db", code=78)
+    copy = ("db", "copy", f"sqlite:///{types.folder / 'x.db'}", f"sqlite:///{types.folder / 'y.db'}")
+    assert "there is no database at" in await types(*copy, code=78)

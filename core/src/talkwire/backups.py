@@ -36,7 +36,7 @@ from .store.sqlite import path_of
 
 DATABASE, FILES, SETTINGS, KEY, MANIFEST = "talkwire.db", "files", "talkwire.toml", "instance.key", "manifest.json"
 _FORMAT = 1
-_PAGES = 2048  # of the database that are copied at a time
+_PAGES = 256  # of the database that are copied at a time
 _STAMP = "%Y-%m-%dT%H%M%SZ"
 _ACCOUNTS = """
     SELECT account, channel, last_in_at, last_out_at, last_poll_at FROM account_state ORDER BY account
