@@ -20,7 +20,7 @@ from typing import Protocol
 from .errors import Conflict, SchemaError
 from .media.files import BLOCK, path_in
 from .store.moving import Side, Sum, Table, Told, in_order, open_side, passing, place_of, summed, synced
-from .store.revisions import Chain
+from .store.revisions import Chain, pending
 from .store.sqlite import DaemonLock, SqliteDriver, path_of, there
 from .store.tx import Driver, Tx
 
@@ -305,8 +305,13 @@ def fill_file(
     tell: Progress = quiet,
     leave: bool = False,
 ) -> Copied:
-    """Make an SQLite file, and its folder of files, of all that a database holds; of the source's own revisions."""
-    _upgraded(target.url, chains, here.versions())
+    """Make an SQLite file, and its folder of files, of all that a database holds; of the source's own revisions.
+
+    Errors: `SchemaError` where it is newer than we are.
+    """
+    at = here.versions()
+    pending((chain, at.get(chain.owner)) for chain in chains)
+    _upgraded(target.url, chains, at)
     with contextlib.closing(open_side(target.url, write=True)) as other:
         return _carried(source, here, target, other, tell=tell, leave=leave)
 
