@@ -238,6 +238,13 @@ async def test_an_operator_moves_to_postgres(types, postgres_url):
     assert "is not retired" in await types("db", "reopen", "--yes", code=1)
 
 
+async def test_files_from_before_an_upgrade_are_listed_with_all_others(types):
+    await types("db", "upgrade")
+    old = types.folder / "talkwire.db.before-upgrade-20261128T101500000000Z"
+    old.write_bytes(b"old")
+    assert f"{old}" in await types("paths")
+
+
 async def test_wrong_arguments_of_a_copy_are_said(types):
     assert "write sqlite:///FILE or postgresql://" in await types("db", "copy", "here", "there", code=2)
     assert "variable NOWHERE is not set" in await types("db", "copy", "${NOWHERE}", "sqlite:///x.db", code=2)

@@ -216,6 +216,7 @@ def other_account(tx: Tx, items: Any) -> list[None]:
     return [None] * len(items)
 
 
+@pytest.mark.one_file
 async def test_a_reply_that_was_kept_for_the_customers_return_is_not_sent_again(instances):
     acme = await instances.before()
     conversation = await talk(acme, 1)
@@ -415,6 +416,7 @@ token = "planted-token-0123456789"
 """
 
 
+@pytest.mark.one_file
 async def test_an_operator_sees_what_is_held_and_settles_it(instances, screen, tmp_path):
     acme, _ = await held_instance(instances)
     folder = tmp_path / "looking"
