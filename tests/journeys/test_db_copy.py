@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import os
 import sqlite3
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -236,9 +238,109 @@ async def test_an_operator_moves_to_postgres(types, postgres_url):
     assert "is not retired" in await types("db", "reopen", "--yes", code=1)
 
 
+async def test_files_from_before_an_upgrade_are_listed_with_all_others(types):
+    await types("db", "upgrade")
+    old = types.folder / "talkwire.db.before-upgrade-20261128T101500000000Z"
+    old.write_bytes(b"old")
+    assert f"{old}" in await types("paths")
+
+
 async def test_wrong_arguments_of_a_copy_are_said(types):
     assert "write sqlite:///FILE or postgresql://" in await types("db", "copy", "here", "there", code=2)
     assert "variable NOWHERE is not set" in await types("db", "copy", "${NOWHERE}", "sqlite:///x.db", code=2)
     one, other = (f"sqlite:///{types.folder / name}" for name in ("x.db", "y.db"))
     assert "are the same" in await types("db", "copy", one, one, code=2)
     assert "there is no database at" in await types("db", "copy", one, other, code=78)
+
+
+# --- a million ----------------------------------------------------------------------------------------------
+
+_TALKS, _PER_TALK = 20, 100  # in the short form
+_SHOP_AT = 1_795_435_200_000_000  # microseconds: any moment
+_FILL = (
+    "INSERT INTO contact (id, name, created_at) SELECT printf('c%08d', n), 'Ana ' || n, :at FROM talks",
+    """INSERT INTO address (id, kind, scope, value, contact_id, created_at)
+       SELECT printf('a%08d', n), 'phone', '', printf('+628%08d', n), printf('c%08d', n), :at FROM talks""",
+    """INSERT INTO conversation (id, account, channel, address_id, contact_id, last_n, last_at, created_at)
+       SELECT printf('v%08d', n), 'shop', 'acme', printf('a%08d', n), printf('c%08d', n), :per, :at, :at FROM talks""",
+    """INSERT INTO envelope (id, account, endpoint, method, body, received_at, items)
+       SELECT printf('e%08d', n), 'shop', 'shop', 'POST', CAST(printf('{"events": [{"id": "m%d"}]}', n) AS BLOB), :at, 1
+       FROM messages WHERE n % 2""",
+    """INSERT INTO message (id, conversation_id, n, account, direction, external_id, envelope_id, at, stored_at, text, author)
+       SELECT printf('m%08d', n), printf('v%08d', n / :per), n % :per + 1, 'shop', CASE WHEN n % 2 THEN 'in' ELSE 'out' END,
+              CASE WHEN n % 2 THEN 'm' || n END, CASE WHEN n % 2 THEN printf('e%08d', n) ELSE '' END, :at + n, :at + n,
+              'Where is my parcel number ' || n || '? It was said to come today.', ''
+       FROM messages""",
+    """INSERT INTO delivery (id, message_id, conversation_id, account, part, text, external_id, state, state_at, attempts)
+       SELECT printf('d%08d', n), printf('m%08d', n), printf('v%08d', n / :per), 'shop', '{"text":"It comes today."}',
+              'It comes today.', 'p' || n, 30, :at + n, 1 FROM messages WHERE n % 2 = 0""",
+    """INSERT INTO report (account, external_id, state, at, stored_at, delivery_id)
+       SELECT 'shop', 'p' || n, 30, :at + n, :at + n, printf('d%08d', n) FROM messages WHERE n % 2 = 0""",
+    """INSERT INTO fact (seq, type, at, account, conversation, ids, small)
+       SELECT n + 1, CASE WHEN n % 2 THEN 'message.received' ELSE 'reply.queued' END, :at + n, 'shop',
+              printf('v%08d', n / :per), '{"message":"' || printf('m%08d', n) || '"}', '{}' FROM messages""",
+    "UPDATE log_head SET seq = :messages",
+)
+
+
+def fill_with_messages(file: Path, talks: int, per: int) -> None:
+    values = {"at": _SHOP_AT, "per": per, "messages": talks * per}
+    numbers = "WITH RECURSIVE {0}(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM {0} WHERE n < {1} - 1) "
+    with contextlib.closing(sqlite3.connect(file)) as db, db:
+        db.execute("PRAGMA synchronous=OFF")
+        for statement in _FILL:
+            which = "talks" if "FROM talks" in statement else "messages"
+            begin = (
+                ""
+                if statement.startswith("UPDATE")
+                else numbers.format(which, talks if which == "talks" else talks * per)
+            )
+            used = {name: value for name, value in values.items() if f":{name}" in statement}
+            db.execute(statement if not begin else statement.replace("SELECT", f"{begin} SELECT", 1), used)
+
+
+@pytest.mark.prove
+async def test_a_million_messages_move_to_postgres_and_work_goes_on_there(
+    shop, postgres_url, tmp_path, sqlite_template, proving, proof
+):
+    talks, per = (10_000, 100) if proving else (_TALKS, _PER_TALK)
+    file = shop.folder / "talkwire.db"
+    file.write_bytes(sqlite_template.read_bytes())
+    await asyncio.to_thread(fill_with_messages, file, talks, per)
+    source, target = Place(f"sqlite:///{file}", shop.folder / "files"), Place(postgres_url, tmp_path)
+    began = time.monotonic()
+    told = await copied(source, target)
+    took = time.monotonic() - began
+    assert told.tables["message"].rows == talks * per
+
+    async with shop(postgres_url) as acme:
+        hub = acme.hub
+        assert await hub.rows("SELECT seq FROM fact WHERE type = 'reader.missed'") == []
+        conversation = "v00000007"
+        before = await hub.messages(conversation)
+        assert [one.n for one in before][-1] == per
+        await acme.wrote(before[0].external_id or before[1].external_id, "known", sender="62800000007")
+        await acme.wrote("new", "Any news?", sender="62800000007")
+        await hub.run_until_idle()
+        await acme.reply(conversation, "It is on its way")
+        newest = [one.n for one in await hub.messages(conversation)][-2:]
+        assert newest == [per + 1, per + 2]
+        assert acme.texts == ["It is on its way"]
+        await acme.reported("p2", "read")
+        await hub.run_until_idle()
+        [(state,)] = await hub.rows("SELECT state FROM delivery WHERE external_id = 'p2'")
+        assert state == 40
+        head = await hub.rows("SELECT seq FROM log_head")
+        assert head[0][0] > talks * per
+    proof(
+        "db-copy",
+        {
+            "messages": f"{talks * per:,}",
+            "rows in all tables": f"{told.rows:,}",
+            "size of the SQLite file": f"{file.stat().st_size / 2**20:,.0f} MiB",
+            "seconds": round(took, 1),
+            "rows a second, copied and compared on both sides": f"{told.rows / took:,.0f}",
+            "digest of the messages": told.tables["message"].digest,
+            "load of the machine": " ".join(f"{one:.1f}" for one in os.getloadavg()),
+        },
+    )

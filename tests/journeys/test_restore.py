@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,14 +13,17 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from typer.testing import CliRunner
 
 from talkwire import backups, control, hookimpl, recovery
 from talkwire.actions import Reply, SetTimer
 from talkwire.backups import Instance
+from talkwire.cli import app
 from talkwire.copying import Place
-from talkwire.errors import NotFound
+from talkwire.errors import Conflict, NotFound
 from talkwire.model import Message, Policy, draft
-from talkwire.store import Tx
+from talkwire.restoring import hold_now
+from talkwire.store import Store, Tx
 from talkwire.store.revisions import CORE
 from talkwire.testing.hub import whole_hub
 from talkwire.testing.provider import FakeProvider, busy
@@ -112,9 +117,14 @@ def do(acme: AcmeHub, command: str, **said: Any) -> Any:
     return control.do(acme.hub.daemon, command, said)
 
 
+async def catch_up(acme: AcmeHub, by: timedelta = timedelta(minutes=1)) -> None:
+    """Turn the clock to the machine's, by which a restore goes."""
+    await acme.hub.pass_time(max(datetime.now(UTC) + by - acme.hub.clock.now(), timedelta()))
+
+
 async def a_reply_that_waits(acme: AcmeHub, conversation: str, text: str) -> None:
-    """Let the provider be busy for an hour, so that a reply is still queued."""
-    acme.provider.will(busy(3600))
+    """Let the provider be busy for a minute, so that a reply is still queued."""
+    acme.provider.will(busy(60))
     await acme.hub.reply(conversation, text)
     await acme.hub.run_until_idle()
 
@@ -125,11 +135,11 @@ async def test_what_was_queued_at_the_backup_and_sent_after_it_is_not_sent_again
     await a_reply_that_waits(acme, first, "One")
     manifest = await instances.back_up()
     assert manifest.open_tasks == {"send:shop": 1}
-    await acme.hub.pass_time(hours=2)
+    await acme.hub.pass_time(minutes=2)
     assert acme.texts == ["One", "One"]  # refused, then taken
 
     acme = await instances.after()
-    await acme.hub.pass_time(hours=2)
+    await acme.hub.pass_time(minutes=2)
     assert acme.texts == ["One", "One"]
     assert [(one.group, one.tasks) for one in instances.restored.held] == [("send:shop", 1)]
     [(held, due)] = await acme.hub.rows("SELECT held, due FROM lane WHERE grp = 'send:shop'")
@@ -151,7 +161,7 @@ async def test_neither_the_customer_nor_an_agent_frees_what_is_held_since_a_rest
     await acme.wrote("m2", "Are you there?", sender="6281234567801")
     acme.hub.daemon.account("shop").channel.wake("+6281234567801")
     await acme.hub.reply(conversation, "Two")
-    await acme.hub.pass_time(hours=1)
+    await acme.hub.pass_time(minutes=2)
     assert acme.texts == ["One"]
 
 
@@ -206,6 +216,7 @@ def other_account(tx: Tx, items: Any) -> list[None]:
     return [None] * len(items)
 
 
+@pytest.mark.one_file
 async def test_a_reply_that_was_kept_for_the_customers_return_is_not_sent_again(instances):
     acme = await instances.before()
     conversation = await talk(acme, 1)
@@ -236,6 +247,29 @@ def begin_session(tx: Tx, items: Any) -> list[None]:
     tx.many("UPDATE conversation SET session = 'none' WHERE id = :id", [{"id": one} for one in items])
     release(tx, items)
     return [None] * len(items)
+
+
+async def test_a_database_that_came_back_by_other_means_is_held_where_it_lies(instances):
+    echo = instances.plugins["echo"] = Echo()
+    acme = await instances.before('[plugins]\nenabled = ["echo"]\n')
+    conversation = await talk(acme, 1)
+    await a_reply_that_waits(acme, conversation, "One")
+    echo.breaks = True
+    await acme.wrote("m2", "Not told", sender="6281234567801")
+    await acme.hub.run_until_idle()
+    await acme.hub.daemon.store.write(behind, None)
+    await instances.hubs.aclose()
+    echo.breaks = False
+    before = list(acme.texts)
+
+    store = Store(acme.hub.daemon.store.url, acme.hub.clock)
+    await store.open(exclusive=True)
+    held = await store.write(hold_now, (acme.hub.clock.now(), {"plugin:echo": lambda kind: kind == "message.received"}))
+    await store.close()
+    assert [(one.group, one.tasks) for one in held] == [("read:plugin:echo", 2), ("send:shop", 1)]
+    acme = await instances._run(instances.instance("before").settings.parent, clock=acme.hub.clock)
+    await acme.hub.pass_time(minutes=2)
+    assert acme.texts == before
 
 
 # --- readers -----------------------------------------------------------------------------------------------
@@ -270,8 +304,9 @@ async def test_what_a_reader_had_not_been_told_at_the_backup_waits_too(instances
 
     before = list(acme.texts)
     acme = await instances.after({"plugin:echo": lambda kind: kind == "message.received"})
-    await acme.hub.pass_time(hours=1)
+    await acme.hub.pass_time(minutes=2)
     assert acme.texts == before
+    await catch_up(acme)
     await talk(acme, 2)
     assert acme.texts == [*before, "echo of Hello 2"]
     await do(acme, "release-restored")
@@ -282,8 +317,8 @@ async def test_what_a_reader_had_not_been_told_at_the_backup_waits_too(instances
 def behind(tx: Tx, items: Any) -> list[None]:
     """Let a reader's cursor stand before all facts, and its lanes be empty."""
     tx.execute("UPDATE reader SET cursor = 0")
-    tx.execute("DELETE FROM task")
-    tx.execute("UPDATE lane SET due = NULL")
+    tx.execute("DELETE FROM task WHERE kind = 'fact'")
+    tx.execute("UPDATE lane SET due = NULL WHERE grp LIKE 'read:%'")
     return [None] * len(items)
 
 
@@ -325,8 +360,7 @@ class Waker:
 async def test_a_timer_that_may_have_been_told_after_the_backup_sends_nothing(instances):
     instances.plugins["waker"] = Waker()
     acme = await instances.before('[plugins]\nenabled = ["waker"]\n')
-    # A restore goes by the machine's clock.
-    await acme.hub.pass_time(max(datetime.now(UTC) - acme.hub.clock.now() - timedelta(minutes=5), timedelta()))
+    await catch_up(acme, timedelta(minutes=-5))
     await talk(acme, 1)
     await instances.back_up()
     await acme.hub.pass_time(minutes=2)
@@ -337,3 +371,196 @@ async def test_a_timer_that_may_have_been_told_after_the_backup_sends_nothing(in
     assert acme.texts == ["a minute later"]
     [failed] = await acme.hub.facts("action.failed")
     assert failed.small["code"] == "replayed"
+
+
+@pytest.mark.one_file
+async def test_a_message_from_before_the_restore_gets_no_automatic_answer(instances):
+    instances.plugins["echo"] = Echo()
+    acme = await instances.before('[plugins]\nenabled = ["echo"]\n')
+    await catch_up(acme, timedelta(minutes=-5))
+    await talk(acme, 1)
+    await instances.back_up()
+    await talk(acme, 2)
+    assert acme.texts == ["echo of Hello 1", "echo of Hello 2"]
+
+    acme = await instances.after()
+    conversation = await talk(acme, 2)  # its provider sends it again
+    assert acme.texts == ["echo of Hello 1", "echo of Hello 2"]
+    [message] = await acme.hub.messages(conversation)
+    assert message.text == "Hello 2"
+    [told] = [fact for fact in await acme.hub.facts("message.received") if fact.ids["message"] == message.id]
+    assert told.replayed
+
+
+# --- typed -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def screen(tmp_path):
+    """Give what types commands about an instance in a folder."""
+
+    async def typed(instance: Instance, *words: str, code: int = 0) -> str:
+        ran = await asyncio.to_thread(CliRunner().invoke, app, ["--config", str(instance.settings), *words])
+        assert ran.exit_code == code, ran.output
+        return ran.output
+
+    return typed
+
+
+TYPED = """
+[store]
+url = "sqlite:///talkwire.db"
+[accounts.shop]
+channel = "acme"
+token = "planted-token-0123456789"
+"""
+
+
+@pytest.mark.one_file
+async def test_an_operator_sees_what_is_held_and_settles_it(instances, screen, tmp_path):
+    acme, _ = await held_instance(instances)
+    folder = tmp_path / "looking"
+    folder.mkdir()
+    file = folder / "talkwire.toml"
+    file.write_text(TYPED.replace("sqlite:///talkwire.db", acme.hub.daemon.store.url))
+    look = Instance(file, file, Place("", file))
+    listed = await screen(look, "lanes")
+    assert "send:shop" in listed
+    assert "held: restored" in listed
+    assert "1 lane is held since a restore" in listed
+    assert "talkwire lanes drop --all" in listed
+    [lane] = json.loads(await screen(look, "lanes", "--json"))
+    assert lane["held"] == "restored"
+    for words in (["release"], ["release", "1", "--all"], ["drop", "--all", "--account", "shop", "--yes"]):
+        assert "give the number of a lane, or --account NAME, or --all" in await screen(look, "lanes", *words, code=2)
+
+
+# --- what is refused ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.one_file
+async def test_what_is_in_the_way_is_moved_aside_only_when_that_is_said(instances):
+    acme = await instances.before()
+    await talk(acme, 1)
+    await instances.back_up()
+    await talk(acme, 2)
+    instance = instances.instance("before")
+    restore = lambda **options: asyncio.to_thread(  # noqa: E731
+        recovery.restore, instances.backup, instance, [CORE], {}, **options
+    )
+    with pytest.raises(Conflict, match="another daemon uses"):
+        await restore(force=True)
+    await instances.hubs.aclose()
+    with pytest.raises(Conflict, match=r"in the way:\n  the database .*\n  --force moves it aside"):
+        await restore()
+    instance.key.write_text("YW5vdGhlciBrZXksIHdoaWNoIGlzIDMyIGJ5dGVzLi4=\n")
+    with pytest.raises(Conflict, match="another key than the backup's"):
+        await restore()
+    restored = await restore(force=True)
+    assert instance.key.read_text() == KEY
+    [key, old] = sorted(restored.aside)
+    assert "before-restore-" in key
+    assert "before-restore-" in old
+    with contextlib.closing(sqlite3.connect(old)) as db:
+        assert db.execute("SELECT count(*) FROM message").fetchone() == (2,)
+    acme = await instances._run(instance.settings.parent)
+    assert await acme.column("SELECT text FROM message") == ["Hello 1"]
+
+
+@pytest.mark.one_file
+async def test_a_damaged_or_cut_backup_is_refused_and_nothing_has_changed(instances, tmp_path):
+    acme = await instances.before()
+    await talk(acme, 1)
+    await acme.wrote("m2", "a large one", pad="x" * 300_000)
+    await acme.hub.run_until_idle()
+    manifest = await instances.back_up()
+    assert manifest.files == 1
+    with pytest.raises(Conflict, match="is not empty"):
+        await instances.back_up()
+    [file] = (instances.backup / "files").glob("*/*")
+    content = file.read_bytes()
+    file.unlink()
+    file.write_bytes(b"y" + content[1:])
+    with pytest.raises(Conflict, match=rf"files/{file.name[:2]}/{file.name} is not there, or damaged"):
+        await instances.after()
+    file.write_bytes(content)
+    database = instances.backup / "talkwire.db"
+    with database.open("r+b") as opened:
+        opened.seek(5000)
+        opened.write(b"?")
+    with pytest.raises(Conflict, match=r"talkwire\.db is not what was written"):
+        backups.look_at(instances.backup)
+    (instances.backup / "manifest.json").unlink()
+    with pytest.raises(NotFound, match="is no backup, or one that was cut short"):
+        await instances.after()
+    assert not (tmp_path / "after" / "talkwire.db").exists()
+
+
+@pytest.mark.one_file
+async def test_a_backup_has_the_files_that_its_rows_name_and_no_others(instances, tmp_path):
+    acme = await instances.before()
+    await acme.wrote("m1", "a large one", pad="x" * 300_000)
+    await acme.hub.run_until_idle()
+    files = instances.instance("before").store.files
+    [file] = files.glob("*/*")
+    orphan = files / "ab" / ("ab" * 32)
+    orphan.parent.mkdir(exist_ok=True)
+    orphan.write_bytes(b"nobody's")
+    manifest = await instances.back_up()
+    [kept] = (instances.backup / "files").glob("*/*")
+    assert kept.name == file.name
+    assert kept.stat().st_ino == file.stat().st_ino
+    assert (manifest.files, manifest.file_bytes) == (1, file.stat().st_size)
+    file.unlink()
+    instances.backup = tmp_path / "second"
+    assert (await instances.back_up()).missing == [kept.name]
+
+
+@pytest.mark.one_file
+async def test_the_newest_backups_are_kept(instances, tmp_path):
+    await instances.before()
+    instance = instances.instance("before")
+    many = tmp_path / "many"
+    for day in range(1, 4):
+        backups.back_up(instance, many / f"2026-11-0{day}T000000Z", [CORE])
+    (many / "2026-11-02T000000Z" / "manifest.json").unlink()  # it was cut short
+    (many / "notes").mkdir()
+    gone = backups.forget_older(many, 1)
+    assert [one.name for one in gone] == ["2026-11-01T000000Z", "2026-11-02T000000Z"]
+    assert sorted(one.name for one in many.iterdir()) == ["2026-11-03T000000Z", "notes"]
+    with pytest.raises(NotFound, match=r"the newest inside is .*2026-11-03T000000Z"):
+        backups.look_at(many)
+
+
+@pytest.mark.one_file
+async def test_a_backup_is_for_its_owners_eyes_and_holds_up_nobody(instances):
+    acme = await instances.before()
+    conversation = await talk(acme, 1)
+    told: list[tuple[str, int, int]] = []
+    loop = asyncio.get_running_loop()
+
+    def written_meanwhile(what: str, done: int, total: int) -> None:
+        told.append((what, done, total))
+        if what == "database" and done < total:  # between two steps: a write that would begin SQLite's copy anew
+            asyncio.run_coroutine_threadsafe(acme.hub.reply(conversation, "meanwhile"), loop).result(5)
+
+    await acme.hub.daemon.store.write(pages, None)
+    await asyncio.to_thread(
+        backups.back_up, instances.instance("before"), instances.backup, [CORE], tell=written_meanwhile
+    )
+    steps = [done for what, done, _ in told if what == "database"]
+    assert len(steps) > 2
+    assert steps == sorted(steps)
+    await acme.hub.run_until_idle()
+    assert set(acme.texts) == {"meanwhile"}
+    with contextlib.closing(sqlite3.connect(instances.backup / "talkwire.db")) as db:
+        assert db.execute("SELECT count(*) FROM message WHERE direction = 'out'").fetchone() == (0,)
+    modes = {path.stat().st_mode & 0o777 for path in instances.backup.iterdir() if path.is_file()}
+    assert modes == {0o600}
+    assert instances.backup.stat().st_mode & 0o777 == 0o700
+
+
+def pages(tx: Tx, items: Any) -> list[None]:
+    """Fill some pages, so that a copy takes several steps."""
+    tx.execute("INSERT INTO keep (account, name, value) VALUES ('shop', 'pages', :value)", {"value": "x" * 8_000_000})
+    return [None] * len(items)

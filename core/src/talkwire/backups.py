@@ -36,7 +36,7 @@ from .store.sqlite import path_of
 
 DATABASE, FILES, SETTINGS, KEY, MANIFEST = "talkwire.db", "files", "talkwire.toml", "instance.key", "manifest.json"
 _FORMAT = 1
-_PAGES = 2048  # of the database that are copied at a time
+_PAGES = 256  # of the database that are copied at a time
 _STAMP = "%Y-%m-%dT%H%M%SZ"
 _ACCOUNTS = """
     SELECT account, channel, last_in_at, last_out_at, last_poll_at FROM account_state ORDER BY account
@@ -106,9 +106,23 @@ def back_up(
                 f"{folder} is not empty; name a new folder, or let --keep N make one inside", code="not_empty"
             )
         folder.chmod(0o700)
-        return _taken(instance, folder, chains, tell, beside)
+        with _nothing_left(folder):
+            return _taken(instance, folder, chains, tell, beside)
     except OSError as error:
         raise Conflict(f"{error.filename or folder}: {(error.strerror or type(error).__name__).lower()}") from error
+    except sqlite3.Error as error:
+        raise StoreDown(f"{folder}: {error}") from error
+
+
+@contextlib.contextmanager
+def _nothing_left(folder: Path) -> Iterator[None]:
+    """Leave the folder empty again where something fails."""
+    try:
+        yield
+    except BaseException:
+        for one in folder.iterdir():
+            shutil.rmtree(one) if one.is_dir() else one.unlink()
+        raise
 
 
 def _taken(instance: Instance, folder: Path, chains: Sequence[Chain], tell: Progress, beside: Path | None) -> Manifest:

@@ -21,8 +21,8 @@ from .errors import Conflict, SchemaError
 from .media.files import BLOCK, path_in
 from .store import LOCK_WITHIN
 from .store.moving import Side, Sum, Table, Told, in_order, open_side, passing, place_of, summed, synced
-from .store.revisions import Chain
-from .store.sqlite import DaemonLock, SqliteDriver, path_of
+from .store.revisions import Chain, pending
+from .store.sqlite import DaemonLock, SqliteDriver, path_of, there
 from .store.tx import Driver, Tx
 
 _NOT_CARRIED = frozenset({"lease", "attachment_chunk"})  # rights of running daemons; files, which are carried as files
@@ -113,10 +113,10 @@ def _steps(tell: Progress, what: str, total: int, done: int = 0) -> Told:
 
 
 def _same_versions(ours: Mapping[str, str], theirs: Mapping[str, str]) -> None:
-    for owner, there in sorted(theirs.items()):
-        if ours.get(owner) != there:
+    for owner, wanted in sorted(theirs.items()):
+        if ours.get(owner) != wanted:
             raise SchemaError(
-                f"the source has the tables of {owner} at {ours.get(owner, 'nothing')}, the target at {there};"
+                f"the source has the tables of {owner} at {ours.get(owner, 'nothing')}, the target at {wanted};"
                 " type: talkwire db upgrade, with the source as url in [store]"
             )
 
@@ -261,6 +261,8 @@ def copy_all(
     with contextlib.ExitStack() as stack:
         for place in (source, target):
             if place.is_file:
+                if place is source:
+                    there(path_of(place.url))
                 stack.callback(DaemonLock(path_of(place.url)).release)
         here = stack.enter_context(contextlib.closing(open_side(source.url)))
         nobody_runs(source, here)
@@ -277,13 +279,13 @@ def _filled(
 ) -> Copied:
     if not target.is_file:
         _upgraded(target.url, chains)
-        with contextlib.closing(open_side(target.url, write=True)) as there:
-            nobody_runs(target, there)
-            return _carried(source, here, target, there, tell=tell, leave=leave)
+        with contextlib.closing(open_side(target.url, write=True)) as other:
+            nobody_runs(target, other)
+            return _carried(source, here, target, other, tell=tell, leave=leave)
     path = path_of(target.url)
     if path.exists() and path.stat().st_size:
-        with contextlib.closing(open_side(target.url)) as there:
-            _is_empty(there, there.tables())
+        with contextlib.closing(open_side(target.url)) as other:
+            _is_empty(other, other.tables())
     new = path.with_name(f"{path.name}.copying")
     new.unlink(missing_ok=True)
     try:
@@ -304,16 +306,21 @@ def fill_file(
     tell: Progress = quiet,
     leave: bool = False,
 ) -> Copied:
-    """Make an SQLite file, and its folder of files, of all that a database holds; of the source's own revisions."""
-    _upgraded(target.url, chains, here.versions())
-    with contextlib.closing(open_side(target.url, write=True)) as there:
-        return _carried(source, here, target, there, tell=tell, leave=leave)
+    """Make an SQLite file, and its folder of files, of all that a database holds; of the source's own revisions.
+
+    Errors: `SchemaError` where it is newer than we are.
+    """
+    at = here.versions()
+    pending((chain, at.get(chain.owner)) for chain in chains)
+    _upgraded(target.url, chains, at)
+    with contextlib.closing(open_side(target.url, write=True)) as other:
+        return _carried(source, here, target, other, tell=tell, leave=leave)
 
 
-def _carried(source: Place, here: Side, target: Place, there: Side, *, tell: Progress, leave: bool) -> Copied:
-    copied = carry(here, there, tell=tell, leave=leave)
-    carry_files(named_files(here), source.files_of(here), target.files_of(there), copied, tell)
-    there.commit()
+def _carried(source: Place, here: Side, target: Place, other: Side, *, tell: Progress, leave: bool) -> Copied:
+    copied = carry(here, other, tell=tell, leave=leave)
+    carry_files(named_files(here), source.files_of(here), target.files_of(other), copied, tell)
+    other.commit()
     return copied
 
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pydantic_core import from_json
 
 from .clock import micros, moment
+from .lanes import RESTORED
 from .model import AccountState, State
 from .store import Query, Row
 
@@ -20,6 +21,7 @@ WAITS = {  # why a part is queued → in words
     "window_closed": "the provider allows no answer until the customer writes again",
     "session_ended": "the session has ended; it goes on when the customer comes back",
     "address_unreachable": "the address cannot be reached; it goes on when the customer writes again",
+    "restored": "open at the backup that was brought back, and perhaps done since: release it, or drop it",
     "rate_limited": "the provider's limit",
     "provider_down": "the provider cannot be reached; it is tried again by itself",
 }
@@ -131,7 +133,11 @@ def _waiting(
     reason = next((part[9] for part in waiting if part[9]), "")
     if lane is None or lane[1] is None:
         held = (lane[2] if lane else "") or reason
-        hint = f"talkwire lanes release {lane[0]}" if lane and lane[2] and lane[2] not in WAITS else ""
+        hint = (
+            f"talkwire lanes release {lane[0]}"
+            if lane and lane[2] and (lane[2] not in WAITS or lane[2] == RESTORED)
+            else ""
+        )
         return Reason(text=f"{what}: {WAITS.get(held, held or 'nothing promises them')}", since=begun, hint=hint)
     number, due, _, error = lane
     if under_way is not None:

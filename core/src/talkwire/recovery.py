@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from pathlib import Path
 from . import backups, restoring
 from .backups import DATABASE, FILES, KEY, SETTINGS, Instance, Manifest
 from .copying import Place, Progress, copy_all, named_files, nobody_runs, quiet
-from .errors import Conflict
+from .errors import Conflict, StoreDown
 from .restoring import Held, Wants
 from .store import Tx
 from .store.moving import open_side, place_of, synced
@@ -58,8 +59,8 @@ def restore(
     `force` moves aside what is there. Errors: `NotFound`, `Conflict` where a daemon runs, the backup is damaged, or
     something is in the way; `SchemaError` where a newer Talkwire took it; then nothing has changed.
     """
-    restored = Restored(backups.look_at(folder, tell=tell))
-    with contextlib.ExitStack() as stack:
+    restored = Restored(backups.read_manifest(folder))
+    with _disk_understood(folder), contextlib.ExitStack() as stack:
         if instance.store.is_file:
             path_of(instance.store.url).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             stack.callback(DaemonLock(path_of(instance.store.url)).release)
@@ -68,6 +69,7 @@ def restore(
             raise Conflict(
                 "in the way:\n  " + "\n  ".join(in_the_way) + "\n  --force moves it aside", code="in_the_way"
             )
+        backups.look_at(folder, tell=tell)
         work = _work_file(instance)
         stack.callback(_remove, work)
         _prepare(folder, work, chains, wants, restored)
@@ -80,6 +82,16 @@ def restore(
         else:
             _fill(folder, work, instance, chains, stamp, restored, tell)
     return restored
+
+
+@contextlib.contextmanager
+def _disk_understood(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Conflict(f"{error.filename or folder}: {(error.strerror or type(error).__name__).lower()}") from error
+    except sqlite3.Error as error:
+        raise StoreDown(f"{folder}: {error}") from error
 
 
 def _work_file(instance: Instance) -> Path:

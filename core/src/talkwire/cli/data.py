@@ -60,9 +60,22 @@ def forget(whose: _Whose, yes: _Yes = False, config: ConfigFile = None) -> None:
         raise typer.Exit(1)
     gone = place.ask(config, "forget", within=_WITHIN, contact=person.contact, by=place.by())
     _told("forgotten", gone)
+    for copy in _earlier(raw):
+        say(f"{copy} still has everything, from before an upgrade or a restore: delete it too", level="look")
     if raw.store.url.get_secret_value().startswith("postgresql:"):
         say("\nThe tables were vacuumed. Bytes of deleted rows may stand in their files until they are written over;")
         say("VACUUM FULL rewrites a table at once, and locks it. Archived WAL and replicas follow their own course.")
+
+
+def _earlier(found: RawConfig) -> list[Path]:
+    """Name the files beside an SQLite file that hold it as it was."""
+    from ..store.sqlite import path_of
+
+    url = found.store.url.get_secret_value()
+    if not url.startswith("sqlite:"):
+        return []
+    database = path_of(url).absolute()
+    return sorted(database.parent.glob(f"{database.name}.before-*"))
 
 
 def _about(query: Query, whose: str, raw: RawConfig) -> tuple[Person, Kept, list[str]]:
@@ -313,6 +326,8 @@ def _places(found: RawConfig) -> Iterator[Place]:
         yield _file("database", database, "every message; never copy it while the daemon runs: talkwire backup")
         for end, note in (("-wal", "a part of the database"), ("-shm", "a part of the database"), (".lock", "empty")):
             yield _file("", Path(f"{database}{end}"), note)
+        for copy in _earlier(found):
+            yield _file("", copy, "the database as it was before an upgrade or a restore")
         yield _file("files", found.store.files.absolute(), "attachments and large envelopes")
     else:
         yield Place("database", found.store.place, True, None, "every message and file; DROP DATABASE deletes it")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..log import Told
+    from ..restoring import Held
     from ..settings import Config
     from ..store.revisions import Chain
 
@@ -34,16 +37,19 @@ def _db() -> None:
 
 def prepared(config: Path | None) -> tuple[Config, list[Chain], dict[str, Callable[[str], bool]]]:
     """Read settings and plugins: gives the chains of migrations, and which facts each reader wants."""
+    from ..clock import SystemClock
     from ..notifying import RuleReader
     from ..store.revisions import CORE, Chain
+    from ..webhooks import WebhookReader
     from . import logs
 
     settings, plugins = place.loaded(config)
     logs.configure(settings.log.format, "warning", settings)
     chains = [CORE, *(Chain(name, Path(folder)) for name, folder in plugins.register("register_schema"))]
-    readers: list[Told] = [*plugins.readers(), *(RuleReader(i, rule) for i, rule in enumerate(settings.notify))]
-    wants: dict[str, Callable[[str], bool]] = {one.name: one.wants for one in readers}
-    return settings, chains, wants | {one.reader: one.wants for one in settings.webhooks}
+    rules = [RuleReader(i, rule) for i, rule in enumerate(settings.notify)]
+    hosts = [WebhookReader(one, SystemClock()) for one in settings.webhooks]
+    readers: list[Told] = [*plugins.readers(), *rules, *hosts]
+    return settings, chains, {one.name: one.wants for one in readers}
 
 
 @app.command()
@@ -125,6 +131,50 @@ def _whole(text: str) -> str:
     if not text.startswith("postgresql://"):
         raise typer.BadParameter("write sqlite:///FILE or postgresql://user@host/database")
     return text
+
+
+@app.command()
+def hold(
+    taken: Annotated[
+        datetime,
+        typer.Option("--taken", help="When the copy was taken, UTC.", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
+    ],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Without asking.")] = False,
+    config: ConfigFile = None,
+) -> None:
+    """Hold what is open, as a restore does.
+
+    For a database that was brought back by other means, such as pg_dump or a snapshot, before a daemon runs on it.
+    """
+    import asyncio
+
+    from ..restoring import hold_now
+
+    settings, _, wants = prepared(config)
+    at = taken.replace(tzinfo=UTC)
+    if not yes:
+        typer.confirm(f"Hold all that is open in {settings.store.place}, as of {at:%Y-%m-%d %H:%M:%S} UTC?", abort=True)
+    held = asyncio.run(_held(settings, hold_now, (at, wants)))
+    say(f"{many(sum(one.tasks for one in held), 'task')} held; talkwire lanes lists them")
+
+
+async def _held(settings: Config, fn: Any, item: Any) -> list[Held]:
+    from ..clock import SystemClock
+    from ..copying import Place, nobody_runs
+    from ..store import Store
+    from ..store.moving import open_side
+
+    url = settings.store.url.get_secret_value()
+    if not url.startswith("sqlite:"):
+        with contextlib.closing(open_side(url)) as side:
+            nobody_runs(Place(url, settings.store.files), side)
+    store = Store(url, SystemClock())
+    await store.open(exclusive=True)
+    try:
+        found: list[Held] = await store.write(fn, item)
+        return found
+    finally:
+        await store.close()
 
 
 @app.command()

@@ -6,6 +6,7 @@ import { Problem, get, post } from "./api.js";
 const PAGE = 100; // messages
 const WAITS = { // why a part is still queued
   recipient_offline: "the customer's connection is down",
+  restored: "open at the backup that was brought back; perhaps sent since",
   rate_limited: "it waits its turn: the provider's limit",
   provider_down: "the provider cannot be reached; tried again by itself",
   window_closed: "kept until the customer writes again",
