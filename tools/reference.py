@@ -277,6 +277,14 @@ MEANINGS = {  # goes before the comment beside the key, where that is for reader
     "server.trusted_proxies": "Proxies whose `X-Forwarded-For` is believed",
     "server.body_limit": "Bytes of one webhook; a channel may ask for more",
     "server.upload_limit": "Bytes of one attachment that comes by the API",
+    "server.key_rate": "Requests to the API of one key or session; more get 429 `rate_limited` with `Retry-After`",
+    "server.address_rate": (
+        "Requests to the API from one network address, whoever they are of; all of a /64 are one address in IPv6"
+    ),
+    "server.failure_rate": (
+        "Wrong keys and sessions from one network address, and apart from them forged deliveries to `/in/`. "
+        "Keys that were right before, and genuine deliveries, are taken from that address all the same"
+    ),
     "admin.listen": "Where operators come in: health with reasons, the operator's page; keep it from the world",
     "admin.socket": "Where commands ask the running daemon; only its own user can open it",
     "log.format": "`console` for people, `json` for collectors",
@@ -307,6 +315,7 @@ MEANINGS = {  # goes before the comment beside the key, where that is for reader
 _FORMS = {
     "Duration": "a duration",
     "Size": "a size, or a number of bytes",
+    "HowOften": "how often, such as `20/m`, `100/s`, `5000/h`; all of it may come at once after a rest; `off`: no limit",
     "ListenAddress": "`host:port`; port 0 is any free one",
     "SecretStr": "text, never shown",
     "Path": "a path; a relative one lies beside the file",
@@ -335,6 +344,8 @@ def _default(value: Any) -> str:
         value = value.get_secret_value()
     if isinstance(value, timedelta):
         return code(duration(value))
+    if hasattr(value, "per"):  # a rate
+        return code(f"{value.count}/{duration(value.per)[-1]}")
     if isinstance(value, int) and value >= 1024:
         return f"`{value // 1024**2} MiB`"
     if value is None:

@@ -37,10 +37,10 @@ def reader(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "page", sorted(p for p in HOWTO.glob("*.md") if p.stem != "run-on-postgres"), ids=lambda p: p.stem
+    "howto", sorted(p for p in HOWTO.glob("*.md") if p.stem != "run-on-postgres"), ids=lambda p: p.stem
 )
-def test_a_how_to_does_what_it_says(page, reader):
-    reader.read(page)
+def test_a_how_to_does_what_it_says(howto, reader):
+    reader.read(howto)
 
 
 def test_two_daemons_share_a_database_as_the_page_says(reader, postgres_url):

@@ -17,7 +17,7 @@ from typing import Any
 from aiohttp import web
 from pydantic_core import from_json, to_json
 
-from . import accounts, departures, lanes, outgoing
+from . import accounts, auditing, departures, lanes, outgoing
 from .accounts import Runtime
 from .api import principals
 from .daemon import Daemon
@@ -33,12 +33,16 @@ Said = Mapping[str, Any]
 Command = Callable[[Daemon, Said], Awaitable[Any]]
 
 
-async def do(daemon: Daemon, command: str, said: Said) -> Any:
-    """Do what a command asks; gives what is shown, as JSON takes it. Errors: `TalkwireError`."""
+async def do(daemon: Daemon, command: str, said: Said, who: str = "") -> Any:
+    """Do what a command asks; gives what is shown, as JSON takes it. Errors: `TalkwireError`.
+
+    It is written down first, as what `who` does; nothing said means whoever runs this process.
+    """
     found = _COMMANDS.get(command)
     if found is None:
         raise NotFound(f"the running daemon ({VERSION}) does not know {command}: restart it after an upgrade")
-    return await found(daemon, said)
+    async with auditing.audited(daemon.store, who or auditing.this_user(), command, said):
+        return await found(daemon, said)
 
 
 def make_app(daemon: Daemon, about: Mapping[str, Any]) -> web.Application:
@@ -68,7 +72,8 @@ def make_app(daemon: Daemon, about: Mapping[str, Any]) -> web.Application:
     async def command(request: web.Request) -> web.Response:
         try:
             said = from_json(await request.read() or b"{}")
-            return _answer(await do(daemon, request.match_info["command"], said))
+            who = auditing.peer_of(request.transport.get_extra_info("socket") if request.transport else None)
+            return _answer(await do(daemon, request.match_info["command"], said, who))
         except TalkwireError as error:
             return _answer({"error": str(error)}, status=409)
 

@@ -15,6 +15,7 @@ from pydantic import SecretBytes
 from . import doing, notifying, showing
 from .accounts import Accounts, Runtime
 from .answers import AccountView
+from .api.limits import Limits
 from .api.principals import Principals
 from .channel import Route
 from .clock import Clock, SystemClock
@@ -93,7 +94,8 @@ class Daemon:
         self.sessions = Sessions(self.store, self.account)
         self.accounts: Accounts
         self.hub: Hub
-        self.principals = Principals(self.store, self.clock, config.server.public_url)
+        self.limits = Limits(config.server, self.clock)
+        self.principals = Principals(self.store, self.clock, config.server, self.limits)
         self.started = monotonic()
         self.ready = False
         self.stopping = False

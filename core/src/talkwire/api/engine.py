@@ -23,6 +23,7 @@ from ..plugins import Plugins
 from ..sessions import Sessions
 from ..settings import Config
 from ..store import Store
+from .limits import Limits
 from .principals import Principals
 
 
@@ -90,6 +91,8 @@ class Engine(Protocol):
     def accounts(self) -> Accounts: ...
     @property
     def principals(self) -> Principals: ...
+    @property
+    def limits(self) -> Limits: ...
 
     def account(self, name: str) -> Runtime | None: ...
     def view(self, name: str) -> AccountView: ...  # of any name, also of accounts that are gone

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from . import accounts, data, keys, lanes, looking, repairing, starting
+from . import accounts, audit, data, keys, lanes, looking, repairing, starting
 from .screen import complain
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ WRONG_SETTINGS = 78  # EX_CONFIG of sysexits.h: systemd's RestartPreventExitStat
 _ORDER = (
     *("init", "check", "db", "run", "demo"),
     *("status", "find", "trace", "deliveries", "plugins"),
-    *("accounts", "lanes", "keys", "replay", "settle"),
+    *("accounts", "lanes", "keys", "replay", "settle", "audit"),
     *("export", "forget", "paths"),
     *("new-plugin", "version"),
 )
@@ -154,6 +154,7 @@ app.command()(data.paths)
 accounts.app.command("rename")(data.rename_account)
 accounts.app.command("withdraw")(data.withdraw_account)
 accounts.app.command("forget")(data.forget_account)
+app.command()(audit.audit)
 app.command("new-plugin")(starting.new_plugin)
 app.command()(starting.version)
 

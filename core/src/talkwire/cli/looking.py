@@ -309,7 +309,8 @@ def deliveries(
 
     page, addresses = place.look(place.raw(config).store, read)
     if as_:
-        as_json(page.items)
+        shown = [replace(one, delivery=replace(one.delivery, text="")) for one in page.items]
+        as_json(shown)  # what was written, trace shows with --bodies
         return
     if not page.items:
         say(f"no part is {state.value}")

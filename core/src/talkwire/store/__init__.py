@@ -19,7 +19,7 @@ from .writer import Holder, Inbox, Job, Writer, goes_first
 T = TypeVar("T")
 R = TypeVar("R")
 
-SCHEMA = "0002"  # the revision of the core's tables that this code works with
+SCHEMA = "0003"  # the revision of the core's tables that this code works with
 _READERS = 4
 _POSTGRES_WRITERS = 3
 ANSWER_WITHIN = timedelta(seconds=10)  # of a statement; a server that is silent for longer is down
