@@ -1,4 +1,4 @@
-"""Write docs/reference/ from the code: hooks, settings, errors, features, states, hub, kit, HTTP API, commands.
+"""Write docs/reference/ from the code: hooks, settings, errors, features, states, hub, kit, HTTP API, commands, metrics.
 
 reference.py            writes the pages
 reference.py --check    says which pages are not what the code says, and writes nothing
@@ -53,6 +53,7 @@ def pages() -> dict[str, str]:
         "kit.md": kit,
         "api.md": api,
         "cli.md": cli,
+        "metrics.md": metrics,
     }
     return {name: "\n".join([MADE, "", *page()]).rstrip() + "\n" for name, page in made.items()}
 
@@ -108,6 +109,26 @@ def _comment(line: str) -> str:
     found = re.search(r"(?:^|\s)#\s*(.*)$", line)
     text = found[1].strip() if found else ""
     return "" if text.startswith(("noqa", "type:")) else re.sub(r"\s*#?\s*noqa:.*$", "", text)
+
+
+def metrics() -> Iterator[str]:
+    from talkwire.api.metrics import FAMILIES
+
+    yield from (
+        "# Metrics",
+        "",
+        "With this page you can write alerts and draw graphs.",
+        "",
+        "`GET /metrics` on the admin port gives them in the format of Prometheus; [Monitor it](../howto/monitor.md) says how to scrape.",
+        "Labels name accounts, channels, groups of lanes, readers and routes, never a conversation or a person.",
+        "Counters and histograms are of this daemon since it started: add them over the daemons.",
+        "What is marked *of the database* is the same from every daemon: take the largest.",
+        "Beside these there are the `process_…` figures that every Python program gives.",
+    )
+    for one in FAMILIES:
+        labels = ", ".join(f"`{label}`" for label in one.labels) or "none"
+        where = "of the database" if one.whole else "of this daemon"
+        yield from ("", f"## {one.name}", "", one.help, "", f"- kind: {one.kind}, {where}", f"- labels: {labels}")
 
 
 def prose(text: str) -> list[str]:
@@ -586,7 +607,11 @@ def hub() -> Iterator[str]:
     yield ""
     yield "With this page you can write hooks, routes and commands that read, write and reply."
     yield "Any hook, route handler or command with a parameter `hub` gets a `Hub`; a plain hook with `tx` gets a `Tx`."
-    for kind, hidden in ((Hub, {"of"}), (Query, set()), (Tx, {"number_facts", "mark", "back_to", "wakes", "hint"})):
+    for kind, hidden in (
+        (Hub, {"of"}),
+        (Query, set()),
+        (Tx, {"number_facts", "mark", "back_to", "told", "wakes", "hint"}),
+    ):
         yield ""
         yield f"## {kind.__name__}"
         yield ""

@@ -21,18 +21,20 @@ pytestmark = pytest.mark.skipif(
 LAYERS = (  # from the top; a module imports from its own layer and from those below
     "cli testing",
     "serving control",
+    "reloading",
     "daemon",
     "api accounts lending fetching",
     "hub doing showing",  # what plugins do, and what is done for them
-    "intake admission outgoing sending notices notifying timers filing sessions purging forgetting exporting departures",  # the journeys
-    "log evidence settings",
-    "plugins readmodels keeping answers deliveries people persons auditing",
-    "running sections http lanes leases",
+    "intake admission outgoing sending notices notifying timers filing sessions watching",  # the journeys
+    "purging forgetting exporting departures",  # how long what is kept, and what goes
+    "log evidence settings story",
+    "plugins readmodels keeping answers deliveries people persons auditing reasons",
+    "running sections http lanes leases health",
     "store pump hints instance_keys references rates",
     "channel notifier hooks simulator auth",  # what an author writes against
-    "actions features formatting media redaction",
+    "actions features formatting media redaction counting",
     "errors",
-    "model clock ids facts",
+    "model clock ids facts systemd",
 )
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names.split()}
 

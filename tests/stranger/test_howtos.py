@@ -9,6 +9,7 @@ import pytest
 from tests.docs.pages import ROOT, Reader, free_ports, other_ports
 
 HOWTO = ROOT / "docs" / "howto"
+ELSEWHERE = {"run-on-postgres", "install-on-a-vm", "containers"}  # below, and in tests/operator
 pytestmark = [
     pytest.mark.skipif(not HOWTO.is_dir(), reason="reads the checkout's own pages; this is a copy of the tests"),
     pytest.mark.timeout(120),  # daemons in processes of their own
@@ -37,7 +38,7 @@ def reader(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "howto", sorted(p for p in HOWTO.glob("*.md") if p.stem != "run-on-postgres"), ids=lambda p: p.stem
+    "howto", sorted(p for p in HOWTO.glob("*.md") if p.stem not in ELSEWHERE), ids=lambda p: p.stem
 )
 def test_a_how_to_does_what_it_says(howto, reader):
     reader.read(howto)

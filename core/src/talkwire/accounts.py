@@ -17,10 +17,11 @@ from typing import Any
 
 import structlog
 
-from . import lanes
+from . import health, lanes
 from .answers import AccountView
 from .channel import Channel
 from .clock import micros, moment
+from .counting import AccountCounts
 from .errors import AccountBroken, NotFound, SendError, StoreDown, TryLater
 from .lanes import Fence
 from .lending import AccountServices, Lent
@@ -31,13 +32,14 @@ from .model import (
     Policy,
     Typing,
 )
-from .pump import Pump
+from .pump import Pump, Pumps
 from .rates import Backoff, Rates
 from .settings import AccountConfig
 from .store import Query, Tx
 
 _log = structlog.get_logger("talkwire.accounts")
 _OPEN_WITHIN = timedelta(seconds=30)
+_CLOSE_WITHIN = timedelta(seconds=5)
 _SETTLED = timedelta(seconds=60)  # a listener that has not failed for so long works
 _EVIDENCE_EVERY = timedelta(seconds=30)
 
@@ -54,7 +56,11 @@ class Runtime:
         self.channel: Channel | None = None
         self.last_in: datetime | None = None
         self.last_out: datetime | None = None
+        self.counts = AccountCounts()
+        self.last_rejected: datetime | None = None
+        self.rejected_in_a_row = 0  # since something genuine came
         self.backoff = Backoff()
+        self._replaced = False
         if kind is None or config.settings is None:
             self._set(AccountState.ABSENT, f'no plugin gives the channel "{config.channel}"')
         else:
@@ -91,6 +97,19 @@ class Runtime:
     def heard(self, at: datetime) -> None:
         """Note that a genuine envelope came."""
         self.last_in = at
+        self.rejected_in_a_row = 0
+        self.counts.taken += 1
+
+    def rejected(self, at: datetime) -> None:
+        """Note that something came that was not genuine."""
+        self.last_rejected = at
+        self.rejected_in_a_row += 1
+        self.counts.rejected += 1
+
+    def attempted(self, outcome: str, seconds: float) -> None:
+        """Note what became of an attempt to send, and how long it took."""
+        self.counts.attempts[outcome] += 1
+        self.counts.send.add(seconds)
 
     def sent(self, at: datetime) -> None:
         """Note that the provider took something."""
@@ -105,7 +124,7 @@ class Runtime:
 
     async def noticed(self, notice: AccountNotice) -> None:
         """Take what the provider says of the account; stored when this returns."""
-        if notice.broken:
+        if notice.broken and not self._replaced:
             self._set(AccountState.BROKEN, notice.text or notice.code)
             await self._lent.store.write(put_state, self.view)
 
@@ -120,7 +139,7 @@ class Runtime:
 
     def change(self, state: AccountState, reason: str) -> None:
         """Take another state; it is stored and told soon."""
-        if state is self.view.state and reason == self.view.reason:
+        if self._replaced or (state is self.view.state and reason == self.view.reason):
             return
         self._set(state, reason)
         self._lent.soon(put_state, self.view)
@@ -129,6 +148,10 @@ class Runtime:
         now = self._lent.clock.now()
         since = self.view.since if state is self.view.state else now
         self.view = replace(self.view, state=state, reason=reason, since=since)
+
+    def replaced(self) -> None:
+        """Say that another stands in its place: what it still hears of its provider is no news of the account."""
+        self._replaced = True
 
     def take(self, state: AccountState, reason: str, since: datetime) -> None:
         """Take the state that another daemon or a command stored."""
@@ -144,11 +167,13 @@ class Accounts:
         self._lent = lent
         self._fence = fence
         self.by_name: dict[str, Runtime] = {}
-        self._life: dict[str, Pump] = {}
+        self._kinds: Mapping[str, type[Channel]] = {}
+        self._life = Pumps()
         self.pump = Pump("accounts", self._step, lent.clock, slow_poll=timedelta(seconds=5))
 
     def make(self, configs: Mapping[str, AccountConfig], kinds: Mapping[str, type[Channel]]) -> None:
         """Make the accounts that the settings name."""
+        self._kinds = kinds
         for name, config in configs.items():
             self.by_name[name] = Runtime(config, kinds.get(config.channel), self._lent)
 
@@ -158,13 +183,48 @@ class Accounts:
         for name, (channel, state, reason, since) in stored.items():
             runtime = self.by_name.get(name)
             if runtime is None:
-                config = AccountConfig(name=name, channel=channel, endpoint="", when_closed=Policy.REJECT)
-                runtime = self.by_name[name] = Runtime(config, None, self._lent)
-                runtime.change(AccountState.ABSENT, "its settings are gone")
+                self.by_name[name] = self._gone(name, channel)
             elif state is AccountState.PAUSED and runtime.channel is not None:
                 runtime.take(state, reason, since)
         for runtime in self.by_name.values():
             await self._lent.store.write(put_state, runtime.view)
+
+    def _gone(self, name: str, channel: str) -> Runtime:
+        config = AccountConfig(name=name, channel=channel, endpoint="", when_closed=Policy.REJECT)
+        runtime = Runtime(config, None, self._lent)
+        runtime.change(AccountState.ABSENT, "its settings are gone")
+        return runtime
+
+    def put(self, name: str, config: AccountConfig | None) -> tuple[Runtime, Runtime | None]:
+        """Put an account in the place of one, or where none was; None: its settings are gone.
+
+        Gives the new one, of which nothing runs yet, and the one before. What a person paused stays paused.
+        """
+        before = self.by_name.get(name)
+        if config is not None:
+            runtime = Runtime(config, self._kinds.get(config.channel), self._lent)
+        else:
+            runtime = self._gone(name, before.view.channel if before is not None else "")
+        self.by_name[name] = runtime
+        if config is not None and config.channel not in self._kinds:
+            runtime.change(AccountState.ABSENT, f'the channel "{config.channel}" is not loaded: restart the daemon')
+        if before is None:
+            return runtime, None
+        before.replaced()
+        runtime.last_in, runtime.last_out, was = before.last_in, before.last_out, before.view
+        if was.state is AccountState.PAUSED and runtime.channel is not None:
+            runtime.take(was.state, was.reason, was.since or self._lent.clock.now())
+        return runtime, before
+
+    async def begin(self, runtime: Runtime) -> None:
+        """Let an account live that was put in place; its replies have their whole time again."""
+        await self._lent.store.write(begin, runtime.view)
+        if runtime.channel is not None:
+            self._life.add(runtime.name, Pump(f"account {runtime.name}", self._living(runtime), self._lent.clock))
+
+    async def end(self, name: str) -> None:
+        """Let an account open and fetch nothing more; what it was fetching comes again."""
+        await self._life.end(name)
 
     def endpoints(self) -> dict[str, list[Runtime]]:
         """Give the accounts by the endpoint they stand behind."""
@@ -176,30 +236,33 @@ class Accounts:
 
     async def run(self) -> None:
         """Open every account, listen where the channel listens, and keep doing so."""
+        for runtime in self.by_name.values():
+            if runtime.channel is not None:
+                self._life.add(runtime.name, Pump(f"account {runtime.name}", self._living(runtime), self._lent.clock))
         async with asyncio.TaskGroup() as group:
-            for runtime in self.by_name.values():
-                if runtime.channel is not None:
-                    life = Pump(f"account {runtime.name}", self._living(runtime), self._lent.clock)
-                    self._life[runtime.name] = life
-                    group.create_task(life.run())
+            group.create_task(self._life.run())
             group.create_task(self.pump.run())
 
     @property
     def pumps(self) -> list[Pump]:
         """Give the loops of all accounts."""
-        return [*self._life.values(), self.pump]
+        return [*self._life, self.pump]
 
     async def close(self) -> None:
         """Close every channel."""
         for runtime in self.by_name.values():
-            if runtime.channel is not None:
-                try:
-                    async with asyncio.timeout(5):
-                        await runtime.channel.close()
-                except Exception as error:  # noqa: BLE001  the others are closed all the same
-                    _log.warning("close failed", account=runtime.name, kind=type(error).__name__)
+            await self.shut(runtime)
         if self._lent.under_way:
             await asyncio.wait(set(self._lent.under_way), timeout=5)
+
+    async def shut(self, runtime: Runtime) -> None:
+        """Close one channel; what it raises is its own."""
+        if runtime.channel is not None:
+            try:
+                async with asyncio.timeout(_CLOSE_WITHIN.total_seconds()):
+                    await runtime.channel.close()
+            except Exception as error:  # noqa: BLE001  the others are closed all the same
+                _log.warning("close failed", account=runtime.name, kind=type(error).__name__)
 
     def _living(self, runtime: Runtime) -> Callable[[], Awaitable[datetime | None]]:
         listening: asyncio.Task[None] | None = None
@@ -319,7 +382,7 @@ _EVIDENCE = """
 
 
 def put_state(tx: Tx, items: Sequence[Account]) -> Sequence[None]:
-    """Store how accounts do, and tell `account.<state>` where that is new; what a person paused stays so."""
+    """Store how accounts do, and tell what is new of it, as `health` says; what a person paused stays so."""
     tx.lock("account_state", [view.name for view in items], "account")  # what a person says meanwhile is seen
     for view in sorted(items, key=lambda item: item.name):
         row = tx.one(_STATE, {"account": view.name})
@@ -342,11 +405,15 @@ def _put_state(tx: Tx, view: Account, was: str | None) -> None:
     if was != view.state.value:
         tx.hint("accounts")
         tx.hint("lanes")
-        tx.tell(
-            f"account.{view.state.value}",
-            account=view.name,
-            small={"state": view.state.value, "was": was, "reason": view.reason[:200] or None},
-        )
+        health.changed(tx, view.name, was, view.state.value, view.reason[:200])
+
+
+def begin(tx: Tx, items: Sequence[Account]) -> Sequence[None]:
+    """Store that accounts begin anew, with other settings."""
+    put_state(tx, items)
+    for view in sorted(items, key=lambda item: item.name):
+        lanes.forgive(tx, f"send:{view.name}")
+    return [None] * len(items)
 
 
 def pause(tx: Tx, items: Sequence[tuple[str, str]]) -> Sequence[None]:

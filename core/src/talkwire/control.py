@@ -17,11 +17,11 @@ from typing import Any
 from aiohttp import web
 from pydantic_core import from_json, to_json
 
-from . import accounts, auditing, departures, lanes, outgoing
+from . import accounts, auditing, departures, lanes, outgoing, reloading
 from .accounts import Runtime
 from .api import principals
 from .daemon import Daemon
-from .errors import Conflict, NotFound, TalkwireError
+from .errors import Conflict, NotFound, SettingsError, TalkwireError
 from .forgetting import Forgetting
 from .model import State
 from .store import Tx
@@ -62,10 +62,8 @@ def make_app(daemon: Daemon, about: Mapping[str, Any]) -> web.Application:
                 "stuck": daemon.stuck(),
                 "not_ready": daemon.not_ready(),
                 "slow_hooks": hooks,
-                "accounts": {
-                    name: {"last_in_at": runtime.last_in, "last_out_at": runtime.last_out}
-                    for name, runtime in daemon.accounts.by_name.items()
-                },
+                "accounts": about_accounts(daemon),
+                "settings": daemon.last_reload,
             }
         )
 
@@ -82,6 +80,19 @@ def make_app(daemon: Daemon, about: Mapping[str, Any]) -> web.Application:
     app.router.add_get("/", describe)
     app.router.add_post("/{command}", command)
     return app
+
+
+def about_accounts(daemon: Daemon) -> dict[str, dict[str, Any]]:
+    """Say what this daemon has seen of its accounts, as of now."""
+    return {
+        name: {
+            "last_in_at": runtime.last_in,
+            "last_out_at": runtime.last_out,
+            "rejected": runtime.rejected_in_a_row,
+            "last_rejected_at": runtime.last_rejected,
+        }
+        for name, runtime in daemon.accounts.by_name.items()
+    }
 
 
 def _answer(value: Any, status: int = 200) -> web.Response:
@@ -239,6 +250,15 @@ async def _revoke_key(daemon: Daemon, said: Said) -> None:
     await daemon.store.write(principals.revoke_keys, str(said["key"]))
 
 
+async def _reload(daemon: Daemon, _: Said) -> dict[str, Any]:
+    """Read the settings again; wrong ones are an answer, not a failure: it has another exit code."""
+    try:
+        changes = await reloading.reload(daemon)
+    except SettingsError as error:
+        return {"faults": str(error)}
+    return {"faults": "", "lines": reloading.words(changes), "restart": changes.restart}
+
+
 # --- the life of the data ------------------------------------------------------------------------------
 
 
@@ -276,7 +296,7 @@ async def _forget_account(daemon: Daemon, said: Said) -> Any:
     name = str(said["account"])
     runtime = daemon.accounts.by_name.get(name)
     if runtime is not None and runtime.channel is not None:
-        raise Conflict(f'the account "{name}" is served: take [accounts.{name}] out of the settings, and restart')
+        raise Conflict(f'the account "{name}" is served: take [accounts.{name}] out of the settings; talkwire reload')
     gone = await departures.forget_account(
         daemon.store, daemon.files, daemon.clock, name, str(said["by"]), alone=_is_alone(daemon)
     )
@@ -301,6 +321,7 @@ _COMMANDS: dict[str, Command] = {
     "replay": _replay,
     "replay-unread": _replay_unread,
     "replay-fact": _replay_fact,
+    "reload": _reload,
     "pause": _pause,
     "resume": _resume,
     "test": _test,

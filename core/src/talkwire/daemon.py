@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
-from datetime import timedelta
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from time import monotonic
 
 import aiohttp
@@ -19,6 +20,7 @@ from .api.limits import Limits
 from .api.principals import Principals
 from .channel import Route
 from .clock import Clock, SystemClock
+from .counting import Requests
 from .doing import Doer
 from .errors import TalkwireError
 from .fetching import Fetcher
@@ -46,12 +48,24 @@ from .sessions import Sessions
 from .settings import Config
 from .showing import Medium
 from .store import Store
+from .store.sqlite import path_of
 from .timers import GROUP as TIMERS
 from .timers import Timers
+from .watching import GROUP as WATCH
+from .watching import Watch
 
 _log = structlog.get_logger("talkwire.daemon")
 STUCK = 5.0  # seconds after which a holder of the writer is named and `/livez` fails
 PATIENCE = timedelta(seconds=20)  # for sends that are under way at SIGTERM
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastReload:
+    """How reading the settings again went, for `status`."""
+
+    at: datetime
+    fault: str = ""  # why the file was not taken; empty: it was
+    restart: tuple[str, ...] = ()  # keys whose new values hold from the next start
 
 
 class Daemon:
@@ -81,10 +95,12 @@ class Daemon:
         self.hints = Hints(url)
         self.hints.heard = self._heard
         self.leases = Leases(self.store, term=lease_term, changed=self._wake_all)
-        self.purge = Purge(self.store, self.files, self.clock, self.leases, config.retention)
+        self.purge = Purge(self.store, self.files, self.clock, self.leases, lambda: self.config.retention)
         self.tail = Tail(self.store, self.clock)
         self.lanes = Lanes(self.store, self.clock, self.leases)
         self.timers = Timers(self.store, self.clock, self.leases)
+        folders = {"database": path_of(url).parent, "files": config.store.files} if self.store.is_sqlite else {}
+        self.watch = Watch(self.store, self.clock, self.leases, folders)
         self.readers = Readers(self.store, self.clock, self.leases, self.lanes, self._account_of, self.view)
         shape = self._shape if plugins.shapes else None
         self.intake = Intake(self.store, self.clock, self.files, shape=shape)
@@ -101,6 +117,11 @@ class Daemon:
         self.stopping = False
         self.same_settings = True  # as the other daemons of this database
         self.stuck_after = STUCK
+        self.requests = Requests()
+        self.reloading = asyncio.Lock()  # the settings are read again by one at a time
+        self.last_reload: LastReload | None = None
+        self.reloads: list[Callable[[bool], None]] = []  # called when that begins (True) and when it is over
+        self.told_settings: list[Callable[[Config], None]] = []  # called with settings that were read again
         self.slow_hooks: dict[tuple[str, str], float] = {}  # (plugin, hook) → longest seconds
         self._media: dict[str, Medium] = {}
         self._told: list[Told] = []
@@ -157,9 +178,18 @@ class Daemon:
             self.timers.pump,
             self.purge.pump,
             self.leases.pump,
-            *self.readers.pumps.values(),
+            self.watch.pump,
+            *self.readers.pumps,
             *self.accounts.pumps,
         ]
+
+    def take(self, config: Config) -> None:
+        """Hold other settings from now on; whoever copied a value at the start is told."""
+        self.config = config
+        self.replies.language = config.general.language
+        self.plugins.lend(hub=self.hub, settings=config.plugins)
+        for told in self.told_settings:
+            told(config)
 
     # --- life ----------------------------------------------------------------------------------------
 
@@ -184,7 +214,8 @@ class Daemon:
                             self.lanes.pump.run(),
                             self.timers.pump.run(),
                             self.purge.pump.run(),
-                            *(pump.run() for pump in self.readers.pumps.values()),
+                            self.watch.pump.run(),
+                            self.readers.run(),
                             self.accounts.run(),
                             self._watch(),
                         )
@@ -253,29 +284,36 @@ class Daemon:
         self.plugins.lend(hub=self.hub, settings=config.plugins, on_slow=self._slow)
 
     async def _serve(self) -> None:
-        names = ["do", TIMERS, PURGE]
-        longest = timedelta()
         for runtime in self.accounts.by_name.values():
-            if runtime.channel is None:
-                continue
-            sender = Sender(self.store, self.clock, runtime, self.leases)
-            need = runtime.channel.features.send_timeout
-            self.lanes.serve(sender.group, sender.work, need=need, may_run=sender.may_run)
-            longest = max(longest, need)
-            names += [sender.group, f"listen:{runtime.name}"]
-        for medium in await self._make_media():
-            self.lanes.serve(medium.group, medium.work)
-            names.append(medium.group)
+            self.send_for(runtime)
+        await self.open_media()
         fetcher = Fetcher(self.store, self.files, self.account)
         notices = Notices(self.store, self.replies, lambda name: getattr(self.account(name), "channel", None))
         doer = Doer(self.store, self.leases, self.replies, self.account, self.sessions, notices, fetcher)
         self.lanes.serve(doing.GROUP, doer.work)
-        self._told = [*self.plugins.readers(), *(RuleReader(i, rule) for i, rule in enumerate(self.config.notify))]
-        await self.readers.open(self._told)
-        names += [f"read:{told.name}" for told in self._told]
-        self.leases.want(names, longest)
+        await self.tell_readers()
+        self.leases.want(["do", TIMERS, WATCH, PURGE])
         await self.leases.take()
         await self._compare()
+
+    def send_for(self, runtime: Runtime) -> None:
+        """Send for an account from now on, and listen for it."""
+        if runtime.channel is None:
+            return
+        sender = Sender(self.store, self.clock, runtime, self.leases)
+        need = runtime.channel.features.send_timeout
+        self.lanes.serve(sender.group, sender.work, need=need, may_run=sender.may_run)
+        self.leases.want([sender.group, f"listen:{runtime.name}"], need)
+
+    async def tell_readers(self) -> None:
+        """Tell plugins and rules from now on; asked again where the rules have changed."""
+        before = [told.name for told in self._told]
+        self._told = [*self.plugins.readers(), *(RuleReader(i, rule) for i, rule in enumerate(self.config.notify))]
+        await self.readers.open(self._told)
+        names = [f"read:{told.name}" for told in self._told]
+        for gone in {f"read:{name}" for name in before} - {*names}:
+            self.leases.drop(gone)
+        self.leases.want(names)
 
     async def _compare(self) -> None:
         """Say where another daemon of this database runs with other settings."""
@@ -284,13 +322,18 @@ class Daemon:
         if not self.same_settings:
             _log.error("another daemon of this database has other settings: give all of them the same talkwire.toml")
 
-    async def _make_media(self) -> Sequence[Medium]:
+    async def open_media(self, changed: Collection[str] = ()) -> None:
+        """Show by every medium that is asked for; those of `changed` are made anew."""
         by_rules = {medium for rule in self.config.notify for medium in rule.media}
-        wanted = await self.store.read(showing.media)
-        for name in sorted(by_rules | wanted | self.plugins.notifiers.keys()):
+        wanted = by_rules | await self.store.read(showing.media) | self.plugins.notifiers.keys()
+        for name in sorted(wanted - (self._media.keys() - {*changed})):
+            if (before := self._media.get(name)) is not None:
+                await self.lanes.rest(before.group, PATIENCE)
+                await before.close()
             medium = self._media[name] = Medium(self.store, self.clock, self.leases, name, self.hub.answer)
             await medium.open(self.plugins.notifiers.get(name), self.config.plugins.get(f"notify_{name}"))
-        return tuple(self._media.values())
+            self.lanes.serve(medium.group, medium.work)
+            self.leases.want([medium.group])
 
     async def _stop(self) -> None:
         """Take nothing more in, let sends finish, let others take over."""
@@ -341,6 +384,7 @@ class Daemon:
             case "accounts":
                 for pump in self.accounts.pumps:
                     pump.wake()
+                self.watch.woken()
             case "everything":
                 self._wake_all()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 FACTS = (  # each has a heading in docs/reference/facts.md; a test compares them with what is told
     "message.received",
     "message.changed",
+    "message.repeated",
     "conversation.opened",
     "conversation.answer_changed",
     "envelope.unread",
@@ -32,6 +33,7 @@ FACTS = (  # each has a heading in docs/reference/facts.md; a test compares them
     "account.broken",
     "account.paused",
     "account.absent",
+    "account.flapping",
     "account.notice",
     "account.withdrawn",
     "account.renamed",
@@ -46,6 +48,9 @@ FACTS = (  # each has a heading in docs/reference/facts.md; a test compares them
     "reader.missed",
     "lane.dropped",
     "plugin.purged",
+    "lane.stuck",
+    "queue.old",
+    "disk.low",
     "key.created",
     "key.revoked",
 )

@@ -278,6 +278,7 @@ class _Group:
     may_run: Callable[[], datetime | None]  # None: yes; else not before that moment
     running: dict[int, asyncio.Task[None]]
     paused: datetime | None = None  # not before that moment: the store was down
+    rests: bool = False  # nothing is begun until it is served anew
 
 
 def _always() -> None:
@@ -313,6 +314,15 @@ class Lanes:
         self._groups[group] = _Group(work, most, need, may_run, known.running if known else {})
         self.pump.wake()
 
+    async def rest(self, group: str, patience: timedelta) -> None:
+        """Begin nothing more of a group until it is served anew, and wait for what is under way."""
+        found = self._groups.get(group)
+        if found is None:
+            return
+        found.rests = True
+        if found.running:
+            await asyncio.wait(found.running.values(), timeout=patience.total_seconds())
+
     def drop(self, group: str) -> None:
         """Serve a group no longer."""
         self._groups.pop(group, None)
@@ -340,7 +350,7 @@ class Lanes:
         wanted: list[tuple[str, int]] = []
         soonest: datetime | None = None
         for name, group in self._groups.items():
-            if not self._fence.holds(name, group.need):
+            if group.rests or not self._fence.holds(name, group.need):
                 continue
             not_before = group.may_run() or group.paused
             if not_before is not None and not_before > now:
@@ -354,7 +364,7 @@ class Lanes:
         due, following = await self._store.read(lambda query: _look(query, wanted))
         for lane in due:
             found = self._groups.get(lane.group)
-            if found is None or lane.id in found.running or lane.id in self._ended:
+            if found is None or found.rests or lane.id in found.running or lane.id in self._ended:
                 continue
             if len(found.running) < found.most:
                 self._start(found, lane)

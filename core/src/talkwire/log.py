@@ -24,7 +24,7 @@ from .errors import NotFound, StoreDown, TalkwireError
 from .hooks import SessionStep, hook_of
 from .lanes import Fence, Lane, Lanes, NewTask, Task
 from .model import Account, AccountState, Fact, State
-from .pump import Pump
+from .pump import Pump, Pumps
 from .readmodels import fact_of
 from .store import Query, Store, Tx
 from .store.writer import RunAgain
@@ -170,24 +170,37 @@ class Readers:
         self._account = account
         self._view = view
         self._outcomes: dict[str, dict[int, Outcome]] = {}  # reader → of facts that its cursor has not passed yet
-        self.pumps: dict[str, Pump] = {}
+        self._told: dict[str, Told] = {}
+        self.pumps = Pumps()
 
     async def open(self, told: Sequence[Told]) -> None:
-        """Give each reader its row: a new one begins with the next fact; one that is gone is stopped."""
+        """Give each reader its row: a new one begins with the next fact; one that is gone is stopped.
+
+        Called again where the settings have changed: whoever has a name of before goes on where that one was.
+        """
         await self._store.write(_ensure, tuple(one.name for one in told))
-        for one in told:
-            self._outcomes[one.name] = {}
-            self.pumps[one.name] = Pump(
-                f"reader {one.name}",
-                lambda one=one: self._step(one),  # type: ignore[misc]
-                self._clock,
-                slow_poll=_LOOK_AGAIN,
-            )
-            self._lanes.serve(f"read:{one.name}", lambda lane, one=one: self._again(one, lane))  # type: ignore[misc]
+        self._told = {one.name: one for one in told}
+        for name in self.pumps.names:
+            if name not in self._told:
+                await self.pumps.end(name)
+                self._lanes.drop(f"read:{name}")
+                del self._outcomes[name]
+        for name in self._told:
+            if name not in self.pumps:
+                self._outcomes[name] = {}
+                self.pumps.add(name, self._pump(name))
+                self._lanes.serve(f"read:{name}", lambda lane, name=name: self._again(self._told[name], lane))  # type: ignore[misc]
+
+    def _pump(self, name: str) -> Pump:
+        return Pump(f"reader {name}", lambda: self._step(self._told[name]), self._clock, slow_poll=_LOOK_AGAIN)
+
+    async def run(self) -> None:
+        """Tell all readers until cancelled."""
+        await self.pumps.run()
 
     def woken(self) -> None:
         """Say that there may be more."""
-        for pump in self.pumps.values():
+        for pump in self.pumps:
             pump.wake()
 
     async def replay(self, reader: str, seq: int) -> None:

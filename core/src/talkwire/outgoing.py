@@ -107,7 +107,7 @@ class Replies:
         self._clock = clock
         self._account = account
         self._format = format_reply
-        self._language = language
+        self.language = language
 
     async def reply(
         self,
@@ -174,7 +174,7 @@ class Replies:
             raise Refuse(f'"{account}" cannot write first to an address of kind {address.kind}')
         draft = storable(await self._format(draft, sending.view))
         attachments = await self._store.read(lambda q: _attachments(q, draft))
-        context = RenderContext(account=account, address=address, attachments=attachments, language=self._language)
+        context = RenderContext(account=account, address=address, attachments=attachments, language=self.language)
         rendered = channel.render(draft, context)
         if not rendered.parts:
             raise Unsupported("the draft has nothing that could be sent")
@@ -183,7 +183,7 @@ class Replies:
     async def _no_answer(self, standing: Standing, sending: Sending) -> NoAnswer:
         others = await self._store.read(lambda q: self.others(q, standing.id, standing.account))
         return no_answer(
-            answers.answer_of(standing, sending.standing, self._clock.now(), language=self._language, others=others)
+            answers.answer_of(standing, sending.standing, self._clock.now(), language=self.language, others=others)
         )
 
     def _sending(self, account: str) -> Sending:

@@ -167,6 +167,11 @@ class Plugins:
         return (*known, *(self._about(name, "available") for name in rest))
 
     @property
+    def extra(self) -> Mapping[str, Any]:
+        """Give those of this process."""
+        return self._extra
+
+    @property
     def others(self) -> tuple[str, ...]:
         """Name those that do not run: available or failed."""
         return tuple(info.name for info in self.infos if info.state != "enabled")

@@ -139,7 +139,7 @@ def _purge(tx: Tx, items: Sequence[_Slice]) -> Sequence[tuple[int, bool]]:
 class Purge:
     """Purges, for the one daemon that holds `purge`."""
 
-    def __init__(self, store: Store, files: Chunks, clock: Clock, fence: Fence, keep: Retention) -> None:
+    def __init__(self, store: Store, files: Chunks, clock: Clock, fence: Fence, keep: Callable[[], Retention]) -> None:
         self._store = store
         self._files = files
         self._clock = clock
@@ -195,7 +195,7 @@ class Purge:
 
     def _kinds(self) -> Iterable[tuple[str, Callable[[Tx, int], tuple[int, bool]], timedelta]]:
         """Say what goes at which age, in the order of the tables."""
-        keep = self._keep
+        keep = self._keep()  # the settings may have been read again
         yield "idempotency", _idempotency, REPEATABLE
         yield "envelopes", _envelopes, timedelta(days=keep.journal_days)
         yield "reports", _reports, _UNMATCHED

@@ -155,7 +155,17 @@ def test_online_says_what_does_not_answer(instance, typed):
     )
     shown = typed("check", "--online", code=1)
     assert "ok    database" in shown
+    assert "X-Forwarded-For" not in shown
     assert "BAD   http://127.0.0.1:9/livez" in shown
+
+
+def test_a_proxy_that_nobody_trusts_is_looked_at(instance, typed):
+    settings = instance / "talkwire.toml"
+    behind = settings.read_text().replace("# public_url", "public_url")
+    settings.write_text(behind)
+    assert "look  server.trusted_proxies: a proxy ends TLS" in typed("check")
+    settings.write_text(behind.replace("# trusted_proxies", "trusted_proxies"))
+    assert "look" not in typed("check")
 
 
 # --- db, keys, lanes -------------------------------------------------------------------------------------
@@ -220,6 +230,7 @@ def test_on_postgres_a_change_is_written_as_one_more_daemon_would(typed, tmp_pat
     (tmp_path / "talkwire.toml").write_text(f'[store]\nurl = "{postgres_url}"\n')
     assert "talkwire db upgrade" in typed("status", code=2)
     assert f"core: nothing → {SCHEMA}" in typed("db", "upgrade")
+    assert "ok    its clock: 0 s from ours" in typed("check", "--online")
     typed("keys", "new", "crm")
     assert "crm  host" in typed("keys", "list")
     assert "does not run here" in typed("status", code=2)

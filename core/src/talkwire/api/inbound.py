@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from time import perf_counter
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -20,6 +21,7 @@ from .remote import remote_of
 from .routing import BODY_TIME
 
 PREFIX = "/in/"
+_ROUTE = "/in/{endpoint}"
 _RETRY_AFTER = "5"  # seconds; most providers have a schedule of their own
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -27,11 +29,17 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def receiver(engine: Engine) -> Handler:
     """Make the handler of every endpoint."""
-    intake, clock = engine.intake, engine.clock
+    intake, clock, requests = engine.intake, engine.clock, engine.requests
     proxies = engine.config.server.trusted_proxies
     our_limit, limits = engine.config.server.body_limit, engine.limits
 
     async def receive(request: web.Request) -> web.StreamResponse:
+        began = perf_counter()
+        answer = await take(request)
+        requests.add(request.method, _ROUTE, answer.status, perf_counter() - began)
+        return answer
+
+    async def take(request: web.Request) -> web.Response:
         url = request.rel_url
         endpoint, slash, below = url.raw_path[len(PREFIX) :].partition("/")
         try:

@@ -354,24 +354,6 @@ async def settle(call: Call[None, VerdictIn]) -> None:
     await call.engine.replies.settle(call.id(), call.body.verdict, call.principal.name)
 
 
-class TraceQuery(Body):
-    """How much of a story."""
-
-    bodies: bool = False
-    """Texts, and what was said to the provider."""
-
-
-@api.add("GET", "/messages/{id}/trace", scope=Scope.HOST, query=TraceQuery, gives=page_of(evidence.TraceLine))
-async def trace(call: Call[TraceQuery, None]) -> readmodels.Page[evidence.TraceLine]:
-    """Tell a message's whole story: envelope, facts, attempts, exchanges, reports."""
-
-    def look(query: Query) -> list[evidence.TraceLine]:
-        readmodels.message(query, call.id())
-        return evidence.trace(query, call.id(), bodies=call.query.bodies)
-
-    return readmodels.Page(tuple(await call.engine.store.read(look)))
-
-
 # --- contacts, notifications, the session ----------------------------------------------------------------
 
 

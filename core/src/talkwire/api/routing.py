@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from time import perf_counter
 from typing import Any, Generic, TypeVar
 
 from aiohttp import web
@@ -75,6 +76,16 @@ class Operation:
         return re.compile(re.sub(r"\\{\w+\\}", "[^/:]+", re.escape(self.path)))
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request, and note how long that took."""
+        began = perf_counter()
+        answer = await self._answer(request)
+        if isinstance(answer, web.Response):  # a stream goes on for hours
+            resource = request.match_info.route.resource
+            route = resource.canonical if resource is not None else self.path
+            request.app[ENGINE].requests.add(self.method, route, answer.status, perf_counter() - began)
+        return answer
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         """Answer one request: who, may they, is it right, do it."""
         try:
             principal = await self._who(request)

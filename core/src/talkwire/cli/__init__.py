@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from . import accounts, audit, data, keys, lanes, looking, repairing, starting
+from . import accounts, audit, data, keys, lanes, looking, repairing, starting, tracing, unit
 from .screen import complain
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 WRONG_SETTINGS = 78  # EX_CONFIG of sysexits.h: systemd's RestartPreventExitStatus knows it
 
 _ORDER = (
-    *("init", "check", "db", "run", "demo"),
+    *("init", "check", "db", "run", "reload", "systemd", "demo"),
     *("status", "find", "trace", "deliveries", "plugins"),
     *("accounts", "lanes", "keys", "replay", "settle", "audit"),
     *("export", "forget", "paths"),
@@ -137,10 +137,12 @@ app.command()(starting.init)
 app.command()(starting.check)
 app.add_typer(starting.db)
 app.command()(starting.run)
+app.command()(starting.reload)
+app.command()(unit.systemd)
 app.command()(starting.demo)
 app.command()(looking.status)
-app.command()(looking.find)
-app.command()(looking.trace)
+app.command()(tracing.find)
+app.command()(tracing.trace)
 app.command()(looking.deliveries)
 app.add_typer(data.plugins)
 app.add_typer(accounts.app)

@@ -170,7 +170,7 @@ def withdraw_account(
     place.ask(config, "withdraw-account", account=name, by=place.by())
     say(f"{name}: its provider sends nothing more to us; it is paused", level="ok")
     say(f"talkwire accounts resume {name} begins again; to be rid of it, take [accounts.{name}] out of the settings,")
-    say(f"restart the daemon, and type: talkwire accounts forget {name}")
+    say(f"then: talkwire reload, and: talkwire accounts forget {name}")
 
 
 def forget_account(
@@ -189,7 +189,7 @@ def forget_account(
         raise Conflict(
             f'the account "{name}" stands in {found.path}.\n'
             f"  1. talkwire accounts withdraw {name}    takes our webhook back at its provider\n"
-            f"  2. take [accounts.{name}] out of the file, and restart the daemon\n"
+            f"  2. take [accounts.{name}] out of the file; talkwire reload\n"
             f"  3. talkwire accounts forget {name}"
         )
     places, messages, withdrawn = place.look(found.store, lambda query: _of_account(query, name))

@@ -204,6 +204,20 @@ def ask(given: Path | None, command: str, *, within: float = _ASKED_WITHIN, **sa
         raise Conflict(text, code=error.code) from error
 
 
+def reload(given: Path | None) -> Any:
+    """Ask the running daemon to read its settings again, also where they are wrong: it says so.
+
+    Errors: `NobodyThere`; `SettingsError` where not even the socket can be read from the file; `Conflict`.
+    """
+    from ..settings import read
+
+    found = read(config_path(given))
+    admin = found._sections["admin"]  # noqa: SLF001
+    if admin is None:
+        found.check()
+    return _asked(admin_of(found).socket, "POST", "/reload", {})
+
+
 def at_hand(given: Path | None, fn: Callable[[Daemon], Awaitable[T]]) -> T:
     """Do one thing with a daemon's parts, without running it: under SQLite's lock, on PostgreSQL as one more."""
     from ..daemon import Daemon
