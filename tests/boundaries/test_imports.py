@@ -26,7 +26,7 @@ LAYERS = (  # from the top; a module imports from its own layer and from those b
     "api accounts lending fetching",
     "hub doing showing",  # what plugins do, and what is done for them
     "intake admission outgoing sending notices notifying timers filing sessions watching",  # the journeys
-    "purging forgetting exporting departures",  # how long what is kept, and what goes
+    "purging dropping forgetting exporting departures",  # how long what is kept, and what goes
     "log evidence settings story",
     "plugins readmodels keeping answers deliveries people persons auditing reasons",
     "running sections http lanes leases health",

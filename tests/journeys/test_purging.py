@@ -107,6 +107,30 @@ async def test_settings_say_how_long(start_acme: Any) -> None:
     assert await count(acme.hub, "exchange") == 0
 
 
+async def test_messages_stay_for_ever_unless_the_settings_say_for_how_long(start_acme: Any) -> None:
+    acme = await start_acme(settings="[retention]\nmessages_days = 100\n")
+    talk = await acme.talk()
+    await acme.reply(talk, "Good day")
+    await acme.hub.daemon.store.write(_notification, talk.id)
+    await turned(acme.hub, days=99)
+    assert await count(acme.hub, "message") == 2
+    assert (await acme.hub.conversation).last_text == "Good day"
+    await turned(acme.hub, days=2)
+    for table in ("message", "delivery", "envelope", "exchange", "notification"):
+        assert await count(acme.hub, table) == 0, table
+    assert await acme.column("SELECT last_text FROM conversation") == [""]
+    await acme.wrote("m9", "Hello again")
+    await acme.hub.run_until_idle()
+    assert [message.n for message in await acme.hub.messages(await acme.hub.conversation)] == [3]
+
+
+def _notification(tx: Any, items: Any) -> list[None]:
+    row = "INSERT INTO notification (id, recipient, asker, key, conversation, created_at) VALUES ('n', 'ops', 'x', 'k', :c, :now)"
+    for conversation in items:
+        tx.execute(row, {"c": conversation, "now": tx.now_us})
+    return [None] * len(items)
+
+
 async def test_the_daemon_purges_by_itself_and_rests_between_slices(start_acme: Any) -> None:
     acme = await start_acme(settings="[retention]\njournal_days = 1\n")
     await acme.wrote("m1", "Hello")

@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from .clock import Clock
+from .dropping import drop_messages, drop_places, drop_rows
 from .errors import Conflict, NotFound
-from .forgetting import Forgotten, cleared, drop_messages, drop_places, drop_rows
+from .forgetting import Forgotten, cleared
 from .media.files import Chunks
 from .store import Query, Store, Tx
 
