@@ -269,7 +269,14 @@ def _is_alone(daemon: Daemon) -> bool:
 
 async def _forget(daemon: Daemon, said: Said) -> Any:
     """Forget a person, by the contact's id."""
-    forgetting = Forgetting(daemon.store, daemon.files, daemon.clock, daemon.plugins.forget, alone=_is_alone(daemon))
+    forgetting = Forgetting(
+        daemon.store,
+        daemon.files,
+        daemon.clock,
+        daemon.plugins.forget,
+        alone=_is_alone(daemon),
+        rewrite=True if said.get("rewrite") else None,
+    )
     return await forgetting.forget(str(said["contact"]), str(said["by"]))
 
 

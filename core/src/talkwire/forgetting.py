@@ -21,7 +21,7 @@ from .errors import Conflict, NotFound
 from .media.files import Chunks
 from .model import Person
 from .purging import drop_unneeded, needed
-from .store import Query, Row, Store, Tx
+from .store import Query, Row, Scrubbed, Store, Tx
 
 _ROWS = 200  # messages, or raw rows, of one transaction
 _LOOKED_AT = 200  # raw rows of one read
@@ -39,18 +39,28 @@ class Forgotten:
     envelopes: int = 0
     files: int = 0
     files_later: int = 0  # put here within the last minute: the purge takes them within the hour
-    scrubbed: bool = True  # False: somebody reads the database, which keeps its write-ahead log
+    scrubbed: Scrubbed = Scrubbed.CLEAN
 
 
 class Forgetting:
     """Forgets people."""
 
-    def __init__(self, store: Store, files: Chunks, clock: Clock, plugins: Hook, *, alone: bool = False) -> None:
+    def __init__(
+        self,
+        store: Store,
+        files: Chunks,
+        clock: Clock,
+        plugins: Hook,
+        *,
+        alone: bool = False,
+        rewrite: bool | None = None,
+    ) -> None:
         self._store = store
         self._files = files
         self._clock = clock
         self._plugins = plugins  # lets plugins forget, in the transaction that ends it
         self._alone = alone  # nobody else puts files here now
+        self._rewrite = rewrite  # an SQLite file; None: where it is small
 
     async def forget(self, contact: str, by: str) -> Forgotten:
         """Forget a contact with all addresses; it is gone when this returns, and may be called again after an error.
@@ -68,7 +78,7 @@ class Forgetting:
             left = await self._store.write(_forget_person, (contact, self._plugins, by, len(gone.messages)))
             if left is None:
                 return await cleared(
-                    self._store, self._files, self._clock, gone.messages, gone.envelopes, gone.hashes, alone=self._alone
+                    self._store, self._files, self._clock, gone, alone=self._alone, rewrite=self._rewrite
                 )
             person = left
         raise Conflict("they write faster than they are forgotten; pause their account first")
@@ -129,19 +139,19 @@ class Forgetting:
 
 
 async def cleared(
-    store: Store, files: Chunks, clock: Clock, messages: set[str], envelopes: int, hashes: set[str], *, alone: bool
+    store: Store, files: Chunks, clock: Clock, gone: Gone, *, alone: bool, rewrite: bool | None = None
 ) -> Forgotten:
     """Drop the contents that no row names any more, and clear the database's own files; gives what is gone."""
     now = clock.now()
     before = now + timedelta(seconds=1) if alone else now - _ON_ITS_WAY
-    dropped = await drop_unneeded(store, files, sorted(hashes), before)
-    later = await store.read(lambda query: _unnamed(query, hashes - dropped))
+    dropped = await drop_unneeded(store, files, sorted(gone.hashes), before)
+    later = await store.read(lambda query: _unnamed(query, gone.hashes - dropped))
     return Forgotten(
-        messages=len(messages),
-        envelopes=envelopes,
+        messages=len(gone.messages),
+        envelopes=gone.envelopes,
         files=len(dropped),
         files_later=len(later),
-        scrubbed=await store.scrub(),
+        scrubbed=await store.scrub(rewrite=rewrite),
     )
 
 

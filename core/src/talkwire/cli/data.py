@@ -35,7 +35,15 @@ _Typed = Annotated[str, typer.Option("--confirm", metavar="NAME", help="The name
 # --- somebody's data -----------------------------------------------------------------------------------
 
 
-def forget(whose: _Whose, yes: _Yes = False, config: ConfigFile = None) -> None:
+def forget(
+    whose: _Whose,
+    yes: _Yes = False,
+    rewrite: Annotated[
+        bool,
+        typer.Option("--rewrite", help="Rewrite an SQLite file of more than 200 MiB too; nobody can write meanwhile."),
+    ] = False,
+    config: ConfigFile = None,
+) -> None:
     """Forget a person, and all that was said.
 
     What names them goes as well: addresses, names, files, raw envelopes, what plugins keep. It cannot be undone. Facts
@@ -58,7 +66,7 @@ def forget(whose: _Whose, yes: _Yes = False, config: ConfigFile = None) -> None:
     if not yes and not typer.confirm("Forget all of it, for ever?"):
         complain("nothing was done")
         raise typer.Exit(1)
-    gone = place.ask(config, "forget", within=_WITHIN, contact=person.contact, by=place.by())
+    gone = place.ask(config, "forget", within=_WITHIN, contact=person.contact, rewrite=rewrite, by=place.by())
     _told("forgotten", gone)
     if raw.store.url.get_secret_value().startswith("postgresql:"):
         say("\nThe tables were vacuumed. Bytes of deleted rows may stand in their files until they are written over;")
@@ -85,8 +93,12 @@ def _told(what: str, gone: dict[str, Any]) -> None:
     if gone["files_later"]:
         later = many(gone["files_later"], "content")
         say(f"{later} came within the last minute; the running daemon drops it within the hour", level="look")
-    if not gone["scrubbed"]:
-        say("somebody reads the database: its -wal file keeps old bytes until they have ended", level="look")
+    if gone["scrubbed"] == "not_rewritten":
+        say("the database is large and was not rewritten: unused space in it may hold copies of rows", level="look")
+        say("      sqlite3 FILE VACUUM rewrites it, once the daemon is stopped; talkwire forget --rewrite does at once")
+    elif gone["scrubbed"] == "unfinished":
+        say("the database was in use or its disk is full: its files may hold old bytes still", level="look")
+        say("      sqlite3 FILE VACUUM clears them, once the daemon is stopped; VACUUM on PostgreSQL")
 
 
 def export(
