@@ -25,12 +25,13 @@ LAYERS = (  # from the top; a module imports from its own layer and from those b
     "daemon",
     "api accounts lending fetching",
     "hub doing showing",  # what plugins do, and what is done for them
-    "intake admission outgoing sending notices notifying timers filing sessions watching",  # the journeys
-    "purging dropping forgetting exporting departures",  # how long what is kept, and what goes
+    "recovery",
+    "intake admission outgoing sending notices notifying timers setbacks filing sessions watching purging dropping forgetting exporting departures restoring backups webhooks",  # the journeys
     "log evidence settings story",
-    "plugins readmodels keeping answers deliveries people persons auditing reasons",
-    "running sections http lanes leases health",
-    "store pump hints instance_keys references rates",
+    "plugins readmodels keeping answers deliveries people auditing reasons persons",
+    "running sections http lanes leases health standing",
+    "copying",
+    "store pump hints process standstill instance_keys references rates",
     "channel notifier hooks simulator auth",  # what an author writes against
     "actions features formatting media redaction counting",
     "errors",

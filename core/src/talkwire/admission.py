@@ -47,6 +47,7 @@ class Arrival:
     cursor: tuple[str, str] | None = None  # (account, cursor) of a listener …
     fence: lanes.Fence | None = None  # … moved only while the account is this daemon's to listen to
     replayed: bool = False
+    before: int = 0  # microseconds; what was written before may have been here until a backup was brought back
 
 
 @dataclass(slots=True)
@@ -251,7 +252,8 @@ def _messages(
                 place.reply_until = until
         moved[place.id] = place
         results[index].messages.append(message)
-        facts.append((account, place, message, place.last_n, arrivals[index].replayed))
+        again = arrivals[index].replayed or at < arrivals[index].before
+        facts.append((account, place, message, place.last_n, again))
     for spot in sorted(new):
         tx.tell("conversation.opened", account=spot[0], conversation=ids[spot])
     tx.many(_INSERT_MESSAGE, rows)

@@ -7,13 +7,14 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from time import monotonic
 
 import aiohttp
 import structlog
 from pydantic import SecretBytes
 
-from . import doing, notifying, showing
+from . import doing, notifying, restoring, setbacks, showing
 from .accounts import Accounts, Runtime
 from .answers import AccountView
 from .api.limits import Limits
@@ -22,7 +23,7 @@ from .channel import Route
 from .clock import Clock, SystemClock
 from .counting import Requests
 from .doing import Doer
-from .errors import TalkwireError
+from .errors import StoreDown, TalkwireError
 from .fetching import Fetcher
 from .filing import Filing
 from .hints import Hints
@@ -47,12 +48,14 @@ from .sending import Sender
 from .sessions import Sessions
 from .settings import Config
 from .showing import Medium
-from .store import Store
+from .store import Store, revisions
+from .store.revisions import Chain
 from .store.sqlite import path_of
 from .timers import GROUP as TIMERS
 from .timers import Timers
 from .watching import GROUP as WATCH
 from .watching import Watch
+from .webhooks import WebhookReader
 
 _log = structlog.get_logger("talkwire.daemon")
 STUCK = 5.0  # seconds after which a holder of the writer is named and `/livez` fails
@@ -125,6 +128,7 @@ class Daemon:
         self.slow_hooks: dict[tuple[str, str], float] = {}  # (plugin, hook) → longest seconds
         self._media: dict[str, Medium] = {}
         self._told: list[Told] = []
+        self._webhooks: list[WebhookReader] = []
 
     # --- what others ask -----------------------------------------------------------------------------
 
@@ -168,7 +172,8 @@ class Daemon:
             return ["stopping"]
         if not self.ready:
             return ["starting"]
-        return [] if self.same_settings else ["settings: other daemons of this database have others"]
+        reasons = [] if self.same_settings else ["settings: other daemons of this database have others"]
+        return [*reasons, f"database: {self.store.down}"] if self.store.down else reasons
 
     @property
     def pumps(self) -> list[Pump]:
@@ -201,10 +206,14 @@ class Daemon:
         """
         await self.store.open(exclusive=True)
         try:
+            await self._check_tables()
             async with aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=None), auto_decompress=True, cookie_jar=aiohttp.DummyCookieJar()
             ) as session:
+                behind = await self.store.read(setbacks.behind)  # before anything is told at the new time
                 await self._open(session)
+                if behind:
+                    await self.set_back(behind)
                 async with asyncio.TaskGroup() as group:
                     loops = [
                         group.create_task(loop)
@@ -213,8 +222,8 @@ class Daemon:
                             self.leases.pump.run(),
                             self.lanes.pump.run(),
                             self.timers.pump.run(),
-                            self.purge.pump.run(),
                             self.watch.pump.run(),
+                            self.purge.pump.run(),
                             self.readers.run(),
                             self.accounts.run(),
                             self._watch(),
@@ -239,6 +248,7 @@ class Daemon:
         """
         await self.store.open(exclusive=True)
         try:
+            await self._check_tables()
             async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
                 self._make(session)
                 yield self
@@ -246,8 +256,13 @@ class Daemon:
             await self.plugins.close()
             await self.store.close()
 
+    async def _check_tables(self) -> None:
+        chains = [Chain(plugin, Path(folder)) for plugin, folder in self.plugins.register("register_schema")]
+        await self.store.read(lambda query: revisions.check(query, chains))
+
     async def _open(self, session: aiohttp.ClientSession) -> None:
         self._make(session)
+        self.intake.restored_at = await self.store.read(restoring.restored_at)
         await self.accounts.open()
         await self.store.write(notifying.put_recipients, self.config.recipients)
         await self._serve()
@@ -306,14 +321,18 @@ class Daemon:
         self.leases.want([sender.group, f"listen:{runtime.name}"], need)
 
     async def tell_readers(self) -> None:
-        """Tell plugins and rules from now on; asked again where the rules have changed."""
-        before = [told.name for told in self._told]
-        self._told = [*self.plugins.readers(), *(RuleReader(i, rule) for i, rule in enumerate(self.config.notify))]
+        """Tell plugins, rules and webhooks from now on; asked again where the settings of these have changed."""
+        before, webhooks = [told.name for told in self._told], self._webhooks
+        self._webhooks = [WebhookReader(one, self.clock) for one in self.config.webhooks]
+        rules = [RuleReader(i, rule) for i, rule in enumerate(self.config.notify)]
+        self._told = [*self.plugins.readers(), *rules, *self._webhooks]
         await self.readers.open(self._told)
-        names = [f"read:{told.name}" for told in self._told]
-        for gone in {f"read:{name}" for name in before} - {*names}:
+        for webhook in webhooks:
+            await webhook.close()
+        for gone in {f"read:{name}" for name in before} - {f"read:{told.name}" for told in self._told}:
             self.leases.drop(gone)
-        self.leases.want(names)
+        for told in self._told:
+            self.leases.want([f"read:{told.name}"], told.need)
 
     async def _compare(self) -> None:
         """Say where another daemon of this database runs with other settings."""
@@ -342,17 +361,32 @@ class Daemon:
         self.intake.serve({})
         self.tail.close()
         await self.lanes.stop(timedelta() if self.stuck() else PATIENCE)
+        for webhook in self._webhooks:
+            await webhook.close()
         for medium in self._media.values():
             await medium.close()
         await self.accounts.close()
         with contextlib.suppress(TalkwireError):
             await self.leases.give_up()
 
+    async def set_back(self, by: timedelta) -> None:
+        """Go on as soon as before by a clock that was set back."""
+        _log.error("the clock was set back", seconds=round(by.total_seconds()))
+        for runtime in self.accounts.by_name.values():
+            runtime.set_back(by)
+        groups = self.lanes.set_back()
+        await self.store.write(setbacks.bring_along, setbacks.SetBack(by, groups, self.leases))
+        self._wake_all()
+
     async def _watch(self) -> None:
-        """Name who holds the writer too long."""
+        """Name who holds the writer too long; see when the clock is set back."""
         named: set[str] = set()
+        clock = setbacks.Watch(self.clock.now(), monotonic())
         while True:
             await asyncio.sleep(1)
+            if by := clock.look(self.clock.now(), monotonic()):
+                with contextlib.suppress(StoreDown):
+                    await self.set_back(by)
             stuck = self.stuck()
             for fault in stuck:
                 if (what := fault.rsplit(" for ", 1)[0]) not in named:

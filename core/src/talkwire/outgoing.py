@@ -582,12 +582,23 @@ def _cancel(tx: Tx, messages: Sequence[str]) -> Sequence[int]:
     return results
 
 
+_NOT_OPEN = "UPDATE delivery SET open_since = NULL, reason = '' WHERE id = :id"
+
+
 def fail_queued(tx: Tx, ids: Sequence[str], code: str, text: str) -> None:
     """Fail parts that are still queued, with the reason, and drop their promises."""
     deliveries.learn(
         tx,
         [deliveries.Learnt(delivery=i, state=State.FAILED, at=tx.now_us, code=code, text=text) for i in ids],
     )
+    lanes.drop(tx, "send", ids)
+
+
+def unknown_queued(tx: Tx, ids: Sequence[str], text: str) -> None:
+    """Say of parts that are still queued that nobody knows whether they were sent, and drop their promises."""
+    learnt = [deliveries.Learnt(delivery=i, state=State.UNCERTAIN, at=tx.now_us, text=text) for i in ids]
+    deliveries.learn(tx, learnt)
+    tx.many(_NOT_OPEN, [{"id": i} for i in sorted(ids)])
     lanes.drop(tx, "send", ids)
 
 

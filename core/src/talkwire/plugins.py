@@ -24,6 +24,7 @@ from .hooks import HOOK_API, OLDEST_HOOK_API, Drop, hook_of
 from .model import Account, Draft, Inbound, Notification, Person
 from .notifier import Notifier
 from .running import Holder, Hook, HookFailed, HookTimeout, PluginRefused, Runner, Way, actions_of, one_of, way_of
+from .standing import SCHEDULE
 from .store import Query, Tx
 
 GROUP = "talkwire"  # entry points; the name is the plugin's
@@ -78,6 +79,8 @@ class ReaderPlugin:
     def __init__(self, plugin: str, hooks: Sequence[Hook], runner: Runner) -> None:
         self.plugin = plugin
         self.name = f"plugin:{plugin}"  # of its cursor
+        self.schedule = SCHEDULE
+        self.need = timedelta()
         self.budget = TOLD_BUDGET
         self.hooks: Mapping[str, tuple[Hook, ...]] = {
             name: tuple(hook for hook in hooks if hook.name == name) for name in dict.fromkeys(h.name for h in hooks)
@@ -87,6 +90,14 @@ class ReaderPlugin:
     def wants(self, fact_type: str) -> bool:
         """Say whether a hook of this plugin is told such facts."""
         return hook_of(fact_type) in self.hooks
+
+    def hears_of(self, account: str) -> bool:
+        """Say that it is told of every account."""
+        return True
+
+    def hook_of(self, fact_type: str) -> str:
+        """Name the hook that is told such facts."""
+        return hook_of(fact_type)
 
     def in_tx(self, hook_name: str) -> bool:
         """Say whether `call_tx` has something to call."""

@@ -7,7 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from talkwire.cli import app
-from talkwire.store import SCHEMA
+from talkwire.store.revisions import CORE, revisions
+
+SCHEMA = revisions(CORE.folder)[-1]
 
 HEAVY = {"aiohttp", "pydantic", "sqlalchemy", "alembic", "structlog", "talkwire.daemon", "talkwire.model"}
 

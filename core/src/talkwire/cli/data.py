@@ -40,7 +40,7 @@ def forget(
     yes: _Yes = False,
     rewrite: Annotated[
         bool,
-        typer.Option("--rewrite", help="Rewrite an SQLite file of more than 200 MiB too; nobody can write meanwhile."),
+        typer.Option("--rewrite", help="Rewrite an SQLite file of more than 64 MiB too; nobody can write meanwhile."),
     ] = False,
     config: ConfigFile = None,
 ) -> None:

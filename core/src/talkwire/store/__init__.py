@@ -12,17 +12,18 @@ from datetime import timedelta
 from typing import TypeVar
 
 from ..clock import Clock
-from ..errors import SchemaError, StoreDown
-from .sqlite import DaemonLock, Scrubbed, SqliteDriver, path_of, scrub, there
+from ..errors import Conflict, StoreDown
+from . import revisions
+from .sqlite import DaemonLock, Place, Scrubbed, SqliteDriver, path_of, scrub, there
 from .tx import Act, Driver, Query, Row, Tx
 from .writer import Holder, Inbox, Job, Writer, goes_first
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-SCHEMA = "0003"  # the revision of the core's tables that this code works with
 _READERS = 4
 _POSTGRES_WRITERS = 3
+LOCK_WITHIN = timedelta(seconds=4)  # that another session may let us wait; less than a writer may be held
 ANSWER_WITHIN = timedelta(seconds=10)  # of a statement; a server that is silent for longer is down
 
 
@@ -40,23 +41,27 @@ class Store:
         self._local = threading.local()
         self._opened: list[Driver] = []
         self._lock: DaemonLock | None = None
+        self._place: Place | None = None
         self.settle: Callable[[Tx], None] = _no_actions  # the daemon says how actions are stored
         self.committed: list[Callable[[int, set[str]], None]] = []  # called on the loop: new facts, hints
         self._closed = False
         self._looking: asyncio.TimerHandle | None = None
         self.answer_within = ANSWER_WITHIN
+        self.lock_within = LOCK_WITHIN
         self.waiting = 0  # writes that wait for their commit
 
     async def open(self, *, exclusive: bool = False) -> None:
         """Connect and begin to write; `exclusive` takes the daemon's lock of an SQLite file.
 
-        Errors: `StoreDown`, `SchemaError`, `Conflict` where another daemon has the file.
+        Errors: `StoreDown`, `SchemaError`, `Conflict` where another daemon has the file, or it is retired.
         """
         if exclusive and self.is_sqlite:
             self._lock = DaemonLock(there(path_of(self.url)))
+            self._place = Place(path_of(self.url))
         self._look()
         try:
             await self.read(_check_schema)
+            await self.read(_check_retired)
         except BaseException:
             await self.close()
             raise
@@ -137,6 +142,11 @@ class Store:
         return held if since is None else [*held, Holder("a mute database", since)]
 
     @property
+    def down(self) -> str:
+        """Say why nothing can be written now; empty: the last write was committed."""
+        return self._inbox.down
+
+    @property
     def alive(self) -> bool:
         """Say whether every writer thread runs."""
         return bool(self._writers) and all(writer.is_alive() for writer in self._writers)
@@ -206,10 +216,11 @@ class Store:
 
     def _connect(self, *, read_only: bool = False) -> Driver:
         if self.is_sqlite:
-            return SqliteDriver(path_of(self.url), synchronous=self._synchronous, read_only=read_only)
+            place, path = self._place, path_of(self.url)
+            return SqliteDriver(path, synchronous=self._synchronous, read_only=read_only, place=place)
         from .postgres import PostgresDriver
 
-        return PostgresDriver(self.url, read_only=read_only)
+        return PostgresDriver(self.url, read_only=read_only, lock_within=self.lock_within)
 
 
 def _no_actions(_: Tx) -> None:
@@ -217,21 +228,20 @@ def _no_actions(_: Tx) -> None:
 
 
 def _check_schema(query: Query) -> None:
-    try:
-        row = query.one("SELECT version_num FROM alembic_version_core")
-    except StoreDown:
-        raise
-    except Exception as error:
-        raise SchemaError("the database has no tables yet; type: talkwire db upgrade") from error
-    if row is None or row[0] < SCHEMA:  # revisions are numbered
-        raise SchemaError(
-            f"the database is at {row[0] if row else 'nothing'}, this version works with {SCHEMA};"
-            " type: talkwire db upgrade"
-        )
-    if row[0] > SCHEMA:
-        raise SchemaError(
-            f"the database is at {row[0]}, this version works with {SCHEMA}: it was used by a newer Talkwire.\n"
-            "  Install that one again, or restore a backup."
+    revisions.check(query, [revisions.CORE])
+
+
+_RETIRED = "SELECT value FROM meta WHERE name = 'retired'"
+
+
+def _check_retired(query: Query) -> None:
+    """Let nobody go on with a database that was copied to another place: there would be two truths."""
+    row = query.one(_RETIRED)
+    if row is not None:
+        raise Conflict(
+            f"this database is retired: it was copied to {row[0]}.\n"
+            "  Name that one as url in [store]. To go on with this one all the same: talkwire db reopen",
+            code="retired",
         )
 
 

@@ -340,6 +340,9 @@ reader = Table(
     _text("last_error"),
     _time("error_at", null=True),
     _time("moved_at"),
+    _time("down_since", null=True),  # null: it takes what it is told
+    _count("down_told"),  # 1: the outage is in the log
+    _time("up_since", null=True),  # of an outage in the log: since when it takes again; null: not yet
 )
 parked = Table(
     "parked",
