@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -63,6 +64,13 @@ def forget(
     if left:
         named = ", ".join(left)
         say(f"  plugins that do not run keep what their tables hold: {named}; enable them first", level="look")
+    if copies := _copies(raw):
+        say(
+            f"  {many(len(copies), 'copy', 'copies')} of before an upgrade or a restore keep what they hold:",
+            level="look",
+        )
+        for copy in copies:
+            say(f"        {copy}")
     if not yes and not typer.confirm("Forget all of it, for ever?"):
         complain("nothing was done")
         raise typer.Exit(1)
@@ -328,8 +336,21 @@ def _places(found: RawConfig) -> Iterator[Place]:
         yield _file("files", found.store.files.absolute(), "attachments and large envelopes")
     else:
         yield Place("database", found.store.place, True, None, "every message and file; DROP DATABASE deletes it")
+    for copy in _copies(found):
+        yield _file("put aside", copy, "by an upgrade or a restore; holds what was there then")
     yield _file("socket", place.admin_of(found).socket.absolute(), "there while a daemon runs")
     yield Place("logs", "standard error", True, None, "of whoever starts the daemon; under systemd: journalctl")
+
+
+def _copies(found: RawConfig) -> list[Path]:
+    """Find what upgrades and restores have put aside: it holds what was there then."""
+    from ..store.sqlite import path_of
+
+    url, settings = found.store.url.get_secret_value(), found.path.absolute()
+    places = [settings, place.key_file(settings)]
+    if url.startswith("sqlite:"):
+        places += [path_of(url).absolute(), found.store.files.absolute()]
+    return [copy for one in places for copy in sorted(one.parent.glob(f"{glob.escape(one.name)}.before-*"))]
 
 
 def _file(what: str, path: Path, note: str) -> Place:
