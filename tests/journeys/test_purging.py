@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from talkwire import Media, Text
+from talkwire import Media, Text, evidence
+from talkwire.cli.looking import _readers
 from talkwire.clock import micros
 from talkwire.media.files import Chunks
 from talkwire.outgoing import use_files
@@ -175,7 +176,10 @@ async def test_a_reader_that_stood_still_for_so_long_is_stopped_told_of_and_hold
     await acme.hub.daemon.store.write(_behind, "plugin:crm")
     await acme.hub.daemon.store.write(_facts_are_old, None)
     await acme.hub.daemon.purge.sweep()
-    assert await acme.column("SELECT state FROM reader WHERE name = 'plugin:crm'") == ["stopped"]
+    assert await acme.column("SELECT state FROM reader WHERE name = 'plugin:crm'") == ["still"]
+    [line] = _readers(await acme.hub.daemon.store.read(evidence.status))
+    assert (line.level, line.what) == ("BAD", "reader plugin:crm")
+    assert "it took nothing for log_days" in line.text
     [stopped] = await acme.hub.facts("reader.stopped")
     assert stopped.small == {"reader": "plugin:crm", "why": "still"}
     assert [fact.type for fact in await acme.hub.facts()] == ["reader.stopped"]

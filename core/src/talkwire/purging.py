@@ -53,7 +53,7 @@ _STILL = """
     AND (SELECT at FROM fact WHERE seq > r.cursor ORDER BY seq LIMIT 1) < :before ORDER BY name
 """
 _STOP = """
-    UPDATE reader SET state = 'stopped', last_error = :error, error_at = :now
+    UPDATE reader SET state = 'still', last_error = :error, error_at = :now
     WHERE name = :name AND cursor = :cursor AND state = 'active' RETURNING name
 """
 _NEEDED = """
@@ -99,7 +99,7 @@ def _still_readers(tx: Tx, before: int) -> tuple[int, bool]:
     """Stop the readers that the log has waited for as long as it waits."""
     for name, cursor in tx.execute(_STILL, {"before": before}):
         tx.lock_name("reader", name)
-        error = "it took nothing for log_days; the log waits for it no longer; a restart of the daemon lets it go on"
+        error = "it took nothing for log_days, and the log waits for it no longer"
         if tx.execute(_STOP, {"name": name, "cursor": cursor, "error": error, "now": tx.now_us}):
             tx.tell("reader.stopped", small={"reader": name, "why": "still"})
             _log.error("reader stopped: it took nothing for log_days", reader=name)
