@@ -318,6 +318,7 @@ MEANINGS = {  # goes before the comment beside the key, where that is for reader
         "Days for which messages are kept, with their files and the notifications about them; nothing: for ever. "
         "Conversations and people stay"
     ),
+    "retention.audit_days": "Days for which administrative acts are kept, for `talkwire audit`",
     "recipients.NAME.email": "Where mail for this recipient goes; empty: none",
     "recipients.NAME.media": "Media by which this recipient wants to be told; empty: what the rule says",
     "accounts.NAME.channel": "Type of the channel; the plugin that gives it is switched on by this",
