@@ -312,7 +312,16 @@ async def test_everything_that_lies_somewhere_is_named(shop: Shop) -> None:
         assert str(shop.folder / name) in shown
     rows = json.loads(await shop.types("paths", "--json"))
     named = {row["where"] for row in rows}
-    assert {str(path) for path in shop.folder.iterdir()} <= named | {str(shop.folder / "ann.zip")}
+    assert {str(path) for path in shop.folder.iterdir()} <= named
+
+
+async def test_who_forgets_is_told_of_copies_that_were_put_aside(shop: Shop) -> None:
+    await shop.runs(("shop", ANN, "hello"))
+    aside = [*shop.folder.glob("talkwire.db.before-upgrade-*")]
+    assert aside  # the tables of a plugin came, and the file was kept as it was
+    shown = await shop.types("forget", ANN, "--yes")
+    assert "1 copy of before an upgrade or a restore" in shown
+    assert str(aside[0]) in shown
 
 
 def test_no_core_table_is_taken_for_a_plugin_s() -> None:

@@ -32,7 +32,7 @@ async def forget(hub: WholeHub, address: str) -> Forgotten:
 async def left(hub: WholeHub, folder: Path) -> set[str]:
     """Grep every byte that the hub keeps: of the folder on SQLite, of each table on PostgreSQL."""
     if hub.daemon.store.is_sqlite:
-        await hub.daemon.store.scrub()
+        await hub.daemon.store.scrub(rewrite=False)  # what is in the log is in the file; nothing else is done
         return {
             f"{path.name}: {word.decode()}"
             for path in folder.rglob("*")
@@ -133,7 +133,7 @@ async def test_no_word_is_left_of_whoever_is_forgotten_and_the_others_stay(
     acme.hub.clock.advance(timedelta(minutes=2))
     done = await forget(acme.hub, "+62 812-3456-7890")
     assert done.messages >= 6
-    assert (done.files, done.files_later, done.scrubbed) == (2, 0, True)
+    assert (done.files, done.files_later, done.scrubbed) == (2, 0, "clean")
     assert await left(acme.hub, tmp_path) == set()
     [talk] = await acme.hub.conversations()
     assert (talk.address.name, [m.text for m in await acme.hub.messages(talk)]) == ("Bea", ["I am somebody else"])

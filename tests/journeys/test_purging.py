@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from talkwire import Media, Text
+from talkwire import Media, Text, evidence
+from talkwire.cli.looking import _readers
 from talkwire.clock import micros
 from talkwire.media.files import Chunks
 from talkwire.outgoing import use_files
@@ -107,6 +108,30 @@ async def test_settings_say_how_long(start_acme: Any) -> None:
     assert await count(acme.hub, "exchange") == 0
 
 
+async def test_messages_stay_for_ever_unless_the_settings_say_for_how_long(start_acme: Any) -> None:
+    acme = await start_acme(settings="[retention]\nmessages_days = 100\n")
+    talk = await acme.talk()
+    await acme.reply(talk, "Good day")
+    await acme.hub.daemon.store.write(_notification, talk.id)
+    await turned(acme.hub, days=99)
+    assert await count(acme.hub, "message") == 2
+    assert (await acme.hub.conversation).last_text == "Good day"
+    await turned(acme.hub, days=2)
+    for table in ("message", "delivery", "envelope", "exchange", "notification"):
+        assert await count(acme.hub, table) == 0, table
+    assert await acme.column("SELECT last_text FROM conversation") == [""]
+    await acme.wrote("m9", "Hello again")
+    await acme.hub.run_until_idle()
+    assert [message.n for message in await acme.hub.messages(await acme.hub.conversation)] == [3]
+
+
+def _notification(tx: Any, items: Any) -> list[None]:
+    row = "INSERT INTO notification (id, recipient, asker, key, conversation, created_at) VALUES ('n', 'ops', 'x', 'k', :c, :now)"
+    for conversation in items:
+        tx.execute(row, {"c": conversation, "now": tx.now_us})
+    return [None] * len(items)
+
+
 async def test_the_daemon_purges_by_itself_and_rests_between_slices(start_acme: Any) -> None:
     acme = await start_acme(settings="[retention]\njournal_days = 1\n")
     await acme.wrote("m1", "Hello")
@@ -151,7 +176,10 @@ async def test_a_reader_that_stood_still_for_so_long_is_stopped_told_of_and_hold
     await acme.hub.daemon.store.write(_behind, "plugin:crm")
     await acme.hub.daemon.store.write(_facts_are_old, None)
     await acme.hub.daemon.purge.sweep()
-    assert await acme.column("SELECT state FROM reader WHERE name = 'plugin:crm'") == ["stopped"]
+    assert await acme.column("SELECT state FROM reader WHERE name = 'plugin:crm'") == ["still"]
+    [line] = _readers(await acme.hub.daemon.store.read(evidence.status))
+    assert (line.level, line.what) == ("BAD", "reader plugin:crm")
+    assert "it took nothing for log_days" in line.text
     [stopped] = await acme.hub.facts("reader.stopped")
     assert stopped.small == {"reader": "plugin:crm", "why": "still"}
     assert [fact.type for fact in await acme.hub.facts()] == ["reader.stopped"]

@@ -31,6 +31,7 @@ _NAMED = frozenset(
     [
         "account",
         "channel",
+        "contact",
         "conversation",
         "delivery",
         "envelope",
@@ -39,6 +40,8 @@ _NAMED = frozenset(
         "lane",
         "message",
         "name",
+        "new",
+        "old",
         "plugin",
         "reader",
         "scope",

@@ -360,7 +360,14 @@ def _is_alone(daemon: Daemon) -> bool:
 
 async def _forget(daemon: Daemon, said: Said) -> Any:
     """Forget a person, by the contact's id."""
-    forgetting = Forgetting(daemon.store, daemon.files, daemon.clock, daemon.plugins.forget, alone=_is_alone(daemon))
+    forgetting = Forgetting(
+        daemon.store,
+        daemon.files,
+        daemon.clock,
+        daemon.plugins.forget,
+        alone=_is_alone(daemon),
+        rewrite=True if said.get("rewrite") else None,
+    )
     return await forgetting.forget(str(said["contact"]), str(said["by"]))
 
 
@@ -387,7 +394,7 @@ async def _forget_account(daemon: Daemon, said: Said) -> Any:
     name = str(said["account"])
     runtime = daemon.accounts.by_name.get(name)
     if runtime is not None and runtime.channel is not None:
-        raise Conflict(f'the account "{name}" is served: take [accounts.{name}] out of the settings, and restart')
+        raise Conflict(f'the account "{name}" is served: take [accounts.{name}] out of the settings; talkwire reload')
     gone = await departures.forget_account(
         daemon.store, daemon.files, daemon.clock, name, str(said["by"]), alone=_is_alone(daemon)
     )

@@ -98,7 +98,7 @@ class Daemon:
         self.hints = Hints(url)
         self.hints.heard = self._heard
         self.leases = Leases(self.store, term=lease_term, changed=self._wake_all)
-        self.purge = Purge(self.store, self.files, self.clock, self.leases, config.retention)
+        self.purge = Purge(self.store, self.files, self.clock, self.leases, lambda: self.config.retention)
         self.tail = Tail(self.store, self.clock)
         self.lanes = Lanes(self.store, self.clock, self.leases)
         self.timers = Timers(self.store, self.clock, self.leases)

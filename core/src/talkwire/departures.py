@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from .clock import Clock
+from .dropping import Gone, drop_messages, drop_places, drop_rows
 from .errors import Conflict, NotFound
-from .forgetting import Forgotten, cleared, drop_messages, drop_places, drop_rows
+from .forgetting import Forgotten, cleared
 from .media.files import Chunks
 from .store import Query, Store, Tx
 
@@ -103,21 +104,17 @@ async def forget_account(store: Store, files: Chunks, clock: Clock, account: str
     """
     if await store.read(lambda query: query.one(_THERE, {"account": account})) is None:
         raise NotFound(f'nothing is kept of an account "{account}"; talkwire accounts lists them')
-    messages, envelopes, hashes = set[str](), 0, set[str]()
+    all_gone = Gone()
     while places := await store.read(lambda query: query.execute(_PLACES, {"account": account, "most": 50})):
         ids = tuple(row[0] for row in places)
         while (gone := await store.write(drop_messages, ids)).messages:
-            messages |= gone.messages
-            envelopes += gone.envelopes
-            hashes |= gone.hashes
+            all_gone.add(gone)
         await store.write(drop_places, ids)
     for table in _BY_ACCOUNT:
         async for rows in _rows(store, table, account):
-            gone = await store.write(drop_rows, (table, rows))
-            envelopes += gone.envelopes
-            hashes |= gone.hashes
-    await store.write(_forget_account, (account, by, store.is_sqlite, len(messages)))
-    return await cleared(store, files, clock, messages, envelopes, hashes, alone=alone)
+            all_gone.add(await store.write(drop_rows, (table, rows)))
+    await store.write(_forget_account, (account, by, store.is_sqlite, len(all_gone.messages)))
+    return await cleared(store, files, clock, all_gone, alone=alone)
 
 
 async def _rows(store: Store, table: str, account: str) -> AsyncIterator[tuple[Any, ...]]:

@@ -16,6 +16,7 @@ from time import monotonic
 import structlog
 
 from .clock import Clock, micros
+from .dropping import delete, fall_silent, messages_gone
 from .lanes import Fence
 from .media.files import Chunks
 from .pump import Pump
@@ -27,6 +28,7 @@ GROUP = "purge"
 _FIRST = timedelta(minutes=1)  # after the start: readers have begun to move by then
 _EVERY = timedelta(hours=1)
 _ROWS = 200  # of one slice
+_MESSAGES = 40  # of one slice: more hangs on each of them
 _BYTES = 1024 * 1024  # of the envelopes of one slice
 _REST = timedelta(milliseconds=20)
 _SHARE = 4  # times as long as a slice took, the purge rests
@@ -37,6 +39,10 @@ SETTLED = timedelta(minutes=10)  # a content without a row may still be on its w
 _KILLED = timedelta(days=1)  # a put that has not ended by then never will
 
 _OLDEST_ENVELOPES = "SELECT id, received_at, length(body) FROM envelope ORDER BY id LIMIT :most"
+_OLDEST_MESSAGES = """
+    SELECT id, envelope_id, account, external_id, conversation_id, stored_at FROM message ORDER BY id LIMIT :most
+"""
+_OLDEST_NOTIFICATIONS = "SELECT id FROM notification WHERE created_at < :before ORDER BY id LIMIT :most"
 _OLDEST_FACTS = "SELECT seq, at FROM fact ORDER BY seq LIMIT :most"
 _SLOWEST = """
     SELECT COALESCE(min(cursor), (SELECT seq FROM log_head WHERE id = 1)) FROM reader WHERE state = 'active'
@@ -47,7 +53,7 @@ _STILL = """
     AND (SELECT at FROM fact WHERE seq > r.cursor ORDER BY seq LIMIT 1) < :before ORDER BY name
 """
 _STOP = """
-    UPDATE reader SET state = 'stopped', last_error = :error, error_at = :now
+    UPDATE reader SET state = 'still', last_error = :error, error_at = :now
     WHERE name = :name AND cursor = :cursor AND state = 'active' RETURNING name
 """
 _NEEDED = """
@@ -93,7 +99,7 @@ def _still_readers(tx: Tx, before: int) -> tuple[int, bool]:
     """Stop the readers that the log has waited for as long as it waits."""
     for name, cursor in tx.execute(_STILL, {"before": before}):
         tx.lock_name("reader", name)
-        error = "it took nothing for log_days; the log waits for it no longer; a restart of the daemon lets it go on"
+        error = "it took nothing for log_days, and the log waits for it no longer"
         if tx.execute(_STOP, {"name": name, "cursor": cursor, "error": error, "now": tx.now_us}):
             tx.tell("reader.stopped", small={"reader": name, "why": "still"})
             _log.error("reader stopped: it took nothing for log_days", reader=name)
@@ -113,6 +119,23 @@ def _facts(tx: Tx, before: int) -> tuple[int, bool]:
         tx.execute("DELETE FROM parked WHERE seq <= :last", {"last": last})  # nothing is left to be told again
         tx.execute("DELETE FROM fact WHERE seq <= :last", {"last": last})
     return gone, gone == _ROWS
+
+
+def _messages(tx: Tx, before: int) -> tuple[int, bool]:
+    """Delete the oldest messages, in the order of their ids, with all that belongs to them."""
+    rows = [row for row in tx.execute(_OLDEST_MESSAGES, {"most": _MESSAGES}) if row[5] < before]
+    messages_gone(tx, [row[:4] for row in rows])
+    if rows:
+        fall_silent(tx, sorted({row[4] for row in rows}))
+    return len(rows), len(rows) == _MESSAGES
+
+
+def _notifications(tx: Tx, before: int) -> tuple[int, bool]:
+    rows = tx.execute(_OLDEST_NOTIFICATIONS, {"before": before, "most": _ROWS})
+    ids = [row[0] for row in rows]
+    delete(tx, "notification", "id", ids)
+    delete(tx, "notification_medium", "notification_id", ids)
+    return len(ids), len(ids) == _ROWS
 
 
 _idempotency = _oldest("idempotency", "principal, key", "at < :before", "at")
@@ -140,7 +163,7 @@ def _purge(tx: Tx, items: Sequence[_Slice]) -> Sequence[tuple[int, bool]]:
 class Purge:
     """Purges, for the one daemon that holds `purge`."""
 
-    def __init__(self, store: Store, files: Chunks, clock: Clock, fence: Fence, keep: Retention) -> None:
+    def __init__(self, store: Store, files: Chunks, clock: Clock, fence: Fence, keep: Callable[[], Retention]) -> None:
         self._store = store
         self._files = files
         self._clock = clock
@@ -196,13 +219,17 @@ class Purge:
 
     def _kinds(self) -> Iterable[tuple[str, Callable[[Tx, int], tuple[int, bool]], timedelta]]:
         """Say what goes at which age, in the order of the tables."""
-        keep = self._keep
+        keep = self._keep()  # the settings may have been read again
         yield "idempotency", _idempotency, REPEATABLE
         yield "envelopes", _envelopes, timedelta(days=keep.journal_days)
+        if keep.messages_days is not None:
+            yield "messages", _messages, timedelta(days=keep.messages_days)
         yield "reports", _reports, _UNMATCHED
         yield "uploads", _uploads, _UNUSED
         yield "exchanges", _exchanges, timedelta(days=keep.trace_days)
         yield "sessions", _sessions, timedelta()
+        if keep.messages_days is not None:
+            yield "notifications", _notifications, timedelta(days=keep.messages_days)
         yield "acts", _acts, timedelta(days=keep.audit_days)
         yield "readers", _still_readers, timedelta(days=keep.log_days)
         yield "facts", _facts, timedelta(days=keep.log_days)

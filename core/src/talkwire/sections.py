@@ -176,6 +176,7 @@ class Retention(Table):
     journal_days: Annotated[int, Field(ge=1)] = 14  # raw envelopes
     log_days: Annotated[int, Field(ge=1)] = 30  # facts
     trace_days: Annotated[int, Field(ge=1)] = 7  # exchanges with providers
+    messages_days: Annotated[int, Field(ge=1)] | None = None  # messages with their files; None: for ever
     audit_days: Annotated[int, Field(ge=1)] = 365  # administrative acts
 
 

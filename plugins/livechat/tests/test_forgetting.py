@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from datetime import timedelta
 
 from talkwire import persons
 from talkwire.forgetting import Forgetting
@@ -47,6 +49,29 @@ async def test_a_visitor_who_is_forgotten_is_nobody_s_any_more(start_site):
     assert set((await rows_of(site)).values()) == {0}
     await site.hub.pass_time(minutes=30)  # no grace ends for nobody
     assert set((await rows_of(site)).values()) == {0}
+
+
+async def test_no_byte_of_the_folder_has_a_word_of_theirs(start_site, tmp_path):
+    """What was said, filled in, sent as a file, and said to them."""
+    site = await start_site('[accounts.site.form]\nfields = ["name", "email", "question"]\n')
+    ann = await site.visit()
+    await ann.send(t="form", values={"name": "Zqname", "email": "zqmail@example.com", "question": "zqquestion"})
+    await ann.gets("formed")
+    file = await (await site.upload(ann, b"\x89PNG\r\n\x1a\n zqcontent", "zqfile.png")).json()
+    await ann.says("zqsaid", "w1", files=[file["id"]])
+    await site.hub.reply(await site.talk(), "zqreplied")
+    await site.hub.run_until_idle()
+    await ann.leaves()
+
+    def words():
+        files = [path for path in tmp_path.rglob("*") if path.is_file()]
+        return {word for path in files for word in re.findall(rb"(?i)zq[a-z]+", path.read_bytes())}
+
+    planted = {b"Zqname", b"zqmail", b"zqquestion", b"zqcontent", b"zqfile", b"zqsaid", b"zqreplied"}
+    assert planted <= words()
+    site.hub.clock.advance(timedelta(minutes=2))
+    await forget(site, await person_of(site))
+    assert words() == set()
 
 
 async def test_an_open_widget_of_theirs_begins_anew(start_site):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -35,7 +36,15 @@ _Typed = Annotated[str, typer.Option("--confirm", metavar="NAME", help="The name
 # --- somebody's data -----------------------------------------------------------------------------------
 
 
-def forget(whose: _Whose, yes: _Yes = False, config: ConfigFile = None) -> None:
+def forget(
+    whose: _Whose,
+    yes: _Yes = False,
+    rewrite: Annotated[
+        bool,
+        typer.Option("--rewrite", help="Rewrite an SQLite file of more than 64 MiB too; nobody can write meanwhile."),
+    ] = False,
+    config: ConfigFile = None,
+) -> None:
     """Forget a person, and all that was said.
 
     What names them goes as well: addresses, names, files, raw envelopes, what plugins keep. It cannot be undone. Facts
@@ -55,10 +64,17 @@ def forget(whose: _Whose, yes: _Yes = False, config: ConfigFile = None) -> None:
     if left:
         named = ", ".join(left)
         say(f"  plugins that do not run keep what their tables hold: {named}; enable them first", level="look")
+    if copies := _copies(raw):
+        say(
+            f"  {many(len(copies), 'copy', 'copies')} of before an upgrade or a restore keep what they hold:",
+            level="look",
+        )
+        for copy in copies:
+            say(f"        {copy}")
     if not yes and not typer.confirm("Forget all of it, for ever?"):
         complain("nothing was done")
         raise typer.Exit(1)
-    gone = place.ask(config, "forget", within=_WITHIN, contact=person.contact, by=place.by())
+    gone = place.ask(config, "forget", within=_WITHIN, contact=person.contact, rewrite=rewrite, by=place.by())
     _told("forgotten", gone)
     for copy in _earlier(raw):
         say(f"{copy} still has everything, from before an upgrade or a restore: delete it too", level="look")
@@ -98,8 +114,12 @@ def _told(what: str, gone: dict[str, Any]) -> None:
     if gone["files_later"]:
         later = many(gone["files_later"], "content")
         say(f"{later} came within the last minute; the running daemon drops it within the hour", level="look")
-    if not gone["scrubbed"]:
-        say("somebody reads the database: its -wal file keeps old bytes until they have ended", level="look")
+    if gone["scrubbed"] == "not_rewritten":
+        say("the database is large and was not rewritten: unused space in it may hold copies of rows", level="look")
+        say("      sqlite3 FILE VACUUM rewrites it, once the daemon is stopped; talkwire forget --rewrite does at once")
+    elif gone["scrubbed"] == "unfinished":
+        say("the database was in use or its disk is full: its files may hold old bytes still", level="look")
+        say("      sqlite3 FILE VACUUM clears them, once the daemon is stopped; VACUUM on PostgreSQL")
 
 
 def export(
@@ -183,7 +203,7 @@ def withdraw_account(
     place.ask(config, "withdraw-account", account=name, by=place.by())
     say(f"{name}: its provider sends nothing more to us; it is paused", level="ok")
     say(f"talkwire accounts resume {name} begins again; to be rid of it, take [accounts.{name}] out of the settings,")
-    say(f"restart the daemon, and type: talkwire accounts forget {name}")
+    say(f"then: talkwire reload, and: talkwire accounts forget {name}")
 
 
 def forget_account(
@@ -202,7 +222,7 @@ def forget_account(
         raise Conflict(
             f'the account "{name}" stands in {found.path}.\n'
             f"  1. talkwire accounts withdraw {name}    takes our webhook back at its provider\n"
-            f"  2. take [accounts.{name}] out of the file, and restart the daemon\n"
+            f"  2. take [accounts.{name}] out of the file; talkwire reload\n"
             f"  3. talkwire accounts forget {name}"
         )
     places, messages, withdrawn = place.look(found.store, lambda query: _of_account(query, name))
@@ -331,8 +351,21 @@ def _places(found: RawConfig) -> Iterator[Place]:
         yield _file("files", found.store.files.absolute(), "attachments and large envelopes")
     else:
         yield Place("database", found.store.place, True, None, "every message and file; DROP DATABASE deletes it")
+    for copy in _copies(found):
+        yield _file("put aside", copy, "by an upgrade or a restore; holds what was there then")
     yield _file("socket", place.admin_of(found).socket.absolute(), "there while a daemon runs")
     yield Place("logs", "standard error", True, None, "of whoever starts the daemon; under systemd: journalctl")
+
+
+def _copies(found: RawConfig) -> list[Path]:
+    """Find what upgrades and restores have put aside: it holds what was there then."""
+    from ..store.sqlite import path_of
+
+    url, settings = found.store.url.get_secret_value(), found.path.absolute()
+    places = [settings, place.key_file(settings)]
+    if url.startswith("sqlite:"):
+        places += [path_of(url).absolute(), found.store.files.absolute()]
+    return [copy for one in places for copy in sorted(one.parent.glob(f"{glob.escape(one.name)}.before-*"))]
 
 
 def _file(what: str, path: Path, note: str) -> Place:

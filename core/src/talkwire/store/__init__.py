@@ -14,7 +14,7 @@ from typing import TypeVar
 from ..clock import Clock
 from ..errors import Conflict, StoreDown
 from . import revisions
-from .sqlite import DaemonLock, Place, SqliteDriver, empty_wal, path_of, there
+from .sqlite import DaemonLock, Place, Scrubbed, SqliteDriver, path_of, scrub, there
 from .tx import Act, Driver, Query, Row, Tx
 from .writer import Holder, Inbox, Job, Writer, goes_first
 
@@ -118,17 +118,21 @@ class Store:
             raise StoreDown("the store is closed")
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, fn)
 
-    async def scrub(self) -> bool:
-        """Clear what was deleted out of the database's own files; False: a reader kept it from being done.
+    async def scrub(self, *, rewrite: bool | None = None) -> Scrubbed:
+        """Clear what was deleted out of the database's own files.
 
-        On SQLite the write-ahead log is emptied, on PostgreSQL every table is vacuumed. Errors: `StoreDown`.
+        On SQLite the file is rewritten where it is small, or where `rewrite` says so; on PostgreSQL every table is
+        vacuumed.
         """
         if self.is_sqlite:
-            return await asyncio.to_thread(empty_wal, path_of(self.url))
+            return await asyncio.to_thread(scrub, path_of(self.url), rewrite)
         from .postgres import vacuum
 
-        await asyncio.to_thread(vacuum, self.url)
-        return True
+        try:
+            await asyncio.to_thread(vacuum, self.url)
+        except StoreDown:
+            return Scrubbed.UNFINISHED
+        return Scrubbed.CLEAN
 
     @property
     def holders(self) -> list[Holder]:
@@ -241,4 +245,4 @@ def _check_retired(query: Query) -> None:
         )
 
 
-__all__ = ["Act", "Query", "Row", "Store", "Tx", "goes_first"]
+__all__ = ["Act", "Query", "Row", "Scrubbed", "Store", "Tx", "goes_first"]
