@@ -323,6 +323,9 @@ def _told(query: Query, rows: Sequence[Row]) -> Iterator[TraceLine]:
     for name, cursor, _ in query.execute(_READERS):
         upto = query.one(_TOLD_UPTO, {"seq": cursor + 1})
         (told if upto is None or upto[0] > last[6] else not_yet).append(name)
+    if not told and not not_yet:
+        text = "no plugin and no webhook is told; a host that pulls or streams keeps a cursor of its own"
+        yield TraceLine(at=moment(last[6]), kind="told", who="", text=text, ids={})
     if told:
         text = f"message {last[4]} was told to {', '.join(told)}"
         yield TraceLine(at=moment(last[6]), kind="told", who="", text=text, ids={})
