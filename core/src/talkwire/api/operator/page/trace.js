@@ -94,7 +94,7 @@ function days(lines) {
 
 function entry(line, before) {
   const own = line.ids[line.kind === "part" ? "delivery" : line.kind];
-  return h("li", { class: `line ${line.kind}${line.is_bad ? " bad" : ""}` },
+  return h("li", { class: `line of-${line.kind}${line.is_bad ? " bad" : ""}` },
     h("span", { class: "when" }, time(line.at, exactTime(line.at)),
       before && h("span", { class: "quiet since" }, `+${span(Date.parse(line.at) - Date.parse(before.at))}`)),
     h("span", { class: "kind" }, WORDS[line.kind] || line.kind),
