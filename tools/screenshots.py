@@ -343,7 +343,7 @@ async def terminal(stage: demo.Stage, typed: Sequence[str], scheme: str) -> str:
     )
     out = (await process.communicate())[0].decode().replace("\r\n", "\n").replace(str(stage.folder), "/srv/talkwire")
     back, front = ("#ffffff", "#14171f") if scheme == "light" else ("#0e1015", "#eceef3")
-    spans = re.sub(r"\x1b\[([0-9;]*)m", lambda found: span(found[1], scheme == "dark"), html.escape(out))
+    spans = coloured(out, is_dark=scheme == "dark")
     body = f"<span><b>$ talkwire {html.escape(' '.join(typed))}</b></span>\n{spans}"
     style = f"margin:0;padding:20px 24px;width:max-content;background:{back};color:{front};font:14px/1.45 'DejaVu Sans Mono',monospace"
     return f"<body style='margin:0'><figure style=\"{style}\"><pre style='margin:0;font:inherit'>{body}</pre></figure>"
@@ -355,12 +355,22 @@ pty.spawn([sys.executable, "-c", "from talkwire.cli import main; main()", *sys.a
 """  # with a terminal of its own, it has colours
 
 
-def span(codes: str, is_dark: bool) -> str:
-    """Turn a terminal's colour into a span; 0 ends the ones that are open."""
-    styles = [f"color:{COLOURS[code][is_dark]}" for code in codes.split(";") if code in COLOURS]
-    styles += ["font-weight:bold"] if "1" in codes.split(";") else []
-    styles += ["opacity:.65"] if "2" in codes.split(";") else []
-    return "</span>" if codes in ("0", "") else f'<span style="{";".join(styles)}">'
+def coloured(out: str, *, is_dark: bool) -> str:
+    """Turn a terminal's colours into spans; 0 ends all that are open."""
+    opened = 0
+
+    def one(found: re.Match[str]) -> str:
+        nonlocal opened
+        codes = found[1].split(";")
+        styles = [f"color:{COLOURS[code][is_dark]}" for code in codes if code in COLOURS]
+        styles += [style for code, style in (("1", "font-weight:bold"), ("2", "opacity:.65")) if code in codes]
+        if styles:
+            opened += 1
+            return f'<span style="{";".join(styles)}">'
+        ends, opened = "</span>" * opened, 0
+        return ends
+
+    return re.sub(r"\x1b\[([0-9;]*)m", one, html.escape(out))
 
 
 async def look_at_shop(page: Any, operator: Any, stage: demo.Stage, scheme: str, word: str) -> None:
