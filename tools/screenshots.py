@@ -367,6 +367,8 @@ def coloured(out: str, *, is_dark: bool) -> str:
         if styles:
             opened += 1
             return f'<span style="{";".join(styles)}">'
+        if found[1] not in ("", "0"):
+            return ""
         ends, opened = "</span>" * opened, 0
         return ends
 
