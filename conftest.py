@@ -1,6 +1,7 @@
 """What every test of this repository may use, in whichever distribution it lives."""
 
 pytest_plugins = [
+    "tests.parts.room",  # first: others ask where temporary files go
     "pytester",  # for tests of the collector itself
     "tests.parts.cap",
     "tests.parts.wants",

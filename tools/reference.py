@@ -169,6 +169,7 @@ FAMILIES = {
     "register": "Give things: called once, when the plugin is loaded.",
     "shape": "Before storing: may replace, or refuse.",
     "on": "After storing: told until taken.",
+    "forget, export": "When an operator asks for somebody's data.",
 }
 _QUESTION = re.compile(r"(?:^|(?<=\.\s)|(?<=\n))((?:When|Order|Answer|Error|Twice)(?:, [a-z ,]+)?):")
 
@@ -218,6 +219,8 @@ def hooks() -> Iterator[str]:
 
 def family_of(name: str) -> str:
     """Say to which family a hook belongs."""
+    if name.startswith(("forget_", "export_")):
+        return "forget, export"
     return "register" if name.startswith("register_") else "shape" if name in SHAPES else "on"
 
 
@@ -255,6 +258,7 @@ def settings() -> Iterator[str]:
         "[accounts.NAME]": ("accounts.NAME", sections.AccountKeys),
         "[recipients.NAME]": ("recipients.NAME", sections.RecipientSettings),
         "[[notify]]": ("notify", sections.Rule),
+        "[[webhooks]]": ("webhooks", sections.WebhookSettings),
     }
     for title, (path, kind) in tables.items():
         yield ""
@@ -295,6 +299,14 @@ MEANINGS = {  # goes before the comment beside the key, where that is for reader
     "server.trusted_proxies": "Proxies whose `X-Forwarded-For` is believed",
     "server.body_limit": "Bytes of one webhook; a channel may ask for more",
     "server.upload_limit": "Bytes of one attachment that comes by the API",
+    "server.key_rate": "Requests to the API of one key or session; more get 429 `rate_limited` with `Retry-After`",
+    "server.address_rate": (
+        "Requests to the API from one network address, whoever they are of; all of a /64 are one address in IPv6"
+    ),
+    "server.failure_rate": (
+        "Wrong keys and sessions from one network address, and apart from them forged deliveries to `/in/`. "
+        "Keys that were right before, and genuine deliveries, are taken from that address all the same"
+    ),
     "admin.listen": "Where operators come in: health with reasons, the operator's page; keep it from the world",
     "admin.socket": "Where commands ask the running daemon; only its own user can open it",
     "log.format": "`console` for people, `json` for collectors",
@@ -321,10 +333,19 @@ MEANINGS = {  # goes before the comment beside the key, where that is for reader
     "notify.to": "Recipients, by name",
     "notify.media": "Media to tell them by; empty: what each recipient wants",
     "notify.after": "How long to wait first; nothing is shown if the conversation is answered meanwhile",
+    "webhooks.name": (
+        "What it is called by commands and in `webhook-id`; under another name it begins anew with the next fact"
+    ),
+    "webhooks.url": "Where facts are posted: `https://…`, or `http://…` within your own network; never shown whole",
+    "webhooks.secrets": "Every one of them signs, so that one can be changed without a gap; each is `whsec_` and base64",
+    "webhooks.types": "Types of [facts](facts.md) that the host is told; empty: all",
+    "webhooks.accounts": "Accounts whose facts it is told; empty: all, and facts of no account",
+    "webhooks.timeout": "How long the host has for one answer, at most `30s`",
 }
 _FORMS = {
     "Duration": "a duration",
     "Size": "a size, or a number of bytes",
+    "HowOften": "how often, such as `20/m`, `100/s`, `5000/h`; all of it may come at once after a rest; `off`: no limit",
     "ListenAddress": "`host:port`; port 0 is any free one",
     "SecretStr": "text, never shown",
     "Path": "a path; a relative one lies beside the file",
@@ -332,6 +353,7 @@ _FORMS = {
     "int": "a whole number",
     "tuple[Network, ...]": "a list of networks or addresses",
     "tuple[str, ...]": "a list of texts",
+    "tuple[SecretStr, ...]": "a list of texts, never shown",
 }
 
 
@@ -353,6 +375,8 @@ def _default(value: Any) -> str:
         value = value.get_secret_value()
     if isinstance(value, timedelta):
         return code(duration(value))
+    if hasattr(value, "per"):  # a rate
+        return code(f"{value.count}/{duration(value.per)[-1]}")
     if isinstance(value, int) and value >= 1024:
         return f"`{value // 1024**2} MiB`"
     if value is None:

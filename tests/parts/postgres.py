@@ -20,6 +20,7 @@ import pytest
 from tests.parts.wants import postgres_binary
 
 START_LIMIT = 30.0  # seconds
+PORTS = 6  # tried, one after the other
 SUPERUSER = "talkwire"
 
 
@@ -32,7 +33,7 @@ class Cluster:
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="tw-pg-"))  # short: a Unix socket's path holds 107 bytes
-        self.port = _free_port()
+        self.port = 0  # as long as it does not run
         self._uid, self._gid = _owner()
         self._process: subprocess.Popen[bytes] | None = None
         os.chown(self.folder, self._uid, self._gid)
@@ -58,17 +59,26 @@ class Cluster:
         return f"postgresql://{SUPERUSER}@127.0.0.1:{self.port}/{database}"
 
     def start(self) -> None:
-        """Start the server and wait until it answers."""
+        """Start the server and wait until it answers; a port once had is kept."""
+        for _ in range(1 if self.port else PORTS):
+            port = self.port or _free_port()
+            if self._started(port):
+                self.port = port
+                return
+        raise RuntimeError(f"PostgreSQL did not start:\n{self._said()}")
+
+    def _started(self, port: int) -> bool:
+        """Say whether a server answers there now; somebody else may have taken the port meanwhile."""
         settings = {
             "listen_addresses": "127.0.0.1",
-            "port": str(self.port),
+            "port": str(port),
             "unix_socket_directories": str(self.folder),
             "max_connections": "200",
             "logging_collector": "off",
         }
         words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         with (self.folder / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 [_binary("postgres"), "-D", str(self.data), *words],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -77,10 +87,18 @@ class Cluster:
                 **self._as_owner(),
             )
         deadline = time.monotonic() + START_LIMIT
-        while self._run("pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port), check=False) != 0:
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"PostgreSQL did not start:\n{(self.folder / 'server.log').read_text()[-2000:]}")
+        while process.poll() is None:
+            if self._run("pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port), check=False) == 0:
+                self._process = process
+                return True
+            if time.monotonic() > deadline:
+                process.kill()
+                raise RuntimeError(f"PostgreSQL does not answer:\n{self._said()}")
             time.sleep(0.05)
+        return False
+
+    def _said(self) -> str:
+        return (self.folder / "server.log").read_text()[-2000:]
 
     def stop(self, *, how: signal.Signals = signal.SIGINT) -> None:
         """Stop the server: SIGINT cuts its clients off in good order, SIGQUIT is a crash."""

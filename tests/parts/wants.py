@@ -37,6 +37,10 @@ def chromium_binary() -> str | None:
     return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
+def nginx_binary() -> str | None:
+    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")  # off the PATH of who is not root
+
+
 PARTS = {
     "kannel": Part(
         packages=("kannel", "kannel-extras"),
@@ -52,6 +56,8 @@ PARTS = {
         is_here=lambda: chromium_binary() is not None and importlib.util.find_spec("playwright") is not None,
         fixtures=("browser", "page"),
     ),
+    "nginx": Part(packages=("nginx-light",), is_here=lambda: nginx_binary() is not None),
+    "systemd": Part(packages=("systemd",), is_here=lambda: shutil.which("systemd-analyze") is not None),
     "strace": Part(packages=("strace",), is_here=lambda: shutil.which("strace") is not None),
 }
 

@@ -32,13 +32,14 @@ from .model import (
     Policy,
     Typing,
 )
-from .pump import Pump
+from .pump import Pump, Pumps
 from .rates import Backoff, Rates
 from .settings import AccountConfig
 from .store import Query, Tx
 
 _log = structlog.get_logger("talkwire.accounts")
 _OPEN_WITHIN = timedelta(seconds=30)
+_CLOSE_WITHIN = timedelta(seconds=5)
 _SETTLED = timedelta(seconds=60)  # a listener that has not failed for so long works
 _EVIDENCE_EVERY = timedelta(seconds=30)
 
@@ -59,6 +60,7 @@ class Runtime:
         self.last_rejected: datetime | None = None
         self.rejected_in_a_row = 0  # since something genuine came
         self.backoff = Backoff()
+        self._replaced = False
         if kind is None or config.settings is None:
             self._set(AccountState.ABSENT, f'no plugin gives the channel "{config.channel}"')
         else:
@@ -122,7 +124,7 @@ class Runtime:
 
     async def noticed(self, notice: AccountNotice) -> None:
         """Take what the provider says of the account; stored when this returns."""
-        if notice.broken:
+        if notice.broken and not self._replaced:
             self._set(AccountState.BROKEN, notice.text or notice.code)
             await self._lent.store.write(put_state, self.view)
 
@@ -137,7 +139,7 @@ class Runtime:
 
     def change(self, state: AccountState, reason: str) -> None:
         """Take another state; it is stored and told soon."""
-        if state is self.view.state and reason == self.view.reason:
+        if self._replaced or (state is self.view.state and reason == self.view.reason):
             return
         self._set(state, reason)
         self._lent.soon(put_state, self.view)
@@ -146,6 +148,10 @@ class Runtime:
         now = self._lent.clock.now()
         since = self.view.since if state is self.view.state else now
         self.view = replace(self.view, state=state, reason=reason, since=since)
+
+    def replaced(self) -> None:
+        """Say that another stands in its place: what it still hears of its provider is no news of the account."""
+        self._replaced = True
 
     def take(self, state: AccountState, reason: str, since: datetime) -> None:
         """Take the state that another daemon or a command stored."""
@@ -161,11 +167,13 @@ class Accounts:
         self._lent = lent
         self._fence = fence
         self.by_name: dict[str, Runtime] = {}
-        self._life: dict[str, Pump] = {}
+        self._kinds: Mapping[str, type[Channel]] = {}
+        self._life = Pumps()
         self.pump = Pump("accounts", self._step, lent.clock, slow_poll=timedelta(seconds=5))
 
     def make(self, configs: Mapping[str, AccountConfig], kinds: Mapping[str, type[Channel]]) -> None:
         """Make the accounts that the settings name."""
+        self._kinds = kinds
         for name, config in configs.items():
             self.by_name[name] = Runtime(config, kinds.get(config.channel), self._lent)
 
@@ -175,13 +183,48 @@ class Accounts:
         for name, (channel, state, reason, since) in stored.items():
             runtime = self.by_name.get(name)
             if runtime is None:
-                config = AccountConfig(name=name, channel=channel, endpoint="", when_closed=Policy.REJECT)
-                runtime = self.by_name[name] = Runtime(config, None, self._lent)
-                runtime.change(AccountState.ABSENT, "its settings are gone")
+                self.by_name[name] = self._gone(name, channel)
             elif state is AccountState.PAUSED and runtime.channel is not None:
                 runtime.take(state, reason, since)
         for runtime in self.by_name.values():
             await self._lent.store.write(put_state, runtime.view)
+
+    def _gone(self, name: str, channel: str) -> Runtime:
+        config = AccountConfig(name=name, channel=channel, endpoint="", when_closed=Policy.REJECT)
+        runtime = Runtime(config, None, self._lent)
+        runtime.change(AccountState.ABSENT, "its settings are gone")
+        return runtime
+
+    def put(self, name: str, config: AccountConfig | None) -> tuple[Runtime, Runtime | None]:
+        """Put an account in the place of one, or where none was; None: its settings are gone.
+
+        Gives the new one, of which nothing runs yet, and the one before. What a person paused stays paused.
+        """
+        before = self.by_name.get(name)
+        if config is not None:
+            runtime = Runtime(config, self._kinds.get(config.channel), self._lent)
+        else:
+            runtime = self._gone(name, before.view.channel if before is not None else "")
+        self.by_name[name] = runtime
+        if config is not None and config.channel not in self._kinds:
+            runtime.change(AccountState.ABSENT, f'the channel "{config.channel}" is not loaded: restart the daemon')
+        if before is None:
+            return runtime, None
+        before.replaced()
+        runtime.last_in, runtime.last_out, was = before.last_in, before.last_out, before.view
+        if was.state is AccountState.PAUSED and runtime.channel is not None:
+            runtime.take(was.state, was.reason, was.since or self._lent.clock.now())
+        return runtime, before
+
+    async def begin(self, runtime: Runtime) -> None:
+        """Let an account live that was put in place; its replies have their whole time again."""
+        await self._lent.store.write(begin, runtime.view)
+        if runtime.channel is not None:
+            self._life.add(runtime.name, Pump(f"account {runtime.name}", self._living(runtime), self._lent.clock))
+
+    async def end(self, name: str) -> None:
+        """Let an account open and fetch nothing more; what it was fetching comes again."""
+        await self._life.end(name)
 
     def endpoints(self) -> dict[str, list[Runtime]]:
         """Give the accounts by the endpoint they stand behind."""
@@ -193,30 +236,33 @@ class Accounts:
 
     async def run(self) -> None:
         """Open every account, listen where the channel listens, and keep doing so."""
+        for runtime in self.by_name.values():
+            if runtime.channel is not None:
+                self._life.add(runtime.name, Pump(f"account {runtime.name}", self._living(runtime), self._lent.clock))
         async with asyncio.TaskGroup() as group:
-            for runtime in self.by_name.values():
-                if runtime.channel is not None:
-                    life = Pump(f"account {runtime.name}", self._living(runtime), self._lent.clock)
-                    self._life[runtime.name] = life
-                    group.create_task(life.run())
+            group.create_task(self._life.run())
             group.create_task(self.pump.run())
 
     @property
     def pumps(self) -> list[Pump]:
         """Give the loops of all accounts."""
-        return [*self._life.values(), self.pump]
+        return [*self._life, self.pump]
 
     async def close(self) -> None:
         """Close every channel."""
         for runtime in self.by_name.values():
-            if runtime.channel is not None:
-                try:
-                    async with asyncio.timeout(5):
-                        await runtime.channel.close()
-                except Exception as error:  # noqa: BLE001  the others are closed all the same
-                    _log.warning("close failed", account=runtime.name, kind=type(error).__name__)
+            await self.shut(runtime)
         if self._lent.under_way:
             await asyncio.wait(set(self._lent.under_way), timeout=5)
+
+    async def shut(self, runtime: Runtime) -> None:
+        """Close one channel; what it raises is its own."""
+        if runtime.channel is not None:
+            try:
+                async with asyncio.timeout(_CLOSE_WITHIN.total_seconds()):
+                    await runtime.channel.close()
+            except Exception as error:  # noqa: BLE001  the others are closed all the same
+                _log.warning("close failed", account=runtime.name, kind=type(error).__name__)
 
     def _living(self, runtime: Runtime) -> Callable[[], Awaitable[datetime | None]]:
         listening: asyncio.Task[None] | None = None
@@ -362,6 +408,14 @@ def _put_state(tx: Tx, view: Account, was: str | None) -> None:
         health.changed(tx, view.name, was, view.state.value, view.reason[:200])
 
 
+def begin(tx: Tx, items: Sequence[Account]) -> Sequence[None]:
+    """Store that accounts begin anew, with other settings."""
+    put_state(tx, items)
+    for view in sorted(items, key=lambda item: item.name):
+        lanes.forgive(tx, f"send:{view.name}")
+    return [None] * len(items)
+
+
 def pause(tx: Tx, items: Sequence[tuple[str, str]]) -> Sequence[None]:
     """Let (account, reason) send nothing until it is resumed. Errors: `NotFound`."""
     tx.lock("account_state", [name for name, _ in items], "account")
@@ -376,6 +430,25 @@ def resume(tx: Tx, items: Sequence[str]) -> Sequence[None]:
     for name in sorted(items):
         _person_says(tx, name, AccountState.STARTING, "")
         lanes.forgive(tx, f"send:{name}")
+    return [None] * len(items)
+
+
+_REGISTER = """
+    INSERT INTO account_state (account, channel, since) VALUES (:account, '', :now) ON CONFLICT (account) DO NOTHING
+"""
+
+
+def register(tx: Tx, items: Sequence[str]) -> Sequence[None]:
+    """Let accounts be known with which no daemon has started yet."""
+    for name in sorted(items):
+        tx.execute(_REGISTER, {"account": name, "now": tx.now_us})
+    return [None] * len(items)
+
+
+def withdrawn(tx: Tx, items: Sequence[tuple[str, str]]) -> Sequence[None]:
+    """Tell that the provider of (account, by whom) knows that we are gone."""
+    for name, by in items:
+        tx.tell("account.withdrawn", account=name, small={"by": by})
     return [None] * len(items)
 
 

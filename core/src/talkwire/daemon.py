@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
-from datetime import timedelta
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
 from time import monotonic
 
 import aiohttp
 import structlog
 from pydantic import SecretBytes
 
-from . import doing, notifying, showing
+from . import doing, notifying, restoring, showing
 from .accounts import Accounts, Runtime
 from .answers import AccountView
+from .api.limits import Limits
 from .api.principals import Principals
 from .channel import Route
 from .clock import Clock, SystemClock
@@ -39,20 +42,33 @@ from .notifying import RuleReader
 from .outgoing import Replies
 from .plugins import Plugins
 from .pump import Pump
+from .purging import GROUP as PURGE
+from .purging import Purge
 from .sending import Sender
 from .sessions import Sessions
 from .settings import Config
 from .showing import Medium
-from .store import Store
+from .store import Store, revisions
+from .store.revisions import Chain
 from .store.sqlite import path_of
 from .timers import GROUP as TIMERS
 from .timers import Timers
 from .watching import GROUP as WATCH
 from .watching import Watch
+from .webhooks import WebhookReader
 
 _log = structlog.get_logger("talkwire.daemon")
 STUCK = 5.0  # seconds after which a holder of the writer is named and `/livez` fails
 PATIENCE = timedelta(seconds=20)  # for sends that are under way at SIGTERM
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastReload:
+    """How reading the settings again went, for `status`."""
+
+    at: datetime
+    fault: str = ""  # why the file was not taken; empty: it was
+    restart: tuple[str, ...] = ()  # keys whose new values hold from the next start
 
 
 class Daemon:
@@ -75,11 +91,14 @@ class Daemon:
         self.store = Store(url, self.clock, synchronous=config.store.synchronous)
         self.store.settle = doing.settle
         self.store.committed.append(self._committed)
-        self.files: Chunks = FileStore(config.store.files) if self.store.is_sqlite else ChunkStore(self.store)
+        self.files: Chunks = (
+            FileStore(config.store.files, self.clock.now) if self.store.is_sqlite else ChunkStore(self.store)
+        )
         self.filing = Filing(self.store, self.files, self.clock, self.keys, config.server.public_url)
         self.hints = Hints(url)
         self.hints.heard = self._heard
         self.leases = Leases(self.store, term=lease_term, changed=self._wake_all)
+        self.purge = Purge(self.store, self.files, self.clock, self.leases, config.retention)
         self.tail = Tail(self.store, self.clock)
         self.lanes = Lanes(self.store, self.clock, self.leases)
         self.timers = Timers(self.store, self.clock, self.leases)
@@ -94,16 +113,22 @@ class Daemon:
         self.sessions = Sessions(self.store, self.account)
         self.accounts: Accounts
         self.hub: Hub
-        self.principals = Principals(self.store, self.clock, config.server.public_url)
+        self.limits = Limits(config.server, self.clock)
+        self.principals = Principals(self.store, self.clock, config.server, self.limits)
         self.started = monotonic()
         self.ready = False
         self.stopping = False
         self.same_settings = True  # as the other daemons of this database
         self.stuck_after = STUCK
         self.requests = Requests()
+        self.reloading = asyncio.Lock()  # the settings are read again by one at a time
+        self.last_reload: LastReload | None = None
+        self.reloads: list[Callable[[bool], None]] = []  # called when that begins (True) and when it is over
+        self.told_settings: list[Callable[[Config], None]] = []  # called with settings that were read again
         self.slow_hooks: dict[tuple[str, str], float] = {}  # (plugin, hook) → longest seconds
         self._media: dict[str, Medium] = {}
         self._told: list[Told] = []
+        self._webhooks: list[WebhookReader] = []
 
     # --- what others ask -----------------------------------------------------------------------------
 
@@ -155,11 +180,20 @@ class Daemon:
         return [
             self.lanes.pump,
             self.timers.pump,
+            self.purge.pump,
             self.leases.pump,
             self.watch.pump,
-            *self.readers.pumps.values(),
+            *self.readers.pumps,
             *self.accounts.pumps,
         ]
+
+    def take(self, config: Config) -> None:
+        """Hold other settings from now on; whoever copied a value at the start is told."""
+        self.config = config
+        self.replies.language = config.general.language
+        self.plugins.lend(hub=self.hub, settings=config.plugins)
+        for told in self.told_settings:
+            told(config)
 
     # --- life ----------------------------------------------------------------------------------------
 
@@ -171,6 +205,7 @@ class Daemon:
         """
         await self.store.open(exclusive=True)
         try:
+            await self._check_tables()
             async with aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=None), auto_decompress=True, cookie_jar=aiohttp.DummyCookieJar()
             ) as session:
@@ -184,7 +219,8 @@ class Daemon:
                             self.lanes.pump.run(),
                             self.timers.pump.run(),
                             self.watch.pump.run(),
-                            *(pump.run() for pump in self.readers.pumps.values()),
+                            self.purge.pump.run(),
+                            self.readers.run(),
                             self.accounts.run(),
                             self._watch(),
                         )
@@ -208,6 +244,7 @@ class Daemon:
         """
         await self.store.open(exclusive=True)
         try:
+            await self._check_tables()
             async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
                 self._make(session)
                 yield self
@@ -215,8 +252,13 @@ class Daemon:
             await self.plugins.close()
             await self.store.close()
 
+    async def _check_tables(self) -> None:
+        chains = [Chain(plugin, Path(folder)) for plugin, folder in self.plugins.register("register_schema")]
+        await self.store.read(lambda query: revisions.check(query, chains))
+
     async def _open(self, session: aiohttp.ClientSession) -> None:
         self._make(session)
+        self.intake.restored_at = await self.store.read(restoring.restored_at)
         await self.accounts.open()
         await self.store.write(notifying.put_recipients, self.config.recipients)
         await self._serve()
@@ -253,29 +295,40 @@ class Daemon:
         self.plugins.lend(hub=self.hub, settings=config.plugins, on_slow=self._slow)
 
     async def _serve(self) -> None:
-        names = ["do", TIMERS, WATCH]
-        longest = timedelta()
         for runtime in self.accounts.by_name.values():
-            if runtime.channel is None:
-                continue
-            sender = Sender(self.store, self.clock, runtime, self.leases)
-            need = runtime.channel.features.send_timeout
-            self.lanes.serve(sender.group, sender.work, need=need, may_run=sender.may_run)
-            longest = max(longest, need)
-            names += [sender.group, f"listen:{runtime.name}"]
-        for medium in await self._make_media():
-            self.lanes.serve(medium.group, medium.work)
-            names.append(medium.group)
+            self.send_for(runtime)
+        await self.open_media()
         fetcher = Fetcher(self.store, self.files, self.account)
         notices = Notices(self.store, self.replies, lambda name: getattr(self.account(name), "channel", None))
         doer = Doer(self.store, self.leases, self.replies, self.account, self.sessions, notices, fetcher)
         self.lanes.serve(doing.GROUP, doer.work)
-        self._told = [*self.plugins.readers(), *(RuleReader(i, rule) for i, rule in enumerate(self.config.notify))]
-        await self.readers.open(self._told)
-        names += [f"read:{told.name}" for told in self._told]
-        self.leases.want(names, longest)
+        await self.tell_readers()
+        self.leases.want(["do", TIMERS, WATCH, PURGE])
         await self.leases.take()
         await self._compare()
+
+    def send_for(self, runtime: Runtime) -> None:
+        """Send for an account from now on, and listen for it."""
+        if runtime.channel is None:
+            return
+        sender = Sender(self.store, self.clock, runtime, self.leases)
+        need = runtime.channel.features.send_timeout
+        self.lanes.serve(sender.group, sender.work, need=need, may_run=sender.may_run)
+        self.leases.want([sender.group, f"listen:{runtime.name}"], need)
+
+    async def tell_readers(self) -> None:
+        """Tell plugins, rules and webhooks from now on; asked again where the settings of these have changed."""
+        before, webhooks = [told.name for told in self._told], self._webhooks
+        self._webhooks = [WebhookReader(one, self.clock) for one in self.config.webhooks]
+        rules = [RuleReader(i, rule) for i, rule in enumerate(self.config.notify)]
+        self._told = [*self.plugins.readers(), *rules, *self._webhooks]
+        await self.readers.open(self._told)
+        for webhook in webhooks:
+            await webhook.close()
+        for gone in {f"read:{name}" for name in before} - {f"read:{told.name}" for told in self._told}:
+            self.leases.drop(gone)
+        for told in self._told:
+            self.leases.want([f"read:{told.name}"], told.need)
 
     async def _compare(self) -> None:
         """Say where another daemon of this database runs with other settings."""
@@ -284,13 +337,18 @@ class Daemon:
         if not self.same_settings:
             _log.error("another daemon of this database has other settings: give all of them the same talkwire.toml")
 
-    async def _make_media(self) -> Sequence[Medium]:
+    async def open_media(self, changed: Collection[str] = ()) -> None:
+        """Show by every medium that is asked for; those of `changed` are made anew."""
         by_rules = {medium for rule in self.config.notify for medium in rule.media}
-        wanted = await self.store.read(showing.media)
-        for name in sorted(by_rules | wanted | self.plugins.notifiers.keys()):
+        wanted = by_rules | await self.store.read(showing.media) | self.plugins.notifiers.keys()
+        for name in sorted(wanted - (self._media.keys() - {*changed})):
+            if (before := self._media.get(name)) is not None:
+                await self.lanes.rest(before.group, PATIENCE)
+                await before.close()
             medium = self._media[name] = Medium(self.store, self.clock, self.leases, name, self.hub.answer)
             await medium.open(self.plugins.notifiers.get(name), self.config.plugins.get(f"notify_{name}"))
-        return tuple(self._media.values())
+            self.lanes.serve(medium.group, medium.work)
+            self.leases.want([medium.group])
 
     async def _stop(self) -> None:
         """Take nothing more in, let sends finish, let others take over."""
@@ -299,6 +357,8 @@ class Daemon:
         self.intake.serve({})
         self.tail.close()
         await self.lanes.stop(timedelta() if self.stuck() else PATIENCE)
+        for webhook in self._webhooks:
+            await webhook.close()
         for medium in self._media.values():
             await medium.close()
         await self.accounts.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime, timedelta
 
 import structlog
@@ -66,3 +66,46 @@ class Pump:
         except Exception as error:  # noqa: BLE001  one bad step stops nobody; it is told and tried again
             _log.error("step failed", loop=self.name, kind=type(error).__name__, exc_info=error)
         return self.clock.now() + timedelta(seconds=1)
+
+
+class Pumps:
+    """Loops by name, that may come and go while they run."""
+
+    def __init__(self) -> None:
+        self._pumps: dict[str, Pump] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._group: asyncio.TaskGroup | None = None  # None: none of them runs yet
+
+    def __iter__(self) -> Iterator[Pump]:
+        return iter(self._pumps.values())
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._pumps
+
+    def __getitem__(self, name: str) -> Pump:
+        return self._pumps[name]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name them."""
+        return tuple(self._pumps)
+
+    def add(self, name: str, pump: Pump) -> None:
+        """Let a loop run from now on, or from the start of all."""
+        self._pumps[name] = pump
+        if self._group is not None:
+            self._tasks[name] = self._group.create_task(pump.run())
+
+    async def end(self, name: str) -> None:
+        """Let a loop run no longer, with all that it started; nothing where there is none."""
+        self._pumps.pop(name, None)
+        task = self._tasks.pop(name, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def run(self) -> None:
+        """Run all of them until cancelled."""
+        async with asyncio.TaskGroup() as self._group:
+            self._tasks = {name: self._group.create_task(pump.run()) for name, pump in self._pumps.items()}
+            await asyncio.Event().wait()

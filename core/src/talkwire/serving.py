@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import stat
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +18,12 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from . import control
+from . import control, reloading
 from .api import make_admin, make_app
 from .daemon import Daemon
-from .errors import Conflict
+from .errors import Conflict, TalkwireError
 from .sections import Listen
+from .systemd import Systemd
 
 _log = structlog.get_logger("talkwire.serving")
 _HEADERS_WITHIN = 10  # seconds from the connection to the end of the first headers
@@ -45,10 +47,18 @@ class Bound:
 async def serve(daemon: Daemon, *, started: Callable[[Bound], None] = lambda _: None) -> None:
     """Run a daemon with its servers until SIGTERM or SIGINT; a second signal does not wait for anything.
 
-    `started` is called once all of them answer. Errors: `Conflict` where an address is taken; as `Daemon.running`.
+    SIGHUP reads the settings again. `started` is called once all servers answer. Errors: `Conflict` where an address is
+    taken; as `Daemon.running`.
     """
-    stop = asyncio.Event()
+    stop, again = asyncio.Event(), asyncio.Event()
     loop, me = asyncio.get_running_loop(), asyncio.current_task()
+    systemd, terminal = Systemd(), sys.stdin is not None and sys.stdin.isatty()
+
+    def hung_up() -> None:
+        if terminal and not sys.stdin.isatty():
+            stop.set()  # it was closed, with us in front of it
+        else:
+            again.set()
 
     def stopping() -> None:
         if stop.is_set():
@@ -60,19 +70,49 @@ async def serve(daemon: Daemon, *, started: Callable[[Bound], None] = lambda _: 
         me.cancel()
         loop.call_later(_INSIST, hurry)  # each step of the stop may wait anew
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping)
+    handlers = {signal.SIGTERM: stopping, signal.SIGINT: stopping, signal.SIGHUP: hung_up}
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
     try:
-        async with serving(daemon) as bound:
+        async with serving(daemon) as bound, asyncio.TaskGroup() as beside:
             started(bound)
-            _tell_systemd("READY=1")
+            systemd.ready(f"serves at {bound.public}")
+            daemon.reloads.append(lambda begins: _reloads(systemd, daemon, bound, begins=begins))
+            tasks = [
+                beside.create_task(_read_again(daemon, again)),
+                beside.create_task(systemd.watch(daemon.stuck)),
+            ]
             with _collecting_seldom():
                 await stop.wait()
+            for task in tasks:
+                task.cancel()
             _log.info("stopping")
-            _tell_systemd("STOPPING=1")
+            systemd.stopping()
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in handlers:
             loop.remove_signal_handler(number)
+
+
+async def _read_again(daemon: Daemon, again: asyncio.Event) -> None:
+    """Read the settings at each SIGHUP; what came while they were read is one more."""
+    while True:
+        await again.wait()
+        again.clear()
+        try:
+            await reloading.reload(daemon)
+        except TalkwireError:
+            pass  # the log and `talkwire status` say why
+        except Exception as error:  # noqa: BLE001  a fault of ours in it must not end the daemon
+            _log.error("reload failed", kind=type(error).__name__, exc_info=error)
+
+
+def _reloads(systemd: Systemd, daemon: Daemon, bound: Bound, *, begins: bool) -> None:
+    if begins:
+        systemd.reloading()
+        return
+    last = daemon.last_reload
+    fault = f"; the settings were not taken: {last.fault}" if last is not None and last.fault else ""
+    systemd.ready(f"serves at {bound.public}{fault}")
 
 
 @contextlib.contextmanager
@@ -223,13 +263,3 @@ def _close_with(stack: contextlib.ExitStack, sockets: list[socket.socket]) -> li
 def _url(bound: socket.socket) -> str:
     host, port = bound.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _tell_systemd(text: str) -> None:
-    """Tell systemd how we do, where it asked (sd_notify(3), read 2026-11-22)."""
-    place = os.environ.get("NOTIFY_SOCKET", "")
-    if not place:
-        return
-    address = "\0" + place[1:] if place.startswith("@") else place
-    with socket.socket(_UNIX, socket.SOCK_DGRAM) as notify, contextlib.suppress(OSError):
-        notify.sendto(text.encode(), address)

@@ -24,6 +24,7 @@ from ..plugins import Plugins
 from ..sessions import Sessions
 from ..settings import Config
 from ..store import Store
+from .limits import Limits
 from .principals import Principals
 
 
@@ -58,6 +59,12 @@ class Watch(Protocol):
     """Looks after the disks."""
 
     def rooms(self) -> Mapping[str, tuple[int, int]]: ...  # disk → (free, size) in bytes; it waits for the disk
+
+
+class Readers(Protocol):
+    """Who is told the log."""
+
+    async def replay(self, reader: str, seq: int, *, parked: bool = True) -> None: ...
 
 
 class Accounts(Protocol):
@@ -97,7 +104,11 @@ class Engine(Protocol):
     @property
     def accounts(self) -> Accounts: ...
     @property
+    def readers(self) -> Readers: ...
+    @property
     def principals(self) -> Principals: ...
+    @property
+    def limits(self) -> Limits: ...
     @property
     def requests(self) -> Requests: ...
     @property

@@ -17,7 +17,7 @@ from .place import ConfigFile, Json
 from .screen import ago, as_json, columns, many, now, paint, put, say, size, span, width, wrapped
 
 if TYPE_CHECKING:
-    from ..evidence import Evidence, Status
+    from ..evidence import Evidence, ReaderLag, Status
     from ..health import Health
     from ..settings import RawConfig
     from ..store import Query
@@ -146,8 +146,15 @@ def _running(about: dict[str, Any]) -> Line:
     text = f"{about['version']}, for {span(timedelta(seconds=about['seconds']))}, pid {about['pid']}, {about['public']}"
     if about["stuck"]:
         return Line("BAD", "daemon", "; ".join(about["stuck"]), "restart it; the plugin that is named needs repair")
+    last = about.get("settings") or {}
+    if last.get("fault"):
+        fault = " ".join(last["fault"].split())
+        return Line("look", "daemon", f"{text}; changed settings were not taken: {fault}", "talkwire reload")
     if about["not_ready"]:
         return Line("look", "daemon", f"{text}: {', '.join(about['not_ready'])}")
+    if last.get("restart"):
+        changed = ", ".join(last["restart"])
+        return Line("look", "daemon", f"{text}; changed, but in force only after a restart: {changed}", "restart it")
     slow = [f"{hook['plugin']}.{hook['hook']} {hook['seconds']:.2f} s" for hook in about["slow_hooks"]]
     if slow:
         return Line("look", "daemon", f"{text}; slow with the writer: {', '.join(slow)}")
@@ -226,17 +233,30 @@ def _waiting(found: Status, waits: _Waits) -> Line:
 
 
 def _readers(found: Status) -> Iterator[Line]:
-    live = [reader for reader in found.readers if reader.state == "active"]
-    calm = [reader for reader in live if reader.behind < _BEHIND and not reader.parked]
+    live = [reader for reader in found.readers if reader.state != "stopped"]
+    calm = [r for r in live if r.behind < _BEHIND and not r.parked and not r.down_since and r.state == "active"]
     if calm or not live:
         yield Line("ok", "readers", f"{len(calm)} of {len(live)} have been told everything" if live else "none")
     for reader in live:
         if reader in calm:
             continue
+        if reader.down_since or reader.state != "active":
+            yield _reader_away(reader)
+            continue
         parked = f", {many(reader.parked, 'fact')} parked" if reader.parked else ""
         error = f": {reader.last_error}" if reader.last_error else ""
         hint = f"talkwire replay --parked --reader {reader.name}" if reader.parked else ""
         yield Line("look", f"reader {reader.name}", f"{many(reader.behind, 'fact')} behind{parked}{error}", hint)
+
+
+def _reader_away(reader: ReaderLag) -> Line:
+    name = reader.name.removeprefix("webhook:")
+    waits = f"{many(reader.behind, 'fact')} {'waits' if reader.behind == 1 else 'wait'}"
+    if reader.down_since is None:
+        text = f"wants to be told no more: {reader.last_error}; {waits}"
+        return Line("BAD", f"reader {reader.name}", text, f"talkwire webhooks resume {name}")
+    text = f"away for {span(now() - reader.down_since)}: {reader.last_error}; {waits}"
+    return Line("BAD", f"reader {reader.name}", text, f"talkwire webhooks test {name}")
 
 
 def _disk(found: RawConfig) -> Iterator[Line]:
@@ -278,7 +298,8 @@ def deliveries(
 
     page, addresses = place.look(place.raw(config).store, read)
     if as_:
-        as_json(page.items)
+        shown = [replace(one, delivery=replace(one.delivery, text="")) for one in page.items]
+        as_json(shown)  # what was written, trace shows with --bodies
         return
     if not page.items:
         say(f"no part is {state.value}")

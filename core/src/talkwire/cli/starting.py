@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import place
-from .place import ConfigFile
-from .screen import complain, say
+from .place import ConfigFile, Json
+from .screen import as_json, complain, say
 
 if TYPE_CHECKING:
     from ..errors import Fault
@@ -55,6 +55,13 @@ format = "console"                      # or "json"
 # on = ["account.broken", "delivery.failed"]
 # to = ["ops"]
 # media = ["email"]
+
+# A host that is told what happens: talkwire webhooks secret makes a secret.
+# [[webhooks]]
+# name = "helpdesk"
+# url = "https://helpdesk.example.org/talkwire"
+# secrets = ["${{HELPDESK_SECRET}}"]
+# types = ["message.received", "delivery.failed"]   # else all
 """
 
 
@@ -134,134 +141,29 @@ def check(
     say(f"  accounts   {accounts}")
     say(f"  plugins    {', '.join(i.name for i in loaded.plugins.infos if i.state == 'enabled') or 'none'}")
     say(f"  database   {found.store.place}")
-    _warn(found.warnings)
+    _warn((*found.warnings, *_behind_a_proxy(found)))
     if not online:
         return
     say("\nonline")
-    if not all(_check_online(loaded)):
+    from .online import asked
+
+    if not asked(loaded):
         raise typer.Exit(1)
+
+
+def _behind_a_proxy(found: Config) -> tuple[Fault, ...]:
+    from ..errors import Fault
+
+    server = found.server
+    if not server.public_url.startswith("https:") or server.trusted_proxies:
+        return ()
+    reason = "a proxy ends TLS for public_url, and nobody's X-Forwarded-For is believed: all customers have its address"
+    return (Fault("server.trusted_proxies", reason),)
 
 
 def _warn(warnings: tuple[Fault, ...]) -> None:
     for one in warnings:
         say(f"{one.path}: {one.reason}", level="look")
-
-
-def _check_online(loaded: Loaded) -> list[bool]:
-    from ..errors import TalkwireError
-
-    results = []
-
-    def told(what: str, good: bool, text: str) -> None:
-        say(f"{what}: {text}", level="ok" if good else "BAD")
-        results.append(good)
-
-    try:
-        place.look(loaded.config.store, lambda query: query.one("SELECT 1"))
-        told("database", True, loaded.config.store.place)
-    except TalkwireError as error:
-        told("database", False, str(error))
-    asyncio.run(_ask_outside(loaded, told))
-    return results
-
-
-async def _ask_outside(loaded: Loaded, told: Any) -> None:
-    import aiohttp
-
-    from .. import control
-    from ..daemon import Daemon
-    from ..errors import TalkwireError
-
-    config = loaded.config
-    daemon = Daemon(config, loaded.plugins)
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
-        if config.server.public_url:
-            await _ask_public(session, config.server.public_url, told)
-        daemon._make(session)
-        for name, runtime in daemon.accounts.by_name.items():
-            if runtime.channel is None:
-                told(name, False, runtime.view.reason)
-                continue
-            try:
-                told(name, True, await control.probe(runtime))
-            except TalkwireError as error:
-                told(name, False, str(error).removeprefix(f'account "{name}": '))
-    await loaded.plugins.close()
-    await daemon.store.close()
-
-
-_CLOCKS_APART = 5  # seconds; signatures with a time allow five minutes, windows and the log want better
-
-
-async def _ask_public(session: Any, public_url: str, told: Any) -> None:
-    from email.utils import parsedate_to_datetime
-
-    import aiohttp
-
-    from .screen import now
-
-    url = f"{public_url}/livez"
-    try:
-        async with session.get(url, allow_redirects=False) as response:
-            body = (await response.content.read(100)).strip()
-            good = response.status == 200 and body == b"ok"
-            text = "answers" if good else f"HTTP {response.status}, which is not our answer; does the proxy lead to us?"
-            told(url, good, text)
-            said = response.headers.get("Date", "")
-    except (aiohttp.ClientError, TimeoutError) as error:
-        told(url, False, f"{type(error).__name__}; is the daemon running, and does the proxy lead to it?")
-        return
-    try:
-        apart = abs((parsedate_to_datetime(said) - now()).total_seconds())
-    except (ValueError, TypeError):
-        return
-    text = f"{apart:.0f} s from ours" + ("" if apart <= _CLOCKS_APART else "; one of the two needs NTP")
-    told("its clock", apart <= _CLOCKS_APART, text)
-
-
-# --- db ------------------------------------------------------------------------------------------------
-
-db = typer.Typer(name="db", no_args_is_help=True, help="The database.")
-
-
-@db.callback()
-def _db() -> None:
-    pass
-
-
-@db.command()
-def upgrade(config: ConfigFile = None) -> None:
-    """Make the tables, or bring them to this version.
-
-    A second time does nothing. Stop the daemon first.
-    """
-    from sqlalchemy.exc import DBAPIError
-
-    from ..errors import StoreDown
-    from ..store.schema.upgrade import CORE, Chain
-    from ..store.schema.upgrade import upgrade as upgraded
-    from ..store.sqlite import DaemonLock, path_of
-    from . import logs
-
-    settings, plugins = place.loaded(config)
-    logs.configure(settings.log.format, "warning", settings)
-    chains = [CORE, *(Chain(name, folder) for name, folder in plugins.register("register_schema"))]
-    url = settings.store.url.get_secret_value()
-    lock = None
-    try:
-        if url.startswith("sqlite:"):
-            path = path_of(url)
-            lock = DaemonLock(path)  # Conflict: a daemon runs
-            _written(path, "")  # 0600: what customers write is nobody else's business
-        for line in upgraded(url, chains):
-            say(line)
-    except DBAPIError as error:  # its text may quote the URL
-        raise StoreDown(f"{settings.store.place}: {type(error.orig).__name__}; is it running, may we write?") from None
-    except OSError as error:
-        raise StoreDown(f"{settings.store.place}: {(error.strerror or '').lower()}") from error
-    finally:
-        if lock is not None:
-            lock.release()
 
 
 # --- run -----------------------------------------------------------------------------------------------
@@ -270,7 +172,7 @@ def upgrade(config: ConfigFile = None) -> None:
 def run(config: ConfigFile = None) -> None:
     """Run the daemon until SIGTERM or Ctrl-C.
 
-    Sends that are under way then get 20 seconds; a second signal waits for nothing.
+    Sends that are under way then get 20 seconds; a second signal waits for nothing. SIGHUP reads the settings again.
     """
     from ..daemon import Daemon
     from ..errors import SchemaError
@@ -288,6 +190,7 @@ def run(config: ConfigFile = None) -> None:
 
     async def running() -> None:
         daemon = Daemon(settings, plugins, keys=keys)
+        daemon.told_settings.append(lambda new: logs.configure(new.log.format, new.log.level, new))
         await serve(daemon, started=lambda bound: _started(settings, bound))
 
     try:
@@ -315,6 +218,27 @@ def _started(config: Config, bound: Bound) -> None:
     say(f"  operator   {bound.admin}   /livez /readyz")
     say(f"  database   {config.store.place}")
     say(f"  accounts   {', '.join(config.accounts) or 'none yet; write [accounts.NAME] into ' + config.path.name}")
+
+
+def reload(as_: Json = False, config: ConfigFile = None) -> None:
+    """Let the running daemon read its settings again.
+
+    Only what changed begins anew. Wrong settings change nothing: exit 78. What needs a restart is named.
+    """
+    from ..errors import Conflict
+
+    try:
+        said = place.reload(config)
+    except place.NobodyThere:
+        raise Conflict("no daemon runs here; it reads its settings when it starts: talkwire run") from None
+    if said["faults"]:
+        complain(f"{said['faults']}\nNothing was changed: the settings of before hold.")
+        raise typer.Exit(78)
+    if as_:
+        as_json(said)
+        return
+    for line in said["lines"]:
+        say(line)
 
 
 # --- others ----------------------------------------------------------------------------------------------
