@@ -11,7 +11,7 @@ from talkwire import AccountBroken, draft
 from tests.e2e.conftest import Demo
 from tests.parts import axe
 
-pytestmark = pytest.mark.needs("chromium")
+pytestmark = [pytest.mark.needs("chromium"), pytest.mark.asyncio(loop_scope="module")]
 PHONE = "0812 3456 7890"
 
 
