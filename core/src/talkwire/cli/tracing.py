@@ -31,7 +31,7 @@ def find(
 ) -> None:
     """Find messages, parts, envelopes and people.
 
-    Under a talk that stands still stands why.
+    Under each talk that stands still it says why.
     """
     from .. import evidence
 
