@@ -225,7 +225,7 @@ async def test_an_empty_server_says_what_to_type(postgres_url: str, open_store: 
 
 
 @pytest.mark.parametrize(
-    ("revision", "text"), [("0000", "type: talkwire db upgrade"), ("9999", "a newer Talkwire")], ids=["older", "newer"]
+    ("revision", "text"), [("0001", "type: talkwire db upgrade"), ("9999", "a newer Talkwire")], ids=["older", "newer"]
 )
 async def test_tables_of_another_version_say_what_to_do(
     database_url: str, open_store: OpenStore, revision: str, text: str
