@@ -54,7 +54,7 @@ def opening(*outcomes: Any) -> type[AcmeChannel]:
 
 async def test_an_account_that_cannot_be_opened_waits_longer_each_time_and_then_works(start_acme: Any) -> None:
     acme = await start_acme(channel=opening(OSError("no route"), TryLater("not now", after=timedelta(minutes=2))))
-    assert lives(acme) == ["waiting", "OSError"]
+    assert lives(acme) == ["waiting", "its open raised OSError"]
     await acme.hub.pass_time(seconds=5)
     assert lives(acme) == ["waiting", "not now"]
     await acme.hub.pass_time(seconds=119)
@@ -241,7 +241,7 @@ async def test_one_bad_item_stops_no_listener(start_acme: Any) -> None:
 async def test_a_listener_that_fails_begins_again_where_it_was_longer_each_time(start_acme: Any) -> None:
     channel = listening(("1", events("m1")), OSError("reset"), OSError("reset"), ("2", events("m2")))
     acme = await start_acme(channel=channel)
-    assert lives(acme) == ["waiting", "OSError"]
+    assert lives(acme) == ["waiting", "its listen raised OSError"]
     await acme.hub.pass_time(seconds=5)
     assert lives(acme)[0] == "waiting"
     await acme.hub.pass_time(seconds=8)

@@ -182,8 +182,8 @@ async def test_the_first_day(operator, daemon_of, fake_provider):
 
     assert "talkwire db upgrade" in await operator.types("run", code=78)
     assert "talkwire db upgrade" in await operator.types("status", code=2)
-    assert "core: nothing → 0001" in await operator.types("db", "upgrade")
-    assert "core: at 0001" in await operator.types("db", "upgrade")
+    assert re.search(r"core: nothing → \d{4}", await operator.types("db", "upgrade"))
+    assert re.search(r"core: at \d{4}", await operator.types("db", "upgrade"))
     key = re.search(r"tw_\S+", await operator.types("keys", "new", "crm"))[0]
     assert key not in await operator.looks("keys", "list")
 

@@ -232,6 +232,8 @@ async def test_systemd_is_told_when_we_serve_read_again_and_stop(daemon_in, tmp_
     await manager.until("RELOADING")
     assert "generl unknown key" in (await manager.until("READY"))["STATUS"]
     assert daemon.config.general.language == "id"
+    [_, first] = await daemon.store.read(auditing.acts)
+    assert (first.who, first.what, first.outcome) == ("signal", "reload", "done")
 
     signal.raise_signal(signal.SIGTERM)
     assert (await manager.until("STOPPING"))["STATUS"] == "finishing what is under way"
