@@ -61,6 +61,7 @@ async def test_an_account_that_cannot_be_opened_waits_longer_each_time_and_then_
     assert lives(acme) == ["waiting", "not now"]
     await acme.hub.pass_time(seconds=1)
     assert lives(acme) == ["working", ""]
+    await acme.hub.pass_time(seconds=60)  # until it has held
     assert await said(acme) == ["starting", "waiting", "working"]
 
 
