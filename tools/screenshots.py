@@ -7,6 +7,8 @@ make screenshots ARGS=start only those whose name holds the word
 from __future__ import annotations
 
 import asyncio
+import html
+import re
 import shutil
 import sys
 import tempfile
@@ -51,6 +53,9 @@ RICH = Draft(
 
 async def main(word: str) -> None:
     SCREENS.mkdir(parents=True, exist_ok=True)
+    if word.startswith(("trace", "terminal")):  # these need nothing of the rest
+        await trouble(word)
+        return
     with tempfile.TemporaryDirectory(prefix="talkwire-demo-") as folder:
         simulators = [one for one in await demo.find() if one.channel != "everything"]  # that one is for tests
         plugins = {"messenger": MessengerPlugin()}
@@ -66,6 +71,8 @@ async def main(word: str) -> None:
                     await look_at_shop(await context.new_page(), await context.new_page(), stage, scheme, word)
                     await context.close()
                 await browser.close()
+    if any(word in name for name in TROUBLE):
+        await trouble(word)
     if word in "chat-form chat-consent":
         await ask(["form", "consent"])
     if word in "manual-wide":
@@ -268,6 +275,113 @@ async def look(page: Any, stage: demo.Stage, scheme: str, word: str) -> None:
     await take("conversations-narrow")
     await page.locator("nav [data-shows=side]").click()
     await take("facts-narrow")
+
+
+async def look_at_trouble(page: Any, stage: demo.Stage, scheme: str, word: str, who: str) -> None:
+    """Take the pictures of an incident: the trace page, and what commands say in a terminal."""
+    page.set_default_timeout(10_000)  # milliseconds
+
+    async def take(name: str) -> None:
+        if word in name:
+            await page.wait_for_timeout(250)  # until what was just drawn has been laid out
+            await page.screenshot(path=SCREENS / f"{name}-{scheme}.png")
+            print(f"docs/screens/{name}-{scheme}.png")
+
+    for name, (wide, high) in {"trace-wide": WIDE, "trace-narrow": NARROW}.items():
+        await page.set_viewport_size({"width": wide, "height": high})
+        await page.goto("about:blank")
+        await page.goto(f"{stage.operator}/trace#of={who}")
+        await page.locator("#lines .line").first.wait_for()
+        await page.locator("h1").click()  # the heading that was read out draws no ring
+        await take(name)
+    for name, typed in TYPED_BY_NAME.items():
+        if word in name:
+            page_of_it = await terminal(stage, [one or who for one in typed], scheme)
+            await page.set_viewport_size({"width": 1000, "height": 600})
+            await page.goto("about:blank")  # our own pages take no markup from strings
+            await page.set_content(page_of_it)
+            await page.locator("figure").screenshot(path=SCREENS / f"{name}-{scheme}.png")
+            print(f"docs/screens/{name}-{scheme}.png")
+
+
+TYPED_BY_NAME = {"terminal-status": ["status"], "terminal-find": ["find", ""], "terminal-trace": ["trace", ""]}
+TROUBLE = ("trace-wide", "trace-narrow", *TYPED_BY_NAME)
+
+
+async def trouble(word: str) -> None:
+    """Let a password stop working while somebody waits, and take the pictures of that."""
+    with tempfile.TemporaryDirectory(prefix="talkwire-demo-") as folder:
+        simulators = await demo.find(among=["smsgate"])
+        async with demo.stage(Path(folder), simulators, port=0) as stage:
+            (phone,) = stage.players
+            api = Api(stage)
+            async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {stage.key}"}) as api.session:
+                await phone.simulator.play(phone.base_url, "Where is my parcel?")
+                await api.reply("Where is my parcel", "It arrives **today** before 6 pm.", wait="delivered")
+                await phone.simulator.play(phone.base_url, "Nobody came")
+                await phone.simulator.fault(phone.base_url, "wrong_password")
+                await api.reply("Nobody came", "I am looking where it is.", wait="queued")
+                async with asyncio.timeout(10):
+                    async for _ in stage.daemon.hub.tail(after=0, types=("account.broken",)):
+                        break
+                await phone.simulator.play(phone.base_url, "Hello? Is anybody there?")
+            who = (await stage.daemon.hub.conversations()).items[0].address.value
+            async with async_playwright() as playwright:
+                browser = await playwright.chromium.launch(**launch_options())
+                for scheme in ("light", "dark"):
+                    context = await browser.new_context(color_scheme=scheme, locale="en-GB", timezone_id="UTC")
+                    await look_at_trouble(await context.new_page(), stage, scheme, word, who)
+                    await context.close()
+                await browser.close()
+
+
+COLOURS = {  # of a terminal: code → light, dark
+    "31": ("#b3261e", "#ff9c94"),
+    "32": ("#1a6b3c", "#7fd6a0"),
+    "33": ("#8a5300", "#ffc46b"),
+    "36": ("#0a5fd8", "#82b1ff"),
+}
+
+
+async def terminal(stage: demo.Stage, typed: Sequence[str], scheme: str) -> str:
+    """Type a command where the demo's settings lie, and give its colours as HTML."""
+    words = [sys.executable, "-c", TYPED, "--config", str(stage.folder / "talkwire.toml"), *typed]
+    env = {"PATH": "/usr/bin:/bin", "COLUMNS": "100", "LANG": "C.UTF-8", "TERM": "xterm"}
+    process = await asyncio.create_subprocess_exec(
+        *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, env=env
+    )
+    out = (await process.communicate())[0].decode().replace("\r\n", "\n").replace(str(stage.folder), "/srv/talkwire")
+    back, front = ("#ffffff", "#14171f") if scheme == "light" else ("#0e1015", "#eceef3")
+    spans = coloured(out, is_dark=scheme == "dark")
+    body = f"<span><b>$ talkwire {html.escape(' '.join(typed))}</b></span>\n{spans}"
+    style = f"margin:0;padding:20px 24px;width:max-content;background:{back};color:{front};font:14px/1.45 'DejaVu Sans Mono',monospace"
+    return f"<body style='margin:0'><figure style=\"{style}\"><pre style='margin:0;font:inherit'>{body}</pre></figure>"
+
+
+TYPED = """
+import pty, sys
+pty.spawn([sys.executable, "-c", "from talkwire.cli import main; main()", *sys.argv[1:]])
+"""  # with a terminal of its own, it has colours
+
+
+def coloured(out: str, *, is_dark: bool) -> str:
+    """Turn a terminal's colours into spans; 0 ends all that are open."""
+    opened = 0
+
+    def one(found: re.Match[str]) -> str:
+        nonlocal opened
+        codes = found[1].split(";")
+        styles = [f"color:{COLOURS[code][is_dark]}" for code in codes if code in COLOURS]
+        styles += [style for code, style in (("1", "font-weight:bold"), ("2", "opacity:.65")) if code in codes]
+        if styles:
+            opened += 1
+            return f'<span style="{";".join(styles)}">'
+        if found[1] not in ("", "0"):
+            return ""
+        ends, opened = "</span>" * opened, 0
+        return ends
+
+    return re.sub(r"\x1b\[([0-9;]*)m", one, html.escape(out))
 
 
 async def look_at_shop(page: Any, operator: Any, stage: demo.Stage, scheme: str, word: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from pydantic_core import to_json
 from typer.testing import CliRunner
 
-from talkwire import control, evidence, story
+from talkwire import control, evidence, reasons, story
 from talkwire.cli import app, looking
 from talkwire.errors import Rejected
 from talkwire.testing.provider import Reply, busy, refuse, reset_after_body, says
@@ -180,3 +180,51 @@ async def evidence_of(acme: AcmeHub) -> Any:
 
 def about(acme: AcmeHub) -> Any:
     return json.loads(to_json(control.about_accounts(acme.hub.daemon)))["shop"]
+
+
+async def test_a_lane_whose_account_cannot_send_says_so_instead_of_due(acme, operator):
+    talk = await acme.talk()
+    acme.provider.will(NO_TOKEN)
+    await acme.reply(talk, "One")
+    assert "its account is broken" in await operator.types("lanes")
+
+
+async def test_a_host_that_was_not_told_is_named_with_its_error(acme):
+    """Whoever looks for the reason sees first whether anybody could have answered."""
+    talk = await acme.talk()
+    await acme.hub.daemon.store.write(_reader, ("webhook:crm", "active", "HTTP 503"))
+    await acme.hub.daemon.store.write(_reader, ("webhook:old", "gone", "HTTP 410"))
+    await acme.hub.pass_time(minutes=1)
+    why = await acme.hub.daemon.store.read(lambda query: reasons.of_talk(query, talk.id))
+    said = {one.text: one.hint for one in why}
+    assert len(said) == 3
+    assert any(text.startswith("webhook:crm has not been told: it is ") and text.endswith("HTTP 503") for text in said)
+    assert said["webhook:old has not been told: it wants nothing more: HTTP 410"] == "talkwire webhooks resume old"
+    told = await acme.hub.daemon.store.read(lambda query: story.tell(query, talk.id))
+    assert any(line.text == "message 1 was not told yet to webhook:crm, webhook:old" for line in told.lines)
+
+
+async def test_a_fact_that_a_host_refused_names_the_command_that_tells_it_again(acme):
+    talk = await acme.talk()
+    await acme.hub.daemon.store.write(_reader, ("webhook:crm", "active", ""))
+    await acme.hub.daemon.store.write(_park, ("webhook:crm", 2, talk.id))
+    why = await acme.hub.daemon.store.read(lambda query: reasons.of_talk(query, talk.id))
+    assert [one.hint for one in why if "parked" in one.text] == ["talkwire replay 2, once webhook:crm takes it"]
+
+
+def _reader(tx: Any, items: Any) -> list[None]:
+    for name, state, error in items:
+        tx.execute(
+            "INSERT INTO reader (name, cursor, state, last_error, moved_at) VALUES (:name, 0, :state, :error, 0)",
+            {"name": name, "state": state, "error": error},
+        )
+    return [None] * len(items)
+
+
+def _park(tx: Any, items: Any) -> list[None]:
+    for reader, seq, conversation in items:
+        tx.execute(
+            "INSERT INTO parked (reader, seq, conversation, error, at) VALUES (:reader, :seq, :talk, 'HTTP 400', 0)",
+            {"reader": reader, "seq": seq, "talk": conversation},
+        )
+    return [None] * len(items)

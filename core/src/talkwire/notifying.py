@@ -170,6 +170,13 @@ _TITLES = {
     "reply.refused": "A reply could not be sent",
     "delivery.failed": "A message was not delivered",
     "account.broken": "An account needs you",
+    "account.flapping": "An account comes and goes",
+    "account.waiting": "A provider cannot be reached",
+    "queue.old": "Something has waited for fifteen minutes",
+    "lane.stuck": "A talk has failed to go on for an hour",
+    "disk.low": "The disk fills",
+    "fact.parked": "A fact was refused to the end",
+    "reader.stopped": "Facts are told to one reader no more",
     "reader.down": "Facts cannot be told",
 }
 

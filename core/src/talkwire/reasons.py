@@ -56,8 +56,9 @@ _REFUSALS = """
     AND at > :since ORDER BY seq DESC LIMIT 1
 """
 _BEHIND = """
-    SELECT r.name, r.last_error, r.error_at, h.seq - r.cursor, (SELECT at FROM fact WHERE seq = r.cursor + 1)
-    FROM reader r, log_head h WHERE h.id = 1 AND r.state = 'active' AND r.cursor < h.seq ORDER BY r.name
+    SELECT r.name, r.state, r.last_error, COALESCE(r.down_since, r.error_at), h.seq - r.cursor,
+           (SELECT at FROM fact WHERE seq = r.cursor + 1)
+    FROM reader r, log_head h WHERE h.id = 1 AND r.state <> 'stopped' AND r.cursor < h.seq ORDER BY r.name
 """
 _REFUSED = """
     SELECT l.id, l.grp, l.due, l.last_error, min(t.created_at), count(t.id) FROM reader r
@@ -195,10 +196,12 @@ def _plain(code: str) -> str:
 
 def _missed(query: Query, conversation: str, inbound: int | None) -> Iterator[Reason]:
     """Name the readers that were not told, or did not take it."""
-    for name, error, error_at, behind, at in query.execute(_BEHIND) if inbound is not None else ():
+    for name, state, error, down, behind, at in query.execute(_BEHIND) if inbound is not None else ():
         if at is not None and inbound is not None and at <= inbound and query.now_us - at > _TOLD_WITHIN:
-            text = f"{name} has not been told: it is {behind} facts behind" + (f": {error}" if error else "")
-            yield Reason(text=text, since=moment(error_at or at), hint="talkwire status")
+            said = f": {error}" if error else ""
+            hint = f"talkwire webhooks resume {name.removeprefix('webhook:')}" if state == "gone" else "talkwire status"
+            away = "wants nothing more" if state == "gone" else f"is {behind} facts behind"
+            yield Reason(text=f"{name} has not been told: it {away}{said}", since=moment(down or at), hint=hint)
     for lane, group, due, error, first, count in query.execute(_REFUSED, {"id": conversation}):
         name = group.removeprefix("read:")
         text = f"{name} refuses what it is told; {count} wait" + (f": {error}" if error else "")

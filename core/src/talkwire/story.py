@@ -98,7 +98,7 @@ _REPORTS = """
     SELECT stored_at, delivery_id, state, code, reason, envelope_id, account, at FROM report
     WHERE delivery_id IN (:ids[]) ORDER BY id LIMIT :limit
 """
-_READERS = "SELECT name, cursor, moved_at FROM reader WHERE state = 'active' ORDER BY name"
+_READERS = "SELECT name, cursor FROM reader WHERE state <> 'stopped' ORDER BY name"
 _TOLD_UPTO = "SELECT at FROM fact WHERE seq = :seq"
 
 
@@ -320,9 +320,12 @@ def _told(query: Query, rows: Sequence[Row]) -> Iterator[TraceLine]:
         return
     told: list[str] = []
     not_yet: list[str] = []
-    for name, cursor, _ in query.execute(_READERS):
+    for name, cursor in query.execute(_READERS):
         upto = query.one(_TOLD_UPTO, {"seq": cursor + 1})
         (told if upto is None or upto[0] > last[6] else not_yet).append(name)
+    if not told and not not_yet:
+        text = "no plugin and no webhook is told; a host that pulls or streams keeps a cursor of its own"
+        yield TraceLine(at=moment(last[6]), kind="told", who="", text=text, ids={})
     if told:
         text = f"message {last[4]} was told to {', '.join(told)}"
         yield TraceLine(at=moment(last[6]), kind="told", who="", text=text, ids={})

@@ -9,7 +9,7 @@ import typer
 
 from . import place
 from .place import ConfigFile, Json
-from .screen import ago, as_json, columns, say
+from .screen import ago, as_json, columns, many, say
 
 if TYPE_CHECKING:
     from ..evidence import Evidence
@@ -66,7 +66,10 @@ def show(name: _Name, config: ConfigFile = None) -> None:
         say("  state      new: the daemon has not started with it yet")
     else:
         say(f"  state      {stored.state} since {ago(stored.since)}" + (f": {stored.reason}" if stored.reason else ""))
-        say(f"  last       in {ago(stored.last_in_at)}, out {ago(stored.last_out_at)}")
+        fetched = f", fetched {ago(stored.last_poll_at)}" if stored.last_poll_at else ""
+        say(f"  last       in {ago(stored.last_in_at)}, out {ago(stored.last_out_at)}{fetched}")
+        if signs := _signs(found, name):
+            say(f"  signs      {', '.join(signs)}")
     say(f"  channel    {account.channel}" + ("" if channel else ", which no plugin gives"))
     if channel is not None and channel.features.webhook:
         say(f"  webhook    {found.server.public_url or place.here(found)}/in/{account.endpoint}")
@@ -76,6 +79,22 @@ def show(name: _Name, config: ConfigFile = None) -> None:
         said = {key: _masked(value) for key, value in account.settings.model_dump(mode="json").items()}
         say("  settings")
         columns([(key, value) for key, value in said.items() if value], indent="    ")
+
+
+def _signs(found: Any, name: str) -> list[str]:
+    """Say what waits, what failed and what is odd."""
+    from .. import health
+
+    one = place.look(found.store, health.of_accounts).get(name)
+    if one is None:
+        return []
+    signs = [f"{many(one.waiting, 'part waits', 'parts wait')} since {ago(one.waiting_since)}"] if one.waiting else []
+    signs += [
+        f"{count} {word} in 24 h" for word, count in (("uncertain", one.uncertain), ("failed", one.failed)) if count
+    ]
+    signs += [f"{one.changes} changes without a state that held for a minute"] if one.changes > 1 else []
+    signs += ["silent, though on other days somebody wrote at this time"] if one.silent_since else []
+    return signs
 
 
 def _masked(value: Any) -> str:

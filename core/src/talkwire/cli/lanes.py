@@ -21,9 +21,10 @@ _Account = Annotated[str, typer.Option(help="All lanes of an account that are he
 _All = Annotated[bool, typer.Option("--all", help="All lanes that are held since a restore.")]
 _MOST = 100
 _LANES = """
-    SELECT l.id, l.grp, l.subject, l.due, l.attempts, l.held, l.last_error, count(t.id), min(t.created_at)
-    FROM lane l JOIN task t ON t.lane_id = l.id
-    GROUP BY l.id, l.grp, l.subject, l.due, l.attempts, l.held, l.last_error ORDER BY min(t.id) LIMIT :most
+    SELECT l.id, l.grp, l.subject, l.due, l.attempts, l.held, l.last_error, count(t.id), min(t.created_at),
+           COALESCE(s.state, '')
+    FROM lane l JOIN task t ON t.lane_id = l.id LEFT JOIN account_state s ON l.grp = 'send:' || s.account
+    GROUP BY l.id, l.grp, l.subject, l.due, l.attempts, l.held, l.last_error, s.state ORDER BY min(t.id) LIMIT :most
 """
 _ADDRESSES = """
     SELECT c.id, a.value FROM conversation c JOIN address a ON a.id = c.address_id WHERE c.id IN (:ids[])
@@ -44,6 +45,7 @@ class Waiting:
     attempts: int
     held: str
     last_error: str
+    account: str  # state of the account that it sends for; empty: it does not send
 
 
 def _waiting(query: Query) -> list[Waiting]:
@@ -64,8 +66,9 @@ def _waiting(query: Query) -> list[Waiting]:
             attempts=attempts,
             held=held,
             last_error=error,
+            account=account,
         )
-        for id_, group, subject, due, attempts, held, error, tasks, since in rows
+        for id_, group, subject, due, attempts, held, error, tasks, since, account in rows
     ]
 
 
@@ -96,7 +99,9 @@ def _list(context: typer.Context, as_: Json = False, config: ConfigFile = None) 
 
 
 def _row(one: Waiting) -> tuple[str, ...]:
-    if one.held:
+    if one.account in ("broken", "paused", "absent"):
+        when = f"its account is {one.account}"
+    elif one.held:
         when = f"held: {one.held}"
     elif one.due is not None and one.due > now():
         when = f"again in {span(one.due - now())}, {many(one.attempts, 'attempt')}"

@@ -31,7 +31,7 @@ def find(
 ) -> None:
     """Find messages, parts, envelopes and people.
 
-    Under a talk that stands still stands why.
+    Under each talk that stands still it says why.
     """
     from .. import evidence
 
@@ -50,7 +50,10 @@ def find(
             _why(one.why[:3], _zone(place.general_of(raw).time_zone), indent=kinds + 2)
         say(f"\ntalkwire trace {found[0].id}   tells its story")
     if not found:
-        complain("nothing found; texts are looked for in the newest 10,000 messages, ids and addresses everywhere")
+        complain(
+            "nothing found; texts are looked for in the newest 10,000 messages, ids and addresses everywhere\n"
+            "  talkwire status   says when each account last heard something, and what was not genuine"
+        )
         raise typer.Exit(1)
 
 

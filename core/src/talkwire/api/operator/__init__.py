@@ -35,6 +35,7 @@ _UNKNOWN = -1  # no user has this number
 def add_page(app: web.Application) -> None:
     """Add the page, its files and its way to sign in to the admin port's application."""
     app.router.add_get("/", _page)
+    app.router.add_get("/trace", _trace)
     app.router.add_get("/operator/{file}", _page)
     app.router.add_post("/operator/session", _sign_in)
 
@@ -42,6 +43,12 @@ def add_page(app: web.Application) -> None:
 async def _page(request: web.Request) -> web.StreamResponse:
     found = page(_FOLDER, request.match_info.get("file", ""), _CSP)
     return problems.response("not_found") if found is None else found
+
+
+async def _trace(_: web.Request) -> web.StreamResponse:
+    found = page(_FOLDER, "trace.html", _CSP)
+    assert found is not None  # it lies beside this file
+    return found
 
 
 async def _sign_in(request: web.Request) -> web.Response:

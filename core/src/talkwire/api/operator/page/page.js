@@ -2,6 +2,7 @@
 
 import { at, h, icon, moment, nameOf, say, time } from "./dom.js";
 import { follow, get, keyComesFrom, signIn } from "./api.js";
+import { askForKey } from "./key.js";
 import * as composer from "./composer.js";
 import * as live from "./live.js";
 import * as side from "./side.js";
@@ -97,6 +98,7 @@ function head(one) {
   at("talk").hidden = false;
   at("title").textContent = nameOf(one);
   at("about").textContent = [one.address.name && one.address.value, one.account, one.channel !== one.account && one.channel, one.thread && `thread ${one.thread}`, live.sessionWords(one)].filter(Boolean).join(" · ");
+  at("trace").href = `trace#of=${one.id}`;
   live.looksAt(one);
   live.drawn(one.id, thread.lastOfTheirs());
 }
@@ -175,23 +177,6 @@ function connection(state) {
 
 // --- signing in, views ----------------------------------------------------------------------------------------
 
-function askForKey(why) {
-  const dialog = at("sign-in");
-  at("sign-in-why").textContent = why;
-  at("key").value = "";
-  if (!dialog.open) dialog.showModal();
-  at("key").focus();
-  return new Promise((done) => {
-    at("sign-in-form").onsubmit = (event) => {
-      event.preventDefault();
-      const key = at("key").value.trim();
-      at("key").value = "";
-      dialog.close();
-      done(key);
-    };
-  });
-}
-
 /** On narrow screens one of the three columns is seen. */
 function view(name) {
   at("main").dataset.view = name;
@@ -203,7 +188,6 @@ function view(name) {
 
 async function begin() {
   keyComesFrom(askForKey);
-  at("sign-in").addEventListener("cancel", (event) => event.preventDefault());
   for (const button of document.querySelectorAll("[data-shows]")) {
     button.addEventListener("click", () => view(button.dataset.shows));
   }

@@ -172,7 +172,9 @@ function about(message) {
   ].filter(Boolean);
   const line = h("p", { class: "quiet" }, words.flatMap((word, i) => (i ? [" · ", word] : [word])));
   if (message.direction === "in") return h("div", { class: "about" }, line);
-  return h("div", { class: "about" }, line, state(message), losses(message), parts(message));
+  const asks = ["queued", "failed", "uncertain"].includes(message.state) || problemOf(message);
+  const why = asks && h("p", { class: "quiet" }, h("a", { href: `trace#of=${message.id}` }, "Why?"));
+  return h("div", { class: "about" }, line, state(message), why, losses(message), parts(message));
 }
 
 // --- what became of it ------------------------------------------------------------------------------------
