@@ -8,7 +8,7 @@ WORKERS ?= auto
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help env env-run demo test check format bench prove requirements dist screenshots lock version
+.PHONY: help env env-run demo test check format bench prove requirements dist docs audit screenshots lock version
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -26,7 +26,7 @@ test: env ## the suite, with real counterparts where they are installed (ARGS="-
 	@tools/real_parts
 	@TALKWIRE_TEST_DATABASES=both $(PYTEST) -n $(WORKERS) --maxprocesses=4 --dist=loadgroup $(ARGS)
 
-check: env ## format, lint, types, boundaries, docs, licences, requirements
+check: env ## format, lint, types, boundaries, the manual, licences, requirements
 	@$(BIN)/python tools/check.py
 
 format: env ## put the code in form, and repair what the linter can
@@ -44,6 +44,12 @@ requirements: env ## each numbered statement: proved, planned or missing
 
 dist: env ## wheels of every distribution, into dist/
 	@$(BIN)/python tools/dist.py $(ARGS)
+
+docs: env ## the manual, into build/docs; a warning fails it
+	@$(BIN)/python tools/docs.py $(ARGS)
+
+audit: ## known weaknesses of what the locks name, asked of the network (pip-audit, in .venv-audit)
+	@$(PYTHON) tools/audit.py $(ARGS)
 
 screenshots: env ## pictures of the pages, into docs/screens/
 	@tools/real_parts

@@ -1,4 +1,4 @@
-"""Run every check that needs no daemon and say which failed: form, lint, types, boundaries, docs, licences, requirements."""
+"""Run every check that needs no daemon and say which failed: form, lint, types, boundaries, the manual, licences, requirements."""
 
 import subprocess
 import sys
@@ -15,6 +15,7 @@ CHECKS = {
     "lint": [BIN / "ruff", "check", "--quiet", "."],
     "types": [BIN / "mypy", "--no-error-summary", "core/src"],
     "boundaries": [PYTHON, "-m", "pytest", "-q", "-n", "auto", "--maxprocesses=4", *TESTS],
+    "manual": [PYTHON, "tools/docs.py"],
     "licences": [PYTHON, "tools/licences.py"],
     "requirements": [PYTHON, "tools/requirements.py", "--short"],
 }

@@ -1,4 +1,4 @@
-"""Write docs/reference/ from the code: hooks, settings, errors, features, states, hub, kit, HTTP API, commands.
+"""Write docs/reference/ from the code: hooks, settings, errors, features, states, hub, kit, HTTP API, commands, metrics.
 
 reference.py            writes the pages
 reference.py --check    says which pages are not what the code says, and writes nothing
@@ -53,6 +53,7 @@ def pages() -> dict[str, str]:
         "kit.md": kit,
         "api.md": api,
         "cli.md": cli,
+        "metrics.md": metrics,
     }
     return {name: "\n".join([MADE, "", *page()]).rstrip() + "\n" for name, page in made.items()}
 
@@ -108,6 +109,26 @@ def _comment(line: str) -> str:
     found = re.search(r"(?:^|\s)#\s*(.*)$", line)
     text = found[1].strip() if found else ""
     return "" if text.startswith(("noqa", "type:")) else re.sub(r"\s*#?\s*noqa:.*$", "", text)
+
+
+def metrics() -> Iterator[str]:
+    from talkwire.api.metrics import FAMILIES
+
+    yield from (
+        "# Metrics",
+        "",
+        "With this page you can write alerts and draw graphs.",
+        "",
+        "`GET /metrics` on the admin port gives them in the format of Prometheus; [Monitor it](../howto/monitor.md) says how to scrape.",
+        "Labels name accounts, channels, groups of lanes, readers and routes, never a conversation or a person.",
+        "Counters and histograms are of this daemon since it started: add them over the daemons.",
+        "What is marked *of the database* is the same from every daemon: take the largest.",
+        "Beside these there are the `process_…` figures that every Python program gives.",
+    )
+    for one in FAMILIES:
+        labels = ", ".join(f"`{label}`" for label in one.labels) or "none"
+        where = "of the database" if one.whole else "of this daemon"
+        yield from ("", f"## {one.name}", "", one.help, "", f"- kind: {one.kind}, {where}", f"- labels: {labels}")
 
 
 def prose(text: str) -> list[str]:
@@ -274,6 +295,14 @@ MEANINGS = {  # goes before the comment beside the key, where that is for reader
     "server.trusted_proxies": "Proxies whose `X-Forwarded-For` is believed",
     "server.body_limit": "Bytes of one webhook; a channel may ask for more",
     "server.upload_limit": "Bytes of one attachment that comes by the API",
+    "server.key_rate": "Requests to the API of one key or session; more get 429 `rate_limited` with `Retry-After`",
+    "server.address_rate": (
+        "Requests to the API from one network address, whoever they are of; all of a /64 are one address in IPv6"
+    ),
+    "server.failure_rate": (
+        "Wrong keys and sessions from one network address, and apart from them forged deliveries to `/in/`. "
+        "Keys that were right before, and genuine deliveries, are taken from that address all the same"
+    ),
     "admin.listen": "Where operators come in: health with reasons, the operator's page; keep it from the world",
     "admin.socket": "Where commands ask the running daemon; only its own user can open it",
     "log.format": "`console` for people, `json` for collectors",
@@ -304,6 +333,7 @@ MEANINGS = {  # goes before the comment beside the key, where that is for reader
 _FORMS = {
     "Duration": "a duration",
     "Size": "a size, or a number of bytes",
+    "HowOften": "how often, such as `20/m`, `100/s`, `5000/h`; all of it may come at once after a rest; `off`: no limit",
     "ListenAddress": "`host:port`; port 0 is any free one",
     "SecretStr": "text, never shown",
     "Path": "a path; a relative one lies beside the file",
@@ -332,6 +362,8 @@ def _default(value: Any) -> str:
         value = value.get_secret_value()
     if isinstance(value, timedelta):
         return code(duration(value))
+    if hasattr(value, "per"):  # a rate
+        return code(f"{value.count}/{duration(value.per)[-1]}")
     if isinstance(value, int) and value >= 1024:
         return f"`{value // 1024**2} MiB`"
     if value is None:
@@ -572,7 +604,11 @@ def hub() -> Iterator[str]:
     yield ""
     yield "With this page you can write hooks, routes and commands that read, write and reply."
     yield "Any hook, route handler or command with a parameter `hub` gets a `Hub`; a plain hook with `tx` gets a `Tx`."
-    for kind, hidden in ((Hub, {"of"}), (Query, set()), (Tx, {"number_facts", "mark", "back_to", "wakes", "hint"})):
+    for kind, hidden in (
+        (Hub, {"of"}),
+        (Query, set()),
+        (Tx, {"number_facts", "mark", "back_to", "told", "wakes", "hint"}),
+    ):
         yield ""
         yield f"## {kind.__name__}"
         yield ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
 import subprocess
 import sys
@@ -24,13 +25,13 @@ LAYERS = (  # from the top; a module imports from its own layer and from those b
     "daemon",
     "api accounts lending fetching",
     "hub doing showing",  # what plugins do, and what is done for them
-    "intake admission outgoing sending notices notifying timers filing sessions",  # the journeys
-    "log evidence settings",
-    "plugins readmodels keeping answers deliveries people",
-    "running sections http lanes leases",
+    "intake admission outgoing sending notices notifying timers filing sessions watching",  # the journeys
+    "log evidence settings story",
+    "plugins readmodels keeping answers deliveries people auditing reasons",
+    "running sections http lanes leases health",
     "store pump hints instance_keys references rates",
     "channel notifier hooks simulator auth",  # what an author writes against
-    "actions features formatting media redaction",
+    "actions features formatting media redaction counting",
     "errors",
     "model clock ids facts systemd",
 )
@@ -63,16 +64,24 @@ EXAMPLES = {  # words in texts for people, which decide nothing
 def modules(folder: Path) -> Iterator[tuple[str, ast.Module]]:
     """Give the modules of a folder, each with its path below it."""
     for file in sorted(folder.rglob("*.py")):
-        yield str(file.relative_to(folder)), ast.parse(file.read_text())
+        yield str(file.relative_to(folder)), parsed(file)
+
+
+@functools.cache
+def parsed(file: Path) -> ast.Module:
+    """Read a module; many tests look at the same."""
+    return ast.parse(file.read_text())
 
 
 def at_run_time(tree: ast.AST) -> Iterator[ast.AST]:
     """Walk a module without what stands under `if TYPE_CHECKING`."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            continue
-        yield node
-        yield from at_run_time(node)
+    waiting = [tree]
+    while waiting:
+        for node in ast.iter_child_nodes(waiting.pop()):
+            if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+                continue
+            yield node
+            waiting.append(node)
 
 
 def imported(path: str, tree: ast.Module) -> Iterator[str]:

@@ -139,3 +139,23 @@ def test_folders_and_variables_live_from_block_to_block(tmp_path):
     text += "<!-- run -->\n```bash\necho $B $(cat d)\n```\n<!-- shows -->\n```text\nc e\n```\n"
     Reader(tmp_path, {"PATH": os.environ["PATH"]}).read(page_with(tmp_path, text))
     assert (tmp_path / "a" / "d").read_text() == "e\n"
+
+
+# --- what a page gives to other programs ------------------------------------------------------------------
+
+
+def test_the_alerts_name_only_metrics_that_there_are():
+    import yaml
+
+    from talkwire.api.metrics import FAMILIES
+
+    page = (DOCS / "howto" / "monitor.md").read_text()
+    files = {block.order: yaml.safe_load(block.text) for block in blocks(page) if block.kind == "yaml"}
+    assert files["file prometheus.yml"]["scrape_configs"][0]["job_name"] == "talkwire"
+    [group] = files["file talkwire-alerts.yml"]["groups"]
+    assert len(group["rules"]) == 5
+    for rule in group["rules"]:
+        assert set(rule) <= {"alert", "expr", "for", "annotations"}
+        named = set(re.findall(r"talkwire_\w+", rule["expr"]))
+        assert named, rule["alert"]
+        assert named <= {family.name for family in FAMILIES}

@@ -117,6 +117,12 @@ def test_every_operation_of_the_api_has_a_heading():
     assert missing(wanted, page("api.md")) == []
 
 
+def test_every_metric_has_a_heading_and_says_its_labels():
+    from talkwire.api.metrics import FAMILIES
+
+    assert missing([family.name for family in FAMILIES], page("metrics.md")) == []
+
+
 def test_every_command_has_a_heading():
     import typer.main
 

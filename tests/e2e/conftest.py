@@ -36,7 +36,7 @@ class Demo:
         return self.stage.daemon.store
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def demo(tmp_path: Any) -> AsyncIterator[Demo]:
     """A demo with the simulated phone and the made-up messenger."""
     Messenger.will.clear()
@@ -49,7 +49,7 @@ async def demo(tmp_path: Any) -> AsyncIterator[Demo]:
         yield Demo(running, Customers(running.api), Messenger)
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def strict(page: Any, demo: Demo) -> AsyncIterator[Any]:
     """A page whose console must stay silent: no refused script, no broken policy, no failed request we did not ask for."""
     said: list[str] = []
@@ -62,7 +62,7 @@ async def strict(page: Any, demo: Demo) -> AsyncIterator[Any]:
     assert unforgiven == [], "the browser complained"
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def operator(strict: Any, demo: Demo) -> Any:
     """The operator's page, with nothing in it yet."""
     await strict.set_viewport_size({"width": 1280, "height": 800})

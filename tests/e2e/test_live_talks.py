@@ -13,7 +13,7 @@ import pytest
 from talkwire import Notice, ReadUpTo, Tx, TypingSignal, Wait, draft
 from tests.e2e.conftest import Demo
 
-pytestmark = pytest.mark.needs("chromium")
+pytestmark = [pytest.mark.needs("chromium"), pytest.mark.asyncio(loop_scope="module")]
 
 SECOND = 1000  # milliseconds
 

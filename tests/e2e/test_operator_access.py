@@ -8,6 +8,8 @@ import pytest
 from talkwire.api import operator as operator_module
 from tests.e2e.conftest import Demo
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")  # as the demo's
+
 
 async def sign_in(demo: Demo, **headers: str) -> int:
     given = {"Origin": demo.stage.operator, **{name.replace("_", "-"): value for name, value in headers.items()}}

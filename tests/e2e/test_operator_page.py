@@ -12,7 +12,7 @@ from talkwire import Refused, Uncertain
 from talkwire.api import operator as operator_module
 from tests.e2e.conftest import Demo
 
-pytestmark = pytest.mark.needs("chromium")
+pytestmark = [pytest.mark.needs("chromium"), pytest.mark.asyncio(loop_scope="module")]
 
 SECOND = 1000  # milliseconds
 

@@ -217,12 +217,12 @@ async def test_the_first_day(operator, daemon_of, fake_provider):
     assert conversation in found
     assert "parcel" in await operator.looks("find", "PARCEL")
     story = await operator.looks("trace", message)
-    assert "part 0.0 accepted" in story
+    assert "part 1 queued → accepted" in story
     assert "arrives today" not in story
     assert "arrives today" in await operator.looks("trace", message, "--bodies")
-    kinds = [line["kind"] for line in json.loads(await operator.looks("trace", conversation, "--json"))]
-    assert kinds[:2] == ["envelope", "message"]
-    assert {"delivery", "exchange", "fact"} <= set(kinds)
+    kinds = [line["kind"] for line in json.loads(await operator.looks("trace", conversation, "--json"))["lines"]]
+    assert [kind for kind in kinds if kind != "account"][:2] == ["envelope", "message"]
+    assert {"told", "attempt", "part", "account"} <= set(kinds)
 
     assert f"{public}/in/sms\n" in await operator.looks("accounts", "show", "sms")
     assert "Kannel knows talkwire" in await operator.looks("accounts", "test", "sms")

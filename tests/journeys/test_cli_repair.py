@@ -79,7 +79,7 @@ async def test_an_envelope_that_was_not_understood_is_shown_and_read_again(acme,
     await acme.hub.run_until_idle()
     ((envelope,),) = await acme.hub.rows("SELECT id FROM envelope WHERE unread <> ''")
     assert "1 envelope not understood" in await screen("status", code=NO_SOCKET)
-    assert "unread" in await screen("trace", envelope)
+    assert "not understood" in await screen("trace", envelope)
 
     again = await do(acme, "replay", envelope=envelope)
     assert len(again["unread"]) == 2

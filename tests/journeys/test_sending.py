@@ -193,6 +193,7 @@ async def test_nothing_sent_lets_the_account_wait_longer_each_time_and_counts_no
     await full_acme.hub.pass_time(seconds=600)
     assert await full_acme.hub.states(conversation) == ["accepted"]
     assert full_acme.shop.view.state.value == "working"
+    await full_acme.hub.pass_time(seconds=60)  # until it has held
     states = [fact.type for fact in await full_acme.hub.facts("account.waiting", "account.working")]
     assert states == ["account.working", "account.waiting", "account.working"]
 

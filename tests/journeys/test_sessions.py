@@ -21,6 +21,7 @@ from talkwire import (
     TypingSignal,
     draft,
     evidence,
+    story,
 )
 from talkwire.answers import AccountView
 from talkwire.api.principals import create_keys
@@ -319,11 +320,12 @@ async def test_the_story_of_a_live_talk_tells_its_notices_and_who_answered(house
 
     found = await house.hub.daemon.store.read(lambda query: evidence.find(query, "number 3"))
     assert [one.kind for one in found] == ["message"]
-    story = [line.text for line in await house.hub.daemon.store.read(lambda query: evidence.trace(query, talk.id))]
+    told_story = await house.hub.daemon.store.read(lambda query: story.tell(query, talk.id))
+    lines = [line.text for line in told_story.lines]
     for told in (
-        "notice=place",
-        "message.changed kind=revoke",
-        "session.handled author=agent:ann",
-        "session.ended was=connected reason=agent",
+        "(place)",
+        "message changed kind=revoke",
+        "session handled",
+        "session ended was=connected reason=agent",
     ):
-        assert any(told in line for line in story), told
+        assert any(told in line for line in lines), told

@@ -1,10 +1,14 @@
-"""A real browser: Debian's Chromium, driven by playwright's async interface (the sync one breaks every async test after it)."""
+"""A real browser: Debian's Chromium, driven by playwright's async interface (the sync one breaks every async test after it).
+
+A module shares one, so its tests and their fixtures share a loop: `pytestmark = pytest.mark.asyncio(loop_scope="module")`,
+and `@pytest_asyncio.fixture(loop_scope="module")` for each fixture that opens a page or what a page looks at.
+"""
 
 import os
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-import pytest
+import pytest_asyncio
 
 from tests.parts.wants import chromium_binary
 
@@ -26,18 +30,26 @@ def launch_options() -> dict:
     return {"executable_path": chromium_binary(), "headless": True, "args": words}
 
 
-@pytest.fixture
-async def browser() -> "AsyncIterator[Browser]":
-    """A Chromium of one test's own."""
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chromium() -> "AsyncIterator[Browser]":
+    """A Chromium of one module's own: it and its driver take a second to start, which most tests are shorter than."""
     from playwright.async_api import async_playwright
 
     async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(**launch_options())
-        yield chromium
-        await chromium.close()
+        running = await playwright.chromium.launch(**launch_options())
+        yield running
+        await running.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
+async def browser(chromium: "Browser") -> "AsyncIterator[Browser]":
+    """A Chromium that knows nobody; what a test opens in it is closed after it."""
+    yield chromium
+    for context in list(chromium.contexts):
+        await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def page(browser: "Browser") -> "AsyncIterator[Page]":
     """An empty page; an error in its scripts fails the test."""
     context = await browser.new_context(locale="en-GB", timezone_id="UTC")

@@ -15,6 +15,7 @@ def test_a_second_database_knows_nothing_of_the_first(postgres_url):
     test_a_database_is_fresh_for_each_test_and_durable(postgres_url)
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_the_browser_runs_scripts_and_stays_here(page):
     await page.set_content("<p id=a></p><script>document.getElementById('a').textContent = 1 + 1</script>")
     assert await page.text_content("#a") == "2"

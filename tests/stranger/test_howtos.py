@@ -37,9 +37,11 @@ def reader(tmp_path):
     return one
 
 
-@pytest.mark.parametrize("page", sorted(p for p in HOWTO.glob("*.md") if p.stem not in ELSEWHERE), ids=lambda p: p.stem)
-def test_a_how_to_does_what_it_says(page, reader):
-    reader.read(page)
+@pytest.mark.parametrize(
+    "howto", sorted(p for p in HOWTO.glob("*.md") if p.stem not in ELSEWHERE), ids=lambda p: p.stem
+)
+def test_a_how_to_does_what_it_says(howto, reader):
+    reader.read(howto)
 
 
 def test_two_daemons_share_a_database_as_the_page_says(reader, postgres_url):

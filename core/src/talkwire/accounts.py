@@ -17,10 +17,11 @@ from typing import Any
 
 import structlog
 
-from . import lanes
+from . import health, lanes
 from .answers import AccountView
 from .channel import Channel
 from .clock import micros, moment
+from .counting import AccountCounts
 from .errors import AccountBroken, NotFound, SendError, StoreDown, TryLater
 from .lanes import Fence
 from .lending import AccountServices, Lent
@@ -55,6 +56,9 @@ class Runtime:
         self.channel: Channel | None = None
         self.last_in: datetime | None = None
         self.last_out: datetime | None = None
+        self.counts = AccountCounts()
+        self.last_rejected: datetime | None = None
+        self.rejected_in_a_row = 0  # since something genuine came
         self.backoff = Backoff()
         self._replaced = False
         if kind is None or config.settings is None:
@@ -93,6 +97,19 @@ class Runtime:
     def heard(self, at: datetime) -> None:
         """Note that a genuine envelope came."""
         self.last_in = at
+        self.rejected_in_a_row = 0
+        self.counts.taken += 1
+
+    def rejected(self, at: datetime) -> None:
+        """Note that something came that was not genuine."""
+        self.last_rejected = at
+        self.rejected_in_a_row += 1
+        self.counts.rejected += 1
+
+    def attempted(self, outcome: str, seconds: float) -> None:
+        """Note what became of an attempt to send, and how long it took."""
+        self.counts.attempts[outcome] += 1
+        self.counts.send.add(seconds)
 
     def sent(self, at: datetime) -> None:
         """Note that the provider took something."""
@@ -365,7 +382,7 @@ _EVIDENCE = """
 
 
 def put_state(tx: Tx, items: Sequence[Account]) -> Sequence[None]:
-    """Store how accounts do, and tell `account.<state>` where that is new; what a person paused stays so."""
+    """Store how accounts do, and tell what is new of it, as `health` says; what a person paused stays so."""
     tx.lock("account_state", [view.name for view in items], "account")  # what a person says meanwhile is seen
     for view in sorted(items, key=lambda item: item.name):
         row = tx.one(_STATE, {"account": view.name})
@@ -388,11 +405,7 @@ def _put_state(tx: Tx, view: Account, was: str | None) -> None:
     if was != view.state.value:
         tx.hint("accounts")
         tx.hint("lanes")
-        tx.tell(
-            f"account.{view.state.value}",
-            account=view.name,
-            small={"state": view.state.value, "was": was, "reason": view.reason[:200] or None},
-        )
+        health.changed(tx, view.name, was, view.state.value, view.reason[:200])
 
 
 def begin(tx: Tx, items: Sequence[Account]) -> Sequence[None]:

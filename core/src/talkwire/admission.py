@@ -206,18 +206,20 @@ def _messages(
         wanted[spot] = (channels[account], person.contact)
     ids, new = people.places(tx, wanted)
     places = {row[0]: _Place(*row) for row in tx.execute(_PLACE_ROWS, {"ids": sorted(set(ids.values()))})}
-    there = set(_there(tx, {(account, i.external_id) for _, account, i in inbound}))
+    there = _there(tx, {(account, i.external_id) for _, account, i in inbound})
     answered = _answered(tx, inbound)
-    rows, attachments, facts = [], [], []
+    rows, attachments, facts, repeated = [], [], [], []
     kept: dict[str, tuple[str, str]] = {}  # file → the message that brings it, and its account
     moved: dict[str, _Place] = {}
     for (index, account, item), spot in zip(inbound, spots, strict=True):
-        if (account, item.external_id) in there:
+        known = there.get((account, item.external_id))
+        if known is not None:
             results[index].duplicates += 1
+            if arrivals[index].envelope is not None:  # what a provider delivers again; a replay is nobody's delivery
+                repeated.append((account, ids[spot], known, arrivals[index].envelope_id))
             continue
-        there.add((account, item.external_id))
+        message = there[account, item.external_id] = new_id()
         place = places[ids[spot]]
-        message = new_id()
         at = min(micros(item.at), arrivals[index].received)
         blocks, remote, own = _with_attachments(account, message, item, tx.now_us)
         attachments += remote
@@ -268,6 +270,13 @@ def _messages(
             conversation=place.id,
             ids={"message": message, "contact": place.contact},
             small=small,
+        )
+    for account, conversation, message, envelope in repeated:
+        tx.tell(
+            "message.repeated",
+            account=account,
+            conversation=conversation,
+            ids={"message": message, "envelope": envelope},
         )
     changed = [p.id for p in moved.values() if p.answer_code]
     changed += _reachable(tx, [p.id for p in moved.values() if p.unreachable_at is not None])

@@ -17,7 +17,7 @@ from typing import Any
 from aiohttp import web
 from pydantic_core import from_json, to_json
 
-from . import accounts, lanes, outgoing, reloading
+from . import accounts, auditing, lanes, outgoing, reloading
 from .accounts import Runtime
 from .api import principals
 from .daemon import Daemon
@@ -32,12 +32,16 @@ Said = Mapping[str, Any]
 Command = Callable[[Daemon, Said], Awaitable[Any]]
 
 
-async def do(daemon: Daemon, command: str, said: Said) -> Any:
-    """Do what a command asks; gives what is shown, as JSON takes it. Errors: `TalkwireError`."""
+async def do(daemon: Daemon, command: str, said: Said, who: str = "") -> Any:
+    """Do what a command asks; gives what is shown, as JSON takes it. Errors: `TalkwireError`.
+
+    It is written down first, as what `who` does; nothing said means whoever runs this process.
+    """
     found = _COMMANDS.get(command)
     if found is None:
         raise NotFound(f"the running daemon ({VERSION}) does not know {command}: restart it after an upgrade")
-    return await found(daemon, said)
+    async with auditing.audited(daemon.store, who or auditing.this_user(), command, said):
+        return await found(daemon, said)
 
 
 def make_app(daemon: Daemon, about: Mapping[str, Any]) -> web.Application:
@@ -57,18 +61,16 @@ def make_app(daemon: Daemon, about: Mapping[str, Any]) -> web.Application:
                 "stuck": daemon.stuck(),
                 "not_ready": daemon.not_ready(),
                 "slow_hooks": hooks,
+                "accounts": about_accounts(daemon),
                 "settings": daemon.last_reload,
-                "accounts": {
-                    name: {"last_in_at": runtime.last_in, "last_out_at": runtime.last_out}
-                    for name, runtime in daemon.accounts.by_name.items()
-                },
             }
         )
 
     async def command(request: web.Request) -> web.Response:
         try:
             said = from_json(await request.read() or b"{}")
-            return _answer(await do(daemon, request.match_info["command"], said))
+            who = auditing.peer_of(request.transport.get_extra_info("socket") if request.transport else None)
+            return _answer(await do(daemon, request.match_info["command"], said, who))
         except TalkwireError as error:
             return _answer({"error": str(error)}, status=409)
 
@@ -77,6 +79,19 @@ def make_app(daemon: Daemon, about: Mapping[str, Any]) -> web.Application:
     app.router.add_get("/", describe)
     app.router.add_post("/{command}", command)
     return app
+
+
+def about_accounts(daemon: Daemon) -> dict[str, dict[str, Any]]:
+    """Say what this daemon has seen of its accounts, as of now."""
+    return {
+        name: {
+            "last_in_at": runtime.last_in,
+            "last_out_at": runtime.last_out,
+            "rejected": runtime.rejected_in_a_row,
+            "last_rejected_at": runtime.last_rejected,
+        }
+        for name, runtime in daemon.accounts.by_name.items()
+    }
 
 
 def _answer(value: Any, status: int = 200) -> web.Response:

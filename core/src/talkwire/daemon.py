@@ -16,9 +16,11 @@ from pydantic import SecretBytes
 from . import doing, notifying, showing
 from .accounts import Accounts, Runtime
 from .answers import AccountView
+from .api.limits import Limits
 from .api.principals import Principals
 from .channel import Route
 from .clock import Clock, SystemClock
+from .counting import Requests
 from .doing import Doer
 from .errors import TalkwireError
 from .fetching import Fetcher
@@ -44,8 +46,11 @@ from .sessions import Sessions
 from .settings import Config
 from .showing import Medium
 from .store import Store
+from .store.sqlite import path_of
 from .timers import GROUP as TIMERS
 from .timers import Timers
+from .watching import GROUP as WATCH
+from .watching import Watch
 
 _log = structlog.get_logger("talkwire.daemon")
 STUCK = 5.0  # seconds after which a holder of the writer is named and `/livez` fails
@@ -89,6 +94,8 @@ class Daemon:
         self.tail = Tail(self.store, self.clock)
         self.lanes = Lanes(self.store, self.clock, self.leases)
         self.timers = Timers(self.store, self.clock, self.leases)
+        folders = {"database": path_of(url).parent, "files": config.store.files} if self.store.is_sqlite else {}
+        self.watch = Watch(self.store, self.clock, self.leases, folders)
         self.readers = Readers(self.store, self.clock, self.leases, self.lanes, self._account_of, self.view)
         shape = self._shape if plugins.shapes else None
         self.intake = Intake(self.store, self.clock, self.files, shape=shape)
@@ -98,12 +105,14 @@ class Daemon:
         self.sessions = Sessions(self.store, self.account)
         self.accounts: Accounts
         self.hub: Hub
-        self.principals = Principals(self.store, self.clock, config.server.public_url)
+        self.limits = Limits(config.server, self.clock)
+        self.principals = Principals(self.store, self.clock, config.server, self.limits)
         self.started = monotonic()
         self.ready = False
         self.stopping = False
         self.same_settings = True  # as the other daemons of this database
         self.stuck_after = STUCK
+        self.requests = Requests()
         self.reloading = asyncio.Lock()  # the settings are read again by one at a time
         self.last_reload: LastReload | None = None
         self.reloads: list[Callable[[bool], None]] = []  # called when that begins (True) and when it is over
@@ -163,6 +172,7 @@ class Daemon:
             self.lanes.pump,
             self.timers.pump,
             self.leases.pump,
+            self.watch.pump,
             *self.readers.pumps,
             *self.accounts.pumps,
         ]
@@ -197,6 +207,7 @@ class Daemon:
                             self.leases.pump.run(),
                             self.lanes.pump.run(),
                             self.timers.pump.run(),
+                            self.watch.pump.run(),
                             self.readers.run(),
                             self.accounts.run(),
                             self._watch(),
@@ -274,7 +285,7 @@ class Daemon:
         doer = Doer(self.store, self.leases, self.replies, self.account, self.sessions, notices, fetcher)
         self.lanes.serve(doing.GROUP, doer.work)
         await self.tell_readers()
-        self.leases.want(["do", TIMERS])
+        self.leases.want(["do", TIMERS, WATCH])
         await self.leases.take()
         await self._compare()
 
@@ -366,6 +377,7 @@ class Daemon:
             case "accounts":
                 for pump in self.accounts.pumps:
                     pump.wake()
+                self.watch.woken()
             case "everything":
                 self._wake_all()
 

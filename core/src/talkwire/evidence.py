@@ -1,19 +1,20 @@
-"""How everything stands, and what became of one thing: the operator's status, find and trace."""
+"""How everything stands, and where a thing is: the operator's status and find."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pydantic_core import from_json
 
+from . import reasons
 from .clock import micros, moment
-from .errors import NotFound
 from .model import AccountState, State
-from .readmodels import DELIVERIES, FACT, LOOKED_THROUGH, PAGE, any_like, delivery_of, fact_of, like, there, when
-from .store import Query, Row
+from .readmodels import LOOKED_THROUGH, PAGE, any_like, like, when
+from .reasons import Reason
+from .store import Query
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,16 +157,7 @@ class Found:
     kind: str  # conversation, message, delivery, contact, attachment, envelope, notification
     id: str
     text: str  # what to recognise it by; of a message the beginning
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TraceLine:
-    """One moment of a story."""
-
-    at: datetime
-    kind: str  # envelope, message, fact, delivery, exchange, report, parked
-    text: str
-    ids: Mapping[str, str]  # role → id
+    why: tuple[Reason, ...] = ()  # of a conversation: what it waits for, what went wrong in it
 
 
 _LABELS = {  # table → what to recognise a row by
@@ -197,116 +189,48 @@ _BY_TEXT = f"""
 """
 
 
+_UNREAD_BODIES = """
+    SELECT id, account, body, unread FROM envelope WHERE unread <> '' AND replayed_at IS NULL
+    ORDER BY received_at DESC LIMIT :most
+"""
+_MOST_BODIES = 200  # newest envelopes that were not understood, whose bytes are looked through
+_EXPLAINED = 20  # talks that are asked why they stand still
+
+
 def find(query: Query, text: str, *, limit: int = 50) -> list[Found]:
-    """Find by the id of anything, an external id, an address in any form or part, a text in the newest messages."""
+    """Find by the id of anything, an external id, an address in any form or part, a text in the newest messages.
+
+    Where nobody has that address, the newest envelopes that were not understood are looked through for it.
+    """
     text = text.strip()
     found = [Found(*row) for row in query.execute(_BY_ID, {"id": text})]
     found += [Found(*row) for row in query.execute(_BY_EXTERNAL_ID, {"id": text})]
     if found or not text:
         return found
     digits = re.sub(r"[\s().\-/+]", "", text).lstrip("0")
-    phone = f"%{digits}%" if digits.isascii() and digits.isdigit() and len(digits) > 3 else "-"
-    params = {"like": like(text), "limit": min(limit, PAGE)}
-    for kind, value, name, contact_id, place, account in query.execute(_BY_ADDRESS, {**params, "digits": phone}):
+    is_phone = digits.isascii() and digits.isdigit() and len(digits) > 3
+    params = {"like": like(text), "digits": f"%{digits}%" if is_phone else "-", "limit": min(limit, PAGE)}
+    for kind, value, name, contact_id, place, account in query.execute(_BY_ADDRESS, params):
         label = " ".join(word for word in (account or "", kind, value, name) if word)
         found.append(Found("conversation", place, label) if place else Found("contact", contact_id, label))
+    if not found:
+        found = _unread_with(query, digits if is_phone else text)
     rows = query.execute(_BY_TEXT, {**params, "through": LOOKED_THROUGH})
     return [*found, *(Found("message", id_, said[:120]) for id_, said in rows)][:limit]
 
 
-_OF_DELIVERY = "SELECT message_id FROM delivery WHERE id = :id"
-_OF_CONTACT = """
-    SELECT c.id FROM address a JOIN conversation c ON c.address_id = a.id WHERE a.contact_id = :id
-    ORDER BY c.last_at DESC LIMIT 1
-"""
-_OF_ENVELOPE = """
-    SELECT id FROM (SELECT id, envelope_id FROM message WHERE id > :id ORDER BY id LIMIT :through) m
-    WHERE m.envelope_id = :id
-"""  # a message's id is made after its envelope's: the first ones behind it are enough
-_TRACED = "SELECT id, conversation_id, envelope_id, direction, n, author, stored_at, text FROM message m WHERE"
-_ENVELOPES = """
-    SELECT id, received_at, endpoint, method, items, unread FROM envelope WHERE id IN (:ids[])
-"""
-_FACTS_OF = f"{FACT} WHERE conversation IN (:ids[]) ORDER BY seq DESC LIMIT :limit"
-_PARKED = "SELECT at, reader, seq, error FROM parked WHERE conversation IN (:ids[]) ORDER BY seq LIMIT :limit"
-_EXCHANGES = """
-    SELECT at, delivery_id, what, request, answer, milliseconds FROM exchange WHERE delivery_id IN (:ids[])
-    ORDER BY id LIMIT :limit
-"""
-_REPORTS = """
-    SELECT stored_at, delivery_id, state, code, reason, envelope_id FROM report WHERE delivery_id IN (:ids[])
-    ORDER BY id LIMIT :limit
-"""
-
-
-def trace(query: Query, what: str, *, bodies: bool = False) -> list[TraceLine]:
-    """Tell the whole story of a message or a conversation, oldest first; `what` is anything `find` takes.
-
-    Texts and exchanges are given only with `bodies`; secrets were taken out when they were stored. Errors: `NotFound`.
-    """
-    hit = there(next(iter(find(query, what)), None), "thing")
-    rows, envelopes = _traced(query, hit)
-    conversation_ids = sorted({row[1] for row in rows})
-    limit = {"limit": PAGE}
-    lines = [
-        TraceLine(
-            at=moment(at),
-            kind="message",
-            text=f"{'in' if direction == 'in' else 'out'} {n}{' by ' + author if author else ''}"
-            + (f": {text}" if bodies else ""),
-            ids={"message": id_, "conversation": place},
-        )
-        for id_, place, _, direction, n, author, at, text in rows
+def explained(query: Query, found: Sequence[Found]) -> list[Found]:
+    """Say of the first talks that were found why they stand still."""
+    return [
+        replace(one, why=reasons.of_talk(query, one.id)) if one.kind == "conversation" and place < _EXPLAINED else one
+        for place, one in enumerate(found)
     ]
-    ids = {row[0] for row in rows}
-    for fact in map(fact_of, query.execute(_FACTS_OF, {"ids": conversation_ids, **limit}) if rows else ()):
-        if hit.kind == "conversation" or fact.ids.get("message", "") in ids:
-            small = " ".join(f"{key}={value}" for key, value in fact.small.items() if value is not None)
-            lines.append(
-                TraceLine(at=fact.at, kind="fact", text=f"{fact.seq} {fact.type} {small}".rstrip(), ids=fact.ids)
-            )
-    parts = query.execute(DELIVERIES, {"ids": sorted(ids)}) if ids else []
-    keys = {"ids": [part[0] for part in parts], **limit}
-    for part in map(delivery_of, parts):
-        problem = f", {part.problem.code}: {part.problem.text}" if part.problem else ""
-        text = f"part {part.position}.{part.generation} {part.state.word}, {part.attempts} attempts{problem}"
-        lines.append(TraceLine(at=part.state_at, kind="delivery", text=text, ids={"delivery": part.id}))
-    for at, delivery, said, request, answer, ms in query.execute(_EXCHANGES, keys) if parts else ():
-        text = f"{said} in {ms} ms" + (f"\n→ {request}\n← {answer}" if bodies else "")
-        lines.append(TraceLine(at=moment(at), kind="exchange", text=text, ids={"delivery": delivery}))
-    for at, delivery, state, code, reason, envelope in query.execute(_REPORTS, keys) if parts else ():
-        envelopes.add(envelope)
-        text = " ".join(word for word in (State(state).word, code, reason) if word)
-        lines.append(
-            TraceLine(at=moment(at), kind="report", text=text, ids={"delivery": delivery, "envelope": envelope})
-        )
-    for at, reader, seq, error in query.execute(_PARKED, {"ids": conversation_ids, **limit}) if rows else ():
-        lines.append(TraceLine(at=moment(at), kind="parked", text=f"{seq} of {reader}: {error}", ids={}))
-    wanted = sorted(envelopes - {""})
-    for id_, at, endpoint, method, items, said in query.execute(_ENVELOPES, {"ids": wanted}) if wanted else ():
-        text = f"{method} /in/{endpoint}, {items} items" + (f", unread: {said}" if said else "")
-        lines.append(TraceLine(at=moment(at), kind="envelope", text=text, ids={"envelope": id_}))
-    return sorted(lines, key=lambda line: (line.at, _STORY.index(line.kind)))
 
 
-_STORY = ("envelope", "message", "exchange", "report", "delivery", "fact", "parked")  # what is told first of one moment
-
-
-def _traced(query: Query, hit: Found) -> tuple[list[Row], set[str]]:
-    """Give the messages of a story, and the envelopes beside theirs."""
-    if hit.kind in ("conversation", "contact"):
-        row = (hit.id,) if hit.kind == "conversation" else query.one(_OF_CONTACT, {"id": hit.id})
-        place = there(row, "conversation")[0]
-        sql = f"{_TRACED} m.conversation_id = :id ORDER BY n DESC LIMIT :limit"
-        rows = query.execute(sql, {"id": place, "limit": PAGE})
-        return rows, {row[2] for row in rows}
-    ids, envelopes = [hit.id], set()
-    if hit.kind == "delivery":
-        ids = [row[0] for row in query.execute(_OF_DELIVERY, {"id": hit.id})]
-    elif hit.kind == "envelope":
-        envelopes = {hit.id}
-        ids = [row[0] for row in query.execute(_OF_ENVELOPE, {"id": hit.id, "through": 2000})]
-    elif hit.kind != "message":
-        raise NotFound(f"a {hit.kind} has no story; find its message")
-    rows = query.execute(f"{_TRACED} m.id IN (:ids[])", {"ids": ids}) if ids else []
-    return rows, envelopes | {row[2] for row in rows}
+def _unread_with(query: Query, text: str) -> list[Found]:
+    wanted = text.lower().encode()
+    return [
+        Found("envelope", id_, f"{account}: not understood, and holds what you look for: {from_json(said)[0][1]}")
+        for id_, account, body, said in query.execute(_UNREAD_BODIES, {"most": _MOST_BODIES})
+        if wanted in bytes(body).lower()
+    ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 FACTS = (  # each has a heading in docs/reference/facts.md; a test compares them with what is told
     "message.received",
     "message.changed",
+    "message.repeated",
     "conversation.opened",
     "conversation.answer_changed",
     "envelope.unread",
@@ -31,6 +32,7 @@ FACTS = (  # each has a heading in docs/reference/facts.md; a test compares them
     "account.broken",
     "account.paused",
     "account.absent",
+    "account.flapping",
     "account.notice",
     "notification.created",
     "notification.shown",
@@ -41,6 +43,9 @@ FACTS = (  # each has a heading in docs/reference/facts.md; a test compares them
     "reader.stopped",
     "reader.missed",
     "lane.dropped",
+    "lane.stuck",
+    "queue.old",
+    "disk.low",
     "key.created",
     "key.revoked",
 )

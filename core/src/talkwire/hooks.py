@@ -77,6 +77,7 @@ HOOK_OF_FACT: Mapping[str, str] = {  # by the fact's whole type, else by what st
     "window": "on_session",
     "notification.created": "on_notification",
     "account": "on_account",
+    "account.flapping": "on_fact",
     "account.notice": "on_fact",  # what a provider says; the state stays
     "timer.due": "on_timer",
 }

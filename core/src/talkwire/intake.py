@@ -52,6 +52,7 @@ class Served(Protocol):
     view: Account
 
     def heard(self, at: datetime) -> None: ...
+    def rejected(self, at: datetime) -> None: ...
     def typing(self, typing: Typing) -> None: ...
     async def noticed(self, notice: AccountNotice) -> None: ...
 
@@ -334,6 +335,7 @@ def _genuine(behind: Sequence[tuple[Served, Channel]], envelope: Envelope) -> tu
             _log.error("authenticate failed", account=served.name, kind=type(error).__name__)
             continue
         return served, channel
+    behind[0][0].rejected(envelope.received_at)
     raise Rejected("not genuine")
 
 

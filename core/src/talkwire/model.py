@@ -179,9 +179,10 @@ class Envelope:
     endpoint: str  # `/in/<endpoint>`
     method: str  # upper case
     path: str  # below the endpoint, empty or starting with a slash; percent-encoded as it came
-    headers: Mapping[str, str]  # all of them, names in lower case; only the kept ones are stored
-    query: tuple[tuple[str, str], ...]  # decoded as UTF-8, in order, repeats kept
-    body: bytes
+    # No `repr` of these: they hold tokens, signatures, and what somebody wrote.
+    headers: Mapping[str, str] = field(repr=False)  # all, names in lower case; only the kept ones are stored
+    query: tuple[tuple[str, str], ...] = field(repr=False)  # decoded as UTF-8, in order, repeats kept
+    body: bytes = field(repr=False)
     remote: str  # the peer's address, behind trusted proxies the client's
     received_at: datetime
 

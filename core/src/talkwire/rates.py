@@ -17,12 +17,24 @@ class Rates:
         self._rates = tuple(rates)
         self.by_address = any(rate.key == "address" for rate in rates)
         self._free_at: dict[tuple[int, str], datetime] = {}  # theoretical arrival times
+        self._forget_over = _FORGET
 
     def take(self, now: datetime, address: str) -> datetime | None:
         """Take one send to an address (its id); None: go, else not before that moment, and nothing was taken.
 
         A rate that has just begun allows its `burst` at once, then one every `per / count`.
         """
+        moves, blocked = self._look(now, address)
+        if blocked is None:
+            self._free_at.update(moves)
+            self._forget(now)
+        return blocked
+
+    def free_at(self, now: datetime, address: str) -> datetime | None:
+        """Say when a send to an address (its id) may go; None: now. Nothing is taken."""
+        return self._look(now, address)[1]
+
+    def _look(self, now: datetime, address: str) -> tuple[list[tuple[tuple[int, str], datetime]], datetime | None]:
         moves: list[tuple[tuple[int, str], datetime]] = []
         blocked: datetime | None = None
         for number, rate in enumerate(self._rates):
@@ -33,10 +45,7 @@ class Rates:
             if allowed > now:
                 blocked = max(blocked or allowed, allowed)
             moves.append((key, free + step))
-        if blocked is None:
-            self._free_at.update(moves)
-            self._forget(now)
-        return blocked
+        return moves, blocked
 
     def account_free_at(self, now: datetime) -> datetime | None:
         """Say when the account may send again; None: now."""
@@ -51,8 +60,9 @@ class Rates:
         return blocked
 
     def _forget(self, now: datetime) -> None:
-        if len(self._free_at) > _FORGET:
+        if len(self._free_at) > self._forget_over:
             self._free_at = {key: at for key, at in self._free_at.items() if at > now}
+            self._forget_over = max(_FORGET, 2 * len(self._free_at))  # strangers' addresses may all be busy
 
 
 class Backoff:

@@ -13,11 +13,12 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo
 from pydantic import field_validator as validates
 
 from .channel import Settings as Table
-from .model import Policy
+from .model import Policy, Rate
 
 NAME = re.compile(r"[a-z0-9-]{1,64}")  # of accounts, endpoints, recipients
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}  # seconds
 _DURATION = re.compile(r"(?:\d+\s*(?:ms|[smhd])\s*)+")
+_RATE = re.compile(r"([1-9]\d{0,8})\s*/\s*([smh])")
 _SIZES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}  # bytes
 _SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB)")
 
@@ -62,9 +63,25 @@ def _network(value: Any) -> Any:
         raise ValueError("write a network such as 10.0.0.0/8, or one address") from None
 
 
+def _rate(value: Any) -> Any:
+    if value is None or isinstance(value, Rate):
+        return value
+    if value == "off":
+        return None
+    match = _RATE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError('write how often, such as 20/m, 100/s or 5000/h, or "off"')
+    return _often(int(match[1]), match[2])
+
+
+def _often(count: int, unit: str) -> Rate:
+    return Rate(count=count, per=timedelta(seconds=_UNITS[unit]), key="address", burst=count)
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Size = Annotated[int, BeforeValidator(_size)]  # bytes
 ListenAddress = Annotated[Listen, BeforeValidator(_listen)]
+HowOften = Annotated[Rate | None, BeforeValidator(_rate)]  # all of it at once after a rest; None: as often as they like
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
 
 
@@ -121,6 +138,9 @@ class Server(Table):
     trusted_proxies: tuple[Network, ...] = ()  # whose X-Forwarded-For is believed
     body_limit: Size = 4 * 1024**2  # bytes of one webhook; a channel may ask for more
     upload_limit: Size = 25 * 1024**2  # bytes of one attachment by the API
+    key_rate: HowOften = _often(6000, "m")  # requests of one API key or session
+    address_rate: HowOften = _often(12000, "m")  # requests to the API from one address
+    failure_rate: HowOften = _often(20, "m")  # wrong keys from one address; forged deliveries from one address
 
     @validates("public_url")
     @classmethod

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Protocol
 
 import structlog
@@ -61,6 +62,7 @@ class Account(Protocol):
     @property
     def standing(self) -> AccountView: ...
     def sent(self, at: datetime) -> None: ...
+    def attempted(self, outcome: str, seconds: float) -> None: ...
     def broke(self, reason: str) -> None: ...
     def waits(self, reason: str) -> None: ...
 
@@ -115,6 +117,13 @@ class _Outcome:
     reason: str = ""  # shown while it is queued
     exchanges: list[ExchangeRecord] = field(default_factory=list)
 
+    @property
+    def word(self) -> str:
+        """Say in one word what became of it, for the count."""
+        if self.receipt is not None:
+            return "taken"
+        return self.learnt.word if self.learnt is not None else "held" if self.held else "later"
+
 
 class Sender:
     """Sends for one account."""
@@ -152,7 +161,9 @@ class Sender:
             attempt = await self._decide(channel, lane, attempt)
         if attempt is None:
             return
+        began = monotonic()
         outcome = await self._send(channel, attempt)
+        self._account.attempted(outcome.word, monotonic() - began)
         if outcome.receipt is not None:
             self._account.backoff.reset()
             self._account.sent(self._clock.now())

@@ -43,6 +43,24 @@ async def test_two_different_keys_in_one_request_are_a_fault(customer, api):
     assert (status, problem["code"], problem["faults"][0]["path"]) == (422, "invalid", "key")
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "fault"),
+    [
+        ("typing", {"on": 0}, "on"),
+        ("read", {"n": "1"}, "n"),
+        (
+            "replies",
+            {"blocks": [{"type": "location", "latitude": 0.5, "longitude": False}]},
+            "blocks.0.location.longitude",
+        ),
+    ],
+)
+async def test_what_looks_like_a_value_of_the_right_kind_is_none(customer, api, path, body, fault):
+    """The document says number: a client whose `false` became 0° would never learn it."""
+    status, problem = await api.post(f"/conversations/{await customer.writes()}/{path}", json=body)
+    assert (status, problem["code"], problem["faults"][0]["path"]) == (422, "invalid", fault)
+
+
 async def test_a_reply_to_an_unknown_conversation_is_404(api):
     status, problem = await reply(api, "0199-nobody", text="hello")
     assert (status, problem["code"]) == (404, "not_found")

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 from pydantic import SecretBytes
 
-from talkwire import serving
+from talkwire import auditing, serving
 from talkwire.cli import place
 from talkwire.daemon import Daemon
 from talkwire.errors import Conflict, SettingsError
@@ -143,6 +143,36 @@ async def test_the_collector_looks_at_nothing_that_a_daemon_made_by_its_start(da
     assert gc.get_threshold() == before
     assert gc.get_freeze_count() == frozen
     gc.set_threshold(*others)
+
+
+async def test_who_asked_over_the_socket_is_what_the_kernel_says_not_what_the_client_says(daemon_in, tmp_path):
+    daemon = daemon_in(tmp_path)
+    async with serving.serving(daemon) as bound:
+        said = {"name": "crm", "scope": "read", "by": "cli:somebody", "who": "cli:somebody"}
+        await asyncio.to_thread(place._asked, bound.socket, "POST", "/new-key", said)
+        [act] = await daemon.store.read(auditing.acts)
+    assert (act.who, act.what, act.outcome) == (auditing.this_user(), "new-key", "done")
+
+
+def test_under_uvloop_the_socket_says_who_asks_as_well(tmp_path):
+    uvloop = pytest.importorskip("uvloop")
+    path = tmp_path / "socket"
+
+    async def asked():
+        heard = asyncio.get_running_loop().create_future()
+        server = await asyncio.start_unix_server(
+            lambda _, writer: (heard.set_result(auditing.peer_of(writer.get_extra_info("socket"))), writer.close()),
+            path,
+        )
+        _, writer = await asyncio.open_unix_connection(path)
+        async with asyncio.timeout(5):
+            found = await heard
+        writer.close()
+        server.close()
+        return found
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(asked()) == auditing.this_user()
 
 
 # --- SIGHUP, and systemd ------------------------------------------------------------------------------------

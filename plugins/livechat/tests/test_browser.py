@@ -16,7 +16,7 @@ from talkwire import Draft, Media, Notice, Option, Text, draft
 from talkwire.cli import demo
 from tests.parts import axe
 
-pytestmark = pytest.mark.needs("chromium")
+pytestmark = [pytest.mark.needs("chromium"), pytest.mark.asyncio(loop_scope="module")]
 
 SECOND = 1000  # milliseconds
 
@@ -83,7 +83,7 @@ class Shop:
                 await asyncio.sleep(0.02)  # the browser tells the daemon, nobody tells us
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def shop(tmp_path, browser):
     simulators = await demo.find(among=["livechat"])
     async with demo.stage(tmp_path, simulators) as stage:

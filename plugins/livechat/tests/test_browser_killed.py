@@ -12,10 +12,10 @@ from talkwire.instance_keys import new_instance_key
 
 from .processes import Process
 
-pytestmark = pytest.mark.needs("chromium")
+pytestmark = [pytest.mark.needs("chromium"), pytest.mark.asyncio(loop_scope="module")]
 
 
-@pytest_asyncio.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def talk(tmp_path):
     """A daemon as a process, and a website of another origin that carries its widget."""
     app = web.Application()

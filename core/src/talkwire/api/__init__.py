@@ -10,7 +10,7 @@ from pydantic_core import to_json
 
 from .. import readmodels
 from ..errors import StoreDown
-from . import attachments, events, operator, own
+from . import attachments, events, metrics, operator, own, tracing
 from .engine import ENGINE, Engine
 from .inbound import PREFIX, receiver
 from .routes import api
@@ -19,7 +19,7 @@ from .routing import BODY_LIMIT
 __all__ = ["Engine", "api", "make_admin", "make_app"]
 
 _DATABASE_WITHIN = 2  # seconds; a probe that waits longer is asked again anyway
-_ADDED = (attachments, events)  # each adds its operations to `api` when it is imported
+_ADDED = (attachments, events, tracing)  # each adds its operations to `api` when it is imported
 
 
 def make_app(engine: Engine) -> web.Application:
@@ -37,10 +37,11 @@ def make_app(engine: Engine) -> web.Application:
 
 
 def make_admin(engine: Engine) -> web.Application:
-    """Make what the admin port serves: health with reasons, the operator's page, and the API for it."""
+    """Make what the admin port serves: health with reasons, metrics, the operator's page, and the API for it."""
     app = web.Application(client_max_size=BODY_LIMIT)
     _add_api(app, engine)
     operator.add_page(app)
+    metrics.add_metrics(app)
     app.router.add_get("/media/{id}", attachments.media)
     app.router.add_get("/livez", _livez)
     app.router.add_get("/readyz", _readyz)

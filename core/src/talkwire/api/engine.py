@@ -13,6 +13,7 @@ from pydantic import SecretBytes
 from ..answers import AccountView
 from ..channel import Channel, Route
 from ..clock import Clock
+from ..counting import AccountCounts, Requests
 from ..filing import Filing
 from ..hub import Hub
 from ..intake import Intake
@@ -23,6 +24,7 @@ from ..plugins import Plugins
 from ..sessions import Sessions
 from ..settings import Config
 from ..store import Store
+from .limits import Limits
 from .principals import Principals
 
 
@@ -34,6 +36,7 @@ class Runtime(Protocol):
     view: Account
     last_in: datetime | None  # None: nothing since we started
     last_out: datetime | None
+    counts: AccountCounts
 
     @property
     def endpoint(self) -> str: ...
@@ -50,6 +53,12 @@ class Tail(Protocol):
     def more(self) -> asyncio.Event:
         """Give the event of the next news; take it before looking at the log, so that nothing is missed."""
         ...
+
+
+class Watch(Protocol):
+    """Looks after the disks."""
+
+    def rooms(self) -> Mapping[str, tuple[int, int]]: ...  # disk → (free, size) in bytes; it waits for the disk
 
 
 class Accounts(Protocol):
@@ -90,6 +99,12 @@ class Engine(Protocol):
     def accounts(self) -> Accounts: ...
     @property
     def principals(self) -> Principals: ...
+    @property
+    def limits(self) -> Limits: ...
+    @property
+    def requests(self) -> Requests: ...
+    @property
+    def watch(self) -> Watch: ...
 
     def account(self, name: str) -> Runtime | None: ...
     def view(self, name: str) -> AccountView: ...  # of any name, also of accounts that are gone

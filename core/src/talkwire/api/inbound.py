@@ -6,9 +6,8 @@ No answer of ours has a body: some gateways send it to the customer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from collections.abc import Awaitable, Callable
+from time import perf_counter
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -17,9 +16,12 @@ from aiohttp import web
 from ..errors import NotFound, Rejected, StoreDown
 from ..model import Envelope
 from .engine import Engine
+from .problems import whole_seconds
+from .remote import remote_of
 from .routing import BODY_TIME
 
 PREFIX = "/in/"
+_ROUTE = "/in/{endpoint}"
 _RETRY_AFTER = "5"  # seconds; most providers have a schedule of their own
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -27,11 +29,17 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def receiver(engine: Engine) -> Handler:
     """Make the handler of every endpoint."""
-    intake, clock = engine.intake, engine.clock
+    intake, clock, requests = engine.intake, engine.clock, engine.requests
     proxies = engine.config.server.trusted_proxies
-    our_limit = engine.config.server.body_limit
+    our_limit, limits = engine.config.server.body_limit, engine.limits
 
     async def receive(request: web.Request) -> web.StreamResponse:
+        began = perf_counter()
+        answer = await take(request)
+        requests.add(request.method, _ROUTE, answer.status, perf_counter() - began)
+        return answer
+
+    async def take(request: web.Request) -> web.Response:
         url = request.rel_url
         endpoint, slash, below = url.raw_path[len(PREFIX) :].partition("/")
         try:
@@ -60,9 +68,9 @@ def receiver(engine: Engine) -> Handler:
                 )
             )
         except Rejected:
-            return _closing(401)
+            return _unknown(401, request)
         except NotFound:
-            return _closing(404)
+            return _unknown(404, request)
         except web.RequestPayloadError:
             return _closing(400)
         except web.HTTPRequestEntityTooLarge:
@@ -75,6 +83,15 @@ def receiver(engine: Engine) -> Handler:
             return web.Response()
         said = answered.body.encode("utf-8", "surrogateescape")  # a challenge goes back as it came
         return web.Response(body=said, status=answered.status, content_type=answered.content_type, charset="utf-8")
+
+    def _unknown(status: int, request: web.Request) -> web.Response:
+        # Whoever is genuine is never refused for what others do from the same address: many share a provider's.
+        wait = limits.forged(remote_of(request, proxies))
+        if wait is None:
+            return _closing(status)
+        response = _closing(429)
+        response.headers["Retry-After"] = whole_seconds(wait)
+        return response
 
     return receive
 
@@ -96,32 +113,3 @@ def _lower(headers: Any) -> dict[str, str]:
 def _query(raw: str) -> tuple[tuple[str, str], ...]:
     # Bytes that are no UTF-8 come as surrogate escapes: a channel whose provider writes another charset can read them.
     return tuple(parse_qsl(raw, keep_blank_values=True, encoding="utf-8", errors="surrogateescape"))
-
-
-def remote_of(request: web.Request, proxies: Sequence[Any]) -> str:
-    """Give the client's address: the peer's, or what trusted proxies say, read from right to left."""
-    peer = request.remote or ""
-    if not proxies or not _is_in(peer, proxies):
-        return peer
-    for said in reversed(",".join(request.headers.getall("X-Forwarded-For", [])).split(",")):
-        address = said.strip()
-        if _address(address) is None:
-            return peer  # whoever wrote this is the last one we know
-        peer = address
-        if not _is_in(peer, proxies):
-            break
-    return peer
-
-
-def _is_in(address: str, networks: Sequence[Any]) -> bool:
-    found = _address(address)
-    return found is not None and any(found in network for network in networks)
-
-
-@lru_cache(1024)
-def _address(text: str) -> IPv4Address | IPv6Address | None:
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None
-    return getattr(address, "ipv4_mapped", None) or address

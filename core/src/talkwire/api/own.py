@@ -14,8 +14,8 @@ from ..channel import Route
 from ..hooks import Pages
 from . import problems
 from .engine import ENGINE, Engine
-from .inbound import remote_of
 from .pages import page
+from .remote import remote_of
 
 
 async def of_channel(request: web.Request) -> web.StreamResponse:

@@ -16,11 +16,15 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from ..auditing import audit
 from ..auth import token_hash
 from ..clock import Clock, micros, moment
 from ..errors import NotFound
+from ..sections import Server
 from ..store import Query, Store, Tx
+from .limits import Limits
 from .problems import Forbidden, Unauthenticated
+from .remote import remote_of
 
 BELIEVED = timedelta(seconds=3)  # how long an answer of the database holds; a revoked key works no longer than that
 SESSION = timedelta(hours=12)
@@ -67,34 +71,40 @@ class Principal:
 class Principals:
     """Knows who makes a request, and lets people sign in."""
 
-    def __init__(self, store: Store, clock: Clock, public_url: str) -> None:
+    def __init__(self, store: Store, clock: Clock, server: Server, limits: Limits) -> None:
         self._store = store
         self._clock = clock
-        public = urlsplit(public_url)
+        self._limits = limits
+        self._proxies = server.trusted_proxies
+        public = urlsplit(server.public_url)
         self._public = public.netloc
         # Browsers take `__Host-` only with Secure; plain http is for loopback alone.
         self._secure = public.hostname is not None and public.hostname not in _LOOPBACK
         self._cookie = "__Host-talkwire" if self._secure else "talkwire"
         self._believed: dict[str, tuple[datetime, Principal]] = {}
+        self._were_right: dict[str, None] = {}  # hashes; who guesses beside them does not lock them out
 
     async def principal(self, request: web.Request) -> Principal:
-        """Give who asks. Errors: `Unauthenticated`; `Forbidden` where another site uses our cookie."""
+        """Give who asks. Errors: `Unauthenticated`; `Forbidden` where another site uses our cookie; `RateLimited` after wrong ones."""
+        remote = remote_of(request, self._proxies)
         if given := request.headers.get("Authorization", ""):
             scheme, _, token = given.partition(" ")
-            return await self.key(token.strip() if scheme.lower() == "bearer" else "")
+            return await self.key(token.strip() if scheme.lower() == "bearer" else "", remote)
         cookie = request.cookies.get(self._cookie, "")
         if not _TOKEN.fullmatch(cookie):
             raise Unauthenticated("send Authorization: Bearer tw_…")
         self._from_here(request)
         hashed = token_hash(cookie)
-        return await self._known(hashed, lambda query: _by_session(query, hashed))
+        return await self._known(hashed, lambda query: _by_session(query, hashed), remote)
 
-    async def key(self, token: str) -> Principal:
-        """Give whose key this is. Errors: `Unauthenticated`."""
+    async def key(self, token: str, remote: str) -> Principal:
+        """Give whose key this is. Errors: `Unauthenticated`; `RateLimited` after too many wrong ones of this address."""
         if not (match := _KEY.fullmatch(token)):
+            self._limits.may_guess(remote)
+            self._limits.wrong(remote)
             raise Unauthenticated("send Authorization: Bearer tw_…")
         hashed = token_hash(token)
-        return await self._known(hashed, lambda query: _by_key(query, match[1], hashed))
+        return await self._known(hashed, lambda query: _by_key(query, match[1], hashed), remote)
 
     async def sign_in(self, response: web.StreamResponse, principal: Principal) -> None:
         """Begin a session; committed when this returns. The cookie goes with the response."""
@@ -113,17 +123,24 @@ class Principals:
     def _flags(self) -> dict[str, Any]:
         return {"secure": self._secure, "httponly": True, "samesite": "Lax"}
 
-    async def _known(self, hashed: str, look: Callable[[Query], Principal | None]) -> Principal:
+    async def _known(self, hashed: str, look: Callable[[Query], Principal | None], remote: str) -> Principal:
         now = self._clock.now()
         if (known := self._believed.get(hashed)) is not None and known[0] > now:
             return known[1]
         self._believed.pop(hashed, None)
+        if hashed not in self._were_right:
+            self._limits.may_guess(remote)
         found = await self._store.read(look)
         if found is None:
+            self._were_right.pop(hashed, None)
+            self._limits.wrong(remote)
             raise Unauthenticated("this key or session is not known, or no longer")
         if len(self._believed) >= _MOST_BELIEVED:
             self._believed.clear()
+        if len(self._were_right) >= _MOST_BELIEVED:
+            self._were_right.clear()
         self._believed[hashed] = (now + BELIEVED, found)
+        self._were_right[hashed] = None
         return found
 
     def _from_here(self, request: web.Request) -> None:
@@ -230,6 +247,7 @@ def _begin(tx: Tx, items: Sequence[tuple[str, Principal, datetime]]) -> Sequence
     for hashed, principal, until in items:
         row = {"id": hashed, "principal": principal.name, "scopes": principal.scope.name.lower()}
         tx.execute(_BEGIN, {**row, "now": tx.now_us, "until": micros(until)})
+        audit(tx, principal.name, "sign-in", {"scope": row["scopes"]})
     return [None] * len(items)
 
 

@@ -5,8 +5,10 @@ Unknown errors are told by an id alone; what they are stands in our log under th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import structlog
 from aiohttp import web
@@ -17,6 +19,7 @@ from .. import errors
 from ..ids import new_id
 from .shapes import AnswerOut
 
+A = TypeVar("A", bound=web.StreamResponse)
 _log = structlog.get_logger("talkwire.api")
 
 CODES: Mapping[str, tuple[int, str]] = {  # code → status, title; codes of answers and conflicts come beside these
@@ -34,6 +37,7 @@ CODES: Mapping[str, tuple[int, str]] = {  # code → status, title; codes of ans
     "unsupported": (422, "The channel cannot carry this"),
     "refused": (422, "The reply was refused"),
     "key_reused": (422, "The idempotency key was used for another request"),
+    "rate_limited": (429, "You ask too often"),
     "internal": (500, "Something broke on our side"),
     "store_down": (503, "The database does not answer"),
 }
@@ -53,6 +57,14 @@ class WrongType(errors.TalkwireError):
 
 class TooSlow(errors.TalkwireError):
     """The body does not come."""
+
+
+class RateLimited(errors.TalkwireError):
+    """Who asks has to wait."""
+
+    def __init__(self, text: str, *, after: timedelta) -> None:
+        super().__init__(text)
+        self.after = after
 
 
 class Invalid(errors.TalkwireError):
@@ -98,6 +110,13 @@ def response(code: str, detail: str = "", *, status: int = 0, **more: Any) -> we
     )
     if status == 408:
         answer.force_close()  # the rest of the body may come yet
+    return unstored(answer)
+
+
+def unstored(answer: A) -> A:
+    """Let nobody on the way keep an answer or take it for something else: it is for one key only."""
+    answer.headers["Cache-Control"] = "no-store"
+    answer.headers["X-Content-Type-Options"] = "nosniff"
     return answer
 
 
@@ -119,6 +138,10 @@ def of(error: Exception) -> web.Response:
             return response("invalid", faults=[{"path": "body", "reason": "it cannot be read to its end"}])
         case Invalid():
             return response("invalid", faults=error.faults)
+        case RateLimited():
+            answer = response("rate_limited", text)
+            answer.headers["Retry-After"] = whole_seconds(error.after)
+            return answer
         case errors.NoSuchPage():
             return response("invalid", faults=[{"path": "cursor", "reason": text}])
         case errors.StoreDown():
@@ -129,6 +152,11 @@ def of(error: Exception) -> web.Response:
         if isinstance(error, kind):
             return response(code, text)
     return unknown(error)
+
+
+def whole_seconds(wait: timedelta) -> str:
+    """Give a time as `Retry-After` has it; never too short."""
+    return str(max(1, math.ceil(wait.total_seconds())))
 
 
 _CODE_OF: Mapping[type[Exception], str] = {

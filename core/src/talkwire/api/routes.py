@@ -21,6 +21,7 @@ from ..store import Query
 from . import problems
 from .engine import Engine
 from .principals import Scope
+from .remote import remote_of
 from .routing import Api, Call
 from .shapes import (
     Body,
@@ -293,13 +294,13 @@ async def preview(call: Call[None, DraftIn]) -> Preview:
     )
 
 
-@api.add("POST", "/messages/{id}:resend", scope=Scope.HOST, gives=CountOut, errors=["conflict"])
+@api.add("POST", "/messages/{id}:resend", scope=Scope.HOST, audited=True, gives=CountOut, errors=["conflict"])
 async def resend(call: Call[None, None]) -> dict[str, int]:
     """Send the parts that failed or are uncertain once more; the customer may get an uncertain one twice."""
     return {"parts": await call.engine.replies.resend(call.id(), call.principal.name)}
 
 
-@api.add("POST", "/messages/{id}:cancel", scope=Scope.HOST, gives=CountOut)
+@api.add("POST", "/messages/{id}:cancel", scope=Scope.HOST, audited=True, gives=CountOut)
 async def cancel(call: Call[None, None]) -> dict[str, int]:
     """Take back what is still queued of a message."""
     return {"parts": await call.engine.replies.cancel(call.id())}
@@ -345,28 +346,12 @@ async def deliveries(call: Call[DeliveryQuery, None]) -> readmodels.Page[readmod
     )
 
 
-@api.add("POST", "/deliveries/{id}:settle", scope=Scope.HOST, body=VerdictIn, status=204, errors=["conflict"])
+@api.add(
+    "POST", "/deliveries/{id}:settle", scope=Scope.HOST, audited=True, body=VerdictIn, status=204, errors=["conflict"]
+)
 async def settle(call: Call[None, VerdictIn]) -> None:
     """Say what became of an uncertain part, or send it again."""
     await call.engine.replies.settle(call.id(), call.body.verdict, call.principal.name)
-
-
-class TraceQuery(Body):
-    """How much of a story."""
-
-    bodies: bool = False
-    """Texts, and what was said to the provider."""
-
-
-@api.add("GET", "/messages/{id}/trace", scope=Scope.HOST, query=TraceQuery, gives=page_of(evidence.TraceLine))
-async def trace(call: Call[TraceQuery, None]) -> readmodels.Page[evidence.TraceLine]:
-    """Tell a message's whole story: envelope, facts, attempts, exchanges, reports."""
-
-    def look(query: Query) -> list[evidence.TraceLine]:
-        readmodels.message(query, call.id())
-        return evidence.trace(query, call.id(), bodies=call.query.bodies)
-
-    return readmodels.Page(tuple(await call.engine.store.read(look)))
 
 
 # --- contacts, notifications, the session ----------------------------------------------------------------
@@ -435,7 +420,8 @@ async def _notification(engine: Engine, id_: str) -> Notification:
 @api.add("POST", "/session", scope=None, body=SignInIn, gives=WhoOut, errors=["unauthenticated"])
 async def sign_in(call: Call[None, SignInIn]) -> web.Response:
     """Begin a session with an API key: for pages, which cannot keep a key."""
-    principal = await call.engine.principals.key(call.body.key)
+    remote = remote_of(call.request, call.engine.config.server.trusted_proxies)
+    principal = await call.engine.principals.key(call.body.key.get_secret_value(), remote)
     response = web.json_response({"principal": principal.name, "scope": principal.scope.name.lower()})
     await call.engine.principals.sign_in(response, principal)
     return response

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from time import perf_counter
 from typing import Any, Generic, TypeVar
 
 from aiohttp import web
@@ -19,10 +20,11 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from pydantic_core import from_json, to_json
 
-from .. import errors
+from .. import auditing, errors
 from . import problems
 from .engine import ENGINE, Engine
 from .principals import Principal, Scope
+from .remote import remote_of
 
 Q = TypeVar("Q")
 B = TypeVar("B")
@@ -65,6 +67,7 @@ class Operation:
     errors: tuple[str, ...]  # codes, beside those that every operation may give
     headers: tuple[str, ...]  # of the request, that it looks at
     takes: tuple[str, ...]  # media types of a body that is no JSON
+    audited: bool  # an administrative act: who did it is written down
     streams: bool  # gives text/event-stream to who asks for it
 
     @cached_property
@@ -73,24 +76,49 @@ class Operation:
         return re.compile(re.sub(r"\\{\w+\\}", "[^/:]+", re.escape(self.path)))
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
+        """Answer one request, and note how long that took."""
+        began = perf_counter()
+        answer = await self._answer(request)
+        if isinstance(answer, web.Response):  # a stream goes on for hours
+            resource = request.match_info.route.resource
+            route = resource.canonical if resource is not None else self.path
+            request.app[ENGINE].requests.add(self.method, route, answer.status, perf_counter() - began)
+        return answer
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         """Answer one request: who, may they, is it right, do it."""
         try:
             principal = await self._who(request)
             call = Call(request.app[ENGINE], principal, request, self._query(request), await self._body(request))
-            result = await self.handler(call)
+            result = await self._done(call)
         except Exception as error:  # noqa: BLE001  one request; what it is goes into the log
             return problems.of(error)
-        if isinstance(result, web.StreamResponse) or self.gives is None:
-            return result if isinstance(result, web.StreamResponse) else web.Response(status=204)
+        if isinstance(result, web.StreamResponse):
+            return result if result.prepared else problems.unstored(result)  # a stream was sent already
+        if self.gives is None:
+            return problems.unstored(web.Response(status=204))
         said = self.gives.model_validate(result, from_attributes=True)
-        return web.Response(body=to_json(said), status=self.status, content_type="application/json")
+        return problems.unstored(web.Response(body=to_json(said), status=self.status, content_type="application/json"))
+
+    async def _done(self, call: Call[Any, Any]) -> Any:
+        if not self.audited:
+            return await self.handler(call)
+        ids = {**call.request.match_info, **(call.body.model_dump() if call.body is not None else {})}
+        what = getattr(self.handler, "__name__", "")
+        async with auditing.audited(call.engine.store, call.principal.name, what, ids):
+            return await self.handler(call)
 
     async def _who(self, request: web.Request) -> Principal:
-        if "%00" in request.rel_url.raw_path or "%00" in request.rel_url.raw_query_string:
+        if "%00" in request.rel_url.raw_path:
             raise errors.NotFound("no id holds this character")  # nor may any text of PostgreSQL
+        if "%00" in request.rel_url.raw_query_string:
+            raise problems.Invalid("", "no parameter may hold U+0000")
+        engine = request.app[ENGINE]
+        engine.limits.from_address(remote_of(request, engine.config.server.trusted_proxies))
         if self.scope is None:
             return Principal("", Scope.READ)
-        principal = await request.app[ENGINE].principals.principal(request)
+        principal = await engine.principals.principal(request)
+        engine.limits.of_key(principal.name)
         principal.may(self.scope)
         return principal
 
@@ -108,7 +136,7 @@ class Operation:
         if request.content_type != "application/json":
             raise problems.WrongType("send Content-Type: application/json")
         raw = await limited_body(request, BODY_LIMIT)
-        body = self.body.model_validate_json(raw or b"{}")
+        body = self.body.model_validate_json(raw or b"{}", strict=True)  # as the document says: true is no number
         if b"\\u0000" in raw and _holds_nul(from_json(raw)):
             raise problems.Invalid("", "no text may hold U+0000")
         return body
@@ -161,6 +189,7 @@ class Api:
         errors: Sequence[str] = (),
         headers: Sequence[str] = (),
         takes: Sequence[str] = (),
+        audited: bool = False,
         streams: bool = False,
     ) -> Callable[[H], H]:
         """Make a function an operation."""
@@ -179,6 +208,7 @@ class Api:
                     errors=tuple(errors),
                     headers=tuple(headers),
                     takes=tuple(takes),
+                    audited=audited,
                     streams=streams,
                 )
             )
@@ -279,7 +309,13 @@ def _described(one: Operation, refs: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _problems(one: Operation, refs: Mapping[Any, Any]) -> dict[str, Any]:
-    codes = [*one.errors, "internal", "store_down", *(["unauthenticated", "forbidden"] if one.scope else [])]
+    codes = [
+        *one.errors,
+        "rate_limited",
+        "internal",
+        "store_down",
+        *(["unauthenticated", "forbidden"] if one.scope else []),
+    ]
     codes += ["invalid"]  # also a parameter that is not there
     codes += ["too_large", "unsupported_media_type", "too_slow"] if one.body else []
     codes += ["not_found"] if "{" in one.path else []

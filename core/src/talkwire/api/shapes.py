@@ -12,7 +12,7 @@ from operator import or_
 from types import UnionType
 from typing import Annotated, Any, Literal, Self, Union, cast, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, create_model, model_validator
 from pydantic_core import to_json
 
 from .. import model
@@ -188,7 +188,7 @@ class ChosenIn(Body):
 class SignInIn(Body):
     """Who signs in."""
 
-    key: Annotated[str, Field(min_length=1, max_length=200)]
+    key: Annotated[SecretStr, Field(min_length=1, max_length=200)]
     """An API key; the session may do what it may do."""
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from . import accounts, keys, lanes, looking, repairing, starting, unit
+from . import accounts, audit, keys, lanes, looking, repairing, starting, tracing, unit
 from .screen import complain
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ WRONG_SETTINGS = 78  # EX_CONFIG of sysexits.h: systemd's RestartPreventExitStat
 _ORDER = (
     *("init", "check", "db", "run", "reload", "systemd", "demo"),
     *("status", "find", "trace", "deliveries", "plugins"),
-    *("accounts", "lanes", "keys", "replay", "settle"),
+    *("accounts", "lanes", "keys", "replay", "settle", "audit"),
     *("new-plugin", "version"),
 )
 
@@ -140,8 +140,8 @@ app.command()(starting.reload)
 app.command()(unit.systemd)
 app.command()(starting.demo)
 app.command()(looking.status)
-app.command()(looking.find)
-app.command()(looking.trace)
+app.command()(tracing.find)
+app.command()(tracing.trace)
 app.command()(looking.deliveries)
 app.command()(looking.plugins)
 app.add_typer(accounts.app)
@@ -149,6 +149,7 @@ app.add_typer(lanes.app)
 app.add_typer(keys.app)
 app.command()(repairing.replay)
 app.command()(repairing.settle)
+app.command()(audit.audit)
 app.command("new-plugin")(starting.new_plugin)
 app.command()(starting.version)
 

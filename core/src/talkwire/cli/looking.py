@@ -1,9 +1,9 @@
-"""Commands that look, and change nothing: how everything stands, and what became of one thing."""
+"""Commands that look, and change nothing: how everything stands."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -14,18 +14,19 @@ import typer
 
 from . import place
 from .place import ConfigFile, Json
-from .screen import ago, as_json, columns, complain, many, now, own_id, say, size, span
+from .screen import ago, as_json, columns, many, now, paint, put, say, size, span, width, wrapped
 
 if TYPE_CHECKING:
     from ..evidence import Evidence, Status
+    from ..health import Health
     from ..settings import RawConfig
     from ..store import Query
 
 _LEVELS = ("ok", "look", "BAD")  # the exit code of `status` is the position of the worst
 _WAITS_LONG = timedelta(minutes=10)
 _STARTS_LONG = timedelta(minutes=1)
+_REJECTED = 3  # deliveries in a row; a stranger who knocks once is no news
 _BEHIND = 1000  # facts that a reader may be behind before somebody should look
-_DISK_LOOK, _DISK_BAD = 0.10, 0.02  # of the disk is free
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,25 +53,36 @@ def status(as_: Json = False, config: ConfigFile = None) -> None:
     daemon, live = _daemon(found)
     lines = [daemon]
     stands: Status | None = None
+    health: Mapping[str, Health] = {}
     try:
         stands, waits, daemons = place.look(found.store, _read)
         if lines[0].level == "BAD" and daemons:
             lines[0] = Line("look", "daemon", f"none here; {many(daemons, 'daemon')} elsewhere")
+        health = waits.health
         stands = replace(stands, accounts=tuple(_newer(one, live) for one in stands.accounts))
-        lines += _lines(stands, waits)
+        lines += _lines(stands, waits, live)
         lines += _disk(found)
     except TalkwireError as error:
-        lines.append(Line("BAD", "database", str(error)))
+        text, _, hint = str(error).partition("; type: ")
+        lines.append(Line("BAD", "database", text, hint))
     worst = max(_LEVELS.index(line.level) for line in lines)
     if as_:
-        as_json({"level": _LEVELS[worst], "lines": [asdict(line) for line in lines], "status": stands})
+        as_json(
+            {"level": _LEVELS[worst], "lines": [asdict(line) for line in lines], "status": stands, "health": health}
+        )
         raise typer.Exit(worst)
     say(f"Talkwire · {found.path} · {found.store.place}\n")
-    width = max(len(line.what) for line in lines)
+    column = max(len(line.what) for line in lines)
+    before = ""
     for line in lines:
-        say(f"{line.what:<{width}}  {line.text}", level=line.level)
+        what = line.what if line.what != before else ""
+        first, *rest = wrapped(line.text, width() - column - 8)
+        say(f"{what:<{column}}  {first}", level=line.level)
+        for more in rest:
+            say(f"{'':<{column}}        {more}")
         if line.hint:
-            say(f"{'':<{width}}        → {line.hint}")
+            put(" " * (column + 8), paint(f"→ {line.hint}", is_bold=True))
+        before = line.what
     raise typer.Exit(worst)
 
 
@@ -79,17 +91,18 @@ class _Waits:
     tasks: int
     held: int  # lanes
     oldest_of: str  # address of the conversation; empty: it is not of one
+    health: Mapping[str, Health]  # of accounts, where there is something to say
 
 
 def _read(query: Query) -> tuple[Status, _Waits, int]:
-    from .. import evidence
+    from .. import evidence, health
 
     found = evidence.status(query)
     row = query.one("SELECT count(*) FROM task")
     held = query.one("SELECT count(*) FROM lane WHERE held <> ''")
     of = _address(query, found.oldest.subject) if found.oldest else ""
     daemons = query.one("SELECT count(DISTINCT owner) FROM lease WHERE until > :now", {"now": query.now_us})
-    waits = _Waits(row[0] if row else 0, held[0] if held else 0, of)
+    waits = _Waits(row[0] if row else 0, held[0] if held else 0, of, health.of_accounts(query))
     return found, waits, daemons[0] if daemons else 0
 
 
@@ -148,11 +161,11 @@ def _running(about: dict[str, Any]) -> Line:
     return Line("ok", "daemon", text)
 
 
-def _lines(found: Status, waits: _Waits) -> Iterator[Line]:
+def _lines(found: Status, waits: _Waits, live: Mapping[str, Any]) -> Iterator[Line]:
     if not found.accounts:
         yield Line("look", "accounts", "none yet; write [accounts.NAME] into the settings")
     for account in found.accounts:
-        yield _account(account)
+        yield from _account(account, waits.health.get(account.name), live.get(account.name, {}))
     yield _waiting(found, waits)
     trouble = [f"{found.uncertain} uncertain", f"{found.failed} failed"]
     bad = found.uncertain + found.failed > 0
@@ -165,23 +178,46 @@ def _lines(found: Status, waits: _Waits) -> Iterator[Line]:
     yield Line("look" if found.unread else "ok", "unread", text, hint)
 
 
-def _account(account: Evidence) -> Line:
+def _account(account: Evidence, health: Health | None, live: Mapping[str, Any]) -> Iterator[Line]:
     what = f"account {account.name}"
     state, since = account.state, now() - account.since
     seen = f"last in {ago(account.last_in_at)}, last out {ago(account.last_out_at)}"
-    reason = f": {account.reason}" if account.reason else ""
-    if state == "working":
-        return Line("ok", what, f"{account.channel}, works; {seen}")
-    if state == "broken":
-        return Line(
-            "BAD", what, f"broken for {span(since)}{reason}; {seen}", f"talkwire accounts resume {account.name}"
+    if account.last_poll_at is not None:
+        seen += f", last fetched {ago(account.last_poll_at)}"
+    if health is not None and health.waiting_since is not None:
+        seen += (
+            f"; {many(health.waiting, 'part waits', 'parts wait')}, the oldest for {span(now() - health.waiting_since)}"
         )
-    if state == "paused":
-        return Line("look", what, f"paused for {span(since)}{reason}", f"talkwire accounts resume {account.name}")
-    if state == "absent":
-        return Line("look", what, f"absent for {span(since)}{reason}; what it had can be read")
-    level = "ok" if state == "starting" and since < _STARTS_LONG else "look"
-    return Line(level, what, f"{state} for {span(since)}{reason}; {seen}")
+    reason = f": {account.reason}" if account.reason else ""
+    resume = f"talkwire accounts resume {account.name}"
+    if state == "working":
+        yield Line("ok", what, f"{account.channel}, works; {seen}")
+    elif state == "broken":
+        yield Line("BAD", what, f"broken for {span(since)}{reason}; {seen}", f"repair what it says, then: {resume}")
+    elif state == "paused":
+        yield Line("look", what, f"paused for {span(since)}{reason}; {seen}", resume)
+    elif state == "absent":
+        yield Line("look", what, f"absent for {span(since)}{reason}; what it had can be read")
+    else:
+        level = "ok" if state == "starting" and since < _STARTS_LONG else "look"
+        yield Line(level, what, f"{state} for {span(since)}{reason}; {seen}")
+    yield from _signs(what, account, health, live)
+
+
+def _signs(what: str, account: Evidence, health: Health | None, live: Mapping[str, Any]) -> Iterator[Line]:
+    """Say what is odd about an account, though its state may be well."""
+    test = f"talkwire accounts test {account.name}"
+    rejected = _later(None, live.get("last_rejected_at"))
+    if rejected is not None and live["rejected"] >= _REJECTED:
+        text = f"the last {live['rejected']} deliveries were not genuine, the newest {ago(rejected)}"
+        yield Line("look", what, text, "is the secret in the settings the one that the provider signs with?")
+    if health is None:
+        return
+    if health.changes > 1:
+        yield Line("look", what, f"changes often: {health.changes} times, and no state held for a minute", test)
+    if health.silent_since is not None:
+        text = f"silent for {span(now() - health.silent_since)}: on other days somebody wrote at this time"
+        yield Line("look", what, text, test)
 
 
 def _waiting(found: Status, waits: _Waits) -> Line:
@@ -211,80 +247,13 @@ def _readers(found: Status) -> Iterator[Line]:
 
 
 def _disk(found: RawConfig) -> Iterator[Line]:
+    from ..health import disk_level
+
     url = found.store.url.get_secret_value()
     if not url.startswith("sqlite:"):
         return
     total, _, free = shutil.disk_usage(Path(url.removeprefix("sqlite:///")).parent)
-    level = "BAD" if free < total * _DISK_BAD else "look" if free < total * _DISK_LOOK else "ok"
-    yield Line(level, "disk", f"{size(free)} free of {size(total)}")
-
-
-# --- find, trace ---------------------------------------------------------------------------------------
-
-_What = Annotated[str, typer.Argument(help="A text, an address, a phone number in any form, or an id of anything.")]
-
-
-def find(
-    what: _What,
-    limit: Annotated[int, typer.Option(min=1, max=500, help="How many at most.")] = 20,
-    as_: Json = False,
-    config: ConfigFile = None,
-) -> None:
-    """Find messages, parts, envelopes and people."""
-    from .. import evidence
-
-    store = place.raw(config).store
-    found = place.look(store, lambda query: evidence.find(query, what, limit=limit))
-    if as_:
-        as_json(found)
-    elif found:
-        columns([(one.kind, one.id, one.text) for one in found])
-        say(f"\ntalkwire trace {found[0].id}   tells its story")
-    if not found:
-        complain("nothing found; texts are looked for in the newest 10,000 messages, ids and addresses everywhere")
-        raise typer.Exit(1)
-
-
-def trace(
-    what: _What,
-    bodies: Annotated[bool, typer.Option("--bodies", help="With texts, and what was said to the provider.")] = False,
-    as_: Json = False,
-    config: ConfigFile = None,
-) -> None:
-    """Tell the whole story of one thing.
-
-    What came, what was tried, what became of it: of a message or a conversation, found by anything `find` takes.
-    """
-    from .. import evidence
-    from ..errors import NotFound
-
-    found = place.raw(config)
-    try:
-        lines = place.look(found.store, lambda query: evidence.trace(query, what, bodies=bodies))
-    except NotFound as error:
-        raise NotFound(f"{error}: {what}\n  Anything that talkwire find shows can be traced.") from error
-    if as_:
-        as_json(lines)
-        return
-    zone = _zone(found)
-    day = None
-    for line in lines:
-        at = line.at.astimezone(zone)
-        if at.date() != day:
-            day = at.date()
-            say(f"{day}, {place.general_of(found).time_zone}")
-        first, *rest = line.text.split("\n")
-        say(f"  {at:%H:%M:%S}.{at.microsecond // 1000:03}  {line.kind:<8}  {first}{own_id(line.kind, line.ids)}")
-        for one in rest:
-            say(f"{'':<26}{one}")
-    if not bodies:
-        say("\n--bodies shows texts, and what was said to the provider")
-
-
-def _zone(found: RawConfig) -> Any:
-    from zoneinfo import ZoneInfo
-
-    return ZoneInfo(place.general_of(found).time_zone)
+    yield Line(disk_level(free, total), "disk", f"{size(free)} free of {size(total)}")
 
 
 # --- deliveries, plugins ---------------------------------------------------------------------------------
@@ -316,7 +285,8 @@ def deliveries(
 
     page, addresses = place.look(place.raw(config).store, read)
     if as_:
-        as_json(page.items)
+        shown = [replace(one, delivery=replace(one.delivery, text="")) for one in page.items]
+        as_json(shown)  # what was written, trace shows with --bodies
         return
     if not page.items:
         say(f"no part is {state.value}")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import shutil
+import textwrap
+import unicodedata
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,6 +23,39 @@ def say(text: str = "", *, level: str = "") -> None:
     typer.echo(before + clean(text), color=False if os.environ.get("NO_COLOR") else None)
 
 
+def paint(text: str, colour: str = "", *, is_bold: bool = False, is_dim: bool = False) -> str:
+    """Make a piece of a line for `put`, cleaned; what is no terminal gets it without colours."""
+    return typer.style(clean(text), fg=colour or None, bold=is_bold or None, dim=is_dim or None)
+
+
+def put(*pieces: str) -> None:
+    """Print a line of painted pieces."""
+    typer.echo("".join(pieces), color=False if os.environ.get("NO_COLOR") else None)
+
+
+def width() -> int:
+    """Give the columns of this terminal; a pipe has 120."""
+    return max(60, shutil.get_terminal_size((120, 24)).columns)
+
+
+def wide(text: str) -> int:
+    """Count the columns that a text takes: some letters take two, marks above a letter take none."""
+    return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
+
+
+def padded(text: str, columns: int) -> str:
+    """Fill a text up to so many columns."""
+    return text + " " * max(0, columns - wide(text))
+
+
+def wrapped(text: str, columns: int) -> list[str]:
+    """Break a text into lines of so many columns; its own lines stay apart."""
+    lines = [
+        piece for line in text.split("\n") for piece in textwrap.wrap(line, columns, break_on_hyphens=False) or [""]
+    ]
+    return lines or [""]
+
+
 def complain(text: str) -> None:
     """Print what went wrong, where errors go."""
     typer.echo(clean(text), err=True)
@@ -33,9 +69,9 @@ def clean(text: str) -> str:
 def columns(rows: Iterable[Sequence[str]], *, indent: str = "") -> None:
     """Print rows in columns; the last one is as long as it is."""
     rows = [[one.replace("\n", " ") for one in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)] if rows else []
+    widths = [max(map(wide, column)) for column in zip(*rows, strict=True)] if rows else []
     for row in rows:
-        cells = [f"{cell:<{width}}" for cell, width in zip(row[:-1], widths, strict=False)]
+        cells = [padded(cell, width) for cell, width in zip(row[:-1], widths, strict=False)]
         say(indent + "  ".join([*cells, row[-1]]).rstrip())
 
 
@@ -77,8 +113,3 @@ def size(count: int) -> str:
 def many(count: int, one: str, more: str = "") -> str:
     """Say a number of things."""
     return f"{count:,} {one if count == 1 else more or one + 's'}"
-
-
-def own_id(kind: str, ids: Mapping[str, str]) -> str:
-    """Give the id by which a line's own thing is found again."""
-    return f"   {ids[kind]}" if ids.get(kind) else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -19,7 +20,7 @@ from .writer import Holder, Inbox, Job, Writer, goes_first
 T = TypeVar("T")
 R = TypeVar("R")
 
-SCHEMA = "0001"  # the revision of the core's tables that this code works with
+SCHEMA = "0002"  # the revision of the core's tables that this code works with
 _READERS = 4
 _POSTGRES_WRITERS = 3
 ANSWER_WITHIN = timedelta(seconds=10)  # of a statement; a server that is silent for longer is down
@@ -128,6 +129,21 @@ class Store:
     def commits(self) -> int:
         """Count the commits since the start."""
         return sum(writer.commits for writer in self._writers)
+
+    @property
+    def items(self) -> int:
+        """Count what those commits held."""
+        return sum(writer.items for writer in self._writers)
+
+    @property
+    def busy(self) -> float:
+        """Count the seconds in which writers had a transaction open."""
+        return sum(writer.busy for writer in self._writers)
+
+    @property
+    def told(self) -> Counter[tuple[str, str, str]]:
+        """Count the facts that were told since the start: by type, account, and state or code where that is theirs."""
+        return sum((writer.told.copy() for writer in self._writers), Counter())
 
     def _look(self) -> None:
         """Cut connections whose server says nothing, again and again; SQLite has no such."""

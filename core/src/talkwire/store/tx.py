@@ -17,6 +17,7 @@ Row = tuple[Any, ...]
 Params = Mapping[str, Any]
 
 _NO_PARAMS: Params = {}
+_COUNTED_BY = {"delivery.changed": "state", "reply.refused": "code"}  # fact → the small value whose kinds are few
 _TAKE_NUMBERS = "UPDATE log_head SET seq = seq + :n WHERE id = 1 RETURNING seq"
 _INSERT_FACT = """
     INSERT INTO fact (seq, type, at, account, conversation, ids, small)
@@ -77,7 +78,7 @@ class Tx(Query):
 
     def __init__(self, driver: Driver, now: datetime) -> None:
         super().__init__(driver, now)
-        self._facts: list[tuple[str, str, str, str, str]] = []
+        self._facts: list[tuple[str, str, str, str, str, str]] = []
         self._after: list[Callable[[], None]] = []
         self._last: list[tuple[Callable[[Tx, list[Any]], None], Any]] = []
         self.hints: set[str] = set()  # which loops have something new to do: `lanes`, `timers`
@@ -129,6 +130,7 @@ class Tx(Query):
                 conversation,
                 to_json(ids).decode() if ids else "{}",
                 to_json(small).decode() if small else "{}",
+                str(small.get(_COUNTED_BY[kind]) or "") if small and kind in _COUNTED_BY else "",
             )
         )
 
@@ -191,10 +193,15 @@ class Tx(Query):
                 _INSERT_FACT,
                 [
                     (first + i, kind, self.now_us, account, conversation, ids, small)
-                    for i, (kind, account, conversation, ids, small) in enumerate(self._facts)
+                    for i, (kind, account, conversation, ids, small, _) in enumerate(self._facts)
                 ],
             )
         return count
+
+    @property
+    def told(self) -> Iterator[tuple[str, str, str]]:
+        """Give type, account and the value that it is counted by of each fact."""
+        return ((kind, account, word) for kind, account, _, _, _, word in self._facts)
 
     @property
     def wakes(self) -> Sequence[Callable[[], None]]:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -143,6 +144,9 @@ class Writer(threading.Thread):
         self.driver: Driver | None = None
         self.holder: Holder | None = None
         self.commits = 0
+        self.items = 0  # in them
+        self.busy = 0.0  # seconds with a transaction open
+        self.told: Counter[tuple[str, str, str]] = Counter()  # facts by type, account, and what they are counted by
 
     def run(self) -> None:
         """Write until the inbox is closed."""
@@ -164,6 +168,8 @@ class Writer(threading.Thread):
         try:
             tx, done, facts = self._commit_in_the_end(self._begun(), groups)
             self.commits += 1
+            self.items += len(done)
+            self.told.update(tx.told)
             self._inbox.mute_since = None
         except BaseException as error:  # noqa: BLE001  every caller hears of it; the thread lives on
             self._drop_connection()
@@ -172,6 +178,7 @@ class Writer(threading.Thread):
             down = error if isinstance(error, StoreDown) else _down(error)
             done = [(job, None, down) for _, jobs in groups for job in jobs]
             tx = None
+        self.busy += time.monotonic() - began
         wakes = list(tx.wakes) if tx else []
         hints = tx.hints if tx else set()
         try:

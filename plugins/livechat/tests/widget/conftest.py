@@ -1,4 +1,4 @@
-"""One Chromium for a module, a context and a server for each test, and a console that must stay silent."""
+"""A context and a server for each test, and a console that must stay silent."""
 
 from __future__ import annotations
 
@@ -9,17 +9,7 @@ from typing import Any
 import pytest_asyncio
 
 from plugins.livechat.tests.widget.server import Server, serve
-from tests.parts.chromium import PAGE_LIMIT, launch_options
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def chromium() -> AsyncIterator[Any]:
-    from playwright.async_api import async_playwright
-
-    async with async_playwright() as playwright:
-        running = await playwright.chromium.launch(**launch_options())
-        yield running
-        await running.close()
+from tests.parts.chromium import PAGE_LIMIT
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -65,7 +65,7 @@ async def _sign_in(request: web.Request) -> web.Response:
 
 
 def _says(principal: Principal) -> web.Response:
-    return web.json_response({"principal": principal.name, "scope": principal.scope.name.lower()})
+    return problems.unstored(web.json_response({"principal": principal.name, "scope": principal.scope.name.lower()}))
 
 
 def _is_this_page(request: web.Request) -> bool:

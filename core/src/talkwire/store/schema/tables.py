@@ -467,6 +467,16 @@ notification_medium = Table(
     _text("reason"),
     _time("at"),
 )
+audit = Table(  # who did what; never what somebody wrote
+    "audit",
+    metadata,
+    _serial(),
+    _time("at"),
+    _text("who"),
+    _text("what"),
+    _text("ids", server_default="{}"),
+    _text("outcome"),
+)
 meta = Table(
     "meta",
     metadata,

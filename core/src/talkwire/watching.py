@@ -1,0 +1,164 @@
+"""What nobody asked for and somebody must know: a disk that fills, a queue that grows old, a lane that is stuck.
+
+Each is told once an episode: it begins when it is seen first, and ends when it is seen no more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from . import health
+from .clock import Clock, micros, moment
+from .lanes import Fence
+from .model import Small
+from .pump import Pump
+from .store import Query, Store, Tx
+
+GROUP = "watch"
+EVERY = timedelta(seconds=30)
+QUEUE_OLD = timedelta(minutes=15)
+LANE_STUCK = timedelta(hours=1)
+_MOST_LANES = 100
+_EASIER = 1.2  # a disk is low until it has so much more room than where it began to be
+
+_QUEUES = """
+    SELECT l.grp, count(*), min(t.created_at) FROM task t JOIN lane l ON l.id = t.lane_id
+    LEFT JOIN account_state s ON l.grp = 'send:' || s.account
+    WHERE l.held = '' AND COALESCE(s.state, '') <> 'paused' GROUP BY l.grp
+"""
+_STUCK = """
+    SELECT DISTINCT l.id, l.grp, l.subject, l.failing_since, l.last_error, COALESCE(c.account, '')
+    FROM task t JOIN lane l ON l.id = t.lane_id LEFT JOIN conversation c ON c.id = l.subject
+    WHERE l.failing_since <= :before ORDER BY l.id LIMIT :most
+"""
+_EPISODES = "SELECT name FROM meta WHERE name LIKE 'episode:%'"
+_BEGIN = "INSERT INTO meta (name, value) VALUES (:name, :at) ON CONFLICT (name) DO NOTHING"
+_END = "DELETE FROM meta WHERE name = :name"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """Something that is wrong now."""
+
+    type: str  # of the fact
+    key: str  # which one of its type
+    account: str = ""
+    conversation: str = ""
+    small: Mapping[str, Small] = field(default_factory=dict)
+
+    @property
+    def episode(self) -> str:
+        return f"episode:{self.type}:{self.key}"
+
+
+class Watch:
+    """Looks every half minute, on one daemon of a database."""
+
+    def __init__(self, store: Store, clock: Clock, fence: Fence, folders: Mapping[str, Path]) -> None:
+        self._store = store
+        self._fence = fence
+        self.folders = dict(folders)  # whose disks are looked at
+        self.pump = Pump("watch", self._step, clock, slow_poll=EVERY)
+
+    def woken(self) -> None:
+        """Look again soon: an account's state changed."""
+        self.pump.wake()
+
+    def rooms(self) -> Mapping[str, tuple[int, int]]:
+        """Give (free, size) in bytes of each disk; it waits for the disk."""
+        return room(self.folders)
+
+    async def _step(self) -> datetime | None:
+        if not self._fence.holds(GROUP):
+            return None
+        rooms = await asyncio.to_thread(self.rooms)
+        found, episodes, due = await self._store.read(lambda query: _look(query, rooms))
+        begun = {one.episode for one in found}
+        if begun != episodes or (due is not None and due <= self.pump.clock.now()):
+            await self._store.write(_tell, (self._fence, tuple(found)))
+            due = await self._store.read(health.unsettled)
+        return due
+
+
+def room(folders: Mapping[str, Path]) -> dict[str, tuple[int, int]]:
+    """Say how many bytes are free and how many there are; two folders on one disk are one, under the first's name."""
+    found: dict[str, tuple[int, int]] = {}
+    devices: set[int] = set()
+    for name, folder in folders.items():
+        with contextlib.suppress(OSError):  # not made yet, or gone
+            total, _, free = shutil.disk_usage(folder)
+            if (device := folder.stat().st_dev) not in devices:
+                devices.add(device)
+                found[name] = (free, total)
+    return found
+
+
+def _look(query: Query, rooms: Mapping[str, tuple[int, int]]) -> tuple[list[Trouble], set[str], datetime | None]:
+    episodes = {row[0] for row in query.execute(_EPISODES)}
+    found = [*_disks(rooms, episodes), *_queues(query), *_lanes(query)]
+    return found, episodes, health.unsettled(query)
+
+
+def _disks(rooms: Mapping[str, tuple[int, int]], episodes: set[str]) -> list[Trouble]:
+    found = []
+    for device, (free, total) in rooms.items():
+        one = Trouble(type="disk.low", key=device, small={"free_bytes": free, "total_bytes": total})
+        if health.disk_level(free, total, easier=_EASIER if one.episode in episodes else 1.0) != "ok":
+            found.append(one)
+    return found
+
+
+def _queues(query: Query) -> list[Trouble]:
+    found = []
+    for group, count, oldest in query.execute(_QUEUES):
+        age = query.now - moment(oldest)
+        if age >= QUEUE_OLD:
+            account = group.removeprefix("send:") if group.startswith("send:") else ""
+            small: dict[str, Small] = {"group": group, "tasks": count, "minutes": age // timedelta(minutes=1)}
+            found.append(Trouble(type="queue.old", key=group, account=account, small=small))
+    return found
+
+
+def _lanes(query: Query) -> list[Trouble]:
+    params = {"before": micros(query.now - LANE_STUCK), "most": _MOST_LANES}
+    return [
+        Trouble(
+            type="lane.stuck",
+            key=str(id_),
+            account=account,
+            conversation=subject if account else "",
+            small={"group": group, "lane": id_, "minutes": (query.now_us - since) // 60_000_000, "error": error[:200]},
+        )
+        for id_, group, subject, since, error, account in query.execute(_STUCK, params)
+    ]
+
+
+def _tell(tx: Tx, items: Sequence[tuple[Fence, tuple[Trouble, ...]]]) -> Sequence[None]:
+    """Begin the episodes that are new, end those that are over, tell the accounts' states that have held."""
+    fence, found = items[-1]
+    if fence.check(tx, GROUP):
+        health.settle(tx)
+        now = {one.episode: one for one in found}
+        known = {row[0] for row in tx.execute(_EPISODES)}
+        for name in sorted(known - now.keys()):
+            tx.execute(_END, {"name": name})
+        for name in sorted(now.keys() - known):
+            tx.execute(_BEGIN, {"name": name, "at": str(tx.now_us)})
+            _tell_one(tx, now[name])
+    return [None] * len(items)
+
+
+def _tell_one(tx: Tx, one: Trouble) -> None:
+    match one.type:  # spelt out, so that the reference can be compared with what is told
+        case "disk.low":
+            tx.tell("disk.low", small=one.small)
+        case "queue.old":
+            tx.tell("queue.old", account=one.account, small=one.small)
+        case "lane.stuck":
+            tx.tell("lane.stuck", account=one.account, conversation=one.conversation, small=one.small)
