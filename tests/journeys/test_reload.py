@@ -98,6 +98,7 @@ async def test_a_new_token_frees_what_the_old_one_held_and_no_other_account_noti
     await op.hub.run_until_idle()
     assert (op.state(), op.state("kiosk"), await op.hub.states(conversation)) == ("broken", "working", ["queued"] * 3)
     kiosk, _ = op.daemon.account("kiosk"), op.lived
+    taken = op.acme.shop.counts.taken
     await op.hub.pass_time(minutes=5)
 
     changes = await op.reloads(op.shop.replace("kit-token-0123456789", NEW_TOKEN) + op.kiosk)
@@ -105,6 +106,7 @@ async def test_a_new_token_frees_what_the_old_one_held_and_no_other_account_noti
     assert op.lived == ["shop closed", "shop opened"]
     assert op.daemon.account("kiosk") is kiosk
     assert op.state() == "working"
+    assert op.acme.shop.counts.taken == taken == 1  # what is counted goes on
     assert op.acme.texts == ["one", "one", "two", "three"]  # the refused one went again: it had reached nobody
     tokens = [seen.headers["authorization"].removeprefix("Bearer ") for seen in op.acme.provider.shown]
     assert tokens == ["kit-token-0123456789", NEW_TOKEN, NEW_TOKEN, NEW_TOKEN]

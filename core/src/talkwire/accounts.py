@@ -149,6 +149,11 @@ class Runtime:
         since = self.view.since if state is self.view.state else now
         self.view = replace(self.view, state=state, reason=reason, since=since)
 
+    def goes_on_from(self, other: Runtime) -> None:
+        """Keep what was seen and counted of the account, which is the same with other settings."""
+        self.last_in, self.last_out, self.counts = other.last_in, other.last_out, other.counts
+        self.last_rejected, self.rejected_in_a_row = other.last_rejected, other.rejected_in_a_row
+
     def replaced(self) -> None:
         """Say that another stands in its place: what it still hears of its provider is no news of the account."""
         self._replaced = True
@@ -211,7 +216,8 @@ class Accounts:
         if before is None:
             return runtime, None
         before.replaced()
-        runtime.last_in, runtime.last_out, was = before.last_in, before.last_out, before.view
+        runtime.goes_on_from(before)
+        was = before.view
         if was.state is AccountState.PAUSED and runtime.channel is not None:
             runtime.take(was.state, was.reason, was.since or self._lent.clock.now())
         return runtime, before

@@ -18,10 +18,10 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from . import control, reloading
+from . import auditing, control, reloading
 from .api import make_admin, make_app
 from .daemon import Daemon
-from .errors import Conflict, TalkwireError
+from .errors import Conflict, StoreDown, TalkwireError
 from .sections import Listen
 from .systemd import Systemd
 
@@ -99,7 +99,10 @@ async def _read_again(daemon: Daemon, again: asyncio.Event) -> None:
         await again.wait()
         again.clear()
         try:
-            await reloading.reload(daemon)
+            async with auditing.audited(daemon.store, "signal:HUP", "reload", {}):
+                await reloading.reload(daemon)
+        except StoreDown as error:
+            _log.error("settings not read again", why=str(error))
         except TalkwireError:
             pass  # the log and `talkwire status` say why
         except Exception as error:  # noqa: BLE001  a fault of ours in it must not end the daemon
