@@ -169,6 +169,7 @@ FAMILIES = {
     "register": "Give things: called once, when the plugin is loaded.",
     "shape": "Before storing: may replace, or refuse.",
     "on": "After storing: told until taken.",
+    "forget, export": "When an operator asks for somebody's data.",
 }
 _QUESTION = re.compile(r"(?:^|(?<=\.\s)|(?<=\n))((?:When|Order|Answer|Error|Twice)(?:, [a-z ,]+)?):")
 
@@ -218,6 +219,8 @@ def hooks() -> Iterator[str]:
 
 def family_of(name: str) -> str:
     """Say to which family a hook belongs."""
+    if name.startswith(("forget_", "export_")):
+        return "forget, export"
     return "register" if name.startswith("register_") else "shape" if name in SHAPES else "on"
 
 
@@ -255,6 +258,7 @@ def settings() -> Iterator[str]:
         "[accounts.NAME]": ("accounts.NAME", sections.AccountKeys),
         "[recipients.NAME]": ("recipients.NAME", sections.RecipientSettings),
         "[[notify]]": ("notify", sections.Rule),
+        "[[webhooks]]": ("webhooks", sections.WebhookSettings),
     }
     for title, (path, kind) in tables.items():
         yield ""
@@ -329,6 +333,14 @@ MEANINGS = {  # goes before the comment beside the key, where that is for reader
     "notify.to": "Recipients, by name",
     "notify.media": "Media to tell them by; empty: what each recipient wants",
     "notify.after": "How long to wait first; nothing is shown if the conversation is answered meanwhile",
+    "webhooks.name": (
+        "What it is called by commands and in `webhook-id`; under another name it begins anew with the next fact"
+    ),
+    "webhooks.url": "Where facts are posted: `https://…`, or `http://…` within your own network; never shown whole",
+    "webhooks.secrets": "Every one of them signs, so that one can be changed without a gap; each is `whsec_` and base64",
+    "webhooks.types": "Types of [facts](facts.md) that the host is told; empty: all",
+    "webhooks.accounts": "Accounts whose facts it is told; empty: all, and facts of no account",
+    "webhooks.timeout": "How long the host has for one answer, at most `30s`",
 }
 _FORMS = {
     "Duration": "a duration",
@@ -341,6 +353,7 @@ _FORMS = {
     "int": "a whole number",
     "tuple[Network, ...]": "a list of networks or addresses",
     "tuple[str, ...]": "a list of texts",
+    "tuple[SecretStr, ...]": "a list of texts, never shown",
 }
 
 

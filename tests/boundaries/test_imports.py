@@ -25,10 +25,12 @@ LAYERS = (  # from the top; a module imports from its own layer and from those b
     "daemon",
     "api accounts lending fetching",
     "hub doing showing",  # what plugins do, and what is done for them
-    "intake admission outgoing sending notices notifying timers filing sessions watching",  # the journeys
+    "recovery",
+    "intake admission outgoing sending notices notifying timers filing sessions watching purging forgetting exporting departures restoring backups webhooks",  # the journeys
     "log evidence settings story",
-    "plugins readmodels keeping answers deliveries people auditing reasons",
-    "running sections http lanes leases health",
+    "plugins readmodels keeping answers deliveries people auditing reasons persons",
+    "running sections http lanes leases health standing",
+    "copying",
     "store pump hints instance_keys references rates",
     "channel notifier hooks simulator auth",  # what an author writes against
     "actions features formatting media redaction counting",

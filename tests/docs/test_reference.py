@@ -59,6 +59,7 @@ def test_every_hook_has_a_heading():
 def test_every_setting_has_a_heading():
     tables = {**sections.SECTIONS, "plugins": sections.PluginKeys, "accounts.NAME": sections.AccountKeys}
     tables |= {"recipients.NAME": sections.RecipientSettings, "notify": sections.Rule}
+    tables |= {"webhooks": sections.WebhookSettings}
     wanted = [key for path, model in tables.items() for key in keys(path, model)]
     assert missing(wanted, page("settings.md")) == []
 

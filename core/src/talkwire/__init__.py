@@ -112,6 +112,7 @@ if TYPE_CHECKING:
     from .model import Option as Option
     from .model import Outgoing as Outgoing
     from .model import Part as Part
+    from .model import Person as Person
     from .model import Policy as Policy
     from .model import Problem as Problem
     from .model import Rate as Rate
@@ -167,8 +168,8 @@ _WHERE = {
         "Accepted Account AccountNotice AccountState Acknowledge Address AddressChanged Alias Answer AnswerCode"
         " Attachment AttachmentClass Batch Block Buttons Card Change ChangeKind Choice Choices Contact"
         " ContactCard Conversation Degradation Delivery Direction Draft Envelope Fact FormLink Inbound Item Level"
-        " Location Media Message NotThere Notification Option Outgoing Part Policy Problem Rate Reaction ReadUpTo"
-        " Receipt Recipient RemoteMedia RenderContext Rendered Report SessionChange SessionState SignalKind State"
+        " Location Media Message NotThere Notification Option Outgoing Part Person Policy Problem Rate Reaction"
+        " ReadUpTo Receipt Recipient RemoteMedia RenderContext Rendered Report SessionChange SessionState SignalKind State"
         " StoredChange Template Text Typing TypingSignal Unit Unread Way draft"
     ),
     "notifier": "Focus Handed Notifier NotifierFeatures Shown Suppressed Told",

@@ -439,6 +439,25 @@ def resume(tx: Tx, items: Sequence[str]) -> Sequence[None]:
     return [None] * len(items)
 
 
+_REGISTER = """
+    INSERT INTO account_state (account, channel, since) VALUES (:account, '', :now) ON CONFLICT (account) DO NOTHING
+"""
+
+
+def register(tx: Tx, items: Sequence[str]) -> Sequence[None]:
+    """Let accounts be known with which no daemon has started yet."""
+    for name in sorted(items):
+        tx.execute(_REGISTER, {"account": name, "now": tx.now_us})
+    return [None] * len(items)
+
+
+def withdrawn(tx: Tx, items: Sequence[tuple[str, str]]) -> Sequence[None]:
+    """Tell that the provider of (account, by whom) knows that we are gone."""
+    for name, by in items:
+        tx.tell("account.withdrawn", account=name, small={"by": by})
+    return [None] * len(items)
+
+
 def _person_says(tx: Tx, name: str, state: AccountState, reason: str) -> None:
     row = tx.one("SELECT channel, state FROM account_state WHERE account = :account", {"account": name})
     if row is None:

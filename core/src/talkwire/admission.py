@@ -29,6 +29,7 @@ from .model import (
     SessionState,
 )
 from .store import Tx, goes_first
+from .store.writer import RunAgain
 
 _PREVIEW = 120  # characters of a conversation's last message
 
@@ -46,6 +47,7 @@ class Arrival:
     cursor: tuple[str, str] | None = None  # (account, cursor) of a listener …
     fence: lanes.Fence | None = None  # … moved only while the account is this daemon's to listen to
     replayed: bool = False
+    before: int = 0  # microseconds; what was written before may have been here until a backup was brought back
 
 
 @dataclass(slots=True)
@@ -206,6 +208,8 @@ def _messages(
         wanted[spot] = (channels[account], person.contact)
     ids, new = people.places(tx, wanted)
     places = {row[0]: _Place(*row) for row in tx.execute(_PLACE_ROWS, {"ids": sorted(set(ids.values()))})}
+    if len(places) < len(set(ids.values())):
+        raise RunAgain  # somebody was forgotten while this waited for the conversation
     there = _there(tx, {(account, i.external_id) for _, account, i in inbound})
     answered = _answered(tx, inbound)
     rows, attachments, facts, repeated = [], [], [], []
@@ -248,7 +252,8 @@ def _messages(
                 place.reply_until = until
         moved[place.id] = place
         results[index].messages.append(message)
-        facts.append((account, place, message, place.last_n, arrivals[index].replayed))
+        again = arrivals[index].replayed or at < arrivals[index].before
+        facts.append((account, place, message, place.last_n, again))
     for spot in sorted(new):
         tx.tell("conversation.opened", account=spot[0], conversation=ids[spot])
     tx.many(_INSERT_MESSAGE, rows)
@@ -371,8 +376,8 @@ _SESSION_AT = "UPDATE conversation SET session_at = :at WHERE id = :id"
 _SESSION_NOW = "SELECT session, session_at FROM conversation WHERE id = :id"
 _INSERT_CHANGE = """
     INSERT INTO change (account, change_id, external_id, message_id, kind, text, blocks, by_address, at,
-                        stored_at)
-    VALUES (:account, :change, :external, :message, :kind, :text, :blocks, :by, :at, :stored)
+                        stored_at, envelope_id)
+    VALUES (:account, :change, :external, :message, :kind, :text, :blocks, :by, :at, :stored, :envelope)
     ON CONFLICT (account, change_id) DO NOTHING
 """
 _CONVERSATION_OF = "SELECT conversation_id FROM message WHERE id = :id"
@@ -385,7 +390,7 @@ def _other(tx: Tx, account: str, channel: str, item: Item, arrival: Arrival) -> 
         at = min(micros(item.at), arrival.received)
         session_changed(tx, account, conversation, item.state, at, item.reason)
     elif isinstance(item, Change):
-        _changed(tx, account, channel, item)
+        _changed(tx, account, channel, item, arrival.envelope_id)
     elif isinstance(item, AddressChanged):
         _address_changed(tx, account, item)
     elif isinstance(item, AccountNotice):
@@ -430,7 +435,7 @@ def session_changed(tx: Tx, account: str, conversation: str, state: SessionState
     lanes.wake(tx, f"send:{account}", [conversation])
 
 
-def _changed(tx: Tx, account: str, channel: str, item: Change) -> None:
+def _changed(tx: Tx, account: str, channel: str, item: Change, envelope: str) -> None:
     one = account, item.external_id
     message = _there(tx, [one]).get(one, "")
     if not message and (rows := tx.execute(_BY_DELIVERY, {"ids": [one]})):
@@ -442,11 +447,19 @@ def _changed(tx: Tx, account: str, channel: str, item: Change) -> None:
         conversation, _ = _conversation(tx, account, channel, item.address, item.thread)
     said = hashlib.sha256(item.text.encode()).hexdigest()[:16]
     change = item.change_id or f"{item.kind}:{item.external_id}:{item.address.value}:{micros(item.at)}:{said}"
-    store_change(tx, account, conversation, change, message, item)
+    store_change(tx, account, conversation, change, message, item, envelope=envelope)
 
 
 def store_change(
-    tx: Tx, account: str, conversation: str, change: str, message: str, item: Change, blocks: tuple[Block, ...] = ()
+    tx: Tx,
+    account: str,
+    conversation: str,
+    change: str,
+    message: str,
+    item: Change,
+    blocks: tuple[Block, ...] = (),
+    *,
+    envelope: str = "",  # that brought it; empty: it is ours, or came over an own connection
 ) -> None:
     """Store what was done to a message, and tell it; a change that is there already stays as it is.
 
@@ -467,6 +480,7 @@ def store_change(
             "by": item.address.value,
             "at": micros(item.at),
             "stored": tx.now_us,
+            "envelope": envelope,
         },
     )
     tx.tell(

@@ -7,13 +7,14 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from time import monotonic
 
 import aiohttp
 import structlog
 from pydantic import SecretBytes
 
-from . import doing, notifying, showing
+from . import doing, notifying, restoring, showing
 from .accounts import Accounts, Runtime
 from .answers import AccountView
 from .api.limits import Limits
@@ -41,16 +42,20 @@ from .notifying import RuleReader
 from .outgoing import Replies
 from .plugins import Plugins
 from .pump import Pump
+from .purging import GROUP as PURGE
+from .purging import Purge
 from .sending import Sender
 from .sessions import Sessions
 from .settings import Config
 from .showing import Medium
-from .store import Store
+from .store import Store, revisions
+from .store.revisions import Chain
 from .store.sqlite import path_of
 from .timers import GROUP as TIMERS
 from .timers import Timers
 from .watching import GROUP as WATCH
 from .watching import Watch
+from .webhooks import WebhookReader
 
 _log = structlog.get_logger("talkwire.daemon")
 STUCK = 5.0  # seconds after which a holder of the writer is named and `/livez` fails
@@ -86,11 +91,14 @@ class Daemon:
         self.store = Store(url, self.clock, synchronous=config.store.synchronous)
         self.store.settle = doing.settle
         self.store.committed.append(self._committed)
-        self.files: Chunks = FileStore(config.store.files) if self.store.is_sqlite else ChunkStore(self.store)
+        self.files: Chunks = (
+            FileStore(config.store.files, self.clock.now) if self.store.is_sqlite else ChunkStore(self.store)
+        )
         self.filing = Filing(self.store, self.files, self.clock, self.keys, config.server.public_url)
         self.hints = Hints(url)
         self.hints.heard = self._heard
         self.leases = Leases(self.store, term=lease_term, changed=self._wake_all)
+        self.purge = Purge(self.store, self.files, self.clock, self.leases, config.retention)
         self.tail = Tail(self.store, self.clock)
         self.lanes = Lanes(self.store, self.clock, self.leases)
         self.timers = Timers(self.store, self.clock, self.leases)
@@ -120,6 +128,7 @@ class Daemon:
         self.slow_hooks: dict[tuple[str, str], float] = {}  # (plugin, hook) → longest seconds
         self._media: dict[str, Medium] = {}
         self._told: list[Told] = []
+        self._webhooks: list[WebhookReader] = []
 
     # --- what others ask -----------------------------------------------------------------------------
 
@@ -171,6 +180,7 @@ class Daemon:
         return [
             self.lanes.pump,
             self.timers.pump,
+            self.purge.pump,
             self.leases.pump,
             self.watch.pump,
             *self.readers.pumps,
@@ -195,6 +205,7 @@ class Daemon:
         """
         await self.store.open(exclusive=True)
         try:
+            await self._check_tables()
             async with aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=None), auto_decompress=True, cookie_jar=aiohttp.DummyCookieJar()
             ) as session:
@@ -208,6 +219,7 @@ class Daemon:
                             self.lanes.pump.run(),
                             self.timers.pump.run(),
                             self.watch.pump.run(),
+                            self.purge.pump.run(),
                             self.readers.run(),
                             self.accounts.run(),
                             self._watch(),
@@ -232,6 +244,7 @@ class Daemon:
         """
         await self.store.open(exclusive=True)
         try:
+            await self._check_tables()
             async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
                 self._make(session)
                 yield self
@@ -239,8 +252,13 @@ class Daemon:
             await self.plugins.close()
             await self.store.close()
 
+    async def _check_tables(self) -> None:
+        chains = [Chain(plugin, Path(folder)) for plugin, folder in self.plugins.register("register_schema")]
+        await self.store.read(lambda query: revisions.check(query, chains))
+
     async def _open(self, session: aiohttp.ClientSession) -> None:
         self._make(session)
+        self.intake.restored_at = await self.store.read(restoring.restored_at)
         await self.accounts.open()
         await self.store.write(notifying.put_recipients, self.config.recipients)
         await self._serve()
@@ -285,7 +303,7 @@ class Daemon:
         doer = Doer(self.store, self.leases, self.replies, self.account, self.sessions, notices, fetcher)
         self.lanes.serve(doing.GROUP, doer.work)
         await self.tell_readers()
-        self.leases.want(["do", TIMERS, WATCH])
+        self.leases.want(["do", TIMERS, WATCH, PURGE])
         await self.leases.take()
         await self._compare()
 
@@ -299,14 +317,18 @@ class Daemon:
         self.leases.want([sender.group, f"listen:{runtime.name}"], need)
 
     async def tell_readers(self) -> None:
-        """Tell plugins and rules from now on; asked again where the rules have changed."""
-        before = [told.name for told in self._told]
-        self._told = [*self.plugins.readers(), *(RuleReader(i, rule) for i, rule in enumerate(self.config.notify))]
+        """Tell plugins, rules and webhooks from now on; asked again where the settings of these have changed."""
+        before, webhooks = [told.name for told in self._told], self._webhooks
+        self._webhooks = [WebhookReader(one, self.clock) for one in self.config.webhooks]
+        rules = [RuleReader(i, rule) for i, rule in enumerate(self.config.notify)]
+        self._told = [*self.plugins.readers(), *rules, *self._webhooks]
         await self.readers.open(self._told)
-        names = [f"read:{told.name}" for told in self._told]
-        for gone in {f"read:{name}" for name in before} - {*names}:
+        for webhook in webhooks:
+            await webhook.close()
+        for gone in {f"read:{name}" for name in before} - {f"read:{told.name}" for told in self._told}:
             self.leases.drop(gone)
-        self.leases.want(names)
+        for told in self._told:
+            self.leases.want([f"read:{told.name}"], told.need)
 
     async def _compare(self) -> None:
         """Say where another daemon of this database runs with other settings."""
@@ -335,6 +357,8 @@ class Daemon:
         self.intake.serve({})
         self.tail.close()
         await self.lanes.stop(timedelta() if self.stuck() else PATIENCE)
+        for webhook in self._webhooks:
+            await webhook.close()
         for medium in self._media.values():
             await medium.close()
         await self.accounts.close()

@@ -14,11 +14,11 @@ from .actions import Action, DropTimer, Notice, Notify, Reply, SetTimer, Signal,
 from .errors import AccountBroken, NotFound, NotSent, StoreDown, TalkwireError, TryLater, Wait
 from .ids import new_id
 from .lanes import Fence, Lane, NewTask, Task
-from .log import SCHEDULE
 from .model import Address
 from .notices import Notices, OnItsWay
 from .outgoing import Replies, Target
 from .sessions import Served, Sessions
+from .standing import SCHEDULE
 from .store import Act, Store, Tx
 
 _log = structlog.get_logger("talkwire.doing")

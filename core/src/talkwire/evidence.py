@@ -62,6 +62,7 @@ class ReaderLag:
     behind: int  # facts
     parked: int
     last_error: str
+    down_since: datetime | None  # None: it takes what it is told, or the outage is not a minute old
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,8 @@ _OLDEST = """
 """
 _TROUBLE = "SELECT state, count(*) FROM delivery WHERE state IN (5, 25) AND state_at > :since GROUP BY state"
 _READERS = """
-    SELECT r.name, r.state, h.seq - r.cursor, (SELECT count(*) FROM parked p WHERE p.reader = r.name), r.last_error
+    SELECT r.name, r.state, h.seq - r.cursor, (SELECT count(*) FROM parked p WHERE p.reader = r.name), r.last_error,
+           CASE WHEN r.down_told = 1 AND r.up_since IS NULL THEN r.down_since END
     FROM reader r, log_head h WHERE h.id = 1 ORDER BY r.name
 """
 
@@ -126,6 +128,14 @@ def unread(query: Query, limit: int = 50) -> list[UnreadEnvelope]:
     ]
 
 
+def readers(query: Query) -> list[ReaderLag]:
+    """Say how far everybody is who is told facts."""
+    return [
+        ReaderLag(name=name, state=state, behind=behind, parked=parked, last_error=error, down_since=when(down))
+        for name, state, behind, parked, error, down in query.execute(_READERS)
+    ]
+
+
 def status(query: Query) -> Status:
     """Say how everything stands."""
     since = micros(query.now - timedelta(hours=24))
@@ -139,10 +149,7 @@ def status(query: Query) -> Status:
         else OldestTask(group=waits[0], subject=waits[1], since=moment(waits[2]), held=waits[3], last_error=waits[4]),
         uncertain=trouble.get(int(State.UNCERTAIN), 0),
         failed=trouble.get(int(State.FAILED), 0),
-        readers=tuple(
-            ReaderLag(name=name, state=state, behind=behind, parked=parked, last_error=error)
-            for name, state, behind, parked, error in query.execute(_READERS)
-        ),
+        readers=tuple(readers(query)),
         unread=unread_row[0] if unread_row else 0,
     )
 

@@ -3,6 +3,7 @@
     register_…   once, at load: gives things
     shape_… and format_reply    before storing: may replace
     on_… and answer_…           after storing: told until taken
+    forget_… and export_…       when an operator asks for somebody's data
 
 Parameters are asked for by name, in any subset; `hub` and `settings` (the plugin's own table) may be asked for
 wherever they stand. A plain function runs in a thread of the plugin, `async def` on the event loop; a plain function
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from .actions import Action
-from .model import Account, AccountState, Conversation, Draft, Fact, Inbound, Message, Notification, State
+from .model import Account, AccountState, Conversation, Draft, Fact, Inbound, Message, Notification, Person, State
 
 if TYPE_CHECKING:
     import pydantic
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from .hub import Hub
     from .notifier import Notifier
     from .simulator import Simulator
-    from .store import Tx
+    from .store import Query, Tx
 
 hookspec = pluggy.HookspecMarker("talkwire")
 hookimpl = pluggy.HookimplMarker("talkwire")
@@ -79,6 +80,9 @@ HOOK_OF_FACT: Mapping[str, str] = {  # by the fact's whole type, else by what st
     "account": "on_account",
     "account.flapping": "on_fact",
     "account.notice": "on_fact",  # what a provider says; the state stays
+    "account.forgotten": "on_fact",  # it has no state any more
+    "account.renamed": "on_fact",
+    "account.withdrawn": "on_fact",
     "timer.due": "on_timer",
 }
 
@@ -130,7 +134,8 @@ def register_schema() -> Path:
     When: once, at load; `talkwire db upgrade` runs what is new, after the core's.
     Order: as configured. Error: as `register_channels`.
     Answer: a folder in the package; its version table is `alembic_version_<plugin>`, its tables begin with the
-    plugin's name.
+    plugin's name. A column `account` of theirs holds an account's name: `talkwire accounts rename` and `forget` change
+    and delete by it.
     Twice: the hook no; a revision runs once a database.
     """
 
@@ -270,4 +275,31 @@ def on_fact(fact: Fact, tx: Tx, settings: Any, hub: Hub) -> Actions:
     """Hear of every fact that has no hook of its own.
 
     When, order, answer, error, twice: as `on_inbound_message`.
+    """
+
+
+# forget and export: when an operator asks
+
+
+@hookspec
+def forget_person(person: Person, tx: Tx, settings: Any, hub: Hub) -> Actions:
+    """Forget what the plugin's own tables hold of somebody: what they said, and what names them.
+
+    When: inside the transaction that forgets the person, as its end; always a plain function, `tx` or not. What is
+    not in the database, such as an open socket, goes by `tx.after_commit`.
+    Order: as configured.
+    Answer: as `on_inbound_message`; `DropTimer`, where a timer's key or subject names the person.
+    Error: the person is not forgotten, and whoever asked is told so; it may be asked again.
+    Twice: yes, after an error, or where the person writes again later and is forgotten again.
+    """
+
+
+@hookspec
+def export_person(person: Person, query: Query, settings: Any) -> Mapping[str, str] | None:
+    """Give what the plugin's own tables hold of somebody, as texts: `{"consents.csv": "…"}`.
+
+    When: `talkwire export`, which reads beside a running daemon; a plain function that only reads, at most 50 ms.
+    Order: as configured.
+    Answer: file name → text, put under `plugins/<plugin>/`; None where there is nothing.
+    Error: nothing is exported; whoever asked is told so. Twice: yes.
     """

@@ -204,7 +204,7 @@ class Hub:
         """Keep a file, of at most `limit` bytes; committed when this returns.
 
         `name` is as it came; the media type is looked up in the bytes. An `Inbound` with `Media(attachment=id)` makes
-        the file its message's own. Errors: `TooLarge`; `Unreadable` where it is empty; what `chunks` raises.
+        the file its message's own; one that no message has used is purged after a day. Errors: `TooLarge`; `Unreadable` where it is empty; what `chunks` raises.
         """
         return await self._filing.keep(chunks, name=name, limit=limit)
 

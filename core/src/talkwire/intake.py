@@ -77,6 +77,7 @@ class Intake:
         self._files = files
         self._shape = shape
         self._endpoints: dict[str, list[Served]] = {}
+        self.restored_at = 0  # microseconds; what was written before has perhaps been answered
 
     def serve(self, endpoints: Mapping[str, Sequence[Served]]) -> None:
         """Say which accounts stand behind which endpoint."""
@@ -267,7 +268,8 @@ class Intake:
                 unread.append((position, "it is meant for an account that this endpoint has not"))
             else:
                 placed.append((account, channel.type, item))
-        return Arrival(None, envelope_id, placed, _windows(accounts), micros(envelope.received_at), unread)
+        received = micros(envelope.received_at)
+        return Arrival(None, envelope_id, placed, _windows(accounts), received, unread, before=self.restored_at)
 
     async def _shaped(self, arrival: Arrival, accounts: Mapping[str, Served]) -> Arrival:
         inbound = [(i, t) for i, t in enumerate(arrival.items) if type(t[2]) is Inbound]

@@ -2,7 +2,7 @@
 
     lane (group, subject) ── task, task, task
     due      when its head is to be served; null: nothing to do, or held
-    held     why it waits for somebody (`wake` frees it)
+    held     why it waits for somebody (`wake` frees it); `restored`: for an operator (`free` does)
     wakes    how often it was freed: a wait that began under an older count is due at once
 
 A task is deleted by the transaction that does it.
@@ -27,6 +27,7 @@ from .store import Query, Store, Tx
 _log = structlog.get_logger("talkwire.lanes")
 _AT_ONCE = 8  # lanes of one group served at the same time
 _PAUSE = timedelta(seconds=1)  # of a group, where the store is down
+RESTORED = "restored"  # held since a backup was brought back: what waits may have been done since
 
 _OPEN_LANE = """
     INSERT INTO lane (grp, subject, due) VALUES (:grp, :subject, :due)
@@ -85,7 +86,20 @@ _HOLD = """
 """
 _WAKE = """
     UPDATE lane SET wakes = wakes + 1, due = CASE WHEN held <> '' THEN :now ELSE due END, held = ''
-    WHERE grp = :grp AND subject IN (:subjects[])
+    WHERE grp = :grp AND subject IN (:subjects[]) AND held <> 'restored'
+"""
+_FREE = """
+    UPDATE lane SET wakes = wakes + 1, held = '',
+        due = CASE WHEN EXISTS (SELECT 1 FROM task WHERE task.lane_id = lane.id) THEN :now ELSE NULL END
+    WHERE id IN (:lanes[])
+"""
+_HOLD_ALL = """
+    UPDATE lane SET held = 'restored', due = NULL, attempts = 0, failing_since = NULL, wakes = wakes + 1
+    WHERE EXISTS (SELECT 1 FROM task WHERE task.lane_id = lane.id)
+"""
+_REST_ALL = """
+    UPDATE lane SET held = '', due = NULL, attempts = 0, failing_since = NULL, last_error = ''
+    WHERE NOT EXISTS (SELECT 1 FROM task WHERE task.lane_id = lane.id)
 """
 _FAILING = "SELECT id FROM lane WHERE grp = :grp AND failing_since IS NOT NULL"
 _FORGIVEN = "UPDATE lane SET failing_since = NULL WHERE grp = :grp AND failing_since IS NOT NULL"
@@ -233,6 +247,7 @@ def drop(tx: Tx, kind: str, refs: Sequence[str]) -> None:
     tx.many(_END_TASK, [{"id": task} for task, _, _ in sorted(rows)])
     headless = sorted({lane for _, lane, is_head in rows if is_head})
     tx.many(_ANEW, [{"id": lane, "now": tx.now_us} for lane in headless])
+    tx.many(_SLEEP, [{"id": lane} for lane in headless])  # nothing is left that it could be held for
 
 
 def hold(tx: Tx, lane: int, reason: str, wakes: int) -> None:
@@ -247,12 +262,26 @@ def forgive(tx: Tx, group: str) -> None:
 
 
 def wake(tx: Tx, group: str, subjects: Iterable[str]) -> None:
-    """Free held lanes, and count it."""
+    """Free held lanes, and count it; those held since a restore wait for an operator, whoever comes back."""
     if wanted := sorted(set(subjects)):
         tx.hint("lanes")
         rows = tx.execute(_IDS, {"grp": group, "subjects": wanted})
         lock(tx, [row[0] for row in rows])
         tx.execute(_WAKE, {"grp": group, "subjects": wanted, "now": tx.now_us})
+
+
+def free(tx: Tx, ids: Sequence[int]) -> None:
+    """Free lanes for whatever they were held, and count it."""
+    if ids:
+        tx.hint("lanes")
+        lock(tx, ids)
+        tx.execute(_FREE, {"lanes": ids, "now": tx.now_us})
+
+
+def hold_all(tx: Tx) -> None:
+    """Hold every lane that has something to do, until an operator frees it; nobody serves lanes meanwhile."""
+    tx.execute(_HOLD_ALL)
+    tx.execute(_REST_ALL)
 
 
 def backoff(

@@ -1,6 +1,6 @@
 """The log's readers: each is told every fact after it is true, until it has taken it.
 
-A reader that is down keeps its cursor. A fact that is refused gets its conversation a lane of its own
+A reader that is away keeps its cursor (`standing`). A fact that is refused gets its conversation a lane of its own
 (`read:<reader>`): later facts of that conversation queue there, all others go on. After the schedule the
 fact is parked: named in health, replayable, and later ones go on marked `after_gap`.
 """
@@ -8,7 +8,7 @@ fact is parked: named in health, replayable, and later ones go on marked `after_
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from time import monotonic
@@ -16,29 +16,30 @@ from typing import Any, Protocol
 
 import structlog
 
-from . import lanes, readmodels
+from . import lanes, readmodels, standing
 from .actions import Action
 from .answers import AccountView
 from .clock import Clock, micros
 from .errors import NotFound, StoreDown, TalkwireError
-from .hooks import SessionStep, hook_of
+from .hooks import SessionStep
 from .lanes import Fence, Lane, Lanes, NewTask, Task
-from .model import Account, AccountState, Fact, State
+from .model import Account, AccountState, Fact, Small, State
 from .pump import Pump, Pumps
 from .readmodels import fact_of
+from .standing import Away, Gone, Standing
 from .store import Query, Store, Tx
 from .store.writer import RunAgain
 
 _log = structlog.get_logger("talkwire.log")
 _BATCH = 200  # facts a reader takes at once …
 _SLICE = 0.010  # … and seconds its hooks hold the writer
-_TOGETHER = 8  # conversations whose hooks without `tx` run side by side
+_TOGETHER = 8  # conversations whose hooks without `tx` run side by side …
+_ROUND = 5.0  # … and seconds after which no more of them are called before the cursor moves
 _LOOK_AGAIN = timedelta(seconds=5)  # a hint that there is more may be lost
-SCHEDULE = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3600))  # then it is parked
 
 _AFTER = f"{readmodels.FACT} WHERE seq > :seq ORDER BY seq LIMIT :most"
 _ONE = f"{readmodels.FACT} WHERE seq = :seq"
-_CURSOR = "SELECT cursor FROM reader WHERE name = :name"
+_CURSOR = "SELECT cursor FROM reader WHERE name = :name AND state = 'active'"
 _ENSURE = """
     INSERT INTO reader (name, cursor, moved_at)
     SELECT :name, seq, :now FROM log_head WHERE id = 1
@@ -48,7 +49,7 @@ _MISSED = """
     SELECT name, cursor + 1, f.first - 1 FROM reader, (SELECT min(seq) AS first FROM fact) f
     WHERE state = 'active' AND cursor + 1 < f.first ORDER BY name
 """
-_ACTIVE = "SELECT name FROM reader WHERE state = 'active' ORDER BY name"
+_ACTIVE = "SELECT name FROM reader WHERE state <> 'stopped' ORDER BY name"
 _STOP = "UPDATE reader SET state = 'stopped' WHERE name = :name"
 _MOVE = "UPDATE reader SET cursor = :to, moved_at = :now WHERE name = :name"
 _SAY_ERROR = "UPDATE reader SET last_error = :error, error_at = :now WHERE name = :name AND last_error <> :error"
@@ -69,14 +70,20 @@ _GAPS = f"""
 
 
 class Told(Protocol):
-    """Who is told facts: a plugin, or a rule of the settings."""
+    """Who is told facts: a plugin, a rule or a webhook of the settings."""
 
     name: str
 
+    @property
+    def schedule(self) -> Sequence[timedelta]: ...  # of a fact that it refuses; then it is parked
+    @property
+    def need(self) -> timedelta: ...  # how long a lease must still hold when it is told something
     def wants(self, fact_type: str) -> bool: ...
+    def hears_of(self, account: str) -> bool: ...
+    def hook_of(self, fact_type: str) -> str: ...  # what it is called by
     def in_tx(self, hook_name: str) -> bool: ...
     def outside(self, hook_name: str) -> bool: ...
-    async def call_async(self, hook_name: str, kwargs: Mapping[str, Any]) -> list[Action]: ...
+    async def call_async(self, hook_name: str, kwargs: Mapping[str, Any]) -> list[Action]: ...  # raises `Away`, `Gone`
     def call_tx(self, hook_name: str, kwargs: Mapping[str, Any], tx: Tx) -> list[Action]: ...
 
 
@@ -146,6 +153,39 @@ class _Batch:
     blocked: frozenset[str]  # subjects that have a lane
     outcomes: dict[int, Outcome]  # by seq
 
+    def before(self, seq: int | None) -> _Batch:
+        """Give what comes before a fact; None: all of it."""
+        if seq is None:
+            return self
+        return replace(self, upto=seq - 1, entries=[entry for entry in self.entries if entry.fact.seq < seq])
+
+
+@dataclass(slots=True)
+class _Rest:
+    """What was not told in one round, and why."""
+
+    undone: int | None = None  # the first one; None: all was told
+    took: bool = False  # somebody was there
+    away: Away | None = None
+    gone: Gone | None = None
+    down: StoreDown | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Say whether nothing more is begun."""
+        return self.away is not None or self.gone is not None or self.down is not None
+
+    def leave(self, seq: int, why: StoreDown | Away | Gone | None = None) -> None:
+        """Leave a fact, and what follows in its conversation, to another round."""
+        self.undone = min(seq, self.undone or seq)
+        match why:
+            case Away():
+                self.away = why if self.away is None or why.by_itself else self.away
+            case Gone():
+                self.gone = why
+            case StoreDown():
+                self.down = why
+
 
 @dataclass(frozen=True, slots=True)
 class _Again:
@@ -171,6 +211,7 @@ class Readers:
         self._view = view
         self._outcomes: dict[str, dict[int, Outcome]] = {}  # reader → of facts that its cursor has not passed yet
         self._told: dict[str, Told] = {}
+        self._standings: dict[str, Standing] = {}
         self.pumps = Pumps()
 
     async def open(self, told: Sequence[Told]) -> None:
@@ -184,12 +225,18 @@ class Readers:
             if name not in self._told:
                 await self.pumps.end(name)
                 self._lanes.drop(f"read:{name}")
-                del self._outcomes[name]
-        for name in self._told:
+                del self._outcomes[name], self._standings[name]
+        for name, one in self._told.items():
             if name not in self.pumps:
                 self._outcomes[name] = {}
+                self._standings[name] = Standing()
                 self.pumps.add(name, self._pump(name))
-                self._lanes.serve(f"read:{name}", lambda lane, name=name: self._again(self._told[name], lane))  # type: ignore[misc]
+            self._lanes.serve(
+                f"read:{name}",
+                lambda lane, name=name: self._again(self._told[name], lane),  # type: ignore[misc]
+                need=one.need,
+                may_run=lambda name=name: self._not_before(self._told[name]),  # type: ignore[misc]
+            )
 
     def _pump(self, name: str) -> Pump:
         return Pump(f"reader {name}", lambda: self._step(self._told[name]), self._clock, slow_poll=_LOOK_AGAIN)
@@ -203,26 +250,65 @@ class Readers:
         for pump in self.pumps:
             pump.wake()
 
-    async def replay(self, reader: str, seq: int) -> None:
-        """Tell a reader a parked fact once more. Errors: `NotFound` where it is not parked."""
-        await self._store.write(_replay, (reader, seq))
+    async def replay(self, reader: str, seq: int, *, parked: bool = True) -> None:
+        """Tell a reader a fact once more; `parked`: only one that it refused. Errors: `NotFound`."""
+        await self._store.write(_replay, (reader, seq, parked))
+
+    async def resume(self, name: str) -> bool:
+        """Let somebody who wanted to be told no more be told again; says whether they were gone."""
+        return await self._store.write(_resume, name)
+
+    def try_now(self, name: str) -> None:
+        """Do not wait any longer for somebody who was away."""
+        if (one := self._standings.get(name)) is not None:
+            one.until = None
+            self.pumps[name].wake()
+            self._lanes.wake()
+
+    def _not_before(self, told: Told) -> datetime | None:
+        """Say until when its lanes wait."""
+        one = self._standings[told.name]
+        return self._clock.now() + _LOOK_AGAIN if one.gone else one.until
 
     async def _step(self, told: Told) -> datetime | None:
-        if not self._fence.holds(f"read:{told.name}"):
+        stands = self._standings[told.name]
+        if not self._fence.holds(f"read:{told.name}", told.need):
             return None
-        batch = await self._store.read(lambda query: self._look(query, told))
-        if batch.upto == batch.was:
+        if stands.until is not None and stands.until > self._clock.now():
+            return stands.until
+        batch, row = await self._store.read(lambda query: (self._look(query, told), standing.row_of(query, told.name)))
+        stands.gone = row.gone
+        if row.gone or batch is None:
             return None
-        await self._call_outside(batch)
-        reached = await self._store.write(_take, batch)
-        for seq in [seq for seq in batch.outcomes if seq <= reached]:
-            del batch.outcomes[seq]
+        rest = await self._call_outside(batch, stands)
+        reached = batch.was
+        if (taken := batch.before(rest.undone)).upto > batch.was:
+            reached = await self._store.write(_take, taken)
+            for seq in [seq for seq in batch.outcomes if seq <= reached]:
+                del batch.outcomes[seq]
+        if rest.gone is not None:
+            stands.gone = True
+            await self._store.write(standing.left, (told.name, str(rest.gone)))
+            return None
+        if rest.away is not None:
+            if rest.took and not rest.away.by_itself:
+                return self._clock.now()  # others are taken: is it this fact, or all of them since?
+            await self._store.write(standing.fell, (told.name, str(rest.away)))
+            return stands.waits(self._clock.now(), rest.away)
+        if rest.undone is not None:
+            return self._clock.now()
         more = reached < batch.upto or reached - batch.was >= _BATCH
-        return self._clock.now() if more and reached > batch.was else None
+        if more and reached > batch.was:
+            return self._clock.now()
+        if not row.down or stands.tries:
+            return None
+        self._lanes.wake()
+        return await self._store.write(standing.stood, told.name)
 
-    def _look(self, query: Query, told: Told) -> _Batch:
+    def _look(self, query: Query, told: Told) -> _Batch | None:
         row = query.one(_CURSOR, {"name": told.name})
-        assert row is not None  # made when it was opened
+        if row is None:
+            return None  # it stood still for too long, and was stopped
         rows = query.execute(_AFTER, {"seq": row[0], "most": _BATCH})
         facts = [fact for fact in (fact_of(r) for r in rows if told.wants(r[1])) if _is_for(told, fact)]
         blocked = query.execute(_BLOCKED, {"grp": f"read:{told.name}"}) if facts else []
@@ -242,7 +328,9 @@ class Readers:
         if facts:
             ids = {"", *(fact.conversation for fact in facts)}  # empty: facts of an account, and timers
             gaps = {subject_of(fact_of(r)) for r in query.execute(_GAPS, {"reader": told.name, "ids": sorted(ids)})}
-        by_hook = {hook: [f for f in facts if hook_of(f.type) == hook] for hook in {hook_of(f.type) for f in facts}}
+        by_hook: dict[str, list[Fact]] = {}
+        for fact in facts:
+            by_hook.setdefault(told.hook_of(fact.type), []).append(fact)
         about = [*by_hook.get("on_inbound_message", ()), *by_hook.get("on_delivery_status", ())]
         things = {
             **readmodels.messages_by_id(query, sorted({f.ids.get("message", "") for f in about})),
@@ -256,20 +344,21 @@ class Readers:
         entries = []
         for fact in facts:
             told_fact = replace(fact, after_gap=True) if subject_of(fact) in gaps else fact
-            entries.append(_Entry(told_fact, hook_of(fact.type), self._kwargs(told_fact, things)))
+            hook = told.hook_of(fact.type)
+            entries.append(_Entry(told_fact, hook, self._kwargs(hook, told_fact, things)))
         return entries
 
-    def _kwargs(self, fact: Fact, things: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    def _kwargs(self, hook: str, fact: Fact, things: Mapping[str, Any]) -> Mapping[str, Any] | None:
         try:
-            given = self._given(fact, things)
+            given = self._given(hook, fact, things)
         except (KeyError, ValueError) as error:  # a plugin may tell whatever it likes under a type of ours
             _log.error("fact makes no sense", seq=fact.seq, type=fact.type, kind=type(error).__name__)
             return None
         return None if None in given.values() else {**given, "fact": fact}
 
-    def _given(self, fact: Fact, things: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _given(self, hook: str, fact: Fact, things: Mapping[str, Any]) -> Mapping[str, Any]:
         small = fact.small
-        match hook_of(fact.type):
+        match hook:
             case "on_inbound_message" | "on_delivery_status":
                 message = things.get(fact.ids["message"])
                 if message is not None and fact.replayed:
@@ -289,10 +378,11 @@ class Readers:
                 return {"key": str(small["key"]), "due": due, "subject": str(small["subject"])}
         return {}
 
-    async def _call_outside(self, batch: _Batch) -> None:
+    async def _call_outside(self, batch: _Batch, stands: Standing) -> _Rest:
         """Run the hooks without `tx`, in order within a conversation, conversations side by side.
 
-        What they gave is remembered until the cursor has passed: only after a crash are they called again.
+        What they gave is remembered until the cursor has passed: only after a crash are they called again. Whoever was
+        away is tried with one fact.
         """
         by_subject: dict[str, list[_Entry]] = {}
         for entry in batch.entries:
@@ -300,26 +390,53 @@ class Readers:
             if subject not in batch.blocked and entry.kwargs is not None and batch.told.outside(entry.hook):
                 by_subject.setdefault(subject, []).append(entry)
         together = asyncio.Semaphore(_TOGETHER)
-        down: list[StoreDown] = []
+        ends, taken = monotonic() + _ROUND, stands.taken
+        rest = _Rest()
+        tried_with = None
+        if stands.tries and by_subject:
+            tried_with = stands.least_failed([_first_of(batch, entries) for entries in by_subject.values()])
 
         async def one_after_the_other(entries: Sequence[_Entry]) -> None:
             async with together:
                 for entry in entries:
                     seq = entry.fact.seq
-                    try:
-                        if seq not in batch.outcomes:
-                            batch.outcomes[seq] = await _called(batch.told, entry)
-                    except StoreDown as error:
-                        down.append(error)
-                        return
+                    if seq not in batch.outcomes:
+                        if rest.is_over or monotonic() > ends or tried_with not in (None, seq):
+                            rest.leave(seq)
+                            return
+                        try:
+                            batch.outcomes[seq] = await self._called(batch.told, entry, stands)
+                        except (StoreDown, Away, Gone) as error:
+                            rest.leave(seq, error)
+                            return
                     if isinstance(batch.outcomes[seq], str):
                         return  # what follows in this conversation queues behind it
 
         async with asyncio.TaskGroup() as group:
             for entries in by_subject.values():
                 group.create_task(one_after_the_other(entries))
-        if down:
-            raise down[0]
+        if rest.down is not None:
+            raise rest.down
+        rest.took = stands.taken > taken
+        return rest
+
+    async def _called(self, told: Told, entry: _Entry, stands: Standing, *, refused: bool = False) -> Outcome:
+        """Tell one fact outside a transaction; it may have been `refused` before. Errors: `StoreDown`, `Away`, `Gone`."""
+        assert entry.kwargs is not None  # whoever calls has looked
+        outcome: Outcome
+        try:
+            outcome = await told.call_async(entry.hook, entry.kwargs)
+        except (StoreDown, Gone):
+            raise
+        except Away as error:
+            # A fact that was refused before says nothing of the others, unless no fact would have been taken.
+            if error.by_itself or not (refused or stands.is_at_fault(entry.fact.seq)):
+                raise
+            return str(error)
+        except TalkwireError as error:
+            outcome = str(error)
+        stands.took(entry.fact.seq)
+        return outcome
 
     async def _again(self, told: Told, lane: Lane) -> None:
         """Tell the fact at the head of a lane once more."""
@@ -327,10 +444,24 @@ class Readers:
         if found is None:
             return
         task, entry = found
+        stands = self._standings[told.name]
+        was_away = stands.tries > 0
         outcome: Outcome = ()
         if entry is not None and entry.kwargs is not None and told.outside(entry.hook):
-            outcome = await _called(told, entry)
+            try:
+                outcome = await self._called(told, entry, stands, refused=True)
+            except Away as error:  # this is no refusal: the lane has its whole schedule yet
+                due = stands.waits(self._clock.now(), error)
+                await self._store.write(standing.fell, (told.name, str(error)))
+                await self._store.write(_wait, (lane.id, due, str(error)))
+                return
+            except Gone as error:
+                stands.gone = True
+                await self._store.write(standing.left, (told.name, str(error)))
+                return
         await self._store.write(_take_again, _Again(told, self._fence, self._store.settle, task, entry, outcome))
+        if was_away and not stands.tries:
+            self.pumps[told.name].wake()
 
     def _head(self, query: Query, told: Told, lane: Lane) -> tuple[Task, _Entry | None] | None:
         task = lanes.due_heads(query, [lane.id]).get(lane.id)
@@ -340,6 +471,8 @@ class Readers:
         if row is None:
             return task, None
         fact = replace(fact_of(row), replayed=True) if task.body == _REPLAY else fact_of(row)
+        if not (told.wants(fact.type) and _is_for(told, fact)):
+            return task, None  # a restore queues all that a reader has not passed
         return task, self._entries(query, told, [fact])[0]
 
 
@@ -352,33 +485,46 @@ def subject_of(fact: Fact) -> str:
     return fact.conversation or fact.account or alone
 
 
+_OF_ITSELF = ("fact.parked", "reader.down", "reader.recovered", "reader.stopped", "reader.missed")
+
+
 def _is_for(told: Told, fact: Fact) -> bool:
-    """Say whether a fact is told: a timer is its plugin's, and what a reader refused is no news to it."""
+    """Say whether a fact is told: a timer is its plugin's, and what became of a reader is no news to it."""
     if fact.type == "timer.due":
         return fact.small.get("plugin") == told.name.removeprefix("plugin:")
-    return fact.type != "fact.parked" or fact.small.get("reader") != told.name
+    return told.hears_of(fact.account) and (fact.type not in _OF_ITSELF or fact.small.get("reader") != told.name)
 
 
-async def _called(told: Told, entry: _Entry) -> Outcome:
-    assert entry.kwargs is not None  # whoever calls has looked
-    try:
-        return await told.call_async(entry.hook, entry.kwargs)
-    except StoreDown:
-        raise
-    except TalkwireError as error:
-        return str(error)
+def _first_of(batch: _Batch, entries: Sequence[_Entry]) -> int:
+    """Give the fact of a conversation that would be told next."""
+    return next((e.fact.seq for e in entries if e.fact.seq not in batch.outcomes), entries[0].fact.seq)
 
 
 def _ensure(tx: Tx, items: Sequence[tuple[str, ...]]) -> Sequence[None]:
     for names in items:
         tx.many(_ENSURE, [{"name": name, "now": tx.now_us} for name in sorted(names)])
         for (name,) in tx.execute(_ACTIVE):
-            if name not in names and name.startswith(("plugin:", "rule:")):
+            if name not in names and name.startswith(("plugin:", "rule:", "webhook:")):
                 tx.execute(_STOP, {"name": name})
                 tx.tell("reader.stopped", small={"reader": name})
-        for name, first, last in tx.execute(_MISSED):
-            tx.tell("reader.missed", small={"reader": name, "from": first, "to": last})
+        for _, small in _missed(tx):
+            tx.tell("reader.missed", small=small)
     return [None] * len(items)
+
+
+def _resume(tx: Tx, names: Sequence[str]) -> Sequence[bool]:
+    returned = standing.returns(tx, names)
+    missed = dict(_missed(tx)) if any(returned) else {}
+    for name, was_gone in zip(names, returned, strict=True):
+        if was_gone and name in missed:
+            tx.tell("reader.missed", small=missed[name])
+    return returned
+
+
+def _missed(tx: Tx) -> Iterator[tuple[str, Mapping[str, Small]]]:
+    """Say which facts are gone that readers had not been told, as the small values of `reader.missed`."""
+    for name, first, last in tx.execute(_MISSED):
+        yield name, {"reader": name, "from": first, "to": last}
 
 
 def _take(tx: Tx, batches: Sequence[_Batch]) -> Sequence[int]:
@@ -406,7 +552,7 @@ def _take_one(tx: Tx, batch: _Batch) -> int:
         if error:
             blocked.add(subject)
             _say(tx, batch.told, entry.fact, error)
-            due = micros(tx.now + SCHEDULE[0])
+            due = micros(tx.now + batch.told.schedule[0])
             queued.append(NewTask(f"read:{batch.told.name}", subject, "fact", str(entry.fact.seq), _REFUSED, due))
         elif subject in blocked:
             queued.append(NewTask(f"read:{batch.told.name}", subject, "fact", str(entry.fact.seq), _WAITS))
@@ -467,8 +613,8 @@ def _take_again_one(tx: Tx, item: _Again) -> None:
         return
     _say(tx, item.told, entry.fact, error)
     refusals = task.attempts + (task.body == _REFUSED)
-    if refusals < len(SCHEDULE):
-        lanes.later(tx, task.lane, tx.now + SCHEDULE[refusals], error)
+    if refusals < len(item.told.schedule):
+        lanes.later(tx, task.lane, tx.now + item.told.schedule[refusals], error)
         return
     fact, reader = entry.fact, item.told.name
     account, conversation = fact.account, fact.conversation
@@ -478,10 +624,18 @@ def _take_again_one(tx: Tx, item: _Again) -> None:
     lanes.end(tx, [(task.lane, task.id)])
 
 
-def _replay(tx: Tx, items: Sequence[tuple[str, int]]) -> Sequence[None]:
-    for reader, seq in items:
+def _wait(tx: Tx, items: Sequence[tuple[int, datetime, str]]) -> Sequence[None]:
+    """Let lanes of (lane, due, error) wait without counting it: nobody was there to refuse."""
+    for lane, due, error in sorted(items):
+        lanes.later(tx, lane, due, error, counted=False)
+    return [None] * len(items)
+
+
+def _replay(tx: Tx, items: Sequence[tuple[str, int, bool]]) -> Sequence[None]:
+    for reader, seq, parked in items:
         row = tx.one(_ONE, {"seq": seq})
-        if not tx.execute(_UNPARK, {"reader": reader, "seq": seq}) or row is None:
-            raise NotFound(f"no fact {seq} is parked for {reader}")
+        was_parked = bool(tx.execute(_UNPARK, {"reader": reader, "seq": seq}))
+        if row is None or (parked and not was_parked):
+            raise NotFound(f"no fact {seq} is parked for {reader}" if parked else f"the log has no fact {seq}")
         lanes.add(tx, [NewTask(f"read:{reader}", subject_of(fact_of(row)), "fact", str(seq), _REPLAY)])
     return [None] * len(items)

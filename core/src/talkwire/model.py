@@ -559,6 +559,16 @@ class Contact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Somebody whose data are forgotten or exported, with all that names them."""
+
+    contact: str  # id
+    name: str
+    addresses: tuple[tuple[str, Address], ...]  # (account, address); no account where it is the same in all of them
+    conversations: tuple[str, ...]  # ids
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Conversation:
     """Account × address × thread, for ever."""
 

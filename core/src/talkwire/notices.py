@@ -12,7 +12,7 @@ from .channel import Channel
 from .errors import SendError, Uncertain, Unsupported
 from .formatting import plain_text
 from .model import Address, Block, Change, ChangeKind, Outgoing, Part, State
-from .outgoing import Replies
+from .outgoing import Replies, use_files
 from .store import Store, Tx
 
 _NOTICE = """
@@ -155,6 +155,7 @@ def _changed(tx: Tx, items: Sequence[_Done]) -> Sequence[None]:
         said = item.said
         change = Change(kind=item.kind, external_id="", address=said.address, at=tx.now, text=item.text)
         store_change(tx, said.account, item.conversation, f"notice:{item.key}", said.message, change, item.blocks)
+        use_files(tx, said.message, item.blocks)
     return [None] * len(items)
 
 

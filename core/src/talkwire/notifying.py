@@ -21,10 +21,12 @@ from pydantic_core import from_json, to_json
 from . import lanes, readmodels
 from .actions import Action, Notify, Withdraw
 from .errors import Conflict, NotFound
+from .hooks import hook_of
 from .ids import new_id
 from .lanes import NewTask
 from .model import Fact, Notification
 from .sections import RecipientSettings, Rule
+from .standing import SCHEDULE
 from .store import Tx
 
 DELIVER, UNLESS_REPLIED, TAKE_BACK = "deliver", "deliver_unless_replied", "withdraw"  # kinds of a medium's tasks
@@ -168,6 +170,7 @@ _TITLES = {
     "reply.refused": "A reply could not be sent",
     "delivery.failed": "A message was not delivered",
     "account.broken": "An account needs you",
+    "reader.down": "Facts cannot be told",
 }
 
 
@@ -176,11 +179,21 @@ class RuleReader:
 
     def __init__(self, number: int, rule: Rule) -> None:
         self.name = f"rule:{number}"
+        self.schedule = SCHEDULE
+        self.need = timedelta()
         self._rule = rule
 
     def wants(self, fact_type: str) -> bool:
         """Say whether the rule names such facts."""
         return fact_type in self._rule.on
+
+    def hears_of(self, account: str) -> bool:
+        """Say whether the rule is about an account."""
+        return not self._rule.accounts or account in self._rule.accounts
+
+    def hook_of(self, fact_type: str) -> str:
+        """Name what a plugin would hear it by."""
+        return hook_of(fact_type)
 
     def in_tx(self, hook_name: str) -> bool:
         """Say that it works inside the transaction."""
@@ -198,8 +211,6 @@ class RuleReader:
         """Make the rule's notifications for one fact."""
         fact: Fact = kwargs["fact"]
         rule = self._rule
-        if rule.accounts and fact.account not in rule.accounts:
-            return []
         title = _TITLES.get(fact.type, fact.type)
         for recipient in rule.to:
             asked = Notify(

@@ -22,6 +22,7 @@ from .model import (
     Address,
     AnswerCode,
     Attachment,
+    Block,
     Card,
     Degradation,
     Draft,
@@ -254,12 +255,27 @@ def _target(query: Query, to: Target) -> tuple[str, str, Address]:
     return row[0], row[1], Address(kind=row[2], value=row[3], name=row[4])
 
 
+# A file of ours that several messages use is nobody's alone: it stays where one of them is forgotten.
+_USE = """
+    UPDATE attachment SET message_id = CASE WHEN message_id = '' THEN :message ELSE '*' END
+    WHERE id = :id AND message_id <> :message AND (message_id = '' OR EXISTS
+        (SELECT 1 FROM message WHERE id = attachment.message_id AND direction = 'out'))
+"""
+
+
+def use_files(tx: Tx, message: str, blocks: Sequence[Block]) -> None:
+    """Keep that a message of ours uses files: what no message uses is purged."""
+    for id_ in sorted(_files_of(blocks)):
+        tx.execute(_USE, {"id": id_, "message": message})
+
+
+def _files_of(blocks: Sequence[Block]) -> set[str]:
+    named = (b.attachment if isinstance(b, Media) else b.image if isinstance(b, Card) else "" for b in blocks)
+    return {name for name in named if name}
+
+
 def _attachments(query: Query, draft: Draft) -> Mapping[str, Attachment]:
-    wanted = [
-        name
-        for block in draft.blocks
-        if (name := block.attachment if isinstance(block, Media) else block.image if isinstance(block, Card) else "")
-    ]
+    wanted = sorted(_files_of(draft.blocks))
     if not wanted:
         return {}
     from .model import AttachmentClass
@@ -407,6 +423,7 @@ def _enqueue_one(tx: Tx, item: _Ready, conversation: str) -> Accepted | _Refused
         held=held,
         pending=item.pending,
     )
+    use_files(tx, message, rendition.draft.blocks)
     result = {
         "message": message,
         "n": n,
@@ -565,12 +582,23 @@ def _cancel(tx: Tx, messages: Sequence[str]) -> Sequence[int]:
     return results
 
 
+_NOT_OPEN = "UPDATE delivery SET open_since = NULL, reason = '' WHERE id = :id"
+
+
 def fail_queued(tx: Tx, ids: Sequence[str], code: str, text: str) -> None:
     """Fail parts that are still queued, with the reason, and drop their promises."""
     deliveries.learn(
         tx,
         [deliveries.Learnt(delivery=i, state=State.FAILED, at=tx.now_us, code=code, text=text) for i in ids],
     )
+    lanes.drop(tx, "send", ids)
+
+
+def unknown_queued(tx: Tx, ids: Sequence[str], text: str) -> None:
+    """Say of parts that are still queued that nobody knows whether they were sent, and drop their promises."""
+    learnt = [deliveries.Learnt(delivery=i, state=State.UNCERTAIN, at=tx.now_us, text=text) for i in ids]
+    deliveries.learn(tx, learnt)
+    tx.many(_NOT_OPEN, [{"id": i} for i in sorted(ids)])
     lanes.drop(tx, "send", ids)
 
 

@@ -21,10 +21,11 @@ from .actions import Action
 from .channel import PLAIN_METHODS, Channel
 from .errors import Fault, Refuse
 from .hooks import HOOK_API, OLDEST_HOOK_API, Drop, hook_of
-from .model import Account, Draft, Inbound, Notification
+from .model import Account, Draft, Inbound, Notification, Person
 from .notifier import Notifier
 from .running import Holder, Hook, HookFailed, HookTimeout, PluginRefused, Runner, Way, actions_of, one_of, way_of
-from .store import Tx
+from .standing import SCHEDULE
+from .store import Query, Tx
 
 GROUP = "talkwire"  # entry points; the name is the plugin's
 SHAPE_BUDGET = timedelta(milliseconds=200)  # all plugins, one envelope
@@ -78,6 +79,8 @@ class ReaderPlugin:
     def __init__(self, plugin: str, hooks: Sequence[Hook], runner: Runner) -> None:
         self.plugin = plugin
         self.name = f"plugin:{plugin}"  # of its cursor
+        self.schedule = SCHEDULE
+        self.need = timedelta()
         self.budget = TOLD_BUDGET
         self.hooks: Mapping[str, tuple[Hook, ...]] = {
             name: tuple(hook for hook in hooks if hook.name == name) for name in dict.fromkeys(h.name for h in hooks)
@@ -87,6 +90,14 @@ class ReaderPlugin:
     def wants(self, fact_type: str) -> bool:
         """Say whether a hook of this plugin is told such facts."""
         return hook_of(fact_type) in self.hooks
+
+    def hears_of(self, account: str) -> bool:
+        """Say that it is told of every account."""
+        return True
+
+    def hook_of(self, fact_type: str) -> str:
+        """Name the hook that is told such facts."""
+        return hook_of(fact_type)
 
     def in_tx(self, hook_name: str) -> bool:
         """Say whether `call_tx` has something to call."""
@@ -273,6 +284,22 @@ class Plugins:
                     "answer_notification", {"notification": notification, "answer": answer}, tx
                 ):
                     tx.act(action)
+
+    def forget(self, tx: Tx, person: Person) -> None:
+        """Let plugins forget somebody, and ask for what they return. Errors: as `call_tx`."""
+        for hook in self._hooks["forget_person"]:
+            for action in self._runner.call_tx(hook, {"person": person}, tx):
+                tx.asker, tx.ref = f"plugin:{hook.plugin}", ""
+                tx.act(action)
+
+    def export(self, query: Query, person: Person) -> dict[str, Mapping[str, str]]:
+        """Give what plugins hold of somebody: plugin → file name → text. Errors: `HookFailed`."""
+        found: dict[str, Mapping[str, str]] = {}
+        for hook in self._hooks["export_person"]:
+            given = self._runner.call_here(hook, {"person": person, "query": query}, one_of(Mapping))
+            if given:
+                found[hook.plugin] = {**found.get(hook.plugin, {}), **given}
+        return found
 
     async def close(self) -> None:
         """Stop what still runs."""

@@ -31,6 +31,7 @@ T = TypeVar("T")
 Job = tuple[contextvars.Context, Callable[[], Any], "asyncio.Future[Any]", asyncio.AbstractEventLoop]
 
 SLOW = timedelta(milliseconds=50)  # what a hook with `tx` may take before it is named
+_IN_TX = ("answer_notification", "forget_person")  # what they do is a part of what is asked for, or none of it is done
 _MOST_ACTIONS = 1000  # of one call; a generator without an end must not fill the memory
 
 
@@ -84,9 +85,11 @@ def way_of(name: str, function: Callable[..., Any], arguments: Iterable[str]) ->
     if inspect.isasyncgenfunction(function):
         raise PluginRefused(f"{name} is an async generator; return a list instead of yielding")
     waits = inspect.iscoroutinefunction(function)
-    in_tx = "tx" in arguments or name == "answer_notification"  # the answer is won and taken in one transaction
+    in_tx = "tx" in arguments or name in _IN_TX
     if in_tx and waits:
         raise PluginRefused(f"{name} runs inside a transaction, where nothing may wait: take the `async` out")
+    if waits and name == "export_person":
+        raise PluginRefused(f"{name} reads, and waits for nothing: take the `async` out")
     if waits and name.startswith("register_"):
         raise PluginRefused(f"{name} is called while plugins are loaded: take the `async` out")
     return Way.TX if in_tx else Way.LOOP if waits else Way.THREAD
@@ -181,6 +184,10 @@ class Runner:
             took = time.monotonic() - began
             if took > SLOW.total_seconds():
                 self.on_slow(hook.plugin, hook.name, took)
+
+    def call_here(self, hook: Hook, kwargs: Mapping[str, Any], read: Callable[[Hook, Any], T]) -> T:
+        """Run a plain hook in the caller's thread, and read its result. Errors: `HookFailed`; the store's own pass."""
+        return _settled(hook, self._bound(hook, kwargs), read)
 
     async def close(self, grace: timedelta = timedelta(seconds=1)) -> None:
         """Stop what runs; threads that hang are left behind, they do not hold up the exit."""

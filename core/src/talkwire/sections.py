@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import zoneinfo
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -199,6 +200,66 @@ class Rule(Table):
     to: Annotated[tuple[str, ...], Field(min_length=1)]  # recipients
     media: tuple[str, ...] = ()  # empty: what each recipient wants
     after: Duration = timedelta(0)  # dropped if answered meanwhile
+
+
+class WebhookSettings(Table):
+    """A host that is told facts: each by one signed POST, in order within a conversation."""
+
+    name: Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
+    url: SecretStr  # https://…; http:// only within your own network
+    secrets: Annotated[tuple[SecretStr, ...], Field(min_length=1)]  # whsec_…; every one of them signs
+    types: tuple[str, ...] = ()  # of facts; empty: all
+    accounts: tuple[str, ...] = ()  # empty: all
+    timeout: Duration = timedelta(seconds=15)  # for one answer, half a minute at most
+
+    @validates("url")
+    @classmethod
+    def _is_a_host(cls, value: SecretStr) -> SecretStr:
+        found = re.fullmatch(
+            r"(https?)://(\[[0-9a-fA-F:.]+\]|[^\s/?#@:\[\]]+)(:\d{1,5})?([/?][^\s#]*)?", value.get_secret_value()
+        )
+        if found is None:
+            raise ValueError("write https://host/path, without a user and without #")
+        if found[1] == "http" and _is_public(found[2]):
+            raise ValueError("write https: this address is outside your network, where everybody could read along")
+        return value
+
+    @validates("secrets")
+    @classmethod
+    def _can_sign(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for secret in value:
+            try:
+                key = base64.b64decode(secret.get_secret_value().removeprefix("whsec_"), validate=True)
+            except ValueError:
+                key = b""
+            if not secret.get_secret_value().startswith("whsec_") or not 24 <= len(key) <= 64:
+                raise ValueError("write whsec_ and 24 to 64 bytes in base64; talkwire webhooks secret makes one")
+        return value
+
+    @validates("timeout")
+    @classmethod
+    def _is_short(cls, value: timedelta) -> timedelta:
+        if not timedelta(0) < value <= timedelta(seconds=30):
+            raise ValueError("write more than 0 and at most 30s")
+        return value
+
+    @property
+    def reader(self) -> str:
+        """Give the name of its cursor."""
+        return f"webhook:{self.name}"
+
+    @property
+    def host(self) -> str:
+        """Give scheme, host and port, for people: a path may hold a secret."""
+        return re.sub(r"(//[^/?]*).*", r"\1", self.url.get_secret_value())
+
+
+def _is_public(host: str) -> bool:
+    """Say whether a host is written as an address outside one's own network."""
+    try:
+        return ip_address(host.strip("[]")).is_global
+    except ValueError:
+        return False  # a name; where it leads is looked at when it is called
 
 
 class AccountKeys(Table):

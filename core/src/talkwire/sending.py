@@ -430,6 +430,7 @@ _SAME_ADDRESS = """
     WHERE d.id = :id
 """
 _UNREACHABLE = "UPDATE conversation SET unreachable_at = :now WHERE id = :id"
+_KNOWN = "SELECT id FROM delivery WHERE id IN (:ids[])"
 _INSERT_EXCHANGE = """
     INSERT INTO exchange (account, delivery_id, at, what, request, answer, milliseconds)
     VALUES (:account, :delivery, :at, :what, :request, :answer, :ms)
@@ -462,12 +463,17 @@ def close_attempt(tx: Tx, outcomes: Sequence[_Outcome]) -> Sequence[None]:
         _store_outcome(tx, outcome)
     done = [o for o in ours if o.receipt is not None or o.learnt is not None]
     lanes.end(tx, [(o.attempt.lane, o.attempt.task) for o in done])
+    said = [o for o in outcomes_in_order if o.exchanges]
+    ids = [o.attempt.delivery for o in said]
+    # Whoever was forgotten while this was on its way leaves nothing behind.
+    known = {row[0] for row in tx.execute(_KNOWN, {"ids": ids})} if said else set()
     tx.many(
         _INSERT_EXCHANGE,
         [
             (o.attempt.out.account, o.attempt.delivery, tx.now_us, r.what, f"{r.request}\n{r.sent}".strip(),
              f"{r.status or ''} {r.error or r.answer}".strip(), r.took // timedelta(milliseconds=1))
-            for o in outcomes_in_order
+            for o in said
+            if o.attempt.delivery in known
             for r in o.exchanges
         ],
     )  # fmt: skip

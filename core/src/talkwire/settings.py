@@ -38,15 +38,16 @@ from .sections import (
     Rule,
     Server,
     StoreSettings,
+    WebhookSettings,
 )
 
 M = TypeVar("M", bound=BaseModel)
 Raw = dict[str, Any]
 
-_ROOT = (*SECTIONS, "plugins", "accounts", "recipients", "notify")
+_ROOT = (*SECTIONS, "plugins", "accounts", "recipients", "notify", "webhooks")
 _OURS = tuple(AccountKeys.model_fields)
 _IN_WORDS = {"tuple_type": "write a list in brackets", "path_type": "write a path in quotes"}  # pydantic's kinds
-_SHARED = ("general", "retention", "accounts", "recipients", "notify")  # must be equal in all daemons
+_SHARED = ("general", "retention", "accounts", "recipients", "notify", "webhooks")  # must be equal in all daemons
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +76,7 @@ class Config:
     accounts: Mapping[str, AccountConfig]
     recipients: Mapping[str, RecipientSettings]
     notify: tuple[Rule, ...]
+    webhooks: tuple[WebhookSettings, ...]
     plugins: Mapping[str, Any] = field(repr=False)  # plugin → its own settings, where it has any
     warnings: tuple[Fault, ...] = ()  # the daemon runs all the same, `check` names them
     shared: bytes = field(repr=False)  # what `shared_hash` is made of; holds secrets
@@ -82,7 +84,7 @@ class Config:
     def shared_hash(self, key: bytes = b"") -> str:
         """Give what must be equal in all daemons of one database, as hex; `key` is the first instance key.
 
-        In it: general, retention, accounts, recipients, rules, plugins with their tables, public_url.
+        In it: general, retention, accounts, recipients, rules, webhooks, plugins with their tables, public_url.
         """
         return hmac.new(key, self.shared, hashlib.sha256).hexdigest()
 
@@ -162,8 +164,9 @@ class RawConfig:
         self._account_tables = self._named("accounts", NAME)
         self.accounts = self._each(AccountKeys, "accounts", self._account_tables, only=_OURS)
         self.recipients = self._each(RecipientSettings, "recipients", self._named("recipients", NAME))
-        self._on: list[tuple[int, int, str]] = []  # the facts that rules wait for, with their place
+        self._on: list[tuple[tuple[Step, ...], str]] = []  # the facts that somebody waits for, with their place
         self.rules = self._rules()
+        self.webhooks = self._webhooks()
 
     @property
     def store(self) -> StoreSettings:
@@ -222,6 +225,7 @@ class RawConfig:
             accounts=accounts,
             recipients=self.recipients,
             notify=self.rules,
+            webhooks=self.webhooks,
             plugins=own,
             warnings=tuple(warnings),
             shared=to_json(_sorted(shared)),
@@ -250,31 +254,48 @@ class RawConfig:
                 self._fault(("accounts", account.name, "endpoint"), reason)
 
     def _facts(self, plugins: Iterable[str]) -> None:
-        """Refuse rules on facts that nobody tells; of a plugin's own only the first half is known."""
-        for i, j, name in self._on:
+        """Refuse to wait for facts that nobody tells; of a plugin's own only the first half is known."""
+        for place, name in self._on:
             plugin, _, word = name.partition(".")
             if name in FACTS or (plugin in plugins and word):
                 continue
             near = _nearest(name, FACTS) or "; a plugin's own is called plugin.word, and needs its plugin enabled"
-            self._fault(("notify", i, "on", j), f"no such fact{near}")
+            self._fault(place, f"no such fact{near}")
 
     def _rules(self) -> tuple[Rule, ...]:
-        tables = self._tables.get("notify", [])
-        if not isinstance(tables, list):
-            self._fault(("notify",), "write [[notify]], with two brackets")
-            return ()
-        rules = [self._model(Rule, table, "notify", i) for i, table in enumerate(tables)]
+        rules = self._listed(Rule, "notify")
         people = self._named("recipients")
-        self._on = [(i, j, name) for i, rule in enumerate(rules) if rule for j, name in enumerate(rule.on)]
-        for i, rule in enumerate(rules):
-            for j, name in enumerate(rule.to if rule is not None else ()):
+        for i, rule in rules.items():
+            self._on += [(("notify", i, "on", j), name) for j, name in enumerate(rule.on)]
+            for j, name in enumerate(rule.to):
                 if name not in people:
                     self._fault(("notify", i, "to", j), f"no such recipient{_nearest(name, people)}")
-            for j, name in enumerate(rule.accounts if rule is not None else ()):
-                if name not in self._account_tables:
-                    near = _nearest(name, self._account_tables)
-                    self._fault(("notify", i, "accounts", j), f"no such account{near}")
-        return tuple(rule for rule in rules if rule is not None)
+            self._are_accounts(rule.accounts, "notify", i)
+        return tuple(rules.values())
+
+    def _webhooks(self) -> tuple[WebhookSettings, ...]:
+        webhooks = self._listed(WebhookSettings, "webhooks")
+        for i, one in webhooks.items():
+            self._on += [(("webhooks", i, "types", j), name) for j, name in enumerate(one.types)]
+            self._are_accounts(one.accounts, "webhooks", i)
+            if any(n < i and other.name == one.name for n, other in webhooks.items()):
+                self._fault(("webhooks", i, "name"), "another webhook has this name; choose another")
+        return tuple(webhooks.values())
+
+    def _listed(self, kind: type[M], section: str) -> dict[int, M]:
+        """Read the tables of a `[[section]]`; gives those without faults, by their place."""
+        tables = self._tables.get(section, [])
+        if not isinstance(tables, list):
+            self._fault((section,), f"write [[{section}]], with two brackets")
+            return {}
+        found = {i: self._model(kind, table, section, i) for i, table in enumerate(tables)}
+        return {i: one for i, one in found.items() if one is not None}
+
+    def _are_accounts(self, names: Sequence[str], section: str, i: int) -> None:
+        for j, name in enumerate(names):
+            if name not in self._account_tables:
+                near = _nearest(name, self._account_tables)
+                self._fault((section, i, "accounts", j), f"no such account{near}")
 
     def _named(self, section: str, names: re.Pattern[str] | None = None) -> Raw:
         tables = self._tables.get(section, {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from . import answers, deliveries
+from . import answers, deliveries, restoring
 from .actions import SetTimer
 from .clock import Clock, micros, moment
 from .lanes import Fence
@@ -46,14 +46,22 @@ def fire(tx: Tx, items: Sequence[Fence]) -> Sequence[datetime | None]:
     """Tell the timers that are due, once each; say when the next one is."""
     if not items[0].check(tx, GROUP):
         return [None] * len(items)
-    for plugin, key, due, subject, conversation, account in tx.execute(_DUE, {"now": tx.now_us, "most": _AT_ONCE}):
+    found = tx.execute(_DUE, {"now": tx.now_us, "most": _AT_ONCE})
+    restored = restoring.restored_at(tx) if found else 0
+    for plugin, key, due, subject, conversation, account in found:
         if not tx.execute(_TAKE, {"plugin": plugin, "key": key, "due": due}):
             continue  # moved or dropped meanwhile
         tx.tell(
             "timer.due",
             account=account or "",
             conversation=conversation or "",
-            small={"plugin": plugin, "key": key, "due": moment(due).isoformat(), "subject": subject},
+            small={
+                "plugin": plugin,
+                "key": key,
+                "due": moment(due).isoformat(),
+                "subject": subject,
+                **({"replayed": True} if due < restored else {}),  # it may have been told after the backup
+            },
         )
     row = tx.one(_NEXT)
     following = moment(row[0]) if row and row[0] is not None else None

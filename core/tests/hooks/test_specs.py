@@ -13,7 +13,7 @@ EVERY_HOOK = {
     *("register_channels", "register_notifiers", "register_settings", "register_schema", "register_routes"),
     *("register_pages", "register_simulators", "shape_inbound", "format_reply", "on_inbound_message"),
     *("on_delivery_status", "on_session", "on_notification", "answer_notification", "on_account", "on_timer"),
-    "on_fact",
+    *("on_fact", "forget_person", "export_person"),
 }
 SPECS = {name: value for name, value in vars(hooks).items() if hasattr(value, "talkwire_spec")}
 
@@ -40,7 +40,7 @@ def test_an_open_question_is_noticed():
     assert unanswered("Do it.\n\n    When: now.\n    Order, error: none.\n    Answer: None.\n") == {"twice"}
 
 
-@pytest.mark.parametrize("name", sorted(n for n in SPECS if not n.startswith("register_")))
+@pytest.mark.parametrize("name", sorted(n for n in SPECS if not n.startswith(("register_", "export_"))))
 def test_hub_and_settings_may_be_asked_for_wherever_a_hook_runs(name):
     assert {"hub", "settings"} <= SPECS[name].__annotations__.keys()
 
@@ -56,6 +56,8 @@ def test_hub_and_settings_may_be_asked_for_wherever_a_hook_runs(name):
         ("notification.created", "on_notification"),
         ("account.broken", "on_account"),
         ("account.notice", "on_fact"),
+        ("account.forgotten", "on_fact"),
+        ("contact.forgotten", "on_fact"),
         ("timer.due", "on_timer"),
         ("reply.refused", "on_fact"),
     ],

@@ -4,16 +4,21 @@ import asyncio
 import hashlib
 import os
 import sqlite3
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from talkwire.clock import micros
 from talkwire.errors import NotFound, TooLarge
 from talkwire.media.chunks import ChunkStore
 from talkwire.media.files import BLOCK, FileStore
 from talkwire.media.sniff import HEAD, classify, safe_name, sniff
+from talkwire.testing.services import TurnedClock
+
+SECOND = timedelta(seconds=1)
 
 SNIFFED = [  # first bytes, name, media type
     (b"\x89PNG\r\n\x1a\n" + bytes(20), "liar.pdf", "image/png"),
@@ -94,9 +99,16 @@ def test_every_safe_name_can_be_a_file_on_any_system(name):
 class SmallDatabase:
     """The two functions that `ChunkStore` asks for, on SQLite in memory."""
 
-    def __init__(self):
+    def __init__(self, clock):
+        self.clock = clock
         self.db = sqlite3.connect(":memory:")
-        self.db.execute("CREATE TABLE attachment_chunk (sha256 TEXT, n INTEGER, bytes BLOB, PRIMARY KEY (sha256, n))")
+        self.db.execute(
+            "CREATE TABLE attachment_chunk (sha256 TEXT, n INTEGER, bytes BLOB, at INTEGER, PRIMARY KEY (sha256, n))"
+        )
+
+    @property
+    def now_us(self):
+        return micros(self.clock.now())
 
     def execute(self, sql, params):
         return self.db.execute(sql, params).fetchall()
@@ -110,15 +122,20 @@ class SmallDatabase:
 
 
 @pytest.fixture
-def database():
-    made = SmallDatabase()
+def clock():
+    return TurnedClock()
+
+
+@pytest.fixture
+def database(clock):
+    made = SmallDatabase(clock)
     yield made
     made.db.close()
 
 
 @pytest.fixture(params=["folder", "database"])
-def store(request, tmp_path, database):
-    return FileStore(tmp_path / "files") if request.param == "folder" else ChunkStore(database)
+def store(request, tmp_path, database, clock):
+    return FileStore(tmp_path / "files", clock.now) if request.param == "folder" else ChunkStore(database)
 
 
 async def pieces(*chunks):
@@ -173,12 +190,44 @@ async def test_a_source_that_breaks_leaves_nothing_behind(store, tmp_path, datab
     assert not database.execute("SELECT n FROM attachment_chunk", {})
 
 
-async def test_what_is_deleted_is_gone_and_may_be_deleted_again(store):
+async def test_what_is_dropped_is_gone_and_may_be_dropped_again(store, clock):
     stored = await store.put(pieces(b"a"), limit=9)
-    await store.delete(stored.sha256)
-    await store.delete(stored.sha256)
+    for _ in range(2):
+        assert await store.drop([stored.sha256], clock.now() + SECOND) == {stored.sha256}
     with pytest.raises(NotFound):
         await whole(store, stored.sha256)
+
+
+async def test_what_was_put_again_lately_is_not_dropped(store, clock):
+    stored = await store.put(pieces(b"a"), limit=9)
+    before = clock.advance(60 * SECOND)
+    await store.put(pieces(b"a"), limit=9)
+    assert await store.drop([stored.sha256], before) == frozenset()
+    assert await whole(store, stored.sha256) == b"a"
+
+
+async def test_a_walk_names_everything_once(store):
+    put = [(await store.put(pieces(bytes([number])), limit=9)).sha256 for number in range(30)]
+    named, after = await store.walk("")
+    while after:
+        more, after = await store.walk(after)
+        named += more
+    assert named == sorted(put)
+
+
+async def test_a_place_where_nothing_was_put_has_nothing_to_walk_through(store):
+    assert await store.walk("") == ([], "")
+
+
+async def test_what_a_put_left_that_was_killed_is_tidied_away(tmp_path, clock):
+    store = FileStore(tmp_path, clock.now)
+    stored = await store.put(pieces(b"a"), limit=9)
+    (tmp_path / "incoming-0815").write_bytes(b"half of it")
+    await store.tidy(datetime.now(UTC) - 60 * SECOND)
+    assert (tmp_path / "incoming-0815").exists()  # it may still be on its way
+    await store.tidy(datetime.now(UTC) + 60 * SECOND)
+    assert not (tmp_path / "incoming-0815").exists()
+    assert await whole(store, stored.sha256) == b"a"
 
 
 @pytest.mark.parametrize("sha256", ["", "../../etc/passwd", "A" * 64, "a" * 63, "a" * 64 + "\n"])
@@ -186,7 +235,7 @@ async def test_only_a_hash_reaches_a_path(store, sha256):
     with pytest.raises(NotFound):
         await whole(store, sha256)
     with pytest.raises(NotFound):
-        await store.delete(sha256)
+        await store.drop([sha256], datetime.now(UTC))
 
 
 async def test_a_put_that_was_cut_is_completed_by_the_next(database):

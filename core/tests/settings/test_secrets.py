@@ -90,6 +90,7 @@ def test_no_fault_shows_a_value(keys):
         f"[general]\ntime_zone = '{PLANTED}'",
         f"[general]\ngive_up_after = '{PLANTED}'",
         f"general = '{PLANTED}'",
+        f"[[webhooks]]\nname = 'x'\nurl = 'https://h/#{PLANTED}'\nsecrets = ['whsec_{PLANTED}', '{PLANTED}']",
         f"x = '{PLANTED}",
     ],
 )

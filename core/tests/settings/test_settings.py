@@ -112,6 +112,13 @@ accounts = ["shop-1"]
 to = ["ops"]
 media = ["email"]
 after = "2m"
+[[webhooks]]
+name = "crm"
+url = "https://crm.example.org/hook/x?y=z"
+secrets = ["whsec_b3VyIGtleSBvZiB0aGlydHkgdHdvIGJ5dGVzLCBub3c="]
+types = ["message.received", "hours.closed"]
+accounts = ["shop-1"]
+timeout = "500ms"
 """
 
 
@@ -136,6 +143,8 @@ def test_every_section_is_read():
     assert made.enabled == ("hours",)
     assert made.recipients["ops"].email == "ops@example.org"
     assert made.notify[0].after == timedelta(minutes=2)
+    assert (made.webhooks[0].reader, made.webhooks[0].host) == ("webhook:crm", "https://crm.example.org")
+    assert made.webhooks[0].timeout == timedelta(milliseconds=500)
 
 
 def test_every_fault_is_told_at_once():
@@ -171,7 +180,7 @@ def test_every_fault_is_told_at_once():
         to = ["opss"]
         accounts = ["shopp"]
         [[notify]]
-        on = ["account.brokn", "hours.closed", "weather.rain", "closed"]
+        on = ["account.brokn", "hours.closed", "sky.blue", "closed"]
         to = ["ops"]
         """,
         plugins={"hours": Hours},
@@ -332,12 +341,67 @@ def test_references_that_lead_nowhere_are_faults(tmp_path):
     }
 
 
+GOOD = 'name = "crm"\nurl = "https://h/x"\nsecrets = ["whsec_b3VyIGtleSBvZiB0aGlydHkgdHdvIGJ5dGVzLCBub3c="]\n'
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "said"),
+    [
+        ('types = ["mesage.received"]', "types[0]", "no such fact; did you mean message.received?"),
+        ('accounts = ["shop"]', "accounts[0]", "no such account"),
+        ('timeout = "31s"', "timeout", "write more than 0 and at most 30s"),
+        ('timeout = "0s"', "timeout", "write more than 0 and at most 30s"),
+        ('name = "Crm"', "name", "String should match pattern '^[a-z0-9-]{1,64}$'"),
+        ("secrets = []", "secrets", "Tuple should have at least 1 item after validation, not 0"),
+        ('secret = "x"', "secret", "unknown key; did you mean secrets?"),
+        ('url = "https://me:pw@h/x"', "url", "write https://host/path, without a user and without #"),
+        ('url = "h/x"', "url", "write https://host/path, without a user and without #"),
+        (
+            'url = "http://8.8.8.8/x"',
+            "url",
+            "write https: this address is outside your network, where everybody could read along",
+        ),
+        *(
+            (
+                f'secrets = ["{secret}"]',
+                "secrets",
+                "write whsec_ and 24 to 64 bytes in base64; talkwire webhooks secret makes one",
+            )
+            for secret in ("", "whsec_c2hvcnQ=", "whsec_not base64 of thirty-two bytes", "b" * 44)
+        ),
+    ],
+)
+def test_a_webhook_that_cannot_be_told_is_a_fault(line, key, said):
+    kept = "".join(f"{one}\n" for one in GOOD.splitlines() if not line.startswith(one.partition(" ")[0] + " "))
+    assert faults(f"[[webhooks]]\n{kept}{line}") == {f"webhooks[0].{key}": said}
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:3000/x", "http://[::1]/x", "http://helpdesk:80", "https://8.8.8.8?x"]
+)
+def test_a_webhook_may_lead_anywhere_by_https_and_by_http_within_the_network(url):
+    assert config(f"[[webhooks]]\n{GOOD}".replace("https://h/x", url)).webhooks[0].url.get_secret_value() == url
+
+
+def test_two_webhooks_have_two_names():
+    assert faults(f"[[webhooks]]\n{GOOD}[[webhooks]]\n{GOOD}") == {
+        "webhooks[1].name": "another webhook has this name; choose another"
+    }
+    assert faults(f"[webhooks]\n{GOOD}") == {"webhooks": "write [[webhooks]], with two brackets"}
+
+
 def test_daemons_with_the_same_meaning_have_the_same_hash_and_others_do_not():
     base = config(WHOLE, plugins={"hours": Hours})
     moved = WHOLE.replace('"[::1]:80"', '"0.0.0.0:99"').replace("desk:pw@db", "desk:pw@replica")
     assert config(moved, plugins={"hours": Hours}).shared_hash(b"k") == base.shared_hash(b"k")
     assert base.shared_hash(b"other") != base.shared_hash(b"k")
-    for old, new in (('token = "t"', 'token = "u"'), ("size = 3", "size = 4"), ('"2m"', '"3m"'), ("desk.ex", "d.ex")):
+    for old, new in (
+        ('token = "t"', 'token = "u"'),
+        ("size = 3", "size = 4"),
+        ('"2m"', '"3m"'),
+        ("desk.ex", "d.ex"),
+        ("500ms", "600ms"),
+    ):
         assert config(WHOLE.replace(old, new), plugins={"hours": Hours}).shared_hash(b"k") != base.shared_hash(b"k"), (
             new
         )

@@ -61,6 +61,12 @@ class Watch(Protocol):
     def rooms(self) -> Mapping[str, tuple[int, int]]: ...  # disk → (free, size) in bytes; it waits for the disk
 
 
+class Readers(Protocol):
+    """Who is told the log."""
+
+    async def replay(self, reader: str, seq: int, *, parked: bool = True) -> None: ...
+
+
 class Accounts(Protocol):
     """All accounts, also those that are gone."""
 
@@ -97,6 +103,8 @@ class Engine(Protocol):
     def hub(self) -> Hub: ...
     @property
     def accounts(self) -> Accounts: ...
+    @property
+    def readers(self) -> Readers: ...
     @property
     def principals(self) -> Principals: ...
     @property

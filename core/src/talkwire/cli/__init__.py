@@ -17,7 +17,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from . import accounts, audit, keys, lanes, looking, repairing, starting, tracing, unit
+from . import (
+    accounts,
+    audit,
+    backing,
+    data,
+    database,
+    keys,
+    lanes,
+    looking,
+    repairing,
+    starting,
+    tracing,
+    unit,
+    webhooks,
+)
 from .screen import complain
 
 if TYPE_CHECKING:
@@ -28,7 +42,8 @@ WRONG_SETTINGS = 78  # EX_CONFIG of sysexits.h: systemd's RestartPreventExitStat
 _ORDER = (
     *("init", "check", "db", "run", "reload", "systemd", "demo"),
     *("status", "find", "trace", "deliveries", "plugins"),
-    *("accounts", "lanes", "keys", "replay", "settle", "audit"),
+    *("accounts", "lanes", "webhooks", "keys", "replay", "settle", "audit"),
+    *("backup", "restore", "export", "forget", "paths"),
     *("new-plugin", "version"),
 )
 
@@ -134,7 +149,7 @@ def _root(
 
 app.command()(starting.init)
 app.command()(starting.check)
-app.add_typer(starting.db)
+app.add_typer(database.app)
 app.command()(starting.run)
 app.command()(starting.reload)
 app.command()(unit.systemd)
@@ -143,13 +158,22 @@ app.command()(looking.status)
 app.command()(tracing.find)
 app.command()(tracing.trace)
 app.command()(looking.deliveries)
-app.command()(looking.plugins)
+app.add_typer(data.plugins)
 app.add_typer(accounts.app)
 app.add_typer(lanes.app)
+app.add_typer(webhooks.app)
 app.add_typer(keys.app)
 app.command()(repairing.replay)
 app.command()(repairing.settle)
 app.command()(audit.audit)
+app.command()(data.export)
+app.command()(data.forget)
+app.command()(data.paths)
+accounts.app.command("rename")(data.rename_account)
+accounts.app.command("withdraw")(data.withdraw_account)
+accounts.app.command("forget")(data.forget_account)
+app.command()(backing.backup)
+app.command()(backing.restore)
 app.command("new-plugin")(starting.new_plugin)
 app.command()(starting.version)
 

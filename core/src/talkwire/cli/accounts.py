@@ -14,7 +14,11 @@ from .screen import ago, as_json, columns, say
 if TYPE_CHECKING:
     from ..evidence import Evidence
 
-app = typer.Typer(name="accounts", help="List accounts; show, pause, resume, test one.", invoke_without_command=True)
+app = typer.Typer(
+    name="accounts",
+    help="List accounts; show, pause, rename, forget one.",
+    invoke_without_command=True,
+)
 _Name = Annotated[str, typer.Argument(help="As in [accounts.NAME].")]
 
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from ..store import Query
 
 app = typer.Typer(name="lanes", help="List what waits; release or drop a lane.", invoke_without_command=True)
-_Id = Annotated[int, typer.Argument(min=1, help="The number in the first column of `talkwire lanes`.")]
+_Id = Annotated[int | None, typer.Argument(min=1, help="The number in the first column of `talkwire lanes`.")]
+_Account = Annotated[str, typer.Option(help="All lanes of an account that are held since a restore.")]
+_All = Annotated[bool, typer.Option("--all", help="All lanes that are held since a restore.")]
 _MOST = 100
 _LANES = """
     SELECT l.id, l.grp, l.subject, l.due, l.attempts, l.held, l.last_error, count(t.id), min(t.created_at)
@@ -83,6 +85,12 @@ def _list(context: typer.Context, as_: Json = False, config: ConfigFile = None) 
     columns([_row(one) for one in found])
     if len(found) == _MOST:
         say("… and more")
+    if restored := sum(one.held == "restored" for one in found):
+        say(
+            f"\n{many(restored, 'lane is', 'lanes are')} held since a restore: what waits may have been done after the backup"
+        )
+        say("talkwire lanes drop --all      it was done: its parts are uncertain, and can be settled")
+        say("talkwire lanes release --all   do it now; or --account NAME, or a number")
     say("\ntalkwire lanes release N   tries it now")
     say("talkwire lanes drop N      gives it up: its parts have failed")
 
@@ -99,8 +107,15 @@ def _row(one: Waiting) -> tuple[str, ...]:
 
 
 @app.command()
-def release(lane: _Id, config: ConfigFile = None) -> None:
-    """Try a lane now that is held or waits."""
+def release(lane: _Id = None, account: _Account = "", all_: _All = False, config: ConfigFile = None) -> None:
+    """Try now what waits.
+
+    A lane by its number, held or not; or all that is held since a restore.
+    """
+    if _chosen(lane, account, all_) is None:
+        done = place.ask(config, "release-restored", account=account)
+        say(f"{many(done['lanes'], 'lane goes', 'lanes go')} on")
+        return
     done = place.ask(config, "release-lane", lane=lane)
     if until := done["account_waits_until"]:
         wait = span(datetime.fromisoformat(str(until)) - now())
@@ -111,17 +126,43 @@ def release(lane: _Id, config: ConfigFile = None) -> None:
 
 @app.command()
 def drop(
-    lane: _Id,
+    lane: _Id = None,
+    account: _Account = "",
+    all_: _All = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Without asking.")] = False,
     config: ConfigFile = None,
 ) -> None:
-    """Give up what a lane has to do.
+    """Give up what waits.
 
-    Its parts have failed; they can be sent again as new ones.
+    A lane by its number; or all that is held since a restore.
+
+    Its parts have failed; they can be sent again as new ones. Parts that are held since a restore may have been sent
+    after the backup: they become uncertain, see talkwire deliveries.
     """
+    one = _chosen(lane, account, all_)
     if not yes:
-        typer.confirm(f"Give up everything in lane {lane}?", abort=True)
-    done = place.ask(config, "drop-lane", lane=lane)
-    say(f"{many(done['tasks'], 'task')} given up; {many(done['parts'], 'part')} failed")
-    if done["under_way"]:
-        say(f"{many(done['under_way'], 'part is', 'parts are')} under way: its outcome is waited for", level="look")
+        what = (
+            f"everything in lane {lane}" if one else f"all that is held since a restore{account and ' of ' + account}"
+        )
+        typer.confirm(f"Give up {what}?", abort=True)
+    if one is None:
+        done = place.ask(config, "drop-restored", account=account)
+        say(f"{many(done['lanes'], 'lane')}: {many(done['tasks'], 'task')} given up")
+    else:
+        done = place.ask(config, "drop-lane", lane=lane)
+        failed = done["parts"] - done["uncertain"]
+        say(f"{many(done['tasks'], 'task')} given up; {many(failed, 'part')} failed")
+        if done["under_way"]:
+            say(f"{many(done['under_way'], 'part is', 'parts are')} under way: its outcome is waited for", level="look")
+    if done["uncertain"]:
+        say(
+            f"{many(done['uncertain'], 'part is', 'parts are')} uncertain: talkwire deliveries; talkwire settle",
+            level="look",
+        )
+
+
+def _chosen(lane: int | None, account: str, all_: bool) -> int | None:
+    """Let exactly one way be chosen; gives the lane's number, if that is it."""
+    if sum((lane is not None, bool(account), all_)) != 1:
+        raise typer.BadParameter("give the number of a lane, or --account NAME, or --all")
+    return lane

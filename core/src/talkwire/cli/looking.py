@@ -17,7 +17,7 @@ from .place import ConfigFile, Json
 from .screen import ago, as_json, columns, many, now, paint, put, say, size, span, width, wrapped
 
 if TYPE_CHECKING:
-    from ..evidence import Evidence, Status
+    from ..evidence import Evidence, ReaderLag, Status
     from ..health import Health
     from ..settings import RawConfig
     from ..store import Query
@@ -233,17 +233,30 @@ def _waiting(found: Status, waits: _Waits) -> Line:
 
 
 def _readers(found: Status) -> Iterator[Line]:
-    live = [reader for reader in found.readers if reader.state == "active"]
-    calm = [reader for reader in live if reader.behind < _BEHIND and not reader.parked]
+    live = [reader for reader in found.readers if reader.state != "stopped"]
+    calm = [r for r in live if r.behind < _BEHIND and not r.parked and not r.down_since and r.state == "active"]
     if calm or not live:
         yield Line("ok", "readers", f"{len(calm)} of {len(live)} have been told everything" if live else "none")
     for reader in live:
         if reader in calm:
             continue
+        if reader.down_since or reader.state != "active":
+            yield _reader_away(reader)
+            continue
         parked = f", {many(reader.parked, 'fact')} parked" if reader.parked else ""
         error = f": {reader.last_error}" if reader.last_error else ""
         hint = f"talkwire replay --parked --reader {reader.name}" if reader.parked else ""
         yield Line("look", f"reader {reader.name}", f"{many(reader.behind, 'fact')} behind{parked}{error}", hint)
+
+
+def _reader_away(reader: ReaderLag) -> Line:
+    name = reader.name.removeprefix("webhook:")
+    waits = f"{many(reader.behind, 'fact')} {'waits' if reader.behind == 1 else 'wait'}"
+    if reader.down_since is None:
+        text = f"wants to be told no more: {reader.last_error}; {waits}"
+        return Line("BAD", f"reader {reader.name}", text, f"talkwire webhooks resume {name}")
+    text = f"away for {span(now() - reader.down_since)}: {reader.last_error}; {waits}"
+    return Line("BAD", f"reader {reader.name}", text, f"talkwire webhooks test {name}")
 
 
 def _disk(found: RawConfig) -> Iterator[Line]:

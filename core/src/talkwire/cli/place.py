@@ -17,9 +17,10 @@ import typer
 
 if TYPE_CHECKING:
     from ..daemon import Daemon
+    from ..media.files import Chunks
     from ..sections import Admin, General, StoreSettings
     from ..settings import Config, Loaded, RawConfig
-    from ..store import Query
+    from ..store import Query, Store
 
 T = TypeVar("T")
 ConfigFile = Annotated[
@@ -98,6 +99,27 @@ def look(store: StoreSettings, fn: Callable[[Query], T]) -> T:
     return asyncio.run(reading())
 
 
+def look_long(given: Path | None, fn: Callable[[Loaded, Store, Chunks], Awaitable[T]]) -> T:
+    """Read from the database and from the files beside it, for as long as it takes. Errors: as `look`."""
+
+    async def reading() -> T:
+        from ..clock import SystemClock
+        from ..media.chunks import ChunkStore
+        from ..media.files import FileStore
+        from ..store import Store, _check_schema
+
+        found = loaded(given)
+        kept = found.config.store
+        opened = Store(kept.url.get_secret_value(), SystemClock())
+        try:
+            await opened.read(_check_schema)
+            return await fn(found, opened, FileStore(kept.files) if opened.is_sqlite else ChunkStore(opened))
+        finally:
+            await opened.close()
+
+    return asyncio.run(reading())
+
+
 # --- changing ------------------------------------------------------------------------------------------
 
 
@@ -108,8 +130,8 @@ class NobodyThere(Exception):
 class _Socket(http.client.HTTPConnection):
     """HTTP over a unix socket: no import of aiohttp for one question."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=_ASKED_WITHIN)
+    def __init__(self, path: Path, within: float) -> None:
+        super().__init__("localhost", timeout=within)
         self._path = path
 
     def connect(self) -> None:
@@ -124,12 +146,12 @@ def running(path: Path) -> dict[str, Any]:
     return answer
 
 
-def _asked(path: Path, method: str, what: str, said: Any) -> Any:
+def _asked(path: Path, method: str, what: str, said: Any, within: float = _ASKED_WITHIN) -> Any:
     from pydantic_core import from_json, to_json
 
     from ..errors import Conflict
 
-    connection = _Socket(path)
+    connection = _Socket(path, within)
     try:
         try:
             connection.connect()
@@ -156,20 +178,25 @@ def _asked(path: Path, method: str, what: str, said: Any) -> Any:
     )
 
 
-def ask(given: Path | None, command: str, **said: Any) -> Any:
-    """Let something be changed: by the running daemon, or at hand where none runs. Errors: `TalkwireError`."""
+def ask(given: Path | None, command: str, *, within: float = _ASKED_WITHIN, **said: Any) -> Any:
+    """Let something be changed: by the running daemon, or at hand where none runs. Errors: `TalkwireError`.
+
+    `within` is in seconds: how long the daemon may take.
+    """
     from ..errors import Conflict
 
     at = admin_of(raw(given)).socket
     try:
-        return _asked(at, "POST", f"/{command}", said)
+        return _asked(at, "POST", f"/{command}", said, within)
     except NobodyThere:
         pass
+
+    from pydantic_core import from_json, to_json
 
     from .. import control
 
     try:
-        return at_hand(given, lambda daemon: control.do(daemon, command, said))
+        return from_json(to_json(at_hand(given, lambda daemon: control.do(daemon, command, said))))
     except Conflict as error:
         if error.code != "database_in_use":
             raise

@@ -27,6 +27,9 @@ def replay(
     unread: Annotated[bool, typer.Option("--unread", help="All envelopes that were not understood.")] = False,
     parked: Annotated[bool, typer.Option("--parked", help="All facts that are parked.")] = False,
     reader: Annotated[str, typer.Option(help="Of facts: only for this reader.")] = "",
+    webhook: Annotated[
+        str, typer.Option(metavar="NAME", help="Of facts: only for this webhook; with a number also one that it took.")
+    ] = "",
     config: ConfigFile = None,
 ) -> None:
     """Read kept envelopes, or tell parked facts, again.
@@ -36,14 +39,22 @@ def replay(
     if bool(what) + unread + parked != 1:
         raise typer.BadParameter("give an envelope's id, a fact's number, --unread, or --parked; one of them")
     if parked or what.isdecimal():
-        told = place.ask(config, "replay-fact", seq=int(what) if what else None, reader=reader)
+        if reader and webhook:
+            raise typer.BadParameter("give --reader or --webhook, not both")
+        told = place.ask(
+            config,
+            "replay-fact",
+            seq=int(what) if what else None,
+            reader=reader,
+            webhook=webhook.removeprefix("webhook:"),
+        )
         for one in told:
             say(f"fact {one['seq']} is told to {one['reader']} again")
         if not told:
             say("no fact is parked")
         return
-    if reader:
-        raise typer.BadParameter("--reader is for facts; an envelope has none")
+    if reader or webhook:
+        raise typer.BadParameter(f"--{'reader' if reader else 'webhook'} is for facts; an envelope has none")
     if unread:
         results = place.ask(config, "replay-unread")
         if not results:

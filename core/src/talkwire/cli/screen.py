@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 import textwrap
+import time
 import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 import typer
 
@@ -113,3 +115,29 @@ def size(count: int) -> str:
 def many(count: int, one: str, more: str = "") -> str:
     """Say a number of things."""
     return f"{count:,} {one if count == 1 else more or one + 's'}"
+
+
+class Progress:
+    """Says on a terminal how far something is, in one line that is written over; elsewhere nothing."""
+
+    def __init__(self) -> None:
+        self._shows = sys.stderr.isatty()
+        self._next = 0.0  # time.monotonic: a line is written at most five times a second
+        self._width = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._write("")
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Say it."""
+        if self._shows and (time.monotonic() >= self._next or done == total):
+            self._next = time.monotonic() + 0.2
+            self._write(f"{what}  {done * 100 // max(total, 1)} %  ({done:,} of {total:,})")
+
+    def _write(self, text: str) -> None:
+        if self._shows:
+            typer.echo(f"\r{clean(text):<{self._width}}\r{clean(text)}", nl=False, err=True)
+            self._width = len(text)

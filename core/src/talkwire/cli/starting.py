@@ -55,6 +55,13 @@ format = "console"                      # or "json"
 # on = ["account.broken", "delivery.failed"]
 # to = ["ops"]
 # media = ["email"]
+
+# A host that is told what happens: talkwire webhooks secret makes a secret.
+# [[webhooks]]
+# name = "helpdesk"
+# url = "https://helpdesk.example.org/talkwire"
+# secrets = ["${{HELPDESK_SECRET}}"]
+# types = ["message.received", "delivery.failed"]   # else all
 """
 
 
@@ -157,51 +164,6 @@ def _behind_a_proxy(found: Config) -> tuple[Fault, ...]:
 def _warn(warnings: tuple[Fault, ...]) -> None:
     for one in warnings:
         say(f"{one.path}: {one.reason}", level="look")
-
-
-# --- db ------------------------------------------------------------------------------------------------
-
-db = typer.Typer(name="db", no_args_is_help=True, help="The database.")
-
-
-@db.callback()
-def _db() -> None:
-    pass
-
-
-@db.command()
-def upgrade(config: ConfigFile = None) -> None:
-    """Make the tables, or bring them to this version.
-
-    A second time does nothing. Stop the daemon first.
-    """
-    from sqlalchemy.exc import DBAPIError
-
-    from ..errors import StoreDown
-    from ..store.schema.upgrade import CORE, Chain
-    from ..store.schema.upgrade import upgrade as upgraded
-    from ..store.sqlite import DaemonLock, path_of
-    from . import logs
-
-    settings, plugins = place.loaded(config)
-    logs.configure(settings.log.format, "warning", settings)
-    chains = [CORE, *(Chain(name, folder) for name, folder in plugins.register("register_schema"))]
-    url = settings.store.url.get_secret_value()
-    lock = None
-    try:
-        if url.startswith("sqlite:"):
-            path = path_of(url)
-            lock = DaemonLock(path)  # Conflict: a daemon runs
-            _written(path, "")  # 0600: what customers write is nobody else's business
-        for line in upgraded(url, chains):
-            say(line)
-    except DBAPIError as error:  # its text may quote the URL
-        raise StoreDown(f"{settings.store.place}: {type(error.orig).__name__}; is it running, may we write?") from None
-    except OSError as error:
-        raise StoreDown(f"{settings.store.place}: {(error.strerror or '').lower()}") from error
-    finally:
-        if lock is not None:
-            lock.release()
 
 
 # --- run -----------------------------------------------------------------------------------------------

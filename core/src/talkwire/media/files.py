@@ -7,9 +7,11 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -19,6 +21,7 @@ from .sniff import HEAD
 
 BLOCK = 1024 * 1024  # bytes that are read or written at once
 
+_INCOMING = "incoming-"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -34,7 +37,8 @@ class StoredFile:
 class Chunks(Protocol):
     """A place for the bytes of attachments; equal content is there once.
 
-    Who deletes makes sure that no row names the hash, and that nobody puts the same content meanwhile.
+    Whoever puts a content names its hash in a row soon after; whoever drops one has seen that no row does, and leaves
+    what was put lately, also where it was here before.
     """
 
     async def put(self, chunks: AsyncIterator[bytes], limit: int) -> StoredFile:
@@ -43,20 +47,28 @@ class Chunks(Protocol):
     def open(self, sha256: str) -> AsyncIterator[bytes]:
         """Give the bytes again; `NotFound` where they are not."""
 
-    async def delete(self, sha256: str) -> None:
-        """Forget the bytes; nothing happens where they are not."""
+    async def drop(self, hashes: Iterable[str], before: datetime) -> frozenset[str]:
+        """Forget the bytes that were put before a moment, and not again since; gives which are gone now."""
+
+    async def tidy(self, before: datetime) -> None:
+        """Forget what puts that were cut off have left before a moment."""
+
+    async def walk(self, after: str) -> tuple[list[str], str]:
+        """Name some of what is here, and where to go on; empty: at the beginning, and at the end."""
 
 
 class FileStore:
     """`Chunks` in a folder: `ab/abcd…`, written beside and moved in place."""
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
+    def __init__(self, folder: str | os.PathLike[str], now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.folder = Path(folder)
+        self._now = now
+        self._moving = threading.Lock()  # so that what is dropped is not what was put at that moment
 
     async def put(self, chunks: AsyncIterator[bytes], limit: int) -> StoredFile:
         await asyncio.to_thread(self.folder.mkdir, parents=True, exist_ok=True)
         async with spooled(chunks, limit, self.folder) as (file, stored):
-            await asyncio.to_thread(_settle, file, self._path(stored.sha256))
+            await asyncio.to_thread(self._settle, file, self._path(stored.sha256))
         return stored
 
     async def open(self, sha256: str) -> AsyncIterator[bytes]:
@@ -70,11 +82,65 @@ class FileStore:
         finally:
             file.close()
 
-    async def delete(self, sha256: str) -> None:
-        await asyncio.to_thread(self._path(sha256).unlink, missing_ok=True)
+    async def drop(self, hashes: Iterable[str], before: datetime) -> frozenset[str]:
+        return await asyncio.to_thread(self._drop, list(hashes), before.timestamp())
+
+    async def tidy(self, before: datetime) -> None:
+        await asyncio.to_thread(self._tidy, before.timestamp())
+
+    async def walk(self, after: str) -> tuple[list[str], str]:
+        return await asyncio.to_thread(self._walk, after)
+
+    def _drop(self, hashes: Iterable[str], before: float) -> frozenset[str]:
+        gone = set()
+        for sha256 in hashes:
+            path = self._path(sha256)
+            with self._moving, suppress(FileNotFoundError):
+                if path.stat().st_mtime >= before:
+                    continue
+                path.unlink()
+            gone.add(sha256)
+        return frozenset(gone)
+
+    def _tidy(self, before: float) -> None:
+        for path in self.folder.glob(f"{_INCOMING}*"):
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < before:
+                    path.unlink()
+
+    def _walk(self, after: str) -> tuple[list[str], str]:
+        """Name what one folder holds; the folders are called by the first two digits."""
+        if not self.folder.is_dir():
+            return [], ""
+        folders = sorted(one.name for one in self.folder.iterdir() if one.is_dir() and one.name > after)
+        if not folders:
+            return [], ""
+        names = sorted(one.name for one in (self.folder / folders[0]).iterdir() if _SHA256.fullmatch(one.name))
+        return names, folders[0] if folders[1:] else ""
+
+    def _settle(self, file: IO[bytes], path: Path) -> None:
+        file.flush()
+        os.fsync(file.fileno())
+        path.parent.mkdir(exist_ok=True)
+        at = self._now().timestamp()
+        os.utime(file.name, (at, at))
+        with self._moving:
+            # Also where the content is there already: whoever put it may not have come to its fsync yet.
+            os.replace(file.name, path)
+        for folder in path.parents[:3]:
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
     def _path(self, sha256: str) -> Path:
-        return self.folder / sha256[:2] / hash_only(sha256)
+        return path_in(self.folder, sha256)
+
+
+def path_in(folder: Path, sha256: str) -> Path:
+    """Say where a content lies in a folder of files."""
+    return folder / sha256[:2] / hash_only(sha256)
 
 
 def hash_only(sha256: str) -> str:
@@ -115,18 +181,4 @@ async def spooled(
 
 
 def _new(folder: Path | None) -> IO[bytes]:
-    return tempfile.NamedTemporaryFile(dir=folder, prefix="incoming-", delete=False)
-
-
-def _settle(file: IO[bytes], path: Path) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-    path.parent.mkdir(exist_ok=True)
-    # Also where the content is there already: whoever put it may not have come to its fsync yet.
-    os.replace(file.name, path)
-    for folder in path.parents[:3]:
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    return tempfile.NamedTemporaryFile(dir=folder, prefix=_INCOMING, delete=False)

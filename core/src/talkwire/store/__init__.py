@@ -12,15 +12,15 @@ from datetime import timedelta
 from typing import TypeVar
 
 from ..clock import Clock
-from ..errors import SchemaError, StoreDown
-from .sqlite import DaemonLock, SqliteDriver, path_of, there
+from ..errors import Conflict, StoreDown
+from . import revisions
+from .sqlite import DaemonLock, SqliteDriver, empty_wal, path_of, there
 from .tx import Act, Driver, Query, Row, Tx
 from .writer import Holder, Inbox, Job, Writer, goes_first
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-SCHEMA = "0002"  # the revision of the core's tables that this code works with
 _READERS = 4
 _POSTGRES_WRITERS = 3
 ANSWER_WITHIN = timedelta(seconds=10)  # of a statement; a server that is silent for longer is down
@@ -50,13 +50,14 @@ class Store:
     async def open(self, *, exclusive: bool = False) -> None:
         """Connect and begin to write; `exclusive` takes the daemon's lock of an SQLite file.
 
-        Errors: `StoreDown`, `SchemaError`, `Conflict` where another daemon has the file.
+        Errors: `StoreDown`, `SchemaError`, `Conflict` where another daemon has the file, or it is retired.
         """
         if exclusive and self.is_sqlite:
             self._lock = DaemonLock(there(path_of(self.url)))
         self._look()
         try:
             await self.read(_check_schema)
+            await self.read(_check_retired)
         except BaseException:
             await self.close()
             raise
@@ -112,6 +113,18 @@ class Store:
         if self._closed:
             raise StoreDown("the store is closed")
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, fn)
+
+    async def scrub(self) -> bool:
+        """Clear what was deleted out of the database's own files; False: a reader kept it from being done.
+
+        On SQLite the write-ahead log is emptied, on PostgreSQL every table is vacuumed. Errors: `StoreDown`.
+        """
+        if self.is_sqlite:
+            return await asyncio.to_thread(empty_wal, path_of(self.url))
+        from .postgres import vacuum
+
+        await asyncio.to_thread(vacuum, self.url)
+        return True
 
     @property
     def holders(self) -> list[Holder]:
@@ -201,21 +214,20 @@ def _no_actions(_: Tx) -> None:
 
 
 def _check_schema(query: Query) -> None:
-    try:
-        row = query.one("SELECT version_num FROM alembic_version_core")
-    except StoreDown:
-        raise
-    except Exception as error:
-        raise SchemaError("the database has no tables yet; type: talkwire db upgrade") from error
-    if row is None or row[0] < SCHEMA:  # revisions are numbered
-        raise SchemaError(
-            f"the database is at {row[0] if row else 'nothing'}, this version works with {SCHEMA};"
-            " type: talkwire db upgrade"
-        )
-    if row[0] > SCHEMA:
-        raise SchemaError(
-            f"the database is at {row[0]}, this version works with {SCHEMA}: it was used by a newer Talkwire.\n"
-            "  Install that one again, or restore a backup."
+    revisions.check(query, [revisions.CORE])
+
+
+_RETIRED = "SELECT value FROM meta WHERE name = 'retired'"
+
+
+def _check_retired(query: Query) -> None:
+    """Let nobody go on with a database that was copied to another place: there would be two truths."""
+    row = query.one(_RETIRED)
+    if row is not None:
+        raise Conflict(
+            f"this database is retired: it was copied to {row[0]}.\n"
+            "  Name that one as url in [store]. To go on with this one all the same: talkwire db reopen",
+            code="retired",
         )
 
 

@@ -171,3 +171,12 @@ class PostgresDriver:
 def _down(error: psycopg.Error) -> StoreDown:
     # The driver's text may quote the connection string: only its kind is told.
     return StoreDown(f"PostgreSQL does not answer: {type(error).__name__}")
+
+
+def vacuum(url: str) -> None:
+    """Let the server clear deleted rows out of all tables; it may take long, and nobody waits for it meanwhile."""
+    try:
+        with psycopg.connect(url, autocommit=True, connect_timeout=5, application_name="talkwire") as connection:
+            connection.execute("VACUUM")
+    except psycopg.Error as error:
+        raise _down(error) from error

@@ -19,6 +19,7 @@ _WRITER_PRAGMAS = (
     "PRAGMA temp_store=MEMORY",
     "PRAGMA cache_size=-65536",  # KiB
     "PRAGMA wal_autocheckpoint=4000",  # pages of 4 KiB
+    "PRAGMA secure_delete=ON",  # what is deleted is overwritten; many builds of SQLite do so anyway
 )
 
 
@@ -132,11 +133,29 @@ def _fails_us(error: sqlite3.DatabaseError) -> bool:
     return name.removeprefix("SQLITE_").split("_")[0] in _DOWN
 
 
+def empty_wal(path: Path) -> bool:
+    """Bring the write-ahead log into the file and cut it to nothing, so that it keeps nothing that was deleted.
+
+    False: somebody reads from it for longer than five seconds. From any thread, beside the writer.
+    """
+    connection = sqlite3.connect(there(path), timeout=5, isolation_level=None)
+    try:
+        [(busy, _, _)] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    except sqlite3.OperationalError as error:
+        raise StoreDown(f"{path}: {error}") from error
+    finally:
+        connection.close()
+    return not busy
+
+
 class DaemonLock:
     """One daemon a file: an advisory lock beside the database."""
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreDown(f"{path}: {(error.strerror or type(error).__name__).lower()}") from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-from talkwire import Channel, Hub, Simulator, hookimpl
+from talkwire import Channel, DropTimer, Hub, Person, Query, Simulator, Tx, hookimpl
 
+from . import rows
 from .channel import CHANNELS, LiveChat
 from .settings import LiveChatSettings
 
@@ -40,3 +42,22 @@ async def on_timer(key: str, subject: str, hub: Hub) -> None:
     channel = CHANNELS.get(hub, {}).get(account)
     if channel is not None:
         await channel.over(visitor, datetime.fromisoformat(subject))
+
+
+@hookimpl
+def forget_person(person: Person, tx: Tx, hub: Hub) -> list[DropTimer]:
+    """Forget what a visitor was asked and told; open widgets of theirs begin anew, as somebody else's."""
+    visits = rows.visits_of(person)
+    for account, visitor in visits:
+        rows.forget(tx, account, visitor)
+    channels = CHANNELS.get(hub, {})
+    tx.after_commit(
+        lambda: [channels[account].forgotten(visitor) for account, visitor in visits if account in channels]
+    )
+    return [DropTimer(rows.timer_key(*visit)) for visit in visits]
+
+
+@hookimpl
+def export_person(person: Person, query: Query) -> Mapping[str, str] | None:
+    """Give what a visitor agreed to, and what they were told."""
+    return rows.export(query, rows.visits_of(person))

@@ -48,6 +48,7 @@ from .files import Uploads
 from .following import Following
 from .frames import own_id
 from .origins import Origins
+from .protocol import TOKEN_REFUSED
 from .quotas import Quota
 from .rows import Connection
 from .script import Widget
@@ -187,10 +188,19 @@ class LiveChat(Channel):
         First the session, then the row with the timer: a power cut in between leaves a row, which the next start
         finds. The other way round it would leave a session that is connected for ever.
         """
-        if not await self.is_here(connection.visitor, but=connection.id):
+        is_here = await self.is_here(connection.visitor, but=connection.id)
+        if not is_here and await self.talk(connection.visitor) is None:
+            return  # they were forgotten meanwhile
+        if not is_here:
             address = Address(kind=KIND, value=connection.visitor)
             await self.admit([SessionChange(address=address, state=SessionState.DISCONNECTED, at=at)])
         await self.hub.write(rows.disconnect, (connection, at, self.settings.grace))
+
+    def forgotten(self, visitor: str) -> None:
+        """Let the widgets of somebody who was forgotten begin anew, with a token that names nobody."""
+        if (here := self.sockets.of(visitor)) is not None:
+            for socket in list(here.sockets.values()):
+                socket.close(TOKEN_REFUSED)
 
     async def over(self, visitor: str, since: datetime) -> None:
         """End a session whose grace is over, unless the visitor came back."""

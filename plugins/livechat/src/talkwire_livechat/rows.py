@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
-from talkwire import DropTimer, Query, SetTimer, Tx
+from talkwire import DropTimer, Person, Query, SetTimer, Tx
+
+from .visitors import KIND
 
 _CONNECT = """
     INSERT INTO livechat_connection (id, daemon, account, visitor) VALUES (:id, :daemon, :account, :visitor)
@@ -45,6 +49,12 @@ _UPLOADS = """
     SELECT attachment FROM livechat_upload
     WHERE account = :account AND visitor = :visitor AND attachment IN (:attachments[])
 """
+_GIVEN = """
+    SELECT c.version, c.accepted, c.at, c.remote, t.text FROM livechat_consent c
+    LEFT JOIN livechat_text t ON t.account = c.account AND t.kind = 'consent' AND t.version = c.version
+    WHERE c.account = :account AND c.visitor = :visitor ORDER BY c.at, c.id
+"""
+_OF_VISITOR = ("livechat_connection", "livechat_visitor", "livechat_consent", "livechat_upload")
 CONSENTS = """
     SELECT c.visitor, c.version, c.accepted, c.at, c.remote, t.text
     FROM livechat_consent c
@@ -171,3 +181,35 @@ def uploads(query: Query, account: str, visitor: str, attachments: Sequence[str]
         return frozenset()
     values = {"account": account, "visitor": visitor, "attachments": list(attachments)}
     return frozenset(row[0] for row in query.execute(_UPLOADS, values))
+
+
+# --- somebody's data -----------------------------------------------------------------------------------------
+
+
+def visits_of(person: Person) -> list[tuple[str, str]]:
+    """Give the (account, visitor) that a person is."""
+    return [(account, address.value) for account, address in person.addresses if address.kind == KIND]
+
+
+def forget(tx: Tx, account: str, visitor: str) -> None:
+    """Delete all rows of a visitor."""
+    for table in _OF_VISITOR:
+        tx.execute(
+            f"DELETE FROM {table} WHERE account = :account AND visitor = :visitor",
+            {"account": account, "visitor": visitor},
+        )
+
+
+def export(query: Query, visits: Sequence[tuple[str, str]]) -> Mapping[str, str]:
+    """Give what visitors agreed to, and what they were told, as CSV."""
+    out = io.StringIO()
+    table = csv.writer(out)
+    table.writerow(("account", "visitor", "name", "notice shown", "version", "answer", "at", "from", "text"))
+    for account, visitor in visits:
+        whose = known(query, account, visitor)
+        answers = query.execute(_GIVEN, {"account": account, "visitor": visitor}) or [("", None, None, "", "")]
+        for version, accepted, at, remote, text in answers:
+            said = "" if accepted is None else "accepted" if accepted else "refused"
+            when = "" if at is None else (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)).isoformat()
+            table.writerow((account, visitor, whose.name, whose.notice, version, said, when, remote, text or ""))
+    return {"visits.csv": out.getvalue()} if visits else {}

@@ -82,6 +82,12 @@ envelope = Table(
         sqlite_where=text("unread <> ''"),
         postgresql_where=text("unread <> ''"),
     ),
+    Index(  # which files are still needed
+        "ix_envelope_body_ref",
+        "body_ref",
+        sqlite_where=text("body_ref <> ''"),
+        postgresql_where=text("body_ref <> ''"),
+    ),
 )
 account_state = Table(
     "account_state",
@@ -226,6 +232,7 @@ change = Table(
     _text("by_address"),
     _time("at"),
     _time("stored_at"),
+    _text("envelope_id"),
     sa.UniqueConstraint("account", "change_id"),
     Index("ix_change_message_id", "message_id"),
     Index("ix_change_external_id", "account", "external_id"),
@@ -304,7 +311,7 @@ attachment = Table(
     metadata,
     Column("id", Text, primary_key=True),
     _text("account"),
-    _text("message_id"),
+    _text("message_id"),  # empty: no message has used it; *: several of ours have, or it is from before that was kept
     _text("sha256"),
     _text("name"),
     _text("media_type"),
@@ -314,6 +321,7 @@ attachment = Table(
     _text("error"),
     _time("created_at"),
     Index("ix_attachment_message_id", "message_id"),
+    Index("ix_attachment_sha256", "sha256"),
 )
 attachment_chunk = Table(
     "attachment_chunk",
@@ -321,6 +329,7 @@ attachment_chunk = Table(
     Column("sha256", Text, primary_key=True),
     Column("n", Integer, primary_key=True),
     Column("bytes", LargeBinary, nullable=False),
+    Column("at", BigInteger, nullable=False, server_default="0"),  # when somebody put it here last
 )
 reader = Table(
     "reader",
@@ -331,6 +340,9 @@ reader = Table(
     _text("last_error"),
     _time("error_at", null=True),
     _time("moved_at"),
+    _time("down_since", null=True),  # null: it takes what it is told
+    _count("down_told"),  # 1: the outage is in the log
+    _time("up_since", null=True),  # of an outage in the log: since when it takes again; null: not yet
 )
 parked = Table(
     "parked",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -37,6 +37,8 @@ from talkwire import (
     Pages,
     Part,
     Payload,
+    Person,
+    Query,
     Receipt,
     Refuse,
     Refused,
@@ -150,6 +152,10 @@ class Line(Channel):
         if out.part == Part():
             return await self._put("/revoke", {"id": external_id})
         return await self._put("/edit", {"id": external_id, "text": out.part.text})
+
+    async def removed(self) -> None:
+        """Tell the provider that we are gone."""
+        await self._put("/removed", {})
 
     async def signal(self, address: str, signal: Any) -> None:
         """Show that somebody types."""
@@ -347,6 +353,22 @@ async def on_fact(fact: Fact, hub: Hub) -> None:
     """Note what the plugin itself told."""
     if fact.type == "everything.noted":
         await hub.write(_note, ("on_fact", str(fact.small["n"])))
+
+
+# forget and export: when an operator asks
+
+
+@hookimpl
+def forget_person(person: Person, tx: Tx) -> None:
+    """Forget the notes that quote somebody: all of them, for they do not say whom."""
+    tx.execute("DELETE FROM everything_note")
+
+
+@hookimpl
+def export_person(person: Person, query: Query) -> Mapping[str, str] | None:
+    """Give the notes, as they are."""
+    notes = query.execute("SELECT hook, text FROM everything_note ORDER BY id")
+    return {"notes.txt": "".join(f"{hook}: {text}\n" for hook, text in notes)} if notes else None
 
 
 def _note(tx: Tx, items: Sequence[tuple[str, str]]) -> Sequence[None]:

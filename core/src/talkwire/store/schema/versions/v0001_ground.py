@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from talkwire.store.schema.tables import metadata
+from talkwire.store.schema.first import metadata
 
 revision = "0001"
 down_revision = None

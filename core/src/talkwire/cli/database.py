@@ -1,0 +1,147 @@
+"""`talkwire db`: the tables of this version; the whole database in another place."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import place
+from .place import ConfigFile
+from .screen import Progress, complain, many, say, size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..log import Told
+    from ..settings import Config
+    from ..store.revisions import Chain
+
+app = typer.Typer(name="db", no_args_is_help=True, help="The database.")
+_Url = Annotated[
+    str,
+    typer.Argument(help="sqlite:///FILE or postgresql://…; or '${NAME}' of a variable, which no `ps` shows."),
+]
+
+
+@app.callback()
+def _db() -> None:
+    pass
+
+
+def prepared(config: Path | None) -> tuple[Config, list[Chain], dict[str, Callable[[str], bool]]]:
+    """Read settings and plugins: gives the chains of migrations, and which facts each reader wants."""
+    from ..notifying import RuleReader
+    from ..store.revisions import CORE, Chain
+    from . import logs
+
+    settings, plugins = place.loaded(config)
+    logs.configure(settings.log.format, "warning", settings)
+    chains = [CORE, *(Chain(name, Path(folder)) for name, folder in plugins.register("register_schema"))]
+    readers: list[Told] = [*plugins.readers(), *(RuleReader(i, rule) for i, rule in enumerate(settings.notify))]
+    return settings, chains, {one.name: one.wants for one in readers}
+
+
+@app.command()
+def upgrade(config: ConfigFile = None) -> None:
+    """Make the tables, or bring them to this version.
+
+    A second time does nothing. Stop the daemon first. An SQLite file as it was is kept beside it, the last three times.
+    """
+    from ..store.schema.upgrade import upgrade as upgraded
+    from ..store.sqlite import DaemonLock, path_of
+
+    settings, chains, _ = prepared(config)
+    url = settings.store.url.get_secret_value()
+    lock = DaemonLock(path_of(url)) if url.startswith("sqlite:") else None
+    try:
+        for line in upgraded(url, chains):
+            say(line)
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+@app.command()
+def copy(
+    source: _Url,
+    target: _Url,
+    files: Annotated[
+        Path | None, typer.Option(help="Where SQLite's attachments lie, or shall lie; else files in [store].")
+    ] = None,
+    keep_source: Annotated[
+        bool, typer.Option("--keep-source", help="Do not retire the source: a daemon may run on it again.")
+    ] = False,
+    leave_behind: Annotated[
+        bool, typer.Option("--leave-behind", help="Leave tables of plugins that these settings do not enable.")
+    ] = False,
+    config: ConfigFile = None,
+) -> None:
+    """Copy everything into another database, empty, of either kind.
+
+    Stop the daemons first. Each table is counted and summed on both sides. The source is marked retired, so that no
+    daemon goes on with it; then name the target as url in [store].
+    """
+    from ..copying import Place, copy_all
+    from ..store.moving import place_of
+
+    from_, to = _whole(source), _whole(target)
+    if place_of(from_) == place_of(to):
+        raise typer.BadParameter("source and target are the same")
+    settings, chains, _ = prepared(config)
+    where = (files or settings.store.files).absolute()
+    one, other = Place(from_, where), Place(to, where)
+    with Progress() as tell:
+        copied = copy_all(one, other, chains, tell=tell, leave=leave_behind, keep_source=keep_source)
+    width = max(map(len, copied.tables))
+    for name, total in copied.tables.items():
+        if total.rows:
+            say(f"  {name:<{width}}  {total.rows:>12,}  {total.digest}")
+    say(f"{many(copied.rows, 'row')} in {many(len(copied.tables), 'table')}, the same on both sides")
+    say(f"{many(copied.files, 'file')}, {size(copied.file_bytes)}")
+    for name in copied.left:
+        say(f"table {name} was left behind", level="look")
+    if not keep_source:
+        say(f"\n{place_of(one.url)} is retired. Next: in [store], url = the target, then: talkwire run")
+    if copied.missing:
+        for sha256 in copied.missing[:20]:
+            complain(f"file {sha256} is not there, or damaged")
+        complain(f"{many(len(copied.missing), 'file')} could not be copied; all else was")
+        raise typer.Exit(1)
+
+
+def _whole(text: str) -> str:
+    """Read a URL, or the variable that holds it; a file's path becomes whole."""
+    if found := re.fullmatch(r"\$\{(\w+)\}", text):
+        text = os.environ.get(found[1], "")
+        if not text:
+            raise typer.BadParameter(f"the variable {found[1]} is not set")
+    if text.startswith("sqlite:///") and len(text) > len("sqlite:///"):
+        return f"sqlite:///{Path(text.removeprefix('sqlite:///')).absolute()}"
+    if not text.startswith("postgresql://"):
+        raise typer.BadParameter("write sqlite:///FILE or postgresql://user@host/database")
+    return text
+
+
+@app.command()
+def reopen(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Without asking.")] = False, config: ConfigFile = None
+) -> None:
+    """Let daemons use a database again that `db copy` has retired.
+
+    What the copy has taken in meanwhile is not in it.
+    """
+    from ..copying import Place
+    from ..copying import reopen as reopened
+    from ..errors import Conflict
+
+    settings, _, _ = prepared(config)
+    if not yes:
+        typer.confirm(f"Use {settings.store.place} again, without what its copy has taken in since?", abort=True)
+    was = reopened(Place(settings.store.url.get_secret_value(), settings.store.files))
+    if not was:
+        raise Conflict(f"{settings.store.place} is not retired; nothing was changed")
+    say(f"{settings.store.place} is in use again; it was copied to {was}")
