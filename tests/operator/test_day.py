@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,8 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import web
+from standardwebhooks import Webhook
 
 from talkwire.testing import Answers, Reply
 from talkwire.testing.provider import says, slow
@@ -47,6 +50,14 @@ password = "${{file:kannel.password}}"
 token = "planted-token-0123456789"
 callback_url = "http://{public}/in/sms"
 """
+HOST = """
+[[webhooks]]
+name = "helpdesk"
+url = "http://127.0.0.1:{port}/talkwire"
+secrets = ["${{file:helpdesk.secret}}"]
+types = ["account.broken", "account.working"]
+"""
+SENDS = 500  # while a backup is taken, and after it
 SITE = """
 [accounts.site]
 channel = "livechat"
@@ -83,6 +94,10 @@ class Day:
         )
         assert done.returncode == code, f"{command}: {done.returncode}\n{done.stdout}\n{self.place.log[-3000:]}"
         return done.stdout
+
+    @property
+    def chowns(self):
+        return "/bin/chown 65534:65534" if self.place.user else "/bin/true"
 
     def writes(self, name, text):
         """Put a file into the folder, as an editor of root's would leave it to the daemon's user."""
@@ -124,6 +139,28 @@ class Day:
         )
 
 
+class Helpdesk:
+    """A host that is told by signed webhooks, and believes no other."""
+
+    def __init__(self):
+        self.secret = ""
+        self.heard = []
+
+    async def take(self, request):
+        body = await request.text()
+        self.heard.append(Webhook(self.secret).verify(body, dict(request.headers)))
+        return web.Response()
+
+
+@pytest.fixture
+async def helpdesk(aiohttp_server):
+    host = Helpdesk()
+    app = web.Application()
+    app.router.add_post("/talkwire", host.take)
+    host.port = (await aiohttp_server(app)).port
+    return host
+
+
 async def said(line, kind):
     """Read a visitor's frames until one of this kind."""
     async with asyncio.timeout(20):
@@ -131,6 +168,15 @@ async def said(line, kind):
             if (value := json.loads(frame.data))["t"] == kind:
                 return value
     raise AssertionError(f"the line was closed before {kind}")
+
+
+async def _more_than(kannel, count):
+    return len(kannel.taken) > count
+
+
+def words_on(folder, words):
+    """Name the files of a folder in which words stand, in whatever form."""
+    return [path.name for path in folder.rglob("*") if path.is_file() and words.encode() in path.read_bytes()]
 
 
 @pytest.fixture
@@ -166,7 +212,7 @@ async def day(folder, proving):
             place.stop()
 
 
-async def test_a_day_of_an_operator(day, fake_provider, proof, folder):
+async def test_a_day_of_an_operator(day, fake_provider, helpdesk, proof, folder):
     kannel = await fake_provider(KANNEL)
     public = f"127.0.0.1:{day.place.public}"
 
@@ -174,7 +220,10 @@ async def test_a_day_of_an_operator(day, fake_provider, proof, folder):
     await day.types("talkwire init")
     other_ports(day.home, day.place.public, day.place.admin)
     day.writes("kannel.password", "the-first-password-0123456789")
+    helpdesk.secret = (await day.types("talkwire webhooks secret")).split()[0]
+    day.writes("helpdesk.secret", helpdesk.secret)
     settings = (day.home / "talkwire.toml").read_text() + SMS.format(kannel=kannel.url, public=public) + SITE
+    settings += HOST.format(port=helpdesk.port)
     settings = re.sub(r'^# public_url = "[^"]*"', f'public_url = "{day.place.url}"', settings, flags=re.MULTILINE)
     day.writes("talkwire.toml", settings.replace("# trusted_proxies", "trusted_proxies"))
     assert "good" in await day.types("talkwire check")
@@ -202,6 +251,11 @@ async def test_a_day_of_an_operator(day, fake_provider, proof, folder):
         return (await day.api("GET", "/accounts/sms"))[1]["state"] == "broken"
 
     await day.until(broken, "the account is broken")
+
+    async def alarmed():
+        return any(fact["type"] == "account.broken" for fact in helpdesk.heard)
+
+    await day.until(alarmed, "the helpdesk is told")
     status = await day.types("talkwire status", code=2)
     assert re.search(r"BAD +account sms +broken", status)
     assert "talkwire accounts resume sms" in status or "talkwire reload" in status
@@ -237,16 +291,78 @@ async def test_a_day_of_an_operator(day, fake_provider, proof, folder):
         await said(line, "ack")
     assert "I am back." in await day.types("talkwire find 'back'")
 
-    # --- a channel goes: what it had can be read, the others do not notice
+    # --- a backup while replies go out, many more, then the machine dies
+    texts = [f"Offer {number:03}" for number in range(SENDS)]
+
+    async def offers():
+        for text in texts:
+            status, answer = await day.api("POST", f"/conversations/{talk}/replies", {"text": text})
+            assert status < 300, answer
+
+    replying = asyncio.create_task(offers())
+    await day.until(lambda: _more_than(kannel, 20), "replies go out")
+    await day.types(f"mkdir -p {folder}/backups && {day.chowns} {folder}/backups")
+    began = time.monotonic()
+    await day.types(f"talkwire backup {folder}/backups/tonight")
+    backup = time.monotonic() - began
+    at_backup = len(kannel.taken)
+    await replying
+    await day.until(lambda: _more_than(kannel, 3 + SENDS - 50), "nearly all are at the provider")
+    os.kill(int((folder / "run/talkwire.pid").read_text()), signal.SIGKILL)
+    before = [seen.param("text") for seen in kannel.shown if seen.param("text")]
+    await day.types(f"talkwire restore {folder}/backups/tonight --force")
+    await day.types("systemctl restart talkwire")
+    restored = await day.types("talkwire lanes")
+    assert "restored" in restored
+    assert [seen.param("text") for seen in kannel.shown if seen.param("text")] == before  # what was open is held
+    await day.types("talkwire lanes drop --all --yes")
+    assert (await day.api("POST", f"/conversations/{talk}/replies", {"text": "After the restore"}))[0] < 300
+
+    async def goes_on():
+        return "After the restore" in [seen.param("text") for seen in kannel.shown]
+
+    await day.until(goes_on, "it goes on")
+    shown = [seen.param("text") for seen in kannel.taken.values()]
+    assert len(shown) == len(set(shown))  # nothing is at the provider twice
+    assert "Is my order on its way?" in await day.types("talkwire find 'my order'")
+
+    # --- a person asks to be forgotten: no word of theirs is left on the disk
+    await day.types(f"rm -r {folder}/backups *.before-*")
+    assert words_on(day.home, "Is my order on its way?")
+    await day.types(f"talkwire forget {CUSTOMER} --yes")
+    for words in ("Is my order on its way?", CUSTOMER, "It left this morning."):
+        assert words_on(day.home, words) == []
+
+    # --- a channel goes: what it had can be read until it is forgotten, the others do not notice
     day.writes("talkwire.toml", (day.home / "talkwire.toml").read_text().replace(SITE, ""))
     assert "account site" in await day.types("systemctl reload talkwire; talkwire status || true")
     assert "I am back." in await day.types("talkwire find 'back'")
+    await day.types("talkwire accounts forget site --confirm site")
+    assert "I am back." not in await day.types("talkwire find 'back' || true")
     await day.sms("m2", "Thank you!")
-    assert (await day.api("GET", f"/conversations/{talk}"))[0] == 200
+
+    # --- all of it goes
+    await day.types("talkwire accounts withdraw sms")
+    lies = json.loads(await day.types("talkwire paths --json"))
+    await day.types("systemctl stop talkwire")
+    assert lies
+    await day.types(
+        "rm -r /var/lib/talkwire/* /etc/systemd/system/talkwire.service /opt/talkwire /usr/local/bin/talkwire"
+    )
+    left = [str(path) for path in (folder / "var").rglob("*") if path.is_file()]
+    assert left == []
 
     # --- nothing that is secret was ever shown
     everything = day.place.log + (folder / "nginx/talkwire.log").read_text()
     for secret in ("the-first-password", "the-second-password", "planted-token", day.key):
         assert secret not in everything
     assert "Traceback" not in everything
-    proof("operator-day", {"commands of the first hour": first_hour, "commands of the day": len(day.typed)})
+    figures = {
+        "commands of the first hour": first_hour,
+        "commands of the day": len(day.typed),
+        "backup, seconds, while replies go out": f"{backup:.1f}",
+        "at the provider, at the backup": at_backup,
+        "at the provider, when it was killed": len(before),
+        "at the provider twice": 0,
+    }
+    proof("operator-day", figures)

@@ -383,7 +383,9 @@ async def _forget_account(daemon: Daemon, said: Said) -> Any:
     name = str(said["account"])
     runtime = daemon.accounts.by_name.get(name)
     if runtime is not None and runtime.channel is not None:
-        raise Conflict(f'the account "{name}" is served: take [accounts.{name}] out of the settings, and restart')
+        raise Conflict(
+            f'the account "{name}" is served: take [accounts.{name}] out of the settings, then: talkwire reload'
+        )
     gone = await departures.forget_account(
         daemon.store, daemon.files, daemon.clock, name, str(said["by"]), alone=_is_alone(daemon)
     )

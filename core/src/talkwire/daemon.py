@@ -191,6 +191,7 @@ class Daemon:
         """Hold other settings from now on; whoever copied a value at the start is told."""
         self.config = config
         self.replies.language = config.general.language
+        self.purge.keep = config.retention
         self.plugins.lend(hub=self.hub, settings=config.plugins)
         for told in self.told_settings:
             told(config)

@@ -144,7 +144,7 @@ class Purge:
         self._files = files
         self._clock = clock
         self._fence = fence
-        self._keep = keep
+        self.keep = keep
         self._next = clock.now() + _FIRST
         self._under_way: AsyncIterator[None] | None = None
         self.slices = 0  # since the start
@@ -195,7 +195,7 @@ class Purge:
 
     def _kinds(self) -> Iterable[tuple[str, Callable[[Tx, int], tuple[int, bool]], timedelta]]:
         """Say what goes at which age, in the order of the tables."""
-        keep = self._keep
+        keep = self.keep
         yield "idempotency", _idempotency, REPEATABLE
         yield "envelopes", _envelopes, timedelta(days=keep.journal_days)
         yield "reports", _reports, _UNMATCHED
