@@ -26,12 +26,12 @@ LAYERS = (  # from the top; a module imports from its own layer and from those b
     "api accounts lending fetching",
     "hub doing showing",  # what plugins do, and what is done for them
     "recovery",
-    "intake admission outgoing sending notices notifying timers filing sessions watching purging forgetting exporting departures restoring backups webhooks",  # the journeys
+    "intake admission outgoing sending notices notifying timers setbacks filing sessions watching purging forgetting exporting departures restoring backups webhooks",  # the journeys
     "log evidence settings story",
     "plugins readmodels keeping answers deliveries people auditing reasons persons",
     "running sections http lanes leases health standing",
     "copying",
-    "store pump hints instance_keys references rates",
+    "store pump hints process standstill instance_keys references rates",
     "channel notifier hooks simulator auth",  # what an author writes against
     "actions features formatting media redaction counting",
     "errors",

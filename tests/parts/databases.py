@@ -51,3 +51,13 @@ def postgres_with_tables(postgres_cluster: Cluster, postgres_template: str) -> I
 def database_url(request: pytest.FixtureRequest) -> str:
     """The URL of a fresh database with tables; the test runs once on each kind of database."""
     return str(request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_with_tables"))
+
+
+@pytest.fixture(params=BOTH)
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database without tables; the test runs once on each kind of database."""
+    return (
+        f"sqlite:///{tmp_path / 'talkwire.db'}"
+        if request.param == "sqlite"
+        else str(request.getfixturevalue("postgres_url"))
+    )

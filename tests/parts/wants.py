@@ -7,9 +7,12 @@ Where the part is missing the test is skipped and counted at the end; with TALKW
 import importlib.util
 import os
 import shutil
+import subprocess
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -59,7 +62,22 @@ PARTS = {
     "nginx": Part(packages=("nginx-light",), is_here=lambda: nginx_binary() is not None),
     "systemd": Part(packages=("systemd",), is_here=lambda: shutil.which("systemd-analyze") is not None),
     "strace": Part(packages=("strace",), is_here=lambda: shutil.which("strace") is not None),
+    "faketime": Part(packages=("faketime",), is_here=lambda: shutil.which("faketime") is not None),
+    "mount": Part(packages=("mount",), is_here=lambda: _may_mount(), fixtures=("small_disk", "failing_disk")),  # noqa: PLW0108
 }
+
+
+@cache
+def _may_mount() -> bool:
+    """Say whether we may make a small disk in memory: root may, with the capability that containers often lack."""
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        asked = ["mount", "-t", "tmpfs", "-o", "size=64k", "probe", folder]
+        made = subprocess.run(asked, capture_output=True, check=False).returncode == 0
+        if made:
+            subprocess.run(["umount", folder], check=True)
+        return made
 
 
 def needed(item: pytest.Item) -> set[str]:

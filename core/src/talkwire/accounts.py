@@ -59,7 +59,8 @@ class Runtime:
         self.counts = AccountCounts()
         self.last_rejected: datetime | None = None
         self.rejected_in_a_row = 0  # since something genuine came
-        self.backoff = Backoff()
+        self.backoff = Backoff()  # of sending
+        self.failures = Backoff()  # of opening and listening
         self._replaced = False
         if kind is None or config.settings is None:
             self._set(AccountState.ABSENT, f'no plugin gives the channel "{config.channel}"')
@@ -157,6 +158,13 @@ class Runtime:
     def replaced(self) -> None:
         """Say that another stands in its place: what it still hears of its provider is no news of the account."""
         self._replaced = True
+
+    def set_back(self, by: timedelta) -> None:
+        """Go by a clock that was set back."""
+        for waits in (self.backoff, self.failures, self.rates):
+            waits.set_back(by)
+        if self.view.since is not None:  # else what a person says from now on would be older than this
+            self.view = replace(self.view, since=min(self.view.since, self._lent.clock.now()))
 
     def take(self, state: AccountState, reason: str, since: datetime) -> None:
         """Take the state that another daemon or a command stored."""
@@ -273,7 +281,7 @@ class Accounts:
     def _living(self, runtime: Runtime) -> Callable[[], Awaitable[datetime | None]]:
         listening: asyncio.Task[None] | None = None
         began = self._lent.clock.now()
-        failures = Backoff()
+        failures = runtime.failures
         opened = False
 
         async def step() -> datetime | None:
@@ -318,7 +326,7 @@ class Accounts:
             return False
         except Exception as error:  # noqa: BLE001  one account's start is its own affair
             self._later(failures, error)
-            runtime.waits(_said(error))
+            runtime.waits(_said("open", error))
             return False
         failures.reset()
         runtime.change(AccountState.WORKING, "")
@@ -341,7 +349,7 @@ class Accounts:
         except Exception as error:  # noqa: BLE001  one listener's fault is its own
             self._later(failures, error)
             if not isinstance(error, StoreDown):
-                runtime.waits(_said(error))
+                runtime.waits(_said("listen", error))
             _log.warning("listener failed", account=runtime.name, kind=type(error).__name__)
 
     def _later(self, failures: Backoff, error: Exception) -> None:
@@ -367,8 +375,13 @@ class Accounts:
         return self._lent.clock.now() + _EVIDENCE_EVERY
 
 
-def _said(error: Exception) -> str:
-    return str(error) if isinstance(error, SendError) else type(error).__name__
+def _said(method: str, error: Exception) -> str:
+    """Say why: the text only of our own errors, any other may quote a secret."""
+    if isinstance(error, SendError):
+        return str(error)
+    if isinstance(error, TimeoutError) and method == "open":
+        return f"its open did not end within {_OPEN_WITHIN.total_seconds():g} s"
+    return f"its {method} raised {type(error).__name__}"
 
 
 _PUT_STATE = """

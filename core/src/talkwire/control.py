@@ -19,7 +19,7 @@ from typing import Any
 from aiohttp import web
 from pydantic_core import from_json, to_json
 
-from . import accounts, auditing, departures, lanes, outgoing, reloading
+from . import accounts, auditing, departures, lanes, outgoing, process, reloading
 from .accounts import Runtime
 from .api import principals
 from .daemon import Daemon
@@ -65,6 +65,8 @@ def make_app(daemon: Daemon, about: Mapping[str, Any]) -> web.Application:
                 "seconds": asyncio.get_running_loop().time() - began,
                 "stuck": daemon.stuck(),
                 "not_ready": daemon.not_ready(),
+                "down": daemon.store.down,
+                "held": asdict(process.held()),
                 "slow_hooks": hooks,
                 "accounts": about_accounts(daemon),
                 "settings": daemon.last_reload,

@@ -19,6 +19,7 @@ from typing import Protocol
 
 from .errors import Conflict, SchemaError
 from .media.files import BLOCK, path_in
+from .store import LOCK_WITHIN
 from .store.moving import Side, Sum, Table, Told, in_order, open_side, passing, place_of, summed, synced
 from .store.revisions import Chain
 from .store.sqlite import DaemonLock, SqliteDriver, path_of
@@ -363,7 +364,7 @@ def _changing(place: Place) -> Iterator[Tx]:
     else:
         from .store.postgres import PostgresDriver  # its driver is an extra
 
-        driver = PostgresDriver(place.url)
+        driver = PostgresDriver(place.url, lock_within=LOCK_WITHIN)
     try:
         driver.begin()
         yield Tx(driver, datetime.now(UTC))

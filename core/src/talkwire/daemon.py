@@ -14,7 +14,7 @@ import aiohttp
 import structlog
 from pydantic import SecretBytes
 
-from . import doing, notifying, restoring, showing
+from . import doing, notifying, restoring, setbacks, showing
 from .accounts import Accounts, Runtime
 from .answers import AccountView
 from .api.limits import Limits
@@ -23,7 +23,7 @@ from .channel import Route
 from .clock import Clock, SystemClock
 from .counting import Requests
 from .doing import Doer
-from .errors import TalkwireError
+from .errors import StoreDown, TalkwireError
 from .fetching import Fetcher
 from .filing import Filing
 from .hints import Hints
@@ -172,7 +172,8 @@ class Daemon:
             return ["stopping"]
         if not self.ready:
             return ["starting"]
-        return [] if self.same_settings else ["settings: other daemons of this database have others"]
+        reasons = [] if self.same_settings else ["settings: other daemons of this database have others"]
+        return [*reasons, f"database: {self.store.down}"] if self.store.down else reasons
 
     @property
     def pumps(self) -> list[Pump]:
@@ -210,7 +211,10 @@ class Daemon:
             async with aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=None), auto_decompress=True, cookie_jar=aiohttp.DummyCookieJar()
             ) as session:
+                behind = await self.store.read(setbacks.behind)  # before anything is told at the new time
                 await self._open(session)
+                if behind:
+                    await self.set_back(behind)
                 async with asyncio.TaskGroup() as group:
                     loops = [
                         group.create_task(loop)
@@ -366,11 +370,24 @@ class Daemon:
         with contextlib.suppress(TalkwireError):
             await self.leases.give_up()
 
+    async def set_back(self, by: timedelta) -> None:
+        """Go on as soon as before by a clock that was set back."""
+        _log.error("the clock was set back", seconds=round(by.total_seconds()))
+        for runtime in self.accounts.by_name.values():
+            runtime.set_back(by)
+        groups = self.lanes.set_back()
+        await self.store.write(setbacks.bring_along, setbacks.SetBack(by, groups, self.leases))
+        self._wake_all()
+
     async def _watch(self) -> None:
-        """Name who holds the writer too long."""
+        """Name who holds the writer too long; see when the clock is set back."""
         named: set[str] = set()
+        clock = setbacks.Watch(self.clock.now(), monotonic())
         while True:
             await asyncio.sleep(1)
+            if by := clock.look(self.clock.now(), monotonic()):
+                with contextlib.suppress(StoreDown):
+                    await self.set_back(by)
             stuck = self.stuck()
             for fault in stuck:
                 if (what := fault.rsplit(" for ", 1)[0]) not in named:

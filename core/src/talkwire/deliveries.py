@@ -31,7 +31,7 @@ _ROWS = """
     FROM delivery WHERE id IN (:ids[])
 """
 _UPDATE = """
-    UPDATE delivery SET state = :state, state_at = :at, reason = '',
+    UPDATE delivery SET state = :state, state_at = :at, reason = :reason,
         problem_at = :problem_at, problem_code = :code, problem_text = :text
     WHERE id = :id
 """
@@ -197,7 +197,9 @@ def learn(tx: Tx, learnt: Sequence[Learnt]) -> None:
         problem = min([*failures, *([known] if known else [])], default=None)
         if state == before and problem == known:
             continue
-        updates.append((state, tx.now_us, *(problem or (None, "", "")), delivery))
+        # Of a part whose outcome is not known a person must decide: the reason is what there is to decide by.
+        unsure = [x.text[:500] for x in news if x.state is State.UNCERTAIN] if state == State.UNCERTAIN else []
+        updates.append((state, tx.now_us, "".join(unsure[-1:]), *(problem or (None, "", "")), delivery))
         _tell(tx, account, conversation, message, delivery, position, before, state, problem, known)
     tx.many(_UPDATE, updates)
 

@@ -60,6 +60,7 @@ class ReaderLag:
     name: str
     state: str
     behind: int  # facts
+    waiting: int  # facts that it refused and is told again, and those behind them in their conversations
     parked: int
     last_error: str
     down_since: datetime | None  # None: it takes what it is told, or the outage is not a minute old
@@ -91,7 +92,9 @@ _OLDEST = """
 """
 _TROUBLE = "SELECT state, count(*) FROM delivery WHERE state IN (5, 25) AND state_at > :since GROUP BY state"
 _READERS = """
-    SELECT r.name, r.state, h.seq - r.cursor, (SELECT count(*) FROM parked p WHERE p.reader = r.name), r.last_error,
+    SELECT r.name, r.state, h.seq - r.cursor,
+           (SELECT count(*) FROM lane l JOIN task t ON t.lane_id = l.id WHERE l.grp = 'read:' || r.name),
+           (SELECT count(*) FROM parked p WHERE p.reader = r.name), r.last_error,
            CASE WHEN r.down_told = 1 AND r.up_since IS NULL THEN r.down_since END
     FROM reader r, log_head h WHERE h.id = 1 ORDER BY r.name
 """
@@ -131,8 +134,16 @@ def unread(query: Query, limit: int = 50) -> list[UnreadEnvelope]:
 def readers(query: Query) -> list[ReaderLag]:
     """Say how far everybody is who is told facts."""
     return [
-        ReaderLag(name=name, state=state, behind=behind, parked=parked, last_error=error, down_since=when(down))
-        for name, state, behind, parked, error, down in query.execute(_READERS)
+        ReaderLag(
+            name=name,
+            state=state,
+            behind=behind,
+            waiting=waiting,
+            parked=parked,
+            last_error=error,
+            down_since=when(down),
+        )
+        for name, state, behind, waiting, parked, error, down in query.execute(_READERS)
     ]
 
 

@@ -54,6 +54,7 @@ FACTS = (  # each has a heading in docs/reference/facts.md; a test compares them
     "disk.low",
     "plugin.purged",
     "store.restored",
+    "clock.set_back",
     "key.created",
     "key.revoked",
 )

@@ -360,6 +360,12 @@ class Lanes:
         """Look again now."""
         self.pump.wake()
 
+    def set_back(self) -> tuple[str, ...]:
+        """Forget pauses that a clock would end later that was set back; gives the groups that are served here."""
+        for group in self._groups.values():
+            group.paused = None
+        return tuple(self._groups)
+
     @property
     def busy(self) -> bool:
         """Say whether a lane is being served."""

@@ -608,7 +608,7 @@ class Delivery:
     state: State
     external_id: str
     problem: Problem | None  # None: never failed
-    reason: str  # why it is still queued; empty otherwise
+    reason: str  # why it is still queued, or why its outcome is not known; empty otherwise
     attempts: int
     text: str  # of the part, plain
     state_at: datetime

@@ -59,6 +59,10 @@ class Rates:
                 blocked = max(blocked or allowed, allowed)
         return blocked
 
+    def set_back(self, by: timedelta) -> None:
+        """Free what is not free yet as soon as it would have been, by a clock that was set back."""
+        self._free_at = {key: at - by for key, at in self._free_at.items()}
+
     def _forget(self, now: datetime) -> None:
         if len(self._free_at) > self._forget_over:
             self._free_at = {key: at for key, at in self._free_at.items() if at > now}
@@ -86,6 +90,11 @@ class Backoff:
         """Wait until the provider's own moment, without growing; give until when."""
         self.until = max(self.until or until, until)
         return self.until
+
+    def set_back(self, by: timedelta) -> None:
+        """Wait no longer than it would have, by a clock that was set back."""
+        if self.until is not None:
+            self.until -= by
 
     def reset(self) -> None:
         """Wait no more."""

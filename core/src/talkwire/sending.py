@@ -341,7 +341,7 @@ def _open_one(tx: Tx, item: _Opening, task: lanes.Task, row: Sequence[object]) -
         return None
     if item.resolved is not None:
         deliveries.learn(tx, [replace(item.resolved, at=tx.now_us)])
-        tx.execute(_MARK_CLOSED, {"id": delivery, "reason": "", "uncounted": 0})
+        tx.execute(_MARK_CLOSED, {"id": delivery, "reason": item.resolved.text, "uncounted": 0})
         lanes.end(tx, [place])
         return None
     if open_since is None and not _may_go(tx, item, task, standing, str(delivery), policy):

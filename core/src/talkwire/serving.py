@@ -18,9 +18,9 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from . import auditing, control, reloading
+from . import auditing, control, reloading, standstill
 from .api import make_admin, make_app
-from .daemon import Daemon
+from .daemon import STUCK, Daemon
 from .errors import Conflict, StoreDown, TalkwireError
 from .sections import Listen
 from .systemd import Systemd
@@ -82,7 +82,7 @@ async def serve(daemon: Daemon, *, started: Callable[[Bound], None] = lambda _: 
                 beside.create_task(_read_again(daemon, again)),
                 beside.create_task(systemd.watch(daemon.stuck)),
             ]
-            with _collecting_seldom():
+            with _collecting_seldom(), standstill.watched(STUCK):
                 await stop.wait()
             for task in tasks:
                 task.cancel()

@@ -94,7 +94,7 @@ class Timers:
         timer = await self._store.write(fire, self._fence)
         window = await self._store.write(_sweep_windows, self._fence)
         now = self._clock.now()
-        if self._swept is None or now - self._swept >= _SWEEP_EVERY:
+        if self._swept is None or not timedelta() <= now - self._swept < _SWEEP_EVERY:  # the clock may be set back
             self._swept = now
             await self._store.write(deliveries.sweep_unmatched, micros(now - _SWEEP_BACK))
         return min((m for m in (timer, window) if m is not None), default=None)

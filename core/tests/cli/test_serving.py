@@ -230,7 +230,7 @@ async def test_systemd_is_told_when_we_serve_read_again_and_stop(daemon_in, tmp_
     (tmp_path / "talkwire.toml").write_text(SETTINGS + "[generl]\n")
     signal.raise_signal(signal.SIGHUP)
     await manager.until("RELOADING")
-    assert "did you mean general?" in (await manager.until("READY"))["STATUS"]
+    assert "generl unknown key" in (await manager.until("READY"))["STATUS"]
     assert daemon.config.general.language == "id"
     async with asyncio.timeout(20):
         while len(acts := await daemon.store.read(auditing.acts)) < 2 or acts[0].outcome == "begun":

@@ -180,7 +180,7 @@ def test_every_fault_is_told_at_once():
         to = ["opss"]
         accounts = ["shopp"]
         [[notify]]
-        on = ["account.brokn", "hours.closed", "sky.blue", "closed"]
+        on = ["account.brokn", "hours.closed", "xyz.q", "closed"]
         to = ["ops"]
         """,
         plugins={"hours": Hours},

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest_asyncio
 
-from talkwire.store import Store, Tx
+from talkwire.store import LOCK_WITHIN, Store, Tx
 from talkwire.testing import TurnedClock
 
 OpenStore = Callable[..., Awaitable[Store]]
@@ -19,8 +20,9 @@ async def open_store() -> AsyncIterator[OpenStore]:
     """Give what opens stores: `await open_store(url)`; they are closed with the test."""
     async with contextlib.AsyncExitStack() as opened:
 
-        async def open_(url: str, **options: Any) -> Store:
+        async def open_(url: str, *, lock_within: timedelta = LOCK_WITHIN, **options: Any) -> Store:
             store = Store(url, TurnedClock())
+            store.lock_within = lock_within
             await store.open(**options)
             opened.push_async_callback(store.close)
             return store

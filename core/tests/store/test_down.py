@@ -225,7 +225,7 @@ async def test_an_empty_server_says_what_to_type(postgres_url: str, open_store: 
 
 
 @pytest.mark.parametrize(
-    ("revision", "text"), [("0000", "type: talkwire db upgrade"), ("9999", "a newer Talkwire")], ids=["older", "newer"]
+    ("revision", "text"), [("0001", "type: talkwire db upgrade"), ("9999", "a newer Talkwire")], ids=["older", "newer"]
 )
 async def test_tables_of_another_version_say_what_to_do(
     database_url: str, open_store: OpenStore, revision: str, text: str
@@ -258,3 +258,62 @@ async def test_a_commit_is_on_the_disk(store: Store) -> None:
         for setting in ("fsync", "synchronous_commit", "full_page_writes"):
             assert await store.write(asked, f"SHOW {setting}") == "on"
         assert await store.write(asked, "SHOW transaction_isolation") == "read committed"
+
+
+async def test_a_file_that_was_moved_or_replaced_is_not_written_and_one_that_is_back_is(
+    sqlite_url: str, open_store: OpenStore
+) -> None:
+    """SQLite goes on with the file that it has open: what is committed there is gone with the next start."""
+    file = Path(sqlite_url.removeprefix("sqlite:///"))
+    store = await open_store(sqlite_url, exclusive=True)
+    await store.write(keep, "before")
+    away, copy = file.with_name("away.db"), file.read_bytes()
+    file.rename(away)
+    for _ in range(2):
+        with pytest.raises(StoreDown, match="moved or removed"):
+            await store.write(keep, "meanwhile")
+    with pytest.raises(StoreDown, match="moved or removed"):
+        await kept(store)
+    file.write_bytes(copy)
+    with pytest.raises(StoreDown, match=r"was replaced.*restart the daemon"):
+        await store.write(keep, "meanwhile")
+    assert "was replaced" in store.down
+    away.rename(file)
+    assert await store.write(keep, "after") == 1
+    assert await kept(store) == ["after", "before"]
+    assert not store.down
+
+
+async def test_a_log_that_was_removed_loses_nothing_that_was_committed(
+    sqlite_url: str, open_store: OpenStore, tmp_path: Path
+) -> None:
+    """Its frames are brought into the file while we have it open; after that only a new start is safe."""
+    store = await open_store(sqlite_url, exclusive=True)
+    for i in range(5):
+        await store.write(keep, f"before {i}")
+    Path(sqlite_url.removeprefix("sqlite:///") + "-wal").unlink()
+    for _ in range(2):
+        with pytest.raises(StoreDown, match=r"log was removed.*restart the daemon"):
+            await store.write(keep, "meanwhile")
+    await store.close()
+    again = await open_store(sqlite_url, exclusive=True)
+    assert {f"before {i}" for i in range(5)} <= set(await kept(again))
+    assert await again.write(keep, "after") == 1
+
+
+@pytest.mark.needs("postgres")
+async def test_a_lock_that_another_session_holds_is_named_and_passes(
+    postgres_with_tables: str, open_store: OpenStore
+) -> None:
+    store = await open_store(postgres_with_tables, lock_within=timedelta(seconds=0.1))
+    await store.write(keep, "before")
+    with psycopg.connect(postgres_with_tables) as other:
+        other.execute("LOCK TABLE meta IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(StoreDown, match="another session holds a lock"):
+            await store.write(keep, "meanwhile")
+        with pytest.raises(StoreDown, match="another session holds a lock"):
+            await kept(store)
+        assert "another session" in store.down
+        assert not silent(store)
+    assert await store.write(keep, "after") == 1
+    assert not store.down

@@ -19,21 +19,12 @@ from talkwire.store import Store, revisions
 from talkwire.store.revisions import CORE, Chain
 from talkwire.store.schema.tables import metadata
 from talkwire.store.schema.upgrade import upgrade
-from tests.parts.databases import BOTH
 
 ROOT = Path(__file__).resolve().parents[3]
 PLUGINS = [Chain(folder.parent.name.removeprefix("talkwire_"), folder) for folder in
            sorted(ROOT.glob("plugins/*/src/talkwire_*/versions"))]  # fmt: skip
 CHAINS = [CORE, *PLUGINS]
 STEPS = [(chain, number) for chain in CHAINS for number in range(len(revisions.revisions(chain.folder)))]
-
-
-@pytest.fixture(params=BOTH)
-def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of a database without tables."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'talkwire.db'}"
-    return str(request.getfixturevalue("postgres_url"))
 
 
 @contextlib.contextmanager
@@ -108,8 +99,8 @@ def survived(url: str, chain: Chain, number: int) -> list[str]:
 
 
 @pytest.mark.parametrize(("chain", "number"), STEPS, ids=lambda one: getattr(one, "owner", str(one)))
-def test_a_migration_keeps_the_rows_that_it_finds(new_url, chain, number):
-    assert survived(new_url, chain, number) == []
+def test_a_migration_keeps_the_rows_that_it_finds(empty_url, chain, number):
+    assert survived(empty_url, chain, number) == []
 
 
 LOSES = """
@@ -133,10 +124,10 @@ def chain_of(folder: Path, *bodies: str, owner: str = "notes") -> Chain:
 MADE = "op.create_table('notes', sa.Column('id', sa.Integer, primary_key=True), sa.Column('text', sa.Text))"
 
 
-def test_a_migration_that_loses_rows_would_be_noticed(new_url, tmp_path):
+def test_a_migration_that_loses_rows_would_be_noticed(empty_url, tmp_path):
     chain = chain_of(tmp_path / "lossy", MADE, "op.execute(\"UPDATE notes SET text = ''\")")
-    assert survived(new_url, chain, 1) == ["notes.text"]
-    assert survived_again(new_url) == []
+    assert survived(empty_url, chain, 1) == ["notes.text"]
+    assert survived_again(empty_url) == []
 
 
 def survived_again(url: str) -> list[str]:
@@ -144,9 +135,9 @@ def survived_again(url: str) -> list[str]:
     return [line for line in upgrade(url, [CORE]) if "→" in line]
 
 
-def test_the_migrations_make_the_tables_that_the_code_describes(new_url):
-    upgrade(new_url)
-    with opened(new_url) as connection:
+def test_the_migrations_make_the_tables_that_the_code_describes(empty_url):
+    upgrade(empty_url)
+    with opened(empty_url) as connection:
         ours = lambda one, name, kind, *_: kind != "table" or not name.startswith("alembic_version_")  # noqa: E731
         context = MigrationContext.configure(connection, opts={"include_object": ours})
         assert compare_metadata(context, metadata) == []
@@ -155,11 +146,11 @@ def test_the_migrations_make_the_tables_that_the_code_describes(new_url):
 # --- what is refused ---------------------------------------------------------------------------------------
 
 
-async def test_a_database_without_a_plugins_newest_tables_is_refused(new_url, tmp_path):
+async def test_a_database_without_a_plugins_newest_tables_is_refused(empty_url, tmp_path):
     first = chain_of(tmp_path / "first", MADE)
-    upgrade(new_url, [CORE, first])
+    upgrade(empty_url, [CORE, first])
     both = chain_of(tmp_path / "first", MADE, "op.add_column('notes', sa.Column('by', sa.Text))")
-    store = Store(new_url, SystemClock())
+    store = Store(empty_url, SystemClock())
     await store.open()
     try:
         with pytest.raises(
@@ -172,12 +163,12 @@ async def test_a_database_without_a_plugins_newest_tables_is_refused(new_url, tm
         await store.close()
 
 
-def test_where_one_owners_tables_are_newer_nothing_is_changed(new_url, tmp_path):
-    upgrade(new_url, [CORE, chain_of(tmp_path / "new", MADE, "pass")])
+def test_where_one_owners_tables_are_newer_nothing_is_changed(empty_url, tmp_path):
+    upgrade(empty_url, [CORE, chain_of(tmp_path / "new", MADE, "pass")])
     older, waiting = chain_of(tmp_path / "old", MADE), chain_of(tmp_path / "w", MADE.replace("notes", "w"), owner="w")
     with pytest.raises(SchemaError, match=r"at n2, this version works with n1: it was used by a newer notes"):
-        upgrade(new_url, [waiting, older])
-    with opened(new_url) as connection:
+        upgrade(empty_url, [waiting, older])
+    with opened(empty_url) as connection:
         assert not sa.inspect(connection).has_table("w")
 
 

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from talkwire.store import LOCK_WITHIN
 from talkwire.store.postgres import PostgresDriver
 from talkwire.store.schema.upgrade import upgrade
 
@@ -24,7 +25,7 @@ _PREPARED = "SELECT name FROM pg_prepared_statements WHERE statement LIKE '%JOIN
 @pytest.mark.needs("postgres")
 def test_what_was_planned_for_an_empty_table_is_planned_anew_once_it_is_full(postgres_url: str) -> None:
     upgrade(postgres_url)
-    driver = PostgresDriver(postgres_url)
+    driver = PostgresDriver(postgres_url, lock_within=LOCK_WITHIN)
     ids = {"ids": [("a", "message", str(number)) for number in range(32)]}
 
     def asked(times: int) -> None:

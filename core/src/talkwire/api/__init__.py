@@ -73,7 +73,7 @@ async def _readyz(request: web.Request) -> web.Response:
         reasons.append(f"database: no answer within {_DATABASE_WITHIN} s")
     except StoreDown as error:
         reasons.append(f"database: {error}")
-    return _health(reasons)
+    return _health(list(dict.fromkeys(reasons)))
 
 
 def _health(reasons: Sequence[str]) -> web.Response:

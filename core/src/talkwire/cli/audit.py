@@ -21,7 +21,7 @@ def audit(
     as_: Json = False,
     config: ConfigFile = None,
 ) -> None:
-    """List administrative acts: who, what, about what, and what became of it.
+    """List administrative acts: who did what, and when.
 
     The newest first. Commands, sign-ins, and what hosts settle, resend or cancel; never what somebody wrote. `begun` is one whose end
     nobody knows: the daemon ended first.

@@ -27,6 +27,8 @@ _WAITS_LONG = timedelta(minutes=10)
 _STARTS_LONG = timedelta(minutes=1)
 _REJECTED = 3  # deliveries in a row; a stranger who knocks once is no news
 _BEHIND = 1000  # facts that a reader may be behind before somebody should look
+_HANDLES_LOOK = 0.8  # of the handles that the system allows
+_TASKS_LOOK = 1000  # that do the same: more than connections and lanes need
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ def status(as_: Json = False, config: ConfigFile = None) -> None:
 
     found = place.raw(config)
     daemon, live = _daemon(found)
-    lines = [daemon]
+    lines = [daemon, *_process(live)]
     stands: Status | None = None
     health: Mapping[str, Health] = {}
     try:
@@ -116,7 +118,7 @@ _ADDRESS = "SELECT a.value FROM conversation c JOIN address a ON a.id = c.addres
 
 def _newer(account: Evidence, live: dict[str, Any]) -> Evidence:
     """Put in what the daemon has seen since it last stored it, which it does every 30 seconds."""
-    seen = live.get(account.name, {})
+    seen = live.get("accounts", {}).get(account.name, {})
     return replace(
         account,
         last_in_at=_later(account.last_in_at, seen.get("last_in_at")),
@@ -130,7 +132,7 @@ def _later(stored: datetime | None, said: str | None) -> datetime | None:
 
 
 def _daemon(found: RawConfig) -> tuple[Line, dict[str, Any]]:
-    """Ask the daemon; gives its line, and what it has seen of each account."""
+    """Ask the daemon; gives its line, and what it says of itself."""
     from ..errors import TalkwireError
 
     try:
@@ -139,13 +141,15 @@ def _daemon(found: RawConfig) -> tuple[Line, dict[str, Any]]:
         return Line("BAD", "daemon", "does not run here", "talkwire run"), {}
     except TalkwireError as error:
         return Line("BAD", "daemon", str(error)), {}
-    return _running(about), about["accounts"]
+    return _running(about), about
 
 
 def _running(about: dict[str, Any]) -> Line:
     text = f"{about['version']}, for {span(timedelta(seconds=about['seconds']))}, pid {about['pid']}, {about['public']}"
     if about["stuck"]:
         return Line("BAD", "daemon", "; ".join(about["stuck"]), "restart it; the plugin that is named needs repair")
+    if about.get("down"):
+        return Line("BAD", "daemon", f"{text}: it cannot write: {about['down']}")
     last = about.get("settings") or {}
     if last.get("fault"):
         fault = " ".join(last["fault"].split())
@@ -159,6 +163,20 @@ def _running(about: dict[str, Any]) -> Line:
     if slow:
         return Line("look", "daemon", f"{text}; slow with the writer: {', '.join(slow)}")
     return Line("ok", "daemon", text)
+
+
+def _process(about: dict[str, Any]) -> Iterator[Line]:
+    """Say what the daemon's process holds; a plugin that leaks shows here."""
+    if not (held := about.get("held")):
+        return
+    most = held["handles_most"]
+    text = f"{size(held['resident'])}, {held['handles']} of {most} handles, {many(held['threads'], 'thread')}"
+    text += f", {many(held['tasks'], 'task')}"
+    scarce, crowded = held["handles"] > most * _HANDLES_LOOK, held["most"] > _TASKS_LOOK
+    if crowded:
+        text += f"; {held['most']} of them: {held['most_of']}"
+    hint = "something leaks, or LimitNOFILE is too low; it goes on after a restart" if scarce or crowded else ""
+    yield Line("look" if hint else "ok", "process", text, hint)
 
 
 def _lines(found: Status, waits: _Waits, live: Mapping[str, Any]) -> Iterator[Line]:
@@ -234,7 +252,7 @@ def _waiting(found: Status, waits: _Waits) -> Line:
 
 def _readers(found: Status) -> Iterator[Line]:
     live = [reader for reader in found.readers if reader.state != "stopped"]
-    calm = [r for r in live if r.behind < _BEHIND and not r.parked and not r.down_since and r.state == "active"]
+    calm = [reader for reader in live if reader.behind < _BEHIND and not _is_held_up(reader)]
     if calm or not live:
         yield Line("ok", "readers", f"{len(calm)} of {len(live)} have been told everything" if live else "none")
     for reader in live:
@@ -243,10 +261,15 @@ def _readers(found: Status) -> Iterator[Line]:
         if reader.down_since or reader.state != "active":
             yield _reader_away(reader)
             continue
-        parked = f", {many(reader.parked, 'fact')} parked" if reader.parked else ""
+        waiting = f", {many(reader.waiting, 'fact')} refused or behind one" if reader.waiting else ""
+        parked = f"{waiting}, {many(reader.parked, 'fact')} parked" if reader.parked else waiting
         error = f": {reader.last_error}" if reader.last_error else ""
         hint = f"talkwire replay --parked --reader {reader.name}" if reader.parked else ""
         yield Line("look", f"reader {reader.name}", f"{many(reader.behind, 'fact')} behind{parked}{error}", hint)
+
+
+def _is_held_up(reader: ReaderLag) -> bool:
+    return bool(reader.parked or reader.waiting or reader.down_since or reader.state != "active")
 
 
 def _reader_away(reader: ReaderLag) -> Line:

@@ -30,6 +30,7 @@ Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 chosen: ContextVar[Path | None] = ContextVar("chosen", default=None)  # by --config before the command
 _ASKED_WITHIN = 60  # seconds that the daemon has for an answer
+_SAYS_WITHIN = 5  # seconds to say who it is
 
 
 def config_path(given: Path | None) -> Path:
@@ -142,7 +143,7 @@ class _Socket(http.client.HTTPConnection):
 
 def running(path: Path) -> dict[str, Any]:
     """Ask the daemon at a socket who it is. Errors: `NobodyThere`."""
-    answer: dict[str, Any] = _asked(path, "GET", "/", None)
+    answer: dict[str, Any] = _asked(path, "GET", "/", None, _SAYS_WITHIN)
     return answer
 
 
@@ -163,6 +164,9 @@ def _asked(path: Path, method: str, what: str, said: Any, within: float = _ASKED
             connection.request(method, what, None if said is None else to_json(said))
             response = connection.getresponse()
             body = response.read()
+        except TimeoutError as error:
+            text = f"{path}: no answer within {within} s; what holds the daemon stands in its log"
+            raise Conflict(text) from error
         except (OSError, http.client.HTTPException) as error:
             text = (
                 f"{path}: the daemon gave no answer ({type(error).__name__}); it may have been done: look before again"

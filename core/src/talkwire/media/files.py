@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import re
@@ -13,15 +14,17 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Protocol, TypeVar
 
-from talkwire.errors import NotFound, TooLarge
+from talkwire.errors import NotFound, StoreDown, TooLarge
 
 from .sniff import HEAD
 
+T = TypeVar("T")
 BLOCK = 1024 * 1024  # bytes that are read or written at once
 
 _INCOMING = "incoming-"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -66,9 +69,9 @@ class FileStore:
         self._moving = threading.Lock()  # so that what is dropped is not what was put at that moment
 
     async def put(self, chunks: AsyncIterator[bytes], limit: int) -> StoredFile:
-        await asyncio.to_thread(self.folder.mkdir, parents=True, exist_ok=True)
+        await _on_disk(lambda: self.folder.mkdir(parents=True, exist_ok=True), self.folder)
         async with spooled(chunks, limit, self.folder) as (file, stored):
-            await asyncio.to_thread(self._settle, file, self._path(stored.sha256))
+            await _on_disk(lambda: self._settle(file, self._path(stored.sha256)), self.folder)
         return stored
 
     async def open(self, sha256: str) -> AsyncIterator[bytes]:
@@ -154,8 +157,11 @@ def hash_only(sha256: str) -> str:
 async def spooled(
     chunks: AsyncIterator[bytes], limit: int, folder: Path | None = None
 ) -> AsyncIterator[tuple[IO[bytes], StoredFile]]:
-    """Collect bytes in a temporary file, which is gone afterwards unless it was moved away."""
-    file = await asyncio.to_thread(_new, folder)
+    """Collect bytes in a temporary file, which is gone afterwards unless it was moved away.
+
+    Errors: `TooLarge`; `StoreDown` where the disk takes no more.
+    """
+    file = await _on_disk(lambda: _new(folder), folder)
     try:
         sha256, size, head, waiting = hashlib.sha256(), 0, b"", bytearray()
 
@@ -171,13 +177,23 @@ async def spooled(
             head += chunk[: HEAD - len(head)]
             waiting += chunk
             if len(waiting) >= BLOCK:
-                await asyncio.to_thread(flush)
-        await asyncio.to_thread(flush)
+                await _on_disk(flush, folder)
+        await _on_disk(flush, folder)
         yield file, StoredFile(sha256=sha256.hexdigest(), size=size, head=head)
     finally:
-        file.close()
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # what it still holds is not needed: it was moved away, or is thrown away
+            file.close()
+        with suppress(OSError):
             os.unlink(file.name)
+
+
+async def _on_disk(do: Callable[[], T], folder: Path | None) -> T:
+    """Do something in a thread; a disk that is full, read-only or broken is the store's fault, not this file's."""
+    try:
+        return await asyncio.to_thread(do)
+    except OSError as error:
+        what = "the disk is full" if error.errno in _NO_ROOM else "the disk fails"
+        raise StoreDown(f"{what}: {folder or tempfile.gettempdir()}: {error.strerror}") from error
 
 
 def _new(folder: Path | None) -> IO[bytes]:

@@ -14,7 +14,7 @@ from typing import TypeVar
 from ..clock import Clock
 from ..errors import Conflict, StoreDown
 from . import revisions
-from .sqlite import DaemonLock, SqliteDriver, empty_wal, path_of, there
+from .sqlite import DaemonLock, Place, SqliteDriver, empty_wal, path_of, there
 from .tx import Act, Driver, Query, Row, Tx
 from .writer import Holder, Inbox, Job, Writer, goes_first
 
@@ -23,6 +23,7 @@ R = TypeVar("R")
 
 _READERS = 4
 _POSTGRES_WRITERS = 3
+LOCK_WITHIN = timedelta(seconds=4)  # that another session may let us wait; less than a writer may be held
 ANSWER_WITHIN = timedelta(seconds=10)  # of a statement; a server that is silent for longer is down
 
 
@@ -40,11 +41,13 @@ class Store:
         self._local = threading.local()
         self._opened: list[Driver] = []
         self._lock: DaemonLock | None = None
+        self._place: Place | None = None
         self.settle: Callable[[Tx], None] = _no_actions  # the daemon says how actions are stored
         self.committed: list[Callable[[int, set[str]], None]] = []  # called on the loop: new facts, hints
         self._closed = False
         self._looking: asyncio.TimerHandle | None = None
         self.answer_within = ANSWER_WITHIN
+        self.lock_within = LOCK_WITHIN
         self.waiting = 0  # writes that wait for their commit
 
     async def open(self, *, exclusive: bool = False) -> None:
@@ -54,6 +57,7 @@ class Store:
         """
         if exclusive and self.is_sqlite:
             self._lock = DaemonLock(there(path_of(self.url)))
+            self._place = Place(path_of(self.url))
         self._look()
         try:
             await self.read(_check_schema)
@@ -134,6 +138,11 @@ class Store:
         return held if since is None else [*held, Holder("a mute database", since)]
 
     @property
+    def down(self) -> str:
+        """Say why nothing can be written now; empty: the last write was committed."""
+        return self._inbox.down
+
+    @property
     def alive(self) -> bool:
         """Say whether every writer thread runs."""
         return bool(self._writers) and all(writer.is_alive() for writer in self._writers)
@@ -203,10 +212,11 @@ class Store:
 
     def _connect(self, *, read_only: bool = False) -> Driver:
         if self.is_sqlite:
-            return SqliteDriver(path_of(self.url), synchronous=self._synchronous, read_only=read_only)
+            place, path = self._place, path_of(self.url)
+            return SqliteDriver(path, synchronous=self._synchronous, read_only=read_only, place=place)
         from .postgres import PostgresDriver
 
-        return PostgresDriver(self.url, read_only=read_only)
+        return PostgresDriver(self.url, read_only=read_only, lock_within=self.lock_within)
 
 
 def _no_actions(_: Tx) -> None:

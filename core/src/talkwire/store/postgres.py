@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -20,7 +21,8 @@ from .tx import Params, Row
 from .writer import Mute, RunAgain
 
 # A row that is found by its key costs no more than one of a walk through the table: the disks of today seek for nothing.
-_OPTIONS = "-c timezone=UTC -c random_page_cost=1.1"
+# Who waits for another session's lock longer is told so: a server that says nothing looks the same, and is cut.
+_OPTIONS = "-c timezone=UTC -c random_page_cost=1.1 -c lock_timeout={lock_ms}"
 # A reader's statements all see the same moment; a writer's see what was committed before each of them.
 _ONE_MOMENT = " -c default_transaction_read_only=on -c default_transaction_isolation=repeatable\\ read"
 # Lanes are made by name, so they are met in the order of names: Python's order, whatever the database's language.
@@ -36,7 +38,7 @@ _AT_ONCE = 500  # rows of one INSERT
 class PostgresDriver:
     """One connection, READ COMMITTED."""
 
-    def __init__(self, url: str, *, read_only: bool = False) -> None:
+    def __init__(self, url: str, *, read_only: bool = False, lock_within: timedelta) -> None:
         try:
             self._connection = psycopg.connect(
                 url,
@@ -44,7 +46,8 @@ class PostgresDriver:
                 connect_timeout=5,
                 prepare_threshold=2,
                 application_name="talkwire",
-                options=_OPTIONS + (_ONE_MOMENT if read_only else ""),
+                options=_OPTIONS.format(lock_ms=lock_within // timedelta(milliseconds=1))
+                + (_ONE_MOMENT if read_only else ""),
             )
         except pg.ConnectionTimeout as error:
             raise Mute("PostgreSQL does not answer: it takes connections and says nothing") from error
@@ -169,6 +172,8 @@ class PostgresDriver:
 
 
 def _down(error: psycopg.Error) -> StoreDown:
+    if isinstance(error, pg.LockNotAvailable):
+        return StoreDown("PostgreSQL: another session holds a lock on our tables; pg_locks says which")
     # The driver's text may quote the connection string: only its kind is told.
     return StoreDown(f"PostgreSQL does not answer: {type(error).__name__}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import sqlite3
@@ -15,7 +16,7 @@ from .tx import Params, Row
 
 _WRITER_PRAGMAS = (
     "PRAGMA journal_mode=WAL",
-    "PRAGMA busy_timeout=5000",  # ms; only other tools' readers can be in the way
+    "PRAGMA busy_timeout=2000",  # ms; only other programs can be in the way, and all that is written waits for them
     "PRAGMA temp_store=MEMORY",
     "PRAGMA cache_size=-65536",  # KiB
     "PRAGMA wal_autocheckpoint=4000",  # pages of 4 KiB
@@ -35,10 +36,50 @@ def there(path: Path) -> Path:
     return path
 
 
+class Place:
+    """Which file a daemon began with: one that was moved, removed or replaced is written no more.
+
+    SQLite goes on with the file that it has open, whatever became of its name; what is committed there is gone with the
+    next start.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lost = ""  # why nothing may be written until the next start
+        self._first = _identity(there(path))
+
+    def check(self) -> None:
+        """See whether the name still leads to the same file. Errors: `StoreDown`."""
+        if self.lost:
+            raise StoreDown(self.lost)
+        found = _identity(self.path)
+        if found == self._first:
+            return
+        if found is None:
+            raise StoreDown(f"the database file was moved or removed: put {self.path} back, with its -wal file")
+        raise StoreDown(f"the database file was replaced: {self.path} is another file now; restart the daemon")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreDown(f"the disk fails: {path}: {error.strerror}") from error
+    return found.st_dev, found.st_ino
+
+
 class SqliteDriver:
     """One connection."""
 
-    def __init__(self, path: Path, *, synchronous: str = "full", read_only: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, synchronous: str = "full", read_only: bool = False, place: Place | None = None
+    ) -> None:
+        self._place = place  # what a writer looks at before and after each commit; None: it was not said
+        self._wal: Place | None = None
+        if place is not None:
+            place.check()
         try:
             self._connection = sqlite3.connect(
                 there(path), isolation_level=None, check_same_thread=False, cached_statements=512
@@ -53,15 +94,34 @@ class SqliteDriver:
                 self._cursor.execute(pragma)
             self._cursor.execute(f"PRAGMA synchronous={synchronous}")
         except sqlite3.Error as error:
-            raise StoreDown(f"{path}: {error}") from error
+            raise _down(error, f"{path}: ") from error
 
     def begin(self) -> None:
         """Begin: a reader's moment, or the writer's lock at once."""
+        if self._place is not None:
+            self._place.check()
         self._run(self._begin)
 
     def commit(self) -> None:
-        """Commit; returns after the disk has it."""
+        """Commit; returns after the disk has it, in a file that the next start finds."""
         self._run("COMMIT")
+        if self._place is None:
+            return
+        self._place.check()
+        wal = self._place.path.with_name(f"{self._place.path.name}-wal")
+        try:
+            if self._wal is None:  # SQLite makes it with the first commit, and keeps it while a connection is open
+                self._wal = Place(wal)
+            self._wal.check()
+        except (StoreDown, SchemaError) as error:
+            self._save(self._place, wal)
+            raise StoreDown(self._place.lost) from error
+
+    def _save(self, place: Place, wal: Path) -> None:
+        """Bring what stands in a log that lost its name into the database file: we have it open still."""
+        place.lost = f"the database's log was removed: {wal} is gone; restart the daemon"
+        with contextlib.suppress(StoreDown):
+            self._run("PRAGMA wal_checkpoint(FULL)")
 
     def rollback(self) -> None:
         """Roll back, if anything is open."""
@@ -87,8 +147,8 @@ class SqliteDriver:
         try:
             return self._cursor.execute(bound, values).fetchall()
         except sqlite3.DatabaseError as error:
-            if _fails_us(error):
-                raise StoreDown(f"the database does not answer: {error}") from error
+            if _code(error) in _DOWN:
+                raise _down(error) from error
             raise
 
     def many(self, sql: str, rows: Sequence[Params | Sequence[Any]]) -> None:
@@ -96,8 +156,8 @@ class SqliteDriver:
         try:
             self._cursor.executemany(text.plain(sql, "?"), text.tuples(sql, rows))
         except sqlite3.DatabaseError as error:
-            if _fails_us(error):
-                raise StoreDown(f"the database does not answer: {error}") from error
+            if _code(error) in _DOWN:
+                raise _down(error) from error
             raise
 
     def update(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
@@ -118,19 +178,33 @@ class SqliteDriver:
         try:
             self._cursor.execute(statement)
         except sqlite3.DatabaseError as error:
-            if _fails_us(error):
-                raise StoreDown(f"the database does not answer: {error}") from error
+            if _code(error) in _DOWN:
+                raise _down(error) from error
             raise
 
 
-# The primary codes that say the file or the disk fails us, not the statement.
+# The primary codes that say the file or the disk fails us, not the statement, with what the operator reads.
 # Source: https://www.sqlite.org/rescode.html, read 2026-11-22.
-_DOWN = frozenset({"BUSY", "LOCKED", "READONLY", "IOERR", "FULL", "CANTOPEN", "PROTOCOL", "CORRUPT", "NOTADB"})
+_DOWN = {
+    "BUSY": "another program holds the database",
+    "LOCKED": "another program holds the database",
+    "PROTOCOL": "another program holds the database",
+    "FULL": "the disk is full",
+    "IOERR": "the disk fails",
+    "READONLY": "the database cannot be written",
+    "CANTOPEN": "the database cannot be opened",
+    "CORRUPT": "the database is damaged",
+    "NOTADB": "the database is damaged",
+}
 
 
-def _fails_us(error: sqlite3.DatabaseError) -> bool:
+def _code(error: sqlite3.Error) -> str:
     name = str(getattr(error, "sqlite_errorname", ""))  # `SQLITE_IOERR_FSYNC`; none where the module itself objects
-    return name.removeprefix("SQLITE_").split("_")[0] in _DOWN
+    return name.removeprefix("SQLITE_").split("_")[0]
+
+
+def _down(error: sqlite3.Error, where: str = "") -> StoreDown:
+    return StoreDown(f"{where}{_DOWN.get(_code(error), 'the database does not answer')}: {error}")
 
 
 def empty_wal(path: Path) -> bool:

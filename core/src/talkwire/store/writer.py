@@ -56,6 +56,7 @@ class Inbox:
         self._written: set[Fn] = set()  # of those that go first: which a writer has now
         self._change = threading.Condition()
         self._closed = False
+        self.down = ""  # why the last COMMIT failed; empty: it did not
         self.mute_since: float | None = None  # time.monotonic of what was never answered; an answer ends it
 
     def put(self, fn: Fn, job: Job) -> None:
@@ -171,11 +172,13 @@ class Writer(threading.Thread):
             self.items += len(done)
             self.told.update(tx.told)
             self._inbox.mute_since = None
+            self._inbox.down = ""
         except BaseException as error:  # noqa: BLE001  every caller hears of it; the thread lives on
             self._drop_connection()
             since = self._inbox.mute_since
             self._inbox.mute_since = (began if since is None else since) if isinstance(error, Mute) else None
             down = error if isinstance(error, StoreDown) else _down(error)
+            self._inbox.down = str(down)
             done = [(job, None, down) for _, jobs in groups for job in jobs]
             tx = None
         self.busy += time.monotonic() - began

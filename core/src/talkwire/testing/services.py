@@ -96,6 +96,13 @@ class TurnedClock:
             one.wake()
         return moment
 
+    def set_back(self, by: timedelta) -> None:
+        """Set the clock back, as a person or a time server does: whoever waits now waits no longer for that."""
+        with self._lock:
+            self._now -= by
+            for one in self._waiting:
+                one.until -= by
+
     def next_due(self) -> datetime | None:
         """Say when the next one wants to be woken; None: nobody waits for a moment."""
         with self._lock:
