@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, ClassVar
 
 import pytest
@@ -165,6 +166,26 @@ async def test_a_send_under_way_ends_before_its_account_begins_anew_and_messages
     assert op.acme.texts == ["slowly", "next"]
     assert await op.hub.states(conversation) == ["accepted"] * 2
     assert [m.text for m in await op.hub.messages(conversation)] == ["Hello", "slowly", "next", "Are you there?"]
+
+
+async def test_a_send_that_outlasts_our_patience_is_made_once_and_its_lane_waits_for_it(start: Any) -> None:
+    op = await start()
+    conversation = await op.acme.talk()
+    op.daemon.patience = timedelta(0)
+    answered = asyncio.Event()
+    op.acme.provider.will(slow(answered, accept("p1")))
+    await op.hub.reply(conversation, "slowly")
+    await op.acme.under_way()
+    await op.hub.reply(conversation, "next")
+    op.saves(op.shop.replace("kit-token-0123456789", NEW_TOKEN))
+    async with asyncio.timeout(5):
+        await reload(op.daemon)
+    await op.daemon.store.read(lambda query: query.one("SELECT 1"))
+    assert op.acme.texts == ["slowly"]
+    answered.set()
+    await op.hub.run_until_idle()
+    assert op.acme.texts == ["slowly", "next"]
+    assert await op.hub.states(conversation) == ["accepted"] * 2
 
 
 async def test_what_an_old_send_learns_says_nothing_of_the_account_in_its_place(start: Any) -> None:

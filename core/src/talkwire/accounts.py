@@ -264,7 +264,7 @@ class Accounts:
 
     async def close(self) -> None:
         """Close every channel."""
-        for runtime in self.by_name.values():
+        for runtime in tuple(self.by_name.values()):
             await self.shut(runtime)
         if self._lent.under_way:
             await asyncio.wait(set(self._lent.under_way), timeout=5)
