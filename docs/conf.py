@@ -66,6 +66,7 @@ _LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s#:]+)\)")
 def setup(app: Any) -> None:
     """Let Sphinx ask us for what is added."""
     app.connect("source-read", _add)
+    app.connect("env-get-outdated", lambda *_: [root_doc, "docs/proof/index"])  # they depend on what there is
 
 
 def _add(app: Any, name: str, source: list[str]) -> None:

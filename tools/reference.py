@@ -314,6 +314,7 @@ MEANINGS = {  # goes before the comment beside the key, where that is for reader
     "retention.journal_days": "Days for which raw envelopes are kept; so long they can be replayed",
     "retention.log_days": "Days for which facts are kept; a reader that is behind by more is stopped",
     "retention.trace_days": "Days for which exchanges with providers are kept, for `talkwire trace`",
+    "retention.audit_days": "Days for which administrative acts are kept, for `talkwire audit`",
     "recipients.NAME.email": "Where mail for this recipient goes; empty: none",
     "recipients.NAME.media": "Media by which this recipient wants to be told; empty: what the rule says",
     "accounts.NAME.channel": "Type of the channel; the plugin that gives it is switched on by this",

@@ -68,6 +68,15 @@ async def main(word: str) -> None:
                 await browser.close()
     if word in "chat-form chat-consent":
         await ask(["form", "consent"])
+    if word in "manual-wide":
+        await manual(SCREENS / "manual-wide-light.png")
+
+
+async def manual(file: Path) -> None:
+    """Draw the manual's front page; it is built first."""
+    made = await asyncio.create_subprocess_exec(sys.executable, ROOT / "tools" / "docs.py", "--picture", file)
+    if await made.wait():
+        sys.exit("the manual cannot be built")
 
 
 async def ask(names: list[str]) -> None:

@@ -85,6 +85,16 @@ async def test_what_a_host_settles_resends_and_cancels_is_written_down(acme: Acm
     ]
 
 
+async def test_an_act_is_kept_for_a_year(acme: AcmeHub) -> None:
+    await control.do(acme.hub.daemon, "pause", {"account": "shop"}, "cli:ann(1000)")
+    acme.hub.clock.turn_to(acme.hub.clock.now() + timedelta(days=364))  # at once: each hour has its own sweep
+    await acme.hub.daemon.purge.sweep()
+    assert len(await rows(acme)) == 1
+    acme.hub.clock.turn_to(acme.hub.clock.now() + timedelta(days=2))
+    await acme.hub.daemon.purge.sweep()
+    assert await rows(acme) == []
+
+
 def test_only_what_names_a_thing_is_kept() -> None:
     said = {"account": "shop", "lane": 7, "reason": "words", "text": "words", "address": "+62", "to": {"value": "+62"}}
     assert auditing.named(said) == {"account": "shop", "lane": "7"}

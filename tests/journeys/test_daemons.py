@@ -26,6 +26,7 @@ from talkwire.testing import FakeProvider, Logs, slow
 from talkwire.testing.hub import WholeHub, whole_hub
 from talkwire.testing.provider import busy, refuse
 from tests.journeys.acme_hub import SETTINGS, AcmeHub, AcmePlugin
+from tests.journeys.webhook_host import Host
 from tests.mutants.acme import ACME, WROTE, AcmeChannel, PollingAcme
 from tests.parts.postgres import Cluster
 
@@ -324,6 +325,30 @@ async def _looked(acme: AcmeHub, provider: FakeProvider) -> bool:
     acme.hub.clock.advance(timedelta(seconds=5))
     await asyncio.sleep(0.05)
     return len(provider.shown) == 1
+
+
+async def test_one_daemon_tells_a_host_and_another_goes_on_where_it_was(
+    start_daemon: StartDaemon, postgres_with_tables: str
+) -> None:
+    host = Host()
+    await host.comes()
+    try:
+        one = await start_daemon(host.table("crm", 'types = ["message.received"]'))
+        other = await start_daemon(host.table("crm", 'types = ["message.received"]'))
+        await other.wrote("m1", "one")
+        await eventually(lambda: len(host.taken) == 1)
+        await one.hub.run_until_idle()
+        one.hub.daemon.leases.pump.wake = lambda: None  # type: ignore[method-assign]  it stands still
+        lapse(postgres_with_tables)
+        await other.hub.daemon.leases.take()
+        await other.wrote("m2", "two")
+        await eventually(lambda: len(host.taken) >= 2)
+        await other.hub.run_until_idle()
+        once = {told.id: told.fact["small"]["n"] for told in host.taken}  # who lost the lease may have called too
+        assert list(once.values()) == [1, 2]
+        assert (await other.hub.rows("SELECT last_error FROM reader WHERE name = 'webhook:crm'")) == [("",)]
+    finally:
+        await host.goes()
 
 
 async def test_a_daemon_with_other_settings_says_so(start_daemon: StartDaemon) -> None:

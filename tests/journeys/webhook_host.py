@@ -50,7 +50,7 @@ class Host:
         self.answer: Answer = lambda _: 200
         self.port = 0
         self._runner: web.AppRunner | None = None
-        self._never = asyncio.Event()
+        self._at_last = asyncio.Event()
 
     @property
     def url(self) -> str:
@@ -75,12 +75,17 @@ class Host:
         self.tried.append(told)
         said = self.answer(told.fact)
         if said is None:
-            await self._never.wait()
-            return web.Response()
+            await self._at_last.wait()
+            said = 200
         status = said if isinstance(said, int) else said.status
         if status < 300:
             self.taken.append(told)
         return web.Response(status=said) if isinstance(said, int) else said
+
+    def answers_at_last(self) -> None:
+        """Take what hangs."""
+        self._at_last.set()
+        self._at_last = asyncio.Event()
 
     async def comes(self) -> None:
         """Listen; after the first time at the same port."""
@@ -95,6 +100,6 @@ class Host:
     async def goes(self) -> None:
         """Refuse every connection."""
         if self._runner is not None:
-            self._never.set()
+            self.answers_at_last()
             await self._runner.cleanup()
-            self._runner, self._never = None, asyncio.Event()
+            self._runner = None

@@ -82,6 +82,24 @@ async def test_a_request_whose_length_can_be_read_two_ways_is_refused_with_all_t
     assert (await raw(server, plain)).startswith(b"HTTP/1.1 401 "), "a plain one is read"
 
 
+async def test_a_connection_on_which_many_requests_wait_is_read_no_further(server: Any, headers: Any) -> None:
+    first = f"GET /api/v1/events?wait=30 HTTP/1.1\r\nHost: x\r\nAuthorization: {headers['Authorization']}\r\n\r\n"
+    async with asyncio.timeout(5):
+        _, writer = await asyncio.open_connection(server.host, server.port)
+        writer.write(first.encode() + HIDDEN * 1000)
+        handlers = server.server.handler.connections
+        while not any(one._messages for one in handlers):
+            await asyncio.sleep(0)
+        [waiting] = [one._messages for one in handlers if one._messages]
+        most = 0
+        for _ in range(50):
+            writer.write(HIDDEN * 1000)
+            await asyncio.sleep(0)
+            most = max(most, len(waiting))
+        writer.transport.abort()
+    assert 0 < most <= 64
+
+
 # --- headers of ours ---------------------------------------------------------------------------------------------
 
 NAMES = [
@@ -229,3 +247,13 @@ def test_no_secret_is_compared_by_a_comparison_that_tells_how_much_of_it_was_rig
 def test_such_a_comparison_is_found() -> None:
     assert compared("if given == self.secret or mac != made: pass") == ["secret", "mac"]
     assert compared("if token.type == end or secret == '': pass") == []
+
+
+async def test_what_comes_by_the_api_is_taken_as_it_is_written(acme: AcmeHub, server: Any, headers: Any) -> None:
+    """Only the file of settings has references: a host's text must not read the daemon's files."""
+    said = "${HOME} ${file:/etc/hostname} ${NOBODY:-x} {0.real} {{7*7}} %s $(id)"
+    talk = await acme.talk()
+    async with server.post(f"/api/v1/conversations/{talk.id}/replies", json={"text": said}, headers=headers) as got:
+        assert got.status == 202
+    await acme.hub.run_until_idle()
+    assert acme.provider.shown[-1].json()["text"] == said

@@ -34,10 +34,13 @@ from talkwire.testing.hub import _KEY, whole_hub
 from talkwire.testing.provider import FakeProvider, Reply, garbage_200, reset_after_body, says
 from talkwire.testing.services import NOON
 from tests.journeys.acme_hub import AcmeHub, AcmePlugin, FullAcme
+from tests.journeys.webhook_host import SECRET as HOST
+from tests.journeys.webhook_host import Host
 from tests.mutants.acme import ACME
 
 TOKEN, SECRET = "planted-token-aaaa1111", "planted-secret-bbbb2222"  # the test's signer uses its own, see below
 QUERY, HEADER, COOKIE = "planted-query-cccc3333", "planted-header-dddd4444", "planted-cookie-eeee5555"
+KEPT = "planted-kept-gggg7777"
 GUESS = "tw_0123456789ab_" + "planted-guess-ffff6666".ljust(43, "x")
 WORDS = {
     "what a customer wrote": "plantedinwords0101",
@@ -152,6 +155,10 @@ async def _good_and_bad(acme: AcmeHub, client: TestClient[Any, Any], key: str) -
     return errors
 
 
+def _refuses(_: Any) -> web.Response:
+    return web.Response(status=500, text=f"{HOST} planted-path-0123456789")
+
+
 async def _looked_at(acme: AcmeHub, client: TestClient[Any, Any], key: str) -> dict[str, str]:
     """Look at everything that an operator and a host look at, without asking for bodies."""
     hub, said = acme.hub, {}
@@ -173,6 +180,9 @@ async def _looked_at(acme: AcmeHub, client: TestClient[Any, Any], key: str) -> d
     for (id_,) in await hub.rows("SELECT id FROM message"):
         async with client.get(f"/api/v1/messages/{id_}/trace", headers=headers) as response:
             said[f"api trace {id_}"] = await response.text()
+        async with client.get(f"/api/v1/trace/{id_}", headers=headers) as response:
+            assert response.status == 200
+            said[f"api timeline {id_}"] = await response.text()
     return said
 
 
@@ -187,7 +197,7 @@ async def _typed(acme: AcmeHub, folder: Path) -> dict[str, str]:
     for words in (
         ("status",), ("status", "--json"), ("trace", message), ("trace", message, "--json"), ("deliveries",),
         ("deliveries", "--state", "failed", "--json"), ("accounts", "list"), ("accounts", "show", "shop"), ("lanes", "list"),
-        ("keys", "list"), ("audit",), ("plugins",), ("check",), ("settle", "nobody", "sent"), ("trace", "nobody"),
+        ("keys", "list"), ("audit",), ("webhooks", "list"), ("webhooks", "list", "--json"), ("paths",), ("plugins",), ("check",), ("settle", "nobody", "sent"), ("trace", "nobody"),
     ):  # fmt: skip
         ran = await asyncio.to_thread(CliRunner().invoke, app, ["--config", str(file), *words])
         assert not isinstance(ran.exception, Exception) or isinstance(ran.exception, SystemExit), words
@@ -203,8 +213,11 @@ async def days(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -
     root = logging.getLogger()
     before = (list(root.handlers), root.level)
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+        host = Host()
+        host.answer = _refuses
+        await host.comes()
         async with FakeProvider(ACME.answers) as provider:
-            settings = SETTINGS.format(url=provider.url, token=TOKEN)
+            settings = SETTINGS.format(url=provider.url, token=TOKEN) + host.table("crm")
             plugins = {"acme": AcmePlugin(FullAcme), "noisy": Noisy()}
             async with whole_hub(settings, folder, template=empty_database, plugins=plugins) as hub:
                 logs.configure("json", "debug", hub.daemon.config)
@@ -213,6 +226,8 @@ async def days(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -
                 key = await hub.daemon.store.write(create_keys, ("planted", "admin"))
                 async with TestClient(TestServer(make_app(hub.daemon))) as client:
                     await hub.run_until_idle()
+                    await acme.shop.channel.keep("oauth", KEPT, secret=True)
+                    assert await acme.shop.channel.kept("oauth") == KEPT
                     days.said["errors of the API"] = "\n".join(await _good_and_bad(acme, client, key))
                     [cookie] = [one.value for one in client.session.cookie_jar]
                     await hub.run_until_idle()
@@ -223,6 +238,7 @@ async def days(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -
                     hub.daemon, vars(hub.daemon), runtime, vars(runtime), vars(runtime.channel), hub.daemon.config,
                     vars(hub.daemon.principals), vars(hub.daemon.limits), vars(hub.daemon.intake),
                 )))  # fmt: skip
+                days.said["posts to the host"] = " ".join(str(one.body) for one in host.tried)
                 days.said["URLs at the provider"] = " ".join(f"{one.path} {one.query}" for one in provider.requests)
                 for table, columns in (
                     ("exchange", "what, request, answer"), ("lane", "last_error, held"), ("reader", "last_error"),
@@ -230,6 +246,7 @@ async def days(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -
                     ("fact", "ids, small"), ("audit", "who, what, ids, outcome"),
                 ):  # fmt: skip
                     days.said[f"table {table}"] = str(await hub.rows(f"SELECT {columns} FROM {table}"))
+        await host.goes()
     root.handlers[:], root.level = before
     days.said["log as it came"], days.said["log"] = "\n".join(heard.lines), out.getvalue()
     days.said["database"] = (folder / "talkwire.db").read_bytes().decode("latin-1")
@@ -244,6 +261,9 @@ async def days(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -
         "another cookie": COOKIE,
         "query": QUERY,
         "header": HEADER,
+        "value that the account keeps": KEPT,
+        "secret of the webhook": HOST.removeprefix("whsec_"),
+        "path of the webhook": "planted-path-0123456789",
     }
     return days
 

@@ -147,9 +147,10 @@ async def _replay_fact(daemon: Daemon, said: Said) -> Any:
     """Tell parked facts once more: one number, or all; to a webhook also one that it took."""
     seq, reader = said.get("seq"), said.get("reader")
     if webhook := said.get("webhook"):
-        reader = _webhook(daemon, str(webhook)).reader
+        settings = _webhook(daemon, str(webhook))
+        reader = settings.reader
         if seq is not None:
-            await daemon.readers.replay(reader, int(seq), parked=False)
+            await daemon.readers.replay(reader, int(seq), wanted=settings.is_told)
             return [{"reader": reader, "seq": seq}]
     rows = await daemon.store.read(
         lambda q: q.execute(_ALL_PARKED, {"most": _MOST}) if seq is None else q.execute(_PARKED, {"seq": int(seq)})

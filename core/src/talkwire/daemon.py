@@ -239,6 +239,8 @@ class Daemon:
                         for loop in loops:
                             loop.cancel()
         finally:
+            for webhook in self._webhooks:  # what is under way ends with its loop, and is told again
+                await webhook.close()
             await self.plugins.close()
             await self.store.close(timedelta() if self.stuck() else PATIENCE)
 
@@ -323,14 +325,17 @@ class Daemon:
         self.leases.want([sender.group, f"listen:{runtime.name}"], need)
 
     async def tell_readers(self) -> None:
-        """Tell plugins, rules and webhooks from now on; asked again where the settings of these have changed."""
-        before, webhooks = [told.name for told in self._told], self._webhooks
-        self._webhooks = [WebhookReader(one, self.clock) for one in self.config.webhooks]
+        """Tell plugins, rules and webhooks from now on; asked again where rules or webhooks have changed."""
+        before = [told.name for told in self._told]
+        old = {one.settings: one for one in self._webhooks}
+        new = self.config.webhooks
+        self._webhooks = [old.pop(one) if one in old else WebhookReader(one, self.clock) for one in new]
         rules = [RuleReader(i, rule) for i, rule in enumerate(self.config.notify)]
         self._told = [*self.plugins.readers(), *rules, *self._webhooks]
         await self.readers.open(self._told)
-        for webhook in webhooks:
+        for webhook in old.values():
             await webhook.close()
+            self.readers.try_now(webhook.name)  # it may be there at its new place
         for gone in {f"read:{name}" for name in before} - {f"read:{told.name}" for told in self._told}:
             self.leases.drop(gone)
         for told in self._told:
@@ -363,8 +368,6 @@ class Daemon:
         self.intake.serve({})
         self.tail.close()
         await self.lanes.stop(timedelta() if self.stuck() else self.patience)
-        for webhook in self._webhooks:
-            await webhook.close()
         for medium in self._media.values():
             await medium.close()
         await self.accounts.close()

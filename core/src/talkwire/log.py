@@ -20,7 +20,7 @@ from . import lanes, readmodels, standing
 from .actions import Action
 from .answers import AccountView
 from .clock import Clock, micros
-from .errors import NotFound, StoreDown, TalkwireError
+from .errors import Conflict, NotFound, StoreDown, TalkwireError
 from .hooks import SessionStep
 from .lanes import Fence, Lane, Lanes, NewTask, Task
 from .model import Account, AccountState, Fact, Small, State
@@ -195,7 +195,7 @@ class _Again:
     fence: Fence
     settle: Callable[[Tx], None]
     task: Task
-    entry: _Entry | None  # None: the log no longer has it
+    entry: _Entry | None  # None: the log no longer has it, or the reader no longer wants it
     outcome: Outcome
 
 
@@ -250,9 +250,12 @@ class Readers:
         for pump in self.pumps:
             pump.wake()
 
-    async def replay(self, reader: str, seq: int, *, parked: bool = True) -> None:
-        """Tell a reader a fact once more; `parked`: only one that it refused. Errors: `NotFound`."""
-        await self._store.write(_replay, (reader, seq, parked))
+    async def replay(self, reader: str, seq: int, *, wanted: Callable[[Fact], bool] | None = None) -> None:
+        """Tell a reader a fact once more: one that it refused, or with `wanted` also any that it takes.
+
+        Errors: `NotFound`; `Conflict` where the reader is not told such facts.
+        """
+        await self._store.write(_replay, (reader, seq, wanted))
 
     async def resume(self, name: str) -> bool:
         """Let somebody who wanted to be told no more be told again; says whether they were gone."""
@@ -268,14 +271,15 @@ class Readers:
     def _not_before(self, told: Told) -> datetime | None:
         """Say until when its lanes wait."""
         one = self._standings[told.name]
-        return self._clock.now() + _LOOK_AGAIN if one.gone else one.until
+        now = self._clock.now()
+        return now + _LOOK_AGAIN if one.gone else one.not_before(now)
 
     async def _step(self, told: Told) -> datetime | None:
         stands = self._standings[told.name]
         if not self._fence.holds(f"read:{told.name}", told.need):
             return None
-        if stands.until is not None and stands.until > self._clock.now():
-            return stands.until
+        if (until := stands.not_before(self._clock.now())) is not None:
+            return until
         batch, row = await self._store.read(lambda query: (self._look(query, told), standing.row_of(query, told.name)))
         stands.gone = row.gone
         if row.gone or batch is None:
@@ -468,8 +472,8 @@ class Readers:
         if task is None:
             return None
         row = query.one(_ONE, {"seq": int(task.ref)})
-        if row is None:
-            return task, None
+        if row is None or not (told.wants(row[1]) and _is_for(told, fact_of(row))):
+            return task, None  # it is gone, or the settings have changed
         fact = replace(fact_of(row), replayed=True) if task.body == _REPLAY else fact_of(row)
         if not (told.wants(fact.type) and _is_for(told, fact)):
             return task, None  # a restore queues all that a reader has not passed
@@ -631,11 +635,13 @@ def _wait(tx: Tx, items: Sequence[tuple[int, datetime, str]]) -> Sequence[None]:
     return [None] * len(items)
 
 
-def _replay(tx: Tx, items: Sequence[tuple[str, int, bool]]) -> Sequence[None]:
-    for reader, seq, parked in items:
+def _replay(tx: Tx, items: Sequence[tuple[str, int, Callable[[Fact], bool] | None]]) -> Sequence[None]:
+    for reader, seq, wanted in items:
         row = tx.one(_ONE, {"seq": seq})
         was_parked = bool(tx.execute(_UNPARK, {"reader": reader, "seq": seq}))
-        if row is None or (parked and not was_parked):
-            raise NotFound(f"no fact {seq} is parked for {reader}" if parked else f"the log has no fact {seq}")
+        if row is None or (wanted is None and not was_parked):
+            raise NotFound(f"no fact {seq} is parked for {reader}" if wanted is None else f"the log has no fact {seq}")
+        if wanted is not None and not wanted(fact_of(row)):
+            raise Conflict(f"{reader} is not told such facts: {row[1]}" + (f" of {row[3]}" if row[3] else ""))
         lanes.add(tx, [NewTask(f"read:{reader}", subject_of(fact_of(row)), "fact", str(seq), _REPLAY)])
     return [None] * len(items)

@@ -118,6 +118,7 @@ def _facts(tx: Tx, before: int) -> tuple[int, bool]:
 _idempotency = _oldest("idempotency", "principal, key", "at < :before", "at")
 _exchanges = _oldest("exchange", "id", "at < :before", "at")
 _reports = _oldest("report", "id", "delivery_id IS NULL AND stored_at < :before", "id")
+_acts = _oldest("audit", "id", "at < :before", "id")
 _sessions = _oldest("session", "id", "expires_at < :before", "id")
 _uploads = _oldest("attachment", "id", "message_id = '' AND created_at < :before", "id")
 
@@ -202,6 +203,7 @@ class Purge:
         yield "uploads", _uploads, _UNUSED
         yield "exchanges", _exchanges, timedelta(days=keep.trace_days)
         yield "sessions", _sessions, timedelta()
+        yield "acts", _acts, timedelta(days=keep.audit_days)
         yield "readers", _still_readers, timedelta(days=keep.log_days)
         yield "facts", _facts, timedelta(days=keep.log_days)
 

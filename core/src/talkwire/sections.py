@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo
 from pydantic import field_validator as validates
 
 from .channel import Settings as Table
-from .model import Policy, Rate
+from .model import Fact, Policy, Rate
 
 NAME = re.compile(r"[a-z0-9-]{1,64}")  # of accounts, endpoints, recipients
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}  # seconds
@@ -176,6 +176,7 @@ class Retention(Table):
     journal_days: Annotated[int, Field(ge=1)] = 14  # raw envelopes
     log_days: Annotated[int, Field(ge=1)] = 30  # facts
     trace_days: Annotated[int, Field(ge=1)] = 7  # exchanges with providers
+    audit_days: Annotated[int, Field(ge=1)] = 365  # administrative acts
 
 
 class RecipientSettings(Table):
@@ -242,6 +243,18 @@ class WebhookSettings(Table):
         if not timedelta(0) < value <= timedelta(seconds=30):
             raise ValueError("write more than 0 and at most 30s")
         return value
+
+    def wants(self, fact_type: str) -> bool:
+        """Say whether the host is told such facts."""
+        return not self.types or fact_type in self.types
+
+    def hears_of(self, account: str) -> bool:
+        """Say whether the host is told of an account; empty: of what concerns none."""
+        return not self.accounts or account in self.accounts
+
+    def is_told(self, fact: Fact) -> bool:
+        """Say whether the host is told a fact."""
+        return self.wants(fact.type) and self.hears_of(fact.account)
 
     @property
     def reader(self) -> str:

@@ -99,10 +99,10 @@ async def _read_again(daemon: Daemon, again: asyncio.Event) -> None:
         await again.wait()
         again.clear()
         try:
-            async with auditing.audited(daemon.store, "signal:HUP", "reload", {}):
+            async with auditing.audited(daemon.store, "signal", "reload", {}):
                 await reloading.reload(daemon)
         except StoreDown as error:
-            _log.error("settings not read again", why=str(error))
+            _log.error("settings not read again", reason=str(error))
         except TalkwireError:
             pass  # the log and `talkwire status` say why
         except Exception as error:  # noqa: BLE001  a fault of ours in it must not end the daemon

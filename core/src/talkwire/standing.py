@@ -14,10 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+import structlog
+
 from .clock import micros
 from .errors import TalkwireError
 from .store import Query, Tx
 
+_log = structlog.get_logger("talkwire.standing")
 SCHEDULE = tuple(timedelta(seconds=s) for s in (5, 30, 120, 600, 3600))  # of a fact that is refused; then it is parked
 GONE = "gone"  # state of a reader
 
@@ -39,7 +42,7 @@ _SOUND = """
     WHERE name = :name
 """
 _LEFT = "UPDATE reader SET state = 'gone', last_error = :error, error_at = :now WHERE name = :name AND state <> 'gone'"
-_RETURNS = "UPDATE reader SET state = 'active', last_error = '' WHERE name = :name AND state = 'gone' RETURNING name"
+_RETURNS = "UPDATE reader SET state = 'active', last_error = '' WHERE name = :name AND state <> 'active' RETURNING name"
 
 
 class Away(TalkwireError):
@@ -65,7 +68,8 @@ class Gone(TalkwireError):
 class Standing:
     """What this daemon has seen of one reader; the row has what outlives it."""
 
-    until: datetime | None = None  # not told anything before that moment
+    until: datetime | None = None  # not told anything before that moment …
+    wait: timedelta = timedelta()  # … which was so far away: farther means that the clock was set back
     tries: int = 0  # in vain, since something was taken
     gone: bool = False
     taken: int = 0  # facts that were answered, with yes or no
@@ -92,12 +96,17 @@ class Standing:
 
     def waits(self, now: datetime, error: Away) -> datetime:
         """Note that nobody is there; gives when to try again."""
-        if self.until is not None and self.until > now:
-            return self.until  # others found out at the same time
+        if (until := self.not_before(now)) is not None:
+            return until  # others found out at the same time
         asked = min(error.after or timedelta(), _LONGEST)
-        self.until = now + max(asked, min(_MOST, _FIRST * (1 << min(self.tries, 16))))
+        self.wait = max(asked, min(_MOST, _FIRST * (1 << min(self.tries, 16))))
+        self.until = now + self.wait
         self.tries += 1
         return self.until
+
+    def not_before(self, now: datetime) -> datetime | None:
+        """Say until when nothing is told; None: something may be told."""
+        return self.until if self.until is not None and now < self.until <= now + self.wait else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +133,7 @@ def fell(tx: Tx, items: Sequence[tuple[str, str]]) -> Sequence[None]:
         since, told = row[1] if row[1] is not None else tx.now_us, row[2]
         if not told and tx.now_us - since >= _TOLD_AFTER // timedelta(microseconds=1):
             tx.tell("reader.down", small={"reader": name, "reason": reason[:200]})
+            _log.warning("reader down", reader=name, reason=reason)
             told = 1
         tx.execute(_DOWN, {"name": name, "error": reason[:300], "now": tx.now_us, "told": told})
     return [None] * len(items)
@@ -147,6 +157,7 @@ def stood(tx: Tx, names: Sequence[str]) -> Sequence[datetime | None]:
             tx.execute(_SOUND, {"name": name})
             if told:
                 tx.tell("reader.recovered", small={"reader": name, "seconds": (up - since) // 1_000_000})
+                _log.info("reader recovered", reader=name)
             found.append(None)
     return found
 
@@ -158,6 +169,7 @@ def left(tx: Tx, items: Sequence[tuple[str, str]]) -> Sequence[None]:
         if not row_of(tx, name).gone:
             tx.execute(_LEFT, {"name": name, "error": reason[:300], "now": tx.now_us})
             tx.tell("reader.stopped", small={"reader": name, "reason": reason[:200]})
+            _log.warning("reader gone", reader=name, reason=reason)
     return [None] * len(items)
 
 

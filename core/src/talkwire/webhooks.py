@@ -6,7 +6,8 @@ Signed as Standard Webhooks says (the specification's `spec/standard-webhooks.md
     2xx                  taken
     410                  gone: nothing more is sent until an operator says so
     429, 503, no connection, a redirect    away: nothing else would be taken either
-    408, 425, 5xx, no answer in time       away; if others are taken meanwhile it is this fact, and it is refused
+    5xx, no answer in time, 401, 403, 404, 405, 408, 425
+                         away; if others are taken meanwhile it is this fact, and it is refused
     any other            refused: its conversation waits, and no other
 """
 
@@ -41,11 +42,8 @@ from .store import Tx
 SCHEDULE = tuple(timedelta(seconds=s) for s in (5, 300, 1800, 7200, 18000, 36000, 36000))  # of a fact that is refused
 _PREFIX = "whsec_"
 _NO_CONNECTIONS = 16  # at once: conversations that are told, and lanes
-_HINTS = {
-    401: "; is the secret the same on both sides?",
-    403: "; is the secret the same on both sides?",
-    404: "; is the path of the url right?",
-}
+_SECRET, _PATH = "; is the secret the same on both sides?", "; is the path of the url right?"
+_NOBODY = {401: _SECRET, 403: _SECRET, 404: _PATH, 405: _PATH, 408: "", 425: ""}  # says less of a fact than of its host
 
 
 def new_secret() -> str:
@@ -76,25 +74,27 @@ class WebhookReader:
         self.name = settings.reader
         self.schedule = SCHEDULE
         self.need = settings.timeout
-        self._settings = settings
+        self.settings = settings
         self._clock = clock
         self._url = settings.url.get_secret_value()
         self._keys = [secret.get_secret_value() for secret in settings.secrets]
         self._session: aiohttp.ClientSession | None = None  # its own: a slow host takes connections from nobody
+        self._http: AccountHttp | None = None
+        self._closed = False
 
     async def close(self) -> None:
-        """Let its connections go."""
+        """Let its connections go; what is under way is told again."""
+        self._closed = True
         if self._session is not None:
             await self._session.close()
-            self._session = None
 
     def wants(self, fact_type: str) -> bool:
         """Say whether the host is told such facts."""
-        return not self._settings.types or fact_type in self._settings.types
+        return self.settings.wants(fact_type)
 
     def hears_of(self, account: str) -> bool:
         """Say whether the host is told of an account."""
-        return not self._settings.accounts or account in self._settings.accounts
+        return self.settings.hears_of(account)
 
     def hook_of(self, fact_type: str) -> str:
         """Say that the fact is enough."""
@@ -112,7 +112,7 @@ class WebhookReader:
         """Tell the host one fact. Errors: `Away`, `Gone`, `Refused`."""
         fact: Fact = kwargs["fact"]
         # The time is in it: a database that came back from a backup gives its numbers to other facts.
-        await self._post(f"{self._settings.name}-{fact.seq}-{micros(fact.at):x}", fact)
+        await self._post(f"{self.settings.name}-{fact.seq}-{micros(fact.at):x}", fact)
         return []
 
     def call_tx(self, hook_name: str, kwargs: Mapping[str, Any], tx: Tx) -> list[Action]:
@@ -121,12 +121,12 @@ class WebhookReader:
 
     async def test(self) -> Tested:
         """Send a fact that is none, `webhook.test`, and say what came back."""
-        small = {"webhook": self._settings.name}
+        small = {"webhook": self.settings.name}
         now = self._clock.now()
         fact = Fact(seq=0, type="webhook.test", at=now, account="", conversation="", ids={}, small=small)
         began, error = monotonic(), ""
         try:
-            await self._post(f"{self._settings.name}-test-{secrets.token_hex(8)}", fact)
+            await self._post(f"{self.settings.name}-test-{secrets.token_hex(8)}", fact)
         except (Away, Gone, Refused) as why:
             error = str(why)
         took = int((monotonic() - began) * 1000)
@@ -142,15 +142,18 @@ class WebhookReader:
             "webhook-signature": signatures(self._keys, id_, timestamp, body),
         }
         try:
-            answer = await self._http().post(self._url, data=body, headers=headers)
+            answer = await self._way().post(self._url, data=body, headers=headers)
         except NotSent as error:
             raise Away(str(error), by_itself=True) from error
         except Uncertain as error:
             raise Away(str(error)) from error
         _judge(_host(self._url), answer)
 
-    def _http(self) -> AccountHttp:
-        if self._session is None:
+    def _way(self) -> AccountHttp:
+        """Give the way to the host, made at its first use. Errors: `Away` once it is closed."""
+        if self._closed:
+            raise Away("the settings have changed", by_itself=True)
+        if self._http is None:
             plain = self._url.startswith("http:")
             connector = aiohttp.TCPConnector(
                 limit=_NO_CONNECTIONS,
@@ -158,10 +161,11 @@ class WebhookReader:
                 socket_factory=_within_our_network if plain else None,
             )
             self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-        hosts = [_host(self._url)]
-        return AccountHttp(
-            self._session, self.name, hosts, lambda _: None, [*self._keys, self._url], timeout=self._settings.timeout
-        )
+            hosts, hidden = [_host(self._url)], [*self._keys, self._url]
+            self._http = AccountHttp(
+                self._session, self.name, hosts, lambda _: None, hidden, timeout=self.settings.timeout
+            )
+        return self._http
 
 
 def _judge(host: str, answer: Answer) -> None:
@@ -176,9 +180,9 @@ def _judge(host: str, answer: Answer) -> None:
         raise Away(said, after=retry_after(answer.headers), by_itself=True)
     if status < 400:
         raise Away(f"{said}: a redirect is not followed; write the address it leads to", by_itself=True)
-    if status in (408, 425) or status >= 500:
-        raise Away(said, after=retry_after(answer.headers))
-    raise Refused(said + _HINTS.get(status, ""), code=str(status))
+    if status in _NOBODY or status >= 500:
+        raise Away(said + _NOBODY.get(status, ""), after=retry_after(answer.headers))
+    raise Refused(said, code=str(status))
 
 
 def _host(url: str) -> str:

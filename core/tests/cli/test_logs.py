@@ -11,7 +11,15 @@ from talkwire.cli import logs
 from talkwire.settings import Config
 
 SECRET = "planted-secret-0123456789"
-SETTINGS = f'[store]\nurl = "postgresql://me:{SECRET}@host/database"\n'
+SIGNS = "whsec_cGxhbnRlZC1rZXktb2YtYS13ZWJob29rLTAxMjM0NTY3ODk="
+SETTINGS = f"""
+[store]
+url = "postgresql://me:{SECRET}@host/database"
+[[webhooks]]
+name = "crm"
+url = "https://crm.example/planted-path"
+secrets = ["{SIGNS}"]
+"""
 
 
 class Strict(BaseModel):
@@ -42,6 +50,7 @@ def test_no_secret_is_said(said, form):
     words = f"in the event {SECRET}"
     log.warning(words, value=SECRET, deep={"list": [SECRET]})
     logging.getLogger("aiohttp.server").error("in a foreign record %s", SECRET)
+    log.warning("a webhook", signs=SIGNS, url="https://crm.example/planted-path")
     log.info("key", key="tw_0123456789ab_" + "k" * 43)
     log.info("header", authorization="Bearer planted-bearer-token")
     try:
@@ -53,7 +62,7 @@ def test_no_secret_is_said(said, form):
     except ValidationError:
         log.exception("refused")
     text = read()
-    for words in (SECRET, "k" * 43, "planted-bearer", "planted-input"):
+    for words in (SECRET, "k" * 43, "planted-bearer", "planted-input", SIGNS, "planted-path"):
         assert words not in text
     for words in ("in the event", "in a foreign record", "RuntimeError", "ValidationError", "tw_0123456789ab_…"):
         assert words in text

@@ -236,7 +236,7 @@ async def test_systemd_is_told_when_we_serve_read_again_and_stop(daemon_in, tmp_
         while len(acts := await daemon.store.read(auditing.acts)) < 2 or acts[0].outcome == "begun":
             await asyncio.sleep(0.01)  # it is written down after it was told
     said = [(act.who, act.what, act.outcome) for act in acts]
-    assert said == [("signal:HUP", "reload", "failed: SettingsError"), ("signal:HUP", "reload", "done")]
+    assert said == [("signal", "reload", "failed: SettingsError"), ("signal", "reload", "done")]
 
     signal.raise_signal(signal.SIGTERM)
     assert (await manager.until("STOPPING"))["STATUS"] == "finishing what is under way"

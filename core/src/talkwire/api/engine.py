@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -18,7 +18,7 @@ from ..filing import Filing
 from ..hub import Hub
 from ..intake import Intake
 from ..media.files import Chunks
-from ..model import Account
+from ..model import Account, Fact
 from ..outgoing import Replies
 from ..plugins import Plugins
 from ..sessions import Sessions
@@ -64,7 +64,7 @@ class Watch(Protocol):
 class Readers(Protocol):
     """Who is told the log."""
 
-    async def replay(self, reader: str, seq: int, *, parked: bool = True) -> None: ...
+    async def replay(self, reader: str, seq: int, *, wanted: Callable[[Fact], bool] | None = None) -> None: ...
 
 
 class Accounts(Protocol):

@@ -69,7 +69,9 @@ async def webhooks(call: Call[None, None]) -> readmodels.Page[WebhookOut]:
     )
 
 
-@api.add("POST", "/webhooks/{name}:replay", scope=Scope.HOST, audited=True, body=ReplayIn, gives=ToldOut)
+@api.add(
+    "POST", "/webhooks/{name}:replay", scope=Scope.HOST, audited=True, body=ReplayIn, gives=ToldOut, errors=["conflict"]
+)
 async def replay(call: Call[None, ReplayIn]) -> ToldOut:
     """Tell a webhook one fact again, or all that it refused until they were parked.
 
@@ -80,7 +82,7 @@ async def replay(call: Call[None, ReplayIn]) -> ToldOut:
         raise NotFound("there is no such webhook")
     seq = call.body.seq
     if seq is not None:
-        await call.engine.readers.replay(one.reader, seq, parked=False)
+        await call.engine.readers.replay(one.reader, seq, wanted=one.is_told)
         return ToldOut(facts=1)
 
     def parked(query: Query) -> list[int]:

@@ -23,8 +23,8 @@ def audit(
 ) -> None:
     """List administrative acts: who did what, and when.
 
-    The newest first. Commands, sign-ins, and what hosts settle, resend or cancel; never what somebody wrote. `begun` is one whose end
-    nobody knows: the daemon ended first.
+    The newest first: commands, sign-ins, what hosts settle, resend or cancel; never what somebody
+    wrote. `begun` is one whose end nobody knows: the daemon ended first.
     """
     from .. import auditing
 

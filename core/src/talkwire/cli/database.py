@@ -42,7 +42,8 @@ def prepared(config: Path | None) -> tuple[Config, list[Chain], dict[str, Callab
     logs.configure(settings.log.format, "warning", settings)
     chains = [CORE, *(Chain(name, Path(folder)) for name, folder in plugins.register("register_schema"))]
     readers: list[Told] = [*plugins.readers(), *(RuleReader(i, rule) for i, rule in enumerate(settings.notify))]
-    return settings, chains, {one.name: one.wants for one in readers}
+    wants: dict[str, Callable[[str], bool]] = {one.name: one.wants for one in readers}
+    return settings, chains, wants | {one.reader: one.wants for one in settings.webhooks}
 
 
 @app.command()

@@ -90,6 +90,7 @@ def _secrets(config: Config | None) -> Iterator[str]:
     if config is not None:
         yield from secrets_of([account.settings for account in config.accounts.values()])
         yield from secrets_of(config.plugins)
+        yield from secrets_of(config.webhooks)
         yield from _passwords(config.store.url.get_secret_value())
 
 

@@ -275,7 +275,7 @@ def _is_held_up(reader: ReaderLag) -> bool:
 def _reader_away(reader: ReaderLag) -> Line:
     name = reader.name.removeprefix("webhook:")
     waits = f"{many(reader.behind, 'fact')} {'waits' if reader.behind == 1 else 'wait'}"
-    if reader.down_since is None:
+    if reader.state != "active" or reader.down_since is None:
         text = f"wants to be told no more: {reader.last_error}; {waits}"
         return Line("BAD", f"reader {reader.name}", text, f"talkwire webhooks resume {name}")
     text = f"away for {span(now() - reader.down_since)}: {reader.last_error}; {waits}"

@@ -8,7 +8,7 @@ import typer
 
 from . import place
 from .place import ConfigFile, Json
-from .screen import ago, as_json, columns, many, say
+from .screen import as_json, columns, many, now, say, span
 
 if TYPE_CHECKING:
     from ..evidence import ReaderLag
@@ -53,11 +53,16 @@ def _show(as_: bool) -> None:
 def _stands(reader: ReaderLag | None) -> tuple[str, str, str]:
     if reader is None or reader.state == "stopped":
         return "new", "", "the daemon has not started with it yet"
-    state = (
-        "gone" if reader.state == "gone" else f"away since {ago(reader.down_since)}" if reader.down_since else "works"
-    )
+    state = "works"
+    if reader.state == "gone":
+        state = "gone"
+    elif reader.down_since:
+        state = f"away for {span(now() - reader.down_since)}"
+    elif reader.last_error and reader.behind:
+        state = "tried again"
     parked = f", {reader.parked:,} parked" if reader.parked else ""
-    return state, f"{many(reader.behind, 'fact')} behind{parked}", reader.last_error
+    error = reader.last_error if state != "works" or reader.parked else ""  # else it is over
+    return state, f"{many(reader.behind, 'fact')} behind{parked}", error
 
 
 @app.command("test")
