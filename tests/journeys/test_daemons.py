@@ -20,6 +20,7 @@ from talkwire.answers import sweep_windows
 from talkwire.clock import micros
 from talkwire.errors import StoreDown
 from talkwire.model import Batch, Message
+from talkwire.reloading import reload
 from talkwire.store import Tx
 from talkwire.testing import FakeProvider, Logs, slow
 from talkwire.testing.hub import WholeHub, whole_hub
@@ -386,6 +387,28 @@ async def test_hints_reach_every_daemon(start_daemon: StartDaemon) -> None:
     assert heard == {first.hub: {"on": True}, second.hub: {"on": True}}
     for task in listening:
         task.cancel()
+
+
+async def test_daemons_are_reloaded_one_after_the_other_and_say_until_then_that_they_differ(
+    start_daemon: StartDaemon, provider: FakeProvider, postgres_with_tables: str
+) -> None:
+    first, second = await start_daemon(), await start_daemon()
+    shop = SETTINGS.format(url=provider.url, more="")
+    text = f'[store]\nurl = "{postgres_with_tables}"\n{shop}[plugins]\nenabled = ["counting"]\n'
+    first.hub.daemon.config.path.write_text(text + shop.replace("accounts.shop", "accounts.kiosk"))
+    changes = await reload(first.hub.daemon)
+    assert changes.done == ("accounts.kiosk: added",)
+    assert changes.notes == ("other daemons of this database have other settings now: reload them too",)
+    assert first.hub.daemon.not_ready() == []  # it serves on: only a start refuses to
+    await first.wrote("k1", "to the first", endpoint="kiosk")
+
+    changes = await reload(second.hub.daemon)
+    assert (changes.done, changes.notes) == (("accounts.kiosk: added",), ())
+    await second.wrote("k2", "to the second", endpoint="kiosk")
+    conversation = await first.hub.conversation
+    assert [m.text for m in await second.hub.messages(conversation)] == ["to the first", "to the second"]
+    await second.hub.reply(conversation, "by whoever has the lease")
+    await eventually(lambda: first.texts + second.texts != [])
 
 
 WAITS_FOR_US = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, ClassVar
 
 import pytest
@@ -98,6 +99,7 @@ async def test_a_new_token_frees_what_the_old_one_held_and_no_other_account_noti
     await op.hub.run_until_idle()
     assert (op.state(), op.state("kiosk"), await op.hub.states(conversation)) == ("broken", "working", ["queued"] * 3)
     kiosk, _ = op.daemon.account("kiosk"), op.lived
+    taken = op.acme.shop.counts.taken
     await op.hub.pass_time(minutes=5)
 
     changes = await op.reloads(op.shop.replace("kit-token-0123456789", NEW_TOKEN) + op.kiosk)
@@ -105,6 +107,7 @@ async def test_a_new_token_frees_what_the_old_one_held_and_no_other_account_noti
     assert op.lived == ["shop closed", "shop opened"]
     assert op.daemon.account("kiosk") is kiosk
     assert op.state() == "working"
+    assert op.acme.shop.counts.taken == taken == 1  # what is counted goes on
     assert op.acme.texts == ["one", "one", "two", "three"]  # the refused one went again: it had reached nobody
     tokens = [seen.headers["authorization"].removeprefix("Bearer ") for seen in op.acme.provider.shown]
     assert tokens == ["kit-token-0123456789", NEW_TOKEN, NEW_TOKEN, NEW_TOKEN]
@@ -163,6 +166,26 @@ async def test_a_send_under_way_ends_before_its_account_begins_anew_and_messages
     assert op.acme.texts == ["slowly", "next"]
     assert await op.hub.states(conversation) == ["accepted"] * 2
     assert [m.text for m in await op.hub.messages(conversation)] == ["Hello", "slowly", "next", "Are you there?"]
+
+
+async def test_a_send_that_outlasts_our_patience_is_made_once_and_its_lane_waits_for_it(start: Any) -> None:
+    op = await start()
+    conversation = await op.acme.talk()
+    op.daemon.patience = timedelta(0)
+    answered = asyncio.Event()
+    op.acme.provider.will(slow(answered, accept("p1")))
+    await op.hub.reply(conversation, "slowly")
+    await op.acme.under_way()
+    await op.hub.reply(conversation, "next")
+    op.saves(op.shop.replace("kit-token-0123456789", NEW_TOKEN))
+    async with asyncio.timeout(5):
+        await reload(op.daemon)
+    await op.daemon.store.read(lambda query: query.one("SELECT 1"))
+    assert op.acme.texts == ["slowly"]
+    answered.set()
+    await op.hub.run_until_idle()
+    assert op.acme.texts == ["slowly", "next"]
+    assert await op.hub.states(conversation) == ["accepted"] * 2
 
 
 async def test_what_an_old_send_learns_says_nothing_of_the_account_in_its_place(start: Any) -> None:
@@ -240,7 +263,7 @@ async def test_sections_that_are_looked_at_each_time_hold_at_once(start: Any) ->
     op = await start()
     changes = await op.reloads('[general]\nlanguage = "id"\n[retention]\njournal_days = 3\n' + op.shop)
     assert changes.done == ("general.language", "retention.journal_days")
-    assert (op.daemon.config.retention.journal_days, op.daemon.replies.language) == (3, "id")
+    assert (op.daemon.purge.keep.journal_days, op.daemon.replies.language) == (3, "id")
 
 
 # --- what is not taken -----------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """What makes the image: read by a test, its steps taken without Docker."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -106,7 +107,8 @@ def test_the_service_may_little_and_keeps_what_lasts_on_a_volume():
         assert "Not built in CI" in text
 
 
-@pytest.mark.timeout(120)  # commands in processes of their own
+@pytest.mark.prove
+@pytest.mark.skipif(os.environ.get("TALKWIRE_PROVE") != "1", reason="ten commands: make prove runs it")
 def test_the_page_does_what_it_says_without_docker(tmp_path_factory):
     folder = tmp_path_factory.mktemp("docker")
     shutil.copytree(DEPLOY, folder / "deploy")

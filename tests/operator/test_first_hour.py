@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,10 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
 
+from talkwire.cli import app
 from tests.docs.pages import ROOT, Reader, blocks, other_ports
 from tests.operator.machine import machine, program
 
@@ -82,7 +86,37 @@ def empty_environment(folder):
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs", "--")
 
 
+def words_of(line):
+    """Give what stands behind the last `talkwire` of a line."""
+    words = shlex.split(line.partition(" > ")[0])
+    return words[len(words) - words[::-1].index("talkwire") :]
+
+
+def parsed(words):
+    """Read the words of a command as if it were typed, and do nothing. Errors: those of wrong arguments; `KeyError`."""
+    command = get_command(app)
+    while isinstance(command, TyperGroup):
+        name, *words = words
+        command = command.get_command(None, name)
+        if command is None:
+            raise KeyError(name)
+    command.make_context("", words)
+
+
+@pytest.mark.parametrize("page", [PAGE, PAGE.with_name("containers.md")], ids=lambda page: page.stem)
+def test_every_command_of_a_page_that_only_the_proof_types_is_known(page):
+    lines = [one for one in commands(page) if re.match(r"(docker compose .* )?talkwire ", one)]
+    for line in (typed := [one for one in lines if "--entrypoint" not in one]):
+        parsed(words_of(line))
+    assert len(typed) >= 5
+    with pytest.raises(KeyError):
+        parsed(words_of("talkwire chek"))
+    with pytest.raises(Exception, match="No such option: --usr"):
+        parsed(words_of("docker compose exec talkwire talkwire systemd --usr me > x"))
+
+
 @pytest.mark.prove
+@pytest.mark.skipif(os.environ.get("TALKWIRE_PROVE") != "1", reason="fourteen commands: make prove runs it")
 def test_the_first_hour_goes_as_the_page_says(tmp_path_factory, proving, proof):
     """Short: with this environment. Long: with our wheels in an empty one, as a user who may nothing."""
     folder = Path(tempfile.mkdtemp(prefix="vm")) if proving else tmp_path_factory.mktemp("vm")

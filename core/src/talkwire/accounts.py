@@ -150,6 +150,11 @@ class Runtime:
         since = self.view.since if state is self.view.state else now
         self.view = replace(self.view, state=state, reason=reason, since=since)
 
+    def goes_on_from(self, other: Runtime) -> None:
+        """Keep what was seen and counted of the account, which is the same with other settings."""
+        self.last_in, self.last_out, self.counts = other.last_in, other.last_out, other.counts
+        self.last_rejected, self.rejected_in_a_row = other.last_rejected, other.rejected_in_a_row
+
     def replaced(self) -> None:
         """Say that another stands in its place: what it still hears of its provider is no news of the account."""
         self._replaced = True
@@ -219,7 +224,8 @@ class Accounts:
         if before is None:
             return runtime, None
         before.replaced()
-        runtime.last_in, runtime.last_out, was = before.last_in, before.last_out, before.view
+        runtime.goes_on_from(before)
+        was = before.view
         if was.state is AccountState.PAUSED and runtime.channel is not None:
             runtime.take(was.state, was.reason, was.since or self._lent.clock.now())
         return runtime, before
@@ -258,7 +264,7 @@ class Accounts:
 
     async def close(self) -> None:
         """Close every channel."""
-        for runtime in self.by_name.values():
+        for runtime in tuple(self.by_name.values()):
             await self.shut(runtime)
         if self._lent.under_way:
             await asyncio.wait(set(self._lent.under_way), timeout=5)

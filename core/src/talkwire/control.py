@@ -78,6 +78,8 @@ def make_app(daemon: Daemon, about: Mapping[str, Any]) -> web.Application:
             said = from_json(await request.read() or b"{}")
             who = auditing.peer_of(request.transport.get_extra_info("socket") if request.transport else None)
             return _answer(await do(daemon, request.match_info["command"], said, who))
+        except SettingsError as error:  # an answer, no failure of the daemon: the command has another exit code
+            return _answer({"faults": str(error)})
         except TalkwireError as error:
             return _answer({"error": str(error)}, status=409)
 
@@ -342,11 +344,8 @@ async def _revoke_key(daemon: Daemon, said: Said) -> None:
 
 
 async def _reload(daemon: Daemon, _: Said) -> dict[str, Any]:
-    """Read the settings again; wrong ones are an answer, not a failure: it has another exit code."""
-    try:
-        changes = await reloading.reload(daemon)
-    except SettingsError as error:
-        return {"faults": str(error)}
+    """Read the settings again."""
+    changes = await reloading.reload(daemon)
     return {"faults": "", "lines": reloading.words(changes), "restart": changes.restart}
 
 
@@ -394,7 +393,9 @@ async def _forget_account(daemon: Daemon, said: Said) -> Any:
     name = str(said["account"])
     runtime = daemon.accounts.by_name.get(name)
     if runtime is not None and runtime.channel is not None:
-        raise Conflict(f'the account "{name}" is served: take [accounts.{name}] out of the settings; talkwire reload')
+        raise Conflict(
+            f'the account "{name}" is served: take [accounts.{name}] out of the settings, then: talkwire reload'
+        )
     gone = await departures.forget_account(
         daemon.store, daemon.files, daemon.clock, name, str(said["by"]), alone=_is_alone(daemon)
     )

@@ -120,6 +120,7 @@ class Daemon:
         self.stopping = False
         self.same_settings = True  # as the other daemons of this database
         self.stuck_after = STUCK
+        self.patience = PATIENCE
         self.requests = Requests()
         self.reloading = asyncio.Lock()  # the settings are read again by one at a time
         self.last_reload: LastReload | None = None
@@ -352,7 +353,7 @@ class Daemon:
         wanted = by_rules | await self.store.read(showing.media) | self.plugins.notifiers.keys()
         for name in sorted(wanted - (self._media.keys() - {*changed})):
             if (before := self._media.get(name)) is not None:
-                await self.lanes.rest(before.group, PATIENCE)
+                await self.lanes.rest(before.group, self.patience)
                 await before.close()
             medium = self._media[name] = Medium(self.store, self.clock, self.leases, name, self.hub.answer)
             await medium.open(self.plugins.notifiers.get(name), self.config.plugins.get(f"notify_{name}"))
@@ -365,7 +366,7 @@ class Daemon:
         self.ready = False
         self.intake.serve({})
         self.tail.close()
-        await self.lanes.stop(timedelta() if self.stuck() else PATIENCE)
+        await self.lanes.stop(timedelta() if self.stuck() else self.patience)
         for medium in self._media.values():
             await medium.close()
         await self.accounts.close()

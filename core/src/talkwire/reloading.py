@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from . import notifying
-from .daemon import PATIENCE, Daemon, LastReload
+from .daemon import Daemon, LastReload
 from .errors import Conflict, TalkwireError
 from .sections import SECTIONS
 from .settings import AccountConfig, Config, RawConfig, load_raw, read
@@ -156,7 +156,7 @@ async def _begin_anew(daemon: Daemon, name: str, config: AccountConfig | None) -
     waits for that.
     """
     group, accounts = f"send:{name}", daemon.accounts
-    await daemon.lanes.rest(group, PATIENCE)
+    await daemon.lanes.rest(group, daemon.patience)
     await accounts.end(name)
     runtime, before = accounts.put(name, config)
     daemon.intake.serve(accounts.endpoints())

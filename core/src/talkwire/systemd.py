@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import structlog
 
 _log = structlog.get_logger("talkwire.systemd")
-_MOST = 200  # characters of a status line
+_MOST = 500  # characters of a status line
 
 
 class Systemd:

@@ -222,7 +222,7 @@ def forget_account(
         raise Conflict(
             f'the account "{name}" stands in {found.path}.\n'
             f"  1. talkwire accounts withdraw {name}    takes our webhook back at its provider\n"
-            f"  2. take [accounts.{name}] out of the file; talkwire reload\n"
+            f"  2. take [accounts.{name}] out of the file, then: talkwire reload\n"
             f"  3. talkwire accounts forget {name}"
         )
     places, messages, withdrawn = place.look(found.store, lambda query: _of_account(query, name))
