@@ -263,7 +263,7 @@ async def test_sections_that_are_looked_at_each_time_hold_at_once(start: Any) ->
     op = await start()
     changes = await op.reloads('[general]\nlanguage = "id"\n[retention]\njournal_days = 3\n' + op.shop)
     assert changes.done == ("general.language", "retention.journal_days")
-    assert (op.daemon.purge.keep.journal_days, op.daemon.replies.language) == (3, "id")
+    assert (op.daemon.purge._keep().journal_days, op.daemon.replies.language) == (3, "id")
 
 
 # --- what is not taken -----------------------------------------------------------------------------------
