@@ -212,6 +212,7 @@ async def day(folder, proving):
             place.stop()
 
 
+@pytest.mark.requirement("CARD-08")
 async def test_a_day_of_an_operator(day, fake_provider, helpdesk, proof, folder):
     kannel = await fake_provider(KANNEL)
     public = f"127.0.0.1:{day.place.public}"

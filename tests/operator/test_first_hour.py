@@ -115,6 +115,7 @@ def test_every_command_of_a_page_that_only_the_proof_types_is_known(page):
         parsed(words_of("docker compose exec talkwire talkwire systemd --usr me > x"))
 
 
+@pytest.mark.requirement("CARD-08")
 @pytest.mark.prove
 @pytest.mark.skipif(os.environ.get("TALKWIRE_PROVE") != "1", reason="fourteen commands: make prove runs it")
 def test_the_first_hour_goes_as_the_page_says(tmp_path_factory, proving, proof):

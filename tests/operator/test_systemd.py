@@ -32,6 +32,7 @@ def analysed(*words):
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.requirement("CARD-08")  # started at boot
 def test_systemd_understands_every_line_of_the_unit(printed):
     assert analysed("verify", printed()) == (0, "")
     broken = printed()

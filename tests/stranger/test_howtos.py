@@ -37,6 +37,7 @@ def reader(tmp_path):
     return one
 
 
+@pytest.mark.requirement("CARD-08")  # upgrade.md, reload.md, uninstall.md, back-up-and-restore.md
 @pytest.mark.parametrize(
     "howto",
     sorted(p for p in HOWTO.glob("*.md") if p.stem not in ELSEWHERE and "postgres" not in p.stem),
