@@ -233,8 +233,11 @@ async def test_a_broken_account_sleeps_and_after_resume_its_replies_go_out_in_or
 async def test_the_time_in_which_an_account_is_broken_is_no_time_of_trying(start_acme: Any) -> None:
     acme = await start_acme(channel=full(give_up_after=timedelta(minutes=10)))
     conversation = await acme.talk()
-    acme.provider.will(unauthorised())
-    await acme.reply(conversation, "waits", "too")
+    go_on = asyncio.Event()
+    acme.provider.will(slow(go_on, then=unauthorised()))
+    for text in ("waits", "too"):
+        await acme.hub.reply(conversation, text)
+    go_on.set()  # both are taken by then
     await acme.hub.pass_time(minutes=20)
     await acme.hub.daemon.store.write(accounts.resume, "shop")
     await acme.hub.run_until_idle()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import contextlib
 import json
 import re
 from pathlib import Path
@@ -82,7 +83,9 @@ async def test_a_request_whose_length_can_be_read_two_ways_is_refused_with_all_t
     assert (await raw(server, plain)).startswith(b"HTTP/1.1 401 "), "a plain one is read"
 
 
-async def test_a_connection_on_which_many_requests_wait_is_read_no_further(server: Any, headers: Any) -> None:
+async def test_a_connection_on_which_many_requests_wait_is_read_no_further(
+    acme: AcmeHub, server: Any, headers: Any
+) -> None:
     first = f"GET /api/v1/events?wait=30 HTTP/1.1\r\nHost: x\r\nAuthorization: {headers['Authorization']}\r\n\r\n"
     async with asyncio.timeout(5):
         _, writer = await asyncio.open_connection(server.host, server.port)
@@ -97,6 +100,9 @@ async def test_a_connection_on_which_many_requests_wait_is_read_no_further(serve
             await asyncio.sleep(0)
             most = max(most, len(waiting))
         writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        acme.hub.daemon.tail.close()  # nobody waits for news any more, so that the server's end need not
     assert 0 < most <= 64
 
 
