@@ -187,9 +187,24 @@ def test_it_has_no_loop():
 
 async def test_the_next_one_is_not_hurt():
     await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def lingering():
+    yield
+    await asyncio.Event().wait()
+
+
+@pytest.mark.timeout(0.5)
+async def test_its_fixture_never_ends(tmp_path, lingering):
+    pass
+
+
+def test_what_comes_after_it_has_a_folder_of_its_own(tmp_path):
+    assert tmp_path.name.startswith("test_what_comes_after_it")
 """
 
 
 @pytest.mark.timeout(60)
 def test_a_test_that_spins_on_the_loop_ends_at_its_cap(inner):
-    inner(SPINNING, timeout=40).assert_outcomes(failed=3, passed=1)
+    inner(SPINNING, timeout=40).assert_outcomes(failed=3, passed=3, errors=1)
