@@ -473,10 +473,8 @@ class Readers:
             return None
         row = query.one(_ONE, {"seq": int(task.ref)})
         if row is None or not (told.wants(row[1]) and _is_for(told, fact_of(row))):
-            return task, None  # it is gone, or the settings have changed
+            return task, None  # it is gone, the settings have changed, or a restore queued all that was not passed
         fact = replace(fact_of(row), replayed=True) if task.body == _REPLAY else fact_of(row)
-        if not (told.wants(fact.type) and _is_for(told, fact)):
-            return task, None  # a restore queues all that a reader has not passed
         return task, self._entries(query, told, [fact])[0]
 
 
