@@ -22,10 +22,10 @@ pytestmark = pytest.mark.skipif(not (ROOT / "examples").is_dir(), reason="looks 
 PROMISED = """
 Accepted Account AccountBroken AccountNotice AccountState Acknowledge Action Actions Address AddressChanged Alias
 Answer AnswerCode Answered Attachment AttachmentClass Batch Block Buttons Card Change ChangeKind Channel Choice Choices
-Conflict Contact ContactCard Conversation Degradation Delivery Dialect Direction Draft Drop DropTimer Envelope Fact
-Features Focus FormLink HOOK_API Handed HistoryGone Hub Inbound Installation Item KeyReused Level Location MarkupRefused Media
+Conflict Contact ContactCard Conversation Degradation Delivery Dialect Direction Draft Drop DropTimer Enclosed Envelope Fact
+Features Focus FormLink Forward HOOK_API Handed HistoryGone Hub Inbound Installation Item KeyReused Level Location MarkupRefused Media
 MediaFeature Message NoAnswer NotFound NotSent NotThere Notice Notification Notifier NotifierFeatures Notify Option
-OptionFeature Outgoing PLAIN Page Pages Part Payload Person Policy Principal Problem Query Rate Reaction ReadUpTo Receipt
+OptionFeature Original Outgoing PLAIN Page Pages Part Payload Person Policy Principal Problem Query Rate Reaction ReadUpTo Receipt
 Recipient Refuse Refused Rejected RemoteMedia RenderContext Rendered Reply Report Route Scope SendError SessionChange
 SessionEnded SessionState SessionStep SetTimer Settings Shown Signal SignalKind Simulator State StoreDown StoredChange
 Suppressed TalkwireError Template Text Told TooLarge Troubled TryLater Tx Typing TypingSignal Uncertain Unit

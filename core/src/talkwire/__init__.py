@@ -98,9 +98,11 @@ if TYPE_CHECKING:
     from .model import Delivery as Delivery
     from .model import Direction as Direction
     from .model import Draft as Draft
+    from .model import Enclosed as Enclosed
     from .model import Envelope as Envelope
     from .model import Fact as Fact
     from .model import FormLink as FormLink
+    from .model import Forward as Forward
     from .model import Inbound as Inbound
     from .model import Item as Item
     from .model import Level as Level
@@ -110,6 +112,7 @@ if TYPE_CHECKING:
     from .model import Notification as Notification
     from .model import NotThere as NotThere
     from .model import Option as Option
+    from .model import Original as Original
     from .model import Outgoing as Outgoing
     from .model import Part as Part
     from .model import Person as Person
@@ -167,8 +170,8 @@ _WHERE = {
     "model": (
         "Accepted Account AccountNotice AccountState Acknowledge Address AddressChanged Alias Answer AnswerCode"
         " Attachment AttachmentClass Batch Block Buttons Card Change ChangeKind Choice Choices Contact"
-        " ContactCard Conversation Degradation Delivery Direction Draft Envelope Fact FormLink Inbound Item Level"
-        " Location Media Message NotThere Notification Option Outgoing Part Person Policy Problem Rate Reaction"
+        " ContactCard Conversation Degradation Delivery Direction Draft Enclosed Envelope Fact FormLink Forward Inbound Item Level"
+        " Location Media Message NotThere Notification Option Original Outgoing Part Person Policy Problem Rate Reaction"
         " ReadUpTo Receipt Recipient RemoteMedia RenderContext Rendered Report SessionChange SessionState SignalKind State"
         " StoredChange Template Text Typing TypingSignal Unit Unread Way draft"
     ),

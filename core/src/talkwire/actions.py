@@ -151,7 +151,13 @@ def _written(value: Any) -> Any:
     if isinstance(value, Draft):
         from .formatting import blocks_to_json
 
-        return {"blocks": blocks_to_json(value.blocks), "reply_to": value.reply_to, "subject": value.subject}
+        return {
+            "blocks": blocks_to_json(value.blocks),
+            "reply_to": value.reply_to,
+            "subject": value.subject,
+            "cc": list(value.cc),
+            "bcc": list(value.bcc),
+        }
     if isinstance(value, TypingSignal | ReadUpTo | Reaction | Acknowledge):
         return {"kind": next(k for k, v in _SIGNALS.items() if isinstance(value, v)), **asdict(value)}
     if isinstance(value, Address):
@@ -164,7 +170,8 @@ def _written(value: Any) -> Any:
 def _draft(value: dict[str, Any]) -> Draft:
     from .formatting import blocks_from_json
 
-    return Draft(**{**value, "blocks": tuple(blocks_from_json(value["blocks"]))})
+    copies = {name: tuple(value.get(name, ())) for name in ("cc", "bcc")}  # older tasks have none
+    return Draft(**{**value, **copies, "blocks": tuple(blocks_from_json(value["blocks"]))})
 
 
 def _address(value: Any) -> Any:

@@ -48,8 +48,12 @@ class Features:
     form_link: Level = Level.PARTIAL
     template: Level = Level.REJECTED
     reply_to: Level = Level.DROPPED
+    copies: Level = Level.REJECTED  # `Draft.cc` and `bcc`, each a delivery of its own; FULL or REJECTED
+    forward: Level = Level.REJECTED  # `Forward`; FULL: the channel's own `render` reads it
     # life
     reaches: frozenset[str] = field(default_factory=frozenset)  # kinds of address we may write to first
+    threads: bool = False  # whoever writes first opens a thread of its own, also to an address that is known
+    automatic: Rate | None = None  # how often a machine of ours may write to one address; None: as it likes
     reports: State = State.SENT  # the largest state it can ever claim
     window: timedelta | None = None  # how long after a customer's message we may answer
     sessions: bool = False  # a talk begins and ends; after the end no answer

@@ -38,6 +38,7 @@ class Media:
 
     attachment: str  # id of an attachment row; in an `Inbound` one of `Hub.keep_file`, that becomes its message's own
     caption: str = ""  # Markdown
+    content_id: str = ""  # under which an `Original` of the same message shows it, `cid:…`; empty: it does not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,24 @@ class RemoteMedia:
     media_type: str = ""  # as claimed by the provider
     size: int | None = None  # bytes, None where the provider does not say
     caption: str = ""  # plain text, as sent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enclosed:
+    """Inbound only: a file that lies in the envelope itself; the core stores it and puts a `Media` in its place."""
+
+    content: bytes = field(repr=False)
+    name: str = ""  # as sent, may be hostile: never a path
+    media_type: str = ""  # as claimed by the provider
+    content_id: str = ""  # under which an `Original` shows it; empty: it does not
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Original:
+    """Inbound only: the whole of what came, where the text of its message is only what is new in it."""
+
+    text: str = ""  # plain, with all that is quoted; empty: the message's text is the whole
+    html: str = ""  # made safe by the channel: no script, no style, nothing that loads from elsewhere; empty: none
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +141,13 @@ class FormLink:
 
 
 @dataclass(frozen=True, slots=True)
+class Forward:
+    """A message that is passed on, with its files."""
+
+    message: str  # id
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """Inbound only: what a person chose."""
 
@@ -138,21 +164,38 @@ class ContactCard:
     emails: tuple[str, ...] = ()
 
 
-type_names: dict[type, str] = {
+type_names: dict[type, str] = {  # of what is stored and served
     Text: "text",
     Media: "media",
     RemoteMedia: "remote_media",
+    Original: "original",
     Buttons: "buttons",
     Choices: "list",
     Card: "card",
     Location: "location",
     Template: "template",
     FormLink: "form_link",
+    Forward: "forward",
     Choice: "choice",
     ContactCard: "contact",
 }
 
-Block = Text | Media | RemoteMedia | Buttons | Choices | Card | Location | Template | FormLink | Choice | ContactCard
+Block = (
+    Text
+    | Media
+    | RemoteMedia
+    | Enclosed
+    | Original
+    | Buttons
+    | Choices
+    | Card
+    | Location
+    | Template
+    | FormLink
+    | Forward
+    | Choice
+    | ContactCard
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +205,8 @@ class Draft:
     blocks: tuple[Block, ...]
     reply_to: str = ""  # id of the message that is answered, empty for none
     subject: str = ""  # plain text; channels without subjects leave it out, named as a degradation
+    cc: tuple[str, ...] = ()  # who else gets it: values of addresses of the kind that it goes to
+    bcc: tuple[str, ...] = ()  # who gets it without the others' knowing
 
 
 def draft(text: str) -> Draft:
@@ -228,6 +273,13 @@ class Inbound:
     reply_to: str = ""  # external id of the message that is answered
     group: str = ""  # equal for the pictures of one album
     subject: str = ""
+    automatic: bool = False  # a machine wrote it: no machine of ours answers
+    known_as: str = ""  # name by which later messages mean this one, where that is not `external_id`: a Message-ID
+    # Names of what this follows, nearest first: `known_as` of theirs, `Outgoing.key` of ours. The first that is known
+    # gives its thread, instead of `thread`.
+    follows: tuple[str, ...] = ()
+    cc: tuple[str, ...] = ()  # who else got it: values of addresses of the same kind, without ours
+    answer_at: str = ""  # where answers go, if not to `address`; of the same kind
     to: str = ""  # account that is meant; only on shared endpoints
 
 
@@ -410,6 +462,9 @@ class Outgoing:
     notice: str = ""  # slot of a `Notice`; empty: a message
     last_inbound: str = ""  # external id of the customer's last message
     references: tuple[str, ...] = ()  # external ids of the conversation, oldest first, at most 20
+    recipient: str = ""  # who gets this copy, a value of `Draft.cc` or `bcc`; empty: `address`
+    copy_of: str = ""  # key of the part that `address` gets, where this is a copy of it; empty: it is none
+    automatic: bool = False  # a machine of ours says it
     attempt: int = 1  # from 1
 
 
@@ -432,8 +487,12 @@ class RenderContext:
 
     account: str
     address: Address
-    attachments: Mapping[str, Attachment] = field(default_factory=dict)  # those that the draft names
+    attachments: Mapping[str, Attachment] = field(default_factory=dict)  # those that the draft names or passes on
     language: str = "en"
+    subject: str = ""  # of the conversation's newest message that has one
+    last_inbound: Message | None = None  # the customer's last message; None: there is none
+    forwarded: Mapping[str, Message] = field(default_factory=dict)  # what the draft's `Forward`s name
+    automatic: bool = False  # a machine of ours says it
 
 
 # --- signals ---------------------------------------------------------------------------------
@@ -587,6 +646,7 @@ class Conversation:
     session_since: datetime | None = None  # when it began, not each reconnect; None: the channel knows no sessions
     session_reason: str = ""  # why it ended: `timeout`, `customer`, `agent`, …; empty while it lives
     handled: bool = False  # somebody replied since it began; notices and automatic answers of plugins do not count
+    continues: str = ""  # id of the conversation that went on here (policy `fallback`); empty: none
 
 
 class Direction(StrEnum):
@@ -639,6 +699,10 @@ class Message:
     changes: tuple[StoredChange, ...] = ()
     notice: str = ""  # slot of a `Notice`; empty: a message
     replayed: bool = False
+    automatic: bool = False  # a machine wrote it, theirs or ours
+    cc: tuple[str, ...] = ()  # who else got it
+    bcc: tuple[str, ...] = ()  # out: who got it without the others' knowing
+    answer_at: str = ""  # in: where answers go, if not to the conversation's address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -682,6 +746,8 @@ class Accepted:
     policy: Policy | None  # None: it goes now; else what was applied
     degradations: tuple[Degradation, ...] = ()
     repeated: bool = False  # the same key came before: nothing new was stored
+    conversation: str = ""  # id of the conversation it is in
+    account: str = ""  # that sends it: by `fallback` another than was asked
 
 
 Small = str | int | float | bool | None

@@ -71,7 +71,7 @@ def any_like(*columns: str) -> str:
 
 _CONVERSATION = f"""
     SELECT {answers.COLUMNS}, c.channel, c.thread, c.contact_id, c.last_n, c.last_at, c.last_inbound_at, c.last_text,
-           a.kind, a.value, a.name, c.session_since, c.handled
+           a.kind, a.value, a.name, c.session_since, c.handled, c.continues
     FROM conversation c JOIN address a ON a.id = c.address_id
 """
 _NEWEST_CONVERSATIONS = "c.id IN (SELECT id FROM conversation ORDER BY last_at DESC LIMIT :through)"
@@ -180,9 +180,8 @@ def _conversations(query: Query, view: View, rows: Sequence[Row], language: str)
     }
     ways = _ways(query, view, sorted(shut)) if shut else {}
     for row, standing in zip(rows, standings, strict=True):
-        channel, thread, contact, last_n, last_at, last_inbound_at, last_text, kind, value, name, since, handled = row[
-            8:
-        ]
+        channel, thread, contact, last_n, last_at, last_inbound_at, last_text, *rest = row[8:]
+        kind, value, name, since, handled, continues = rest
         others = [(account, to) for account, to in ways.get(contact, ()) if account != standing.account]
         yield Conversation(
             id=standing.id,
@@ -199,6 +198,7 @@ def _conversations(query: Query, view: View, rows: Sequence[Row], language: str)
             session_since=when(since),
             session_reason=standing.session_reason if standing.session is SessionState.ENDED else "",
             handled=bool(handled),
+            continues=continues,
             answer=answers.answer_of(standing, view(standing.account), query.now, language=language, others=others),
         )
 
@@ -217,7 +217,7 @@ def _ways(query: Query, view: View, contacts: Sequence[str]) -> dict[str, list[t
 
 _MESSAGE = """
     SELECT m.id, m.conversation_id, m.account, m.direction, m.n, m.at, m.stored_at, m.text, m.blocks, m.author,
-           m.external_id, m.reply_to, m.grp, m.subject, m.notice, m.degradations
+           m.external_id, m.reply_to, m.grp, m.subject, m.notice, m.degradations, m.automatic, m.cc, m.bcc, m.answer_at
     FROM message m
 """
 # What waits behind a part that waits for somebody waits for the same.
@@ -290,7 +290,7 @@ def _messages(query: Query, rows: Sequence[Row]) -> Iterable[Message]:
         changes.setdefault(id_, []).append(change)
     for row in rows:
         id_, conversation_id, account, direction, n, at, stored_at, text, blocks, author, *rest = row
-        external, reply_to, group, subject, notice, degradations = rest
+        external, reply_to, group, subject, notice, degradations, automatic, cc, bcc, answer_at = rest
         own = [delivery_of(part) for part in parts.get(id_, ())]
         losses = [Degradation(**one) for one in from_json(degradations)]
         yield Message(
@@ -314,7 +314,15 @@ def _messages(query: Query, rows: Sequence[Row]) -> Iterable[Message]:
             degradations=(*losses, *([_AS_PLAIN] if any(part[14] for part in parts.get(id_, ())) else ())),
             changes=tuple(changes.get(id_, ())),
             notice=notice,
+            automatic=bool(automatic),
+            cc=_values(cc),
+            bcc=_values(bcc),
+            answer_at=answer_at,
         )
+
+
+def _values(text: str) -> tuple[str, ...]:
+    return tuple(from_json(text)) if text else ()
 
 
 def delivery_of(row: Row) -> Delivery:

@@ -19,7 +19,7 @@ from .. import model
 from ..formatting import blocks_from_json
 from ..model import Address, Attachment, Block, Draft, Level, Policy, State, type_names
 
-_INBOUND_ONLY = (model.RemoteMedia, model.Choice, model.ContactCard)
+_INBOUND_ONLY = (model.RemoteMedia, model.Original, model.Choice, model.ContactCard)
 
 StateWord = Annotated[
     Literal["queued", "uncertain", "accepted", "sent", "failed", "delivered", "read"],
@@ -100,6 +100,9 @@ class Body(BaseModel):
     )
 
 
+Copied = Annotated[str, Field(min_length=1, max_length=320)]
+
+
 class DraftIn(Body):
     """What somebody wants to say: `text` alone, or `blocks`."""
 
@@ -109,6 +112,10 @@ class DraftIn(Body):
     reply_to: Annotated[str, Field(max_length=100)] = ""
     """Id of the message that is answered."""
     subject: Annotated[str, Field(max_length=1000)] = ""
+    cc: Annotated[tuple[Copied, ...], Field(max_length=50)] = ()
+    """Who else gets it: addresses of the kind that it goes to."""
+    bcc: Annotated[tuple[Copied, ...], Field(max_length=50)] = ()
+    """Who gets it without the others' knowing."""
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -120,7 +127,7 @@ class DraftIn(Body):
         """Give the draft."""
         said = [block.model_dump() for block in self.blocks] or [{"type": "text", "markdown": self.text}]
         blocks = blocks_from_json(to_json(said).decode())
-        return Draft(blocks=blocks, reply_to=self.reply_to, subject=self.subject)
+        return Draft(blocks=blocks, reply_to=self.reply_to, subject=self.subject, cc=self.cc, bcc=self.bcc)
 
 
 class ReplyIn(DraftIn):
@@ -262,6 +269,7 @@ class CapabilitiesOut(Out):
     parts: int
     subject: Level
     reply_to: Level
+    copies: Level  # cc and bcc
     media: tuple[MediaOut, ...]
     buttons: OptionsOut
     lists: OptionsOut

@@ -34,6 +34,12 @@ def readable(block: model.Block) -> tuple[Node, ...]:
             return parse(caption) or as_written("[attachment]")
         case model.RemoteMedia(name=name, media_type=media_type, caption=caption):
             return as_written(f"[{name or media_type or 'attachment'}]\n{caption}")
+        case model.Enclosed(name=name, media_type=media_type):
+            return as_written(f"[{name or media_type or 'attachment'}]")
+        case model.Original():
+            return ()  # its message's text says what is new in it
+        case model.Forward():
+            return as_written("[forwarded message]")
         case model.Buttons(text=text, options=options) | model.Choices(text=text, options=options):
             return (*parse(text), *numbered(options))
         case model.Card(options=options):

@@ -165,6 +165,7 @@ conversation = Table(
     _time("unreachable_at", null=True),
     _time("blocked_at", null=True),
     _text("answer_code"),  # what was told last; empty: allowed
+    _text("continues"),  # the conversation that went on here; empty: none
     _time("created_at"),
     sa.UniqueConstraint("account", "address_id", "thread"),
     Index("ix_conversation_last_at", "last_at"),
@@ -214,8 +215,20 @@ message = Table(
     _text("notice"),  # slot; empty: a message
     _text("policy"),
     _text("degradations", server_default="[]"),
+    _count("automatic"),  # 1: a machine wrote it, theirs or ours
+    _text("known_as"),  # name by which later messages mean this one, where that is not the external id
+    _text("cc"),  # JSON list; empty: nobody
+    _text("bcc"),  # JSON list; empty: nobody
+    _text("answer_at"),  # where answers go; empty: to the conversation's address
     sa.UniqueConstraint("account", "kind", "external_id"),
     sa.UniqueConstraint("conversation_id", "n"),
+    Index(
+        "ix_message_known_as",
+        "account",
+        "known_as",
+        sqlite_where=text("known_as <> ''"),
+        postgresql_where=text("known_as <> ''"),
+    ),
     **_BY_KEY,
 )
 change = Table(
