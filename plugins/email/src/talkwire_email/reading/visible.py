@@ -87,12 +87,11 @@ def mark_quotes(lines: list[Line], *, forward: bool) -> None:
             begun = _attribution(lines, at)
             if begun >= 0:
                 following = _next(lines, at + 1)
-                is_quoted = following is not None and lines[following].mark is Mark.QUOTED
                 said = " ".join(one.text for one in lines[begun : at + 1])
-                if is_quoted or (following is not None and len(_DATED.findall(said)) >= 2):
+                if following is not None and lines[following].mark is Mark.QUOTED:
                     _mark(lines, begun, at + 1, Mark.ATTRIBUTION)
-                if not is_quoted and line.mark is Mark.ATTRIBUTION:
-                    _mark(lines, at + 1, len(lines), Mark.QUOTED)
+                elif following is not None and len(_DATED.findall(said)) >= 2:
+                    _mark(lines, begun, len(lines), Mark.QUOTED)  # a program that gives quotes no sign
                     return
                 continue
         if _FORWARDED.fullmatch(text):
