@@ -188,7 +188,7 @@ def hypertext(source: str) -> Hypertext:
             url_schemes={*_LINKS, "cid"},
             link_rel="noopener noreferrer nofollow",
             attribute_filter=_only_enclosed,
-        )
+        ).strip()
     return Hypertext(reader.lines, safe, is_whole=is_whole)
 
 
@@ -310,6 +310,7 @@ class _Reader:
             self.line.append("---")
             self._flush()
             if "stopspelling" in attributes.get("id", "").lower():
+                self.lines[-1].mark = Mark.QUOTED
                 self.all_quoted = True
         elif name == "img":
             self._image(attributes)
@@ -410,6 +411,8 @@ class _Reader:
         if " olk_src_body_section " in names or " divrplyfwdmsg " in names or " outlookmessageheader " in names:
             self._flush()
             self.all_quoted = True
+            if self.lines and self.lines[-1].text == "---":
+                self.lines[-1].mark = Mark.QUOTED
         elif " yahoo_quoted " in names or " protonmail_quote " in names or " zmail_extra " in names:
             return Mark.QUOTED
         elif " gmail_attr " in names or " moz-cite-prefix " in names or " reply-intro " in names:
