@@ -28,6 +28,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -51,6 +52,7 @@ ssl_key = <{key}
 disable_plaintext_auth = no
 auth_mechanisms = plain login xoauth2 oauthbearer
 auth_failure_delay = 0 secs
+shutdown_clients = yes
 auth_verbose = no
 mail_location = maildir:~/Maildir
 maildir_very_dirty_syncs = no
@@ -96,6 +98,9 @@ service imap {{
 }}
 service anvil {{
   {chroot}
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 service auth {{
   unix_listener auth-postfix {{
@@ -205,11 +210,10 @@ class Dovecot:
     def maildir(self, user: str, folder: str = "INBOX") -> Path:
         """Give where the mail of a folder lies; made where it was not."""
         path = self.mail / user / "Maildir" / ("" if folder == "INBOX" else f".{folder}")
-        if not path.is_dir():
-            made = [one for one in (path, *path.parents) if self.mail in one.parents and not one.exists()]
-            for name in ("cur", "new", "tmp"):
-                (path / name).mkdir(parents=True)
-            for one in (*made, path / "cur", path / "new", path / "tmp"):
+        wanted = [*reversed([one for one in (path, *path.parents) if self.mail in one.parents])]
+        for one in (*wanted, path / "cur", path / "new", path / "tmp"):
+            if not one.is_dir():
+                one.mkdir()
                 os.chown(one, self.uid, self.gid)
         return path
 
@@ -299,6 +303,13 @@ def own_dovecot() -> Iterator[Dovecot]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def dovecot_without_move() -> Iterator[Dovecot]:
+    """Give a server that says it can neither push nor move."""
+    with dovecot_running(capability="IMAP4rev1 UIDPLUS") as server:
+        yield server
+
+
 class Line:
     """A way to a server that a test may cut, hold up, or let talk for the server."""
 
@@ -311,12 +322,15 @@ class Line:
         self._server: asyncio.Server | None = None
         self.port = 0
         self.said = bytearray()  # by the client
-        self.cut_after: bytes = b""  # said by the server: what comes from there on is not passed on, and the line is cut
+        self._more = asyncio.Event()
+        self.cut_after: bytes = (
+            b""  # said by the server: what comes from there on is not passed on, and the line is cut
+        )
         self.hold_after: bytes = b""  # said by the server: nothing is passed on from there
         self.replies: dict[bytes, bytes] = {}  # in place of the server, to what the client says
         self.connections = 0
 
-    async def __aenter__(self) -> "Line":
+    async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._meet, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
@@ -342,6 +356,16 @@ class Line:
             writer.transport.abort()
         self._flows.set()
 
+    async def hears(self, what: bytes, times: int = 1) -> None:
+        """Wait until the client has said something, so often."""
+        try:
+            async with asyncio.timeout(LIMIT):
+                while self.said.count(what) < times:
+                    self._more.clear()
+                    await self._more.wait()
+        except TimeoutError:
+            raise AssertionError(f"the client said {what!r} {self.said.count(what)} times, not {times}") from None
+
     async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         try:
@@ -355,10 +379,13 @@ class Line:
             self._pumps.add(task)
             task.add_done_callback(self._pumps.discard)
 
-    async def _ask(self, client: asyncio.StreamReader, server: asyncio.StreamWriter, back: asyncio.StreamWriter) -> None:
+    async def _ask(
+        self, client: asyncio.StreamReader, server: asyncio.StreamWriter, back: asyncio.StreamWriter
+    ) -> None:
         with contextlib.suppress(OSError):
             while data := await client.read(65536):
                 self.said += data
+                self._more.set()
                 await self._flows.wait()
                 reply = next((reply for asked, reply in self.replies.items() if asked in data), None)
                 if reply is None:

@@ -39,15 +39,17 @@ _HEADERS = 256 * 1024  # bytes of the headers of a mail that is not fetched whol
 _SLACK = 1024**2  # bytes of an answer beyond what it should have; some servers guess at RFC822.SIZE
 _NOT_NOW = {"UNAVAILABLE", "INUSE", "LIMIT", "SERVERBUG", "OVERQUOTA"}  # codes (RFC 5530, RFC 9208) …
 _NEVER = {"AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED", "PRIVACYREQUIRED", "CONTACTADMIN", "NOPERM"}
-_BUSY = re.compile(rb"too many|temporar|later|unavailable|throttl|exceed|busy", re.I)  # … and words
+_BUSY = re.compile(rb"too many|temporar|later|unavailable|throttl|exceed|busy", re.IGNORECASE)  # … and words
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_EXISTS = re.compile(rb"\* (\d+) EXISTS\s*", re.I)
+_EXISTS = re.compile(rb"\* (\d+) EXISTS\s*", re.IGNORECASE)
 _CODE = re.compile(rb"\[([A-Z][A-Z0-9-]*)")
-_BEGIN = re.compile(rb"\d+ FETCH \(", re.I)
-_UID = re.compile(rb"\bUID (\d+)", re.I)
-_SIZE = re.compile(rb"\bRFC822\.SIZE (\d+)", re.I)
-_CAME = re.compile(rb'\bINTERNALDATE "([ \d]\d)-(\w{3})-(\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)"', re.I)
-_NOTHING = re.compile(rb'\bBODY\[(?:HEADER)?\](?:<0>)? ""', re.I)  # an empty mail, as some servers say it
+_BEGIN = re.compile(rb"\d+ FETCH \(", re.IGNORECASE)
+_UID = re.compile(rb"\bUID (\d+)", re.IGNORECASE)
+_SIZE = re.compile(rb"\bRFC822\.SIZE (\d+)", re.IGNORECASE)
+_CAME = re.compile(
+    rb'\bINTERNALDATE "([ \d]\d)-(\w{3})-(\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)"', re.IGNORECASE
+)
+_NOTHING = re.compile(rb'\bBODY\[(?:HEADER)?\](?:<0>)? ""', re.IGNORECASE)  # an empty mail, as some servers say it
 
 
 class Clock(Protocol):
@@ -233,7 +235,9 @@ class ImapMailbox:
         if answer.result != "OK":
             raise _not_let_in(answer)
         self._wire.state = library.AUTH
-        await self._ask_capabilities()  # there are more of them now: Dovecot says 12 before and 38 after, MOVE among them
+        await (
+            self._ask_capabilities()
+        )  # there are more of them now: Dovecot says 12 before and 38 after, MOVE among them
         self._idles = "IDLE" in self._capabilities
 
     async def _authenticate(self, mechanism: str, said: str) -> Any:
@@ -274,9 +278,9 @@ class ImapMailbox:
             raise _denied(answer)
         self._wire.state = library.SELECTED  # aioimaplib does not know that EXAMINE selects
         lines = b"\n".join(answer.lines)
-        validity = re.search(rb"\[UIDVALIDITY (\d+)\]", lines, re.I)
-        next_uid = re.search(rb"\[UIDNEXT (\d+)\]", lines, re.I)
-        count = re.search(rb"^(\d+) EXISTS", lines, re.I | re.M)
+        validity = re.search(rb"\[UIDVALIDITY (\d+)\]", lines, re.IGNORECASE)
+        next_uid = re.search(rb"\[UIDNEXT (\d+)\]", lines, re.IGNORECASE)
+        count = re.search(rb"^(\d+) EXISTS", lines, re.IGNORECASE | re.MULTILINE)
         if not validity or not count:
             self._cut("gave no UIDVALIDITY")
         # A server older than RFC 3501 may not tell the next UID.

@@ -234,9 +234,7 @@ class Inbox:
         days = [min(mail.came, now).date().isoformat() for mail in mails]
         undone = tuple(mail.uid for mail in mails) if self._imap.taken != "leave" else ()
         last = mails[-1]
-        return replace(
-            place, last=last.uid, came=last.came.isoformat(), newest=max(place.newest, *days), undone=undone
-        )
+        return replace(place, last=last.uid, came=last.came.isoformat(), newest=max(place.newest, *days), undone=undone)
 
     # --- taking ----------------------------------------------------------------------------------
 

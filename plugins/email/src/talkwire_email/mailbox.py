@@ -96,7 +96,7 @@ class Mailbox(Protocol):
         ...
 
     async def fetch(self, mails: Sequence[Summary], *, only_headers: bool) -> Mapping[int, bytes]:
-        """Give mails by UID, whole or only their headers; those that are gone are left out. Nothing becomes \\Seen."""
+        """Give mails by UID, whole or only their headers; those that are gone are left out. It does not become read."""
         ...
 
     async def mark_seen(self, uids: Sequence[int]) -> None:

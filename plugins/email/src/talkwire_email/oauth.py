@@ -92,7 +92,7 @@ class Tokens:
         except SendError as error:  # of the mail itself nothing has left
             raise NotSent(f"the token endpoint gave no answer: {error}") from None
         said = said if isinstance(said, dict) else {}
-        if answer.status == 200:  # noqa: PLR2004
+        if answer.status == 200:
             return said
         code = str(said.get("error", ""))
         if code in _A_PERSON:
@@ -103,7 +103,9 @@ class Tokens:
                 code=code,
             )
         raise TryLater(
-            f"the token endpoint gave no token (HTTP {answer.status})", after=retry_after(answer.headers), scope="account"
+            f"the token endpoint gave no token (HTTP {answer.status})",
+            after=retry_after(answer.headers),
+            scope="account",
         )
 
     # --- the refresh token -----------------------------------------------------------------------
