@@ -156,7 +156,9 @@ class Doer:
         to: Target = action.conversation
         if action.address is not None:
             to = (action.account, action.address)
-        await self._replies.reply(to, action.draft, author=asker, key=action.key or key, policy=action.policy)
+        await self._replies.reply(
+            to, action.draft, author=asker, key=action.key or key, policy=action.policy, automatic=True
+        )
 
     async def _signal(self, action: Signal) -> None:
         if (served := self._account(action.account)) is None or served.channel is None:

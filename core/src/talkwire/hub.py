@@ -136,14 +136,16 @@ class Hub:
         author: str,
         key: str = "",
         policy: Policy | None = None,
+        automatic: bool = False,
     ) -> Accepted:
         """Say something in a conversation (its id), or to (account, address).
 
         Committed when this returns; `author` (`agent:ann`) and `key` make it repeatable: the same again stores
-        nothing new. Errors: `NotFound`, `WindowClosed`, `SessionEnded` and the other `NoAnswer`, `Unsupported`,
-        `Refuse`, `KeyReused`: nothing is stored as sent.
+        nothing new. `automatic`: no person wrote it, so it answers no machine. Errors: `NotFound`, `WindowClosed`,
+        `SessionEnded` and the other `NoAnswer`, `Unsupported`, `Refuse`, `KeyReused`, and `Loop` of what is automatic:
+        nothing is stored as sent.
         """
-        return await self._replies.reply(to, draft, author=author, key=key, policy=policy)
+        return await self._replies.reply(to, draft, author=author, key=key, policy=policy, automatic=automatic)
 
     # --- live talks ------------------------------------------------------------------------------
 

@@ -9,11 +9,11 @@ from typing import Any, Protocol
 
 from pydantic_core import from_json, to_json
 
-from . import answers, deliveries, lanes, people
+from . import answers, deliveries, lanes, machines, people
 from .answers import AccountView, Standing
 from .channel import Channel
 from .clock import Clock
-from .errors import Conflict, KeyReused, NoAnswer, NotFound, Refuse, Unsupported, no_answer
+from .errors import Conflict, KeyReused, Loop, NoAnswer, NotFound, Refuse, Unsupported, no_answer
 from .formatting import blocks_to_json, plain_text
 from .ids import new_id
 from .model import (
@@ -29,6 +29,7 @@ from .model import (
     Media,
     Part,
     Policy,
+    Rate,
     RenderContext,
     Rendered,
     SessionState,
@@ -82,6 +83,7 @@ class _Ready:
     policy: Policy | None
     notice: str  # slot; empty: a message
     pending: str  # why it does not go at once; empty: it does
+    automatic: bool  # a machine of ours says it
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,21 +121,23 @@ class Replies:
         policy: Policy | None = None,
         strict: bool = False,
         notice: str = "",
+        automatic: bool = False,
     ) -> Accepted:
         """Store a reply and its promise to send; it is committed when this returns.
 
         `key` makes it repeatable: the same author and key give the first result again. `policy`
         says what to do where no answer is allowed; None takes the account's `when_closed`.
         `strict` refuses a reply that loses anything in its channel. `notice` names the slot of what is no reply.
+        `automatic`: a machine says it.
 
         Errors: `NotFound` · `NoAnswer` with the answer object, nothing stored as sent ·
-        `Unsupported`, `Refuse`, `KeyReused`: nothing stored.
+        `Unsupported`, `Refuse`, `KeyReused`, `Loop` (only of what is automatic): nothing stored.
         """
         digest = _digest(to, draft, policy) if key else ""
         if key and (known := await self._store.read(lambda q: _known(q, author, key))):
             return _again(known, digest)
         try:
-            rendition = await self.render(to, draft)
+            rendition = await self.render(to, draft, automatic=automatic)
         except NoAnswer as no:
             account, conversation, _ = await self._store.read(lambda q: _target(q, to))
             await self._store.write(_tell_refused, (account, conversation, no.code, author))
@@ -153,15 +157,16 @@ class Replies:
             policy,
             notice,
             sending.pending(),
+            automatic,
         )
         result = await self._store.write(enqueue, ready)
         if isinstance(result, _Refused):
             raise await self._no_answer(result.standing, sending)
-        if isinstance(result, KeyReused):
+        if isinstance(result, KeyReused | Loop):
             raise result
         return result
 
-    async def render(self, to: Target, draft: Draft) -> Rendition:
+    async def render(self, to: Target, draft: Draft, *, automatic: bool = False) -> Rendition:
         """Give exactly the parts that would go out. Errors: as `reply`, but for the answer."""
         account, conversation, address = await self._store.read(lambda q: _target(q, to))
         sending = self._sending(account)
@@ -174,7 +179,9 @@ class Replies:
             raise Refuse(f'"{account}" cannot write first to an address of kind {address.kind}')
         draft = storable(await self._format(draft, sending.view))
         attachments = await self._store.read(lambda q: _attachments(q, draft))
-        context = RenderContext(account=account, address=address, attachments=attachments, language=self.language)
+        context = RenderContext(
+            account=account, address=address, attachments=attachments, language=self.language, automatic=automatic
+        )
         rendered = channel.render(draft, context)
         if not rendered.parts:
             raise Unsupported("the draft has nothing that could be sent")
@@ -322,9 +329,9 @@ def _again(known: tuple[str, str], digest: str) -> Accepted:
 _LOCKED = f"SELECT {answers.COLUMNS}, c.last_n, c.handled FROM conversation c WHERE c.id = :id"
 _INSERT_MESSAGE = """
     INSERT INTO message (id, conversation_id, n, account, direction, at, stored_at, text, blocks,
-                         author, reply_to, subject, notice, policy, degradations)
+                         author, reply_to, subject, notice, policy, degradations, automatic)
     VALUES (:id, :conversation, :n, :account, 'out', :now, :now2, :text, :blocks, :author,
-            :reply_to, :subject, :notice, :policy, :degradations)
+            :reply_to, :subject, :notice, :policy, :degradations, :automatic)
 """
 _MOVE = """
     UPDATE conversation SET last_n = :n, last_at = :now, last_text = :text WHERE id = :id
@@ -345,7 +352,7 @@ _KEEP_KEY = "UPDATE idempotency SET hash = :hash, result = :result WHERE princip
 _DROP_KEY = "DELETE FROM idempotency WHERE principal = :principal AND key = :key"
 
 
-def enqueue(tx: Tx, items: Sequence[_Ready]) -> Sequence[Accepted | _Refused | KeyReused]:
+def enqueue(tx: Tx, items: Sequence[_Ready]) -> Sequence[Accepted | _Refused | KeyReused | Loop]:
     """Store replies with their parts, tasks and facts; one that cannot be answered is refused."""
     # The key's row comes before everything else: whoever stores the same key now is waited for.
     claims = sorted({(item.author, item.key) for item in items if item.key})
@@ -357,7 +364,7 @@ def enqueue(tx: Tx, items: Sequence[_Ready]) -> Sequence[Accepted | _Refused | K
         for i, item in enumerate(items)
         if not item.key or ((item.author, item.key) in ours and first[item.author, item.key] == i)
     ]
-    results: dict[int, Accepted | _Refused | KeyReused] = {}
+    results: dict[int, Accepted | _Refused | KeyReused | Loop] = {}
     places = dict(zip(fresh, _places(tx, [items[i] for i in fresh]), strict=True))
     for i in sorted(fresh, key=lambda i: places[i]):
         results[i] = _enqueue_one(tx, items[i], places[i])
@@ -384,17 +391,26 @@ def _places(tx: Tx, items: Sequence[_Ready]) -> list[str]:
     for (account, address), item in firsts.items():
         person = persons[people.key_of(account, address)]
         spots[account, person.address, ""] = item.channel, person.contact
+    if counted := [item.rendition for item in items if item.automatic and _limit(item) is not None]:
+        machines.lock(
+            tx,
+            [r.conversation for r in counted if r.conversation],
+            [persons[people.key_of(r.account, r.address)].address for r in counted if not r.conversation],
+        )
     ids, new = people.places(tx, spots, also=[r.conversation for r in wanted if r.conversation])
     for spot in sorted(new):
         tx.tell("conversation.opened", account=spot[0], conversation=ids[spot])
     return [r.conversation or ids[r.account, persons[people.key_of(r.account, r.address)].address, ""] for r in wanted]
 
 
-def _enqueue_one(tx: Tx, item: _Ready, conversation: str) -> Accepted | _Refused:
+def _enqueue_one(tx: Tx, item: _Ready, conversation: str) -> Accepted | _Refused | Loop:
     rendition = item.rendition
     row = tx.one(_LOCKED, {"id": conversation})
     if row is None:
         raise NotFound("there is no such conversation")
+    if item.automatic and (loop := machines.refusal(tx, conversation, _limit(item))) is not None:
+        tx.execute(_DROP_KEY, {"principal": item.author, "key": item.key})
+        return loop
     *columns, last_n, handled = row
     standing = Standing.of(columns)
     held, applied = "", None
@@ -459,6 +475,11 @@ def _enqueue_one(tx: Tx, item: _Ready, conversation: str) -> Accepted | _Refused
     return Accepted(message=message, n=n, policy=applied, degradations=rendition.rendered.degradations)
 
 
+def _limit(item: _Ready) -> Rate | None:
+    """Say how often a machine may write to one address of this account."""
+    return item.view.features.automatic if item.view.features else None
+
+
 def _answers(item: _Ready) -> bool:
     """Say whether somebody answers with this: no notice, and nothing that a plugin says by itself."""
     return not item.notice and not item.author.startswith("plugin:")
@@ -495,6 +516,7 @@ def _store_message(tx: Tx, item: _Ready, conversation: str, message: str, n: int
             "notice": item.notice,
             "policy": policy,
             "degradations": to_json(rendition.rendered.degradations).decode(),
+            "automatic": int(item.automatic),
         },
     )
     if item.notice:

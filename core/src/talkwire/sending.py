@@ -279,7 +279,7 @@ def _checked(said: object) -> Receipt:
 _OPEN = f"""
     SELECT {answers.COLUMNS}, c.thread, c.last_inbound, a.kind, a.value, a.name,
            d.id, d.message_id, d.position, d.part, d.state, d.attempts, d.open_since, d.as_plain,
-           m.reply_to, m.subject, m.policy, m.notice
+           m.reply_to, m.subject, m.policy, m.notice, m.automatic
     FROM delivery d JOIN message m ON m.id = d.message_id
     JOIN conversation c ON c.id = d.conversation_id JOIN address a ON a.id = c.address_id
     WHERE d.id IN (:ids[])
@@ -288,16 +288,11 @@ _MARK_OPEN = """
     UPDATE delivery SET open_since = :now, open_wakes = :wakes, attempts = attempts + 1, reason = ''
     WHERE id = :id
 """
-_EXTERNAL = """
-    SELECT COALESCE(m.external_id, (SELECT max(d.external_id) FROM delivery d
-                                    WHERE d.message_id = m.id AND d.position = 0))
-    FROM message m WHERE m.id = :id
-"""
-_REFERENCES = """
-    SELECT COALESCE(m.external_id, (SELECT max(d.external_id) FROM delivery d
-                                    WHERE d.message_id = m.id AND d.position = 0))
-    FROM message m WHERE m.conversation_id = :id ORDER BY m.n DESC LIMIT :most
-"""
+# By which name the provider's other end knows a message.
+_NAME = """COALESCE(NULLIF(m.known_as, ''), m.external_id,
+                    (SELECT max(d.external_id) FROM delivery d WHERE d.message_id = m.id AND d.position = 0))"""
+_EXTERNAL = f"SELECT {_NAME} FROM message m WHERE m.id = :id"
+_REFERENCES = f"SELECT {_NAME} FROM message m WHERE m.conversation_id = :id ORDER BY m.n DESC LIMIT :most"
 _AGAIN_HELD = "UPDATE delivery SET reason = :reason WHERE id = :id"
 
 
@@ -358,6 +353,7 @@ def _open_one(tx: Tx, item: _Opening, task: lanes.Task, row: Sequence[object]) -
         notice=notice,
         last_inbound=last_inbound,
         references=_references(tx, standing.id) if features and features.references else (),
+        automatic=bool(row[25]),
         attempt=int(str(attempts)) + 1,
     )
     was_open = open_since is not None and not item.reopen

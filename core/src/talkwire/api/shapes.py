@@ -139,6 +139,8 @@ class ReplyIn(DraftIn):
     """What to do where no answer is allowed; nothing: as the account says."""
     strict: bool = False
     """Refuse it where the channel would say anything less well."""
+    automatic: bool = False
+    """No person wrote it; what comes with a key of the scope bot is always taken so."""
 
 
 class AddressIn(Body):
