@@ -19,7 +19,7 @@ from typing import Any
 from aiohttp import web
 from pydantic_core import from_json, to_json
 
-from . import accounts, auditing, departures, lanes, outgoing, process, reloading
+from . import accounts, auditing, departures, elsewhere, lanes, outgoing, process, reloading
 from .accounts import Runtime
 from .api import principals
 from .daemon import Daemon
@@ -312,6 +312,8 @@ def _drop(tx: Tx, items: Sequence[int]) -> Sequence[dict[str, int]]:
         unknown = held == lanes.RESTORED
         under_way = set() if unknown else {row[0] for row in rows if row[4] is not None}
         parts = [row[2] for row in rows if row[1] == "send" and row[3] == State.QUEUED and row[0] not in under_way]
+        falling = elsewhere.waiting_parts(tx, [row[2] for row in rows if row[1] == elsewhere.KIND])
+        parts += [part for part in falling if part not in parts]
         if unknown:
             text = "queued at the backup that was restored; perhaps sent after it"
             outgoing.unknown_queued(tx, parts, text)

@@ -136,14 +136,16 @@ class Hub:
         author: str,
         key: str = "",
         policy: Policy | None = None,
+        fallback: str = "",
     ) -> Accepted:
         """Say something in a conversation (its id), or to (account, address).
 
         Committed when this returns; `author` (`agent:ann`) and `key` make it repeatable: the same again stores
-        nothing new. Errors: `NotFound`, `WindowClosed`, `SessionEnded` and the other `NoAnswer`, `Unsupported`,
+        nothing new. `policy` says what to do where no answer is allowed, `fallback` from which account it goes out by
+        policy fallback; left out they are what the account's `when_closed` says. Errors: `NotFound`, `WindowClosed`, `SessionEnded` and the other `NoAnswer`, `Unsupported`,
         `Refuse`, `KeyReused`: nothing is stored as sent.
         """
-        return await self._replies.reply(to, draft, author=author, key=key, policy=policy)
+        return await self._replies.reply(to, draft, author=author, key=key, policy=policy, fallback=fallback)
 
     # --- live talks ------------------------------------------------------------------------------
 

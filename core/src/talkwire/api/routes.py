@@ -262,7 +262,13 @@ async def _reply(call: Call[None, Any], to: Target, body: ReplyIn) -> Accepted:
     if len(key) > 200 or body.key not in ("", key):
         raise problems.Invalid("key", "at most 200 characters, and the same in the header and in the body")
     return await call.engine.replies.reply(
-        to, body.draft(), author=call.principal.name, key=key, policy=body.policy, strict=body.strict
+        to,
+        body.draft(),
+        author=call.principal.name,
+        key=key,
+        policy=body.policy,
+        fallback=body.fallback,
+        strict=body.strict,
     )
 
 
