@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -49,13 +50,16 @@ class Post(FullAcme):
         self.outs: list[Outgoing] = []
         self.contexts: list[RenderContext] = []
         self.faults: dict[str, SendError] = {}  # by who it goes to
+        self.before: Callable[[str], None] = lambda _: None  # called when it is asked to `render` or to `send`
 
     def render(self, draft: Draft, context: RenderContext) -> Rendered:
+        self.before("render")
         self.contexts.append(context)
         own = tuple(block for block in draft.blocks if not isinstance(block, Forward))
         return super().render(replace(draft, blocks=own), context)
 
     async def send(self, out: Outgoing) -> Receipt:
+        self.before("send")
         to = out.recipient or out.address.value
         if to in self.faults:
             raise self.faults[to]
