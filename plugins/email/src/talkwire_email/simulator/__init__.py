@@ -70,5 +70,5 @@ MAIL = Simulator(
     play=_play,
     received=_received,
     fault=_fault,
-    faults=tuple(FAULTS),
+    faults=FAULTS,
 )

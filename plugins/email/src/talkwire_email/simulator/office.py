@@ -25,24 +25,31 @@ MOST = 1000  # mails, and
 MOST_BYTES = 128 * 1024**2  # of all of them together; then nothing more is taken
 PAUSE = 0.2  # seconds until a mail server reports
 
-FAULTS = {
-    "refuse": "the mail server refuses the recipient (550)",
-    "busy": "the mail server wants us to come again later (450)",
-    "auth": "the mail server does not know our password (535)",
-    "drop": "the line breaks in the middle of our mail",
-    "cut": "the line breaks after our mail was taken",
-    "slow": "the mail server takes 5 seconds to answer",
-    "bounce": "our mail is taken, and comes back undeliverable",
-    "no_dsn": "the mail server reports no delivery",
-    "kick": "the mailbox hangs up whenever a mail comes",
-    "away": "the mailbox takes no new connections",
-    "no_login": "the mailbox does not know our password",
-    "rebuilt": "the mailbox numbers its mails anew (UIDVALIDITY)",
-    "twice": "the customer's mails come twice",
-    "html": "the customer writes HTML",
-    "bare": "the customer's mails have no Message-ID",
-    "robot": "the customer is away: a robot answers each mail",
+KNOBS = {  # by who does it
+    "The mail server": {
+        "refuse": "refuses the recipient (550)",
+        "busy": "wants us to come later (450)",
+        "auth": "does not know our password (535)",
+        "drop": "hangs up in the middle of a mail",
+        "cut": "hangs up after it took a mail",
+        "slow": "takes 5 seconds to answer",
+        "bounce": "returns mails as undeliverable",
+        "no_dsn": "reports no delivery",
+    },
+    "The mailbox": {
+        "kick": "hangs up whenever a mail comes",
+        "away": "takes no new connections",
+        "no_login": "does not know our password",
+        "rebuilt": "numbers its mails anew",
+    },
+    "The customer": {
+        "twice": "sends each mail twice",
+        "html": "writes HTML",
+        "bare": "sends no Message-ID",
+        "robot": "is away, and a robot answers",
+    },
 }
+FAULTS = tuple(name for knobs in KNOBS.values() for name in knobs)
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -259,7 +266,7 @@ class Office:
 
     async def show_faults(self, request: web.Request) -> web.Response:
         """Say what goes wrong now, and what could."""
-        return web.json_response({"on": sorted(self.faults), "all": FAULTS})
+        return web.json_response({"on": sorted(self.faults), "all": KNOBS})
 
     async def set_faults(self, request: web.Request) -> web.Response:
         """Take `{"on": ["busy"]}`: exactly these go wrong from now on."""

@@ -22,7 +22,7 @@ function make(tag, className, words) {
 }
 
 function firstWords(mail) {
-  return mail.text.split("\n").filter((line) => line.trim() && !line.startsWith(">")).join(" ").slice(0, 120);
+  return mail.text.split("\n").filter((line) => line.trim() && !/^>|wrote:$/.test(line)).join(" ").slice(0, 120);
 }
 
 function entry(mail) {
@@ -30,7 +30,7 @@ function entry(mail) {
   node.type = "button";
   node.dataset.id = mail.id;
   if (mail.id === chosen) node.setAttribute("aria-current", "true");
-  const who = mail.mine ? "To: " + nameOf(mail.to) : nameOf(mail.from);
+  const who = mail.mine ? "You" : nameOf(mail.from);
   const when = new Date(mail.at * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
   node.append(make("span", "who", who), make("span", "when", when), make("span", "about", mail.subject || "(no subject)"), make("span", "first", firstWords(mail) || " "));
   if (fresh.has(mail.id)) node.append(make("span", "hidden", "new"));
@@ -93,6 +93,7 @@ function compose(mail) {
   at("hint").textContent = mail ? "What you answer is quoted below it, as mail programs do." : "";
   at("trouble").hidden = true;
   text.value = "";
+  text.placeholder = mail ? "Your answer" : "What is it about?";
   show("form");
   (mail ? text : at("new-subject")).focus();
 }
@@ -154,13 +155,22 @@ faults.addEventListener("reset", (event) => {
 });
 
 function knobs(all) {
-  for (const [name, words] of Object.entries(all)) {
-    const label = make("label");
-    const box = make("input");
-    box.type = "checkbox";
-    box.value = name;
-    label.append(box, words);
-    at("knobs").append(label);
+  for (const [who, these] of Object.entries(all)) {
+    const group = make("div", "group");
+    const title = make("h3", "", who);
+    title.id = `who-${at("knobs").children.length}`;
+    group.setAttribute("role", "group");
+    group.setAttribute("aria-labelledby", title.id);
+    group.append(title);
+    for (const [name, words] of Object.entries(these)) {
+      const label = make("label");
+      const box = make("input");
+      box.type = "checkbox";
+      box.value = name;
+      label.append(box, words);
+      group.append(label);
+    }
+    at("knobs").append(group);
   }
 }
 
