@@ -3,6 +3,7 @@
 A file under samples/ begins with its source line; the mail follows, with LF for CRLF.
 """
 
+import base64
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,8 @@ OURS = "support@shop.example"  # the account's address
 ANN = Address(kind="email", value="ann@customer.example", name="Ann Baker")
 AT = datetime(2026, 11, 23, 9, 12, 30, tzinfo=UTC)
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)  # when the kit's envelopes came
-PICTURE = bytes.fromhex(
-    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154"
-    "78da6364f8cf500f00038601805a347d6b"
+PICTURE = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
 
 

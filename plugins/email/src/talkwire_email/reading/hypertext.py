@@ -34,7 +34,7 @@ _END = re.compile(r"</([a-zA-Z][^\s/>]*+)[^>]*+>")
 _ATTRIBUTE = re.compile(r"([^\s/>=]++)\s*+(?:=\s*+(?:\"([^\"]*+)\"?|'([^']*+)'?|([^\s>]*+)))?+")
 _MOST_ATTRIBUTES = 40
 _MARKUP = re.compile(r"<[a-zA-Z/!?]")
-_ANY_TAG = re.compile(r"<[^<>]*>")
+_ANY_TAG = re.compile(r"<[a-zA-Z/!?][^<>]*(?:>|\Z)")
 _BREAK = re.compile(r"</?(?:br|p|div|li|tr|table|blockquote|h[1-6])\b[^<>]*>", re.IGNORECASE)
 _CODE = re.compile(r"<(script|style|!--)", re.IGNORECASE)
 _SPACES = re.compile(r"[ \t\r\n\f]+")
@@ -221,6 +221,7 @@ class _Reader:
     written: int = 0  # open elements in `safe`
     has_gap: bool = True  # nothing, or an empty line, is above
     needs_gap: bool = False
+    above: int = 0  # quote marks before the last line
     in_gmail_quote: bool = False
     all_quoted: bool = False
     is_whole: bool = True
@@ -454,14 +455,15 @@ class _Reader:
         if not text and not (always and not self.has_gap):
             return
         if text and self.needs_gap and not self.has_gap:
-            self._add("")
+            self._add("", at_most=self.above)
         self.needs_gap = False
         self._add(text)
         self.has_gap = not text
 
-    def _add(self, text: str) -> None:
+    def _add(self, text: str, at_most: int = _QUOTE_MARKS) -> None:
         if len(self.lines) < MOST_LINES:
-            depth = min(self.count["blockquote"], _QUOTE_MARKS)
+            depth = min(self.count["blockquote"], at_most)
+            self.above = depth
             marks = "> " * depth if text else ">" * depth
             mark = Mark.ATTRIBUTION if self.marks[Mark.ATTRIBUTION] else Mark.OWN
             if self.all_quoted or self.marks[Mark.QUOTED]:
