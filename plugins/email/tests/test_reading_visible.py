@@ -180,25 +180,23 @@ class Shown(HTMLParser):
         self.loads += [value or "" for name, value in attrs if name in ("href", "src")]
 
 
-REFUSED = set(
-    [
-        "script",
-        "style",
-        "iframe",
-        "form",
-        "input",
-        "button",
-        "object",
-        "embed",
-        "svg",
-        "math",
-        "meta",
-        "link",
-        "base",
-        "video",
-        "noscript",
-    ]
-)
+REFUSED = {
+    "script",
+    "style",
+    "iframe",
+    "form",
+    "input",
+    "button",
+    "object",
+    "embed",
+    "svg",
+    "math",
+    "meta",
+    "link",
+    "base",
+    "video",
+    "noscript",
+}
 HOSTILE = (
     "<script>alert(1)</script>",
     "<svg onload=alert(1)>",

@@ -15,7 +15,7 @@ from .words import clean, decoded
 LONGEST = 320  # characters of an address: 64 before the @, 255 after it (RFC 5321, 4.5.3.1)
 _MOST = 500  # addresses of one field
 _NAME = 200  # characters of a name
-_WORD = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|$)|<[^<>]*+>?|[(),;:>]|[^\s"(),;:<>]+|\s+', re.DOTALL)
+_WORD = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|<[^<>]*+>?|[(),;:>]|[^\s"(),;:<>]+|\s+', re.DOTALL)
 _BARE = re.compile(r"[^\s\x00-\x20\"(),:;<>@]++@[^\s\x00-\x20\"(),:;<>@]++")
 _LOCAL = re.compile(r"[^\s\x00-\x20\x7f-\x9f\"(),:;<>@]+|\"[^\"\x00-\x1f\x7f-\x9f]+\"")
 _DOMAIN = re.compile(r"[^\s\x00-\x20\x7f-\x9f\"(),:;<>@]+|\[[0-9a-z:.]+\]")
