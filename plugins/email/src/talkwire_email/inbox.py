@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from talkwire import AccountBroken, Batch, Envelope, SendError, TryLater
@@ -61,16 +61,13 @@ class _Place:
 class Inbox:
     """The mailbox of one account."""
 
-    connect: ClassVar[Any] = staticmethod(connect)
-    patience: timedelta  # how long the server may say nothing when it should
-
     def __init__(self, settings: EmailSettings, channel: Email, *, largest: int) -> None:
         self._settings = settings
         self._imap = settings.imap
         self._channel = channel
         self._largest = largest  # bytes of a mail; of a larger one only the headers are fetched
         self._every = timedelta(seconds=self._imap.check_every)
-        self.patience = min(_PATIENCE, self._every + timedelta(seconds=3))
+        self.patience = min(_PATIENCE, self._every + timedelta(seconds=3))  # with a server that should say something
         self._box: Mailbox | None = None  # None: nobody is signed in
         self._broke_over: Counter[tuple[str, int]] = Counter()  # how often a connection broke while a mail was fetched
         self._known: set[str] = set()  # folders whose last mail is the one we took, as this connection saw
@@ -174,7 +171,7 @@ class Inbox:
     async def _with(self, **secret: str) -> Mailbox:
         async with self._channel.services.exchange("imap") as exchange:
             exchange.sent(f"{self._imap.host}:{self._imap.port} {self._user} by {', '.join(secret)}")
-            box: Mailbox = await type(self).connect(
+            box: Mailbox = await connect(
                 self._imap, self._user, **secret, clock=self._channel.clock, patience=self.patience
             )
             exchange.received(f"let in, {'IDLE' if box.pushes else 'no IDLE'}, {'MOVE' if box.moves else 'no MOVE'}")
@@ -307,18 +304,24 @@ class Inbox:
 
     def _told(self, error: MailboxError, lived: float) -> SendError:
         """Say what the operator reads, and whether it is worth trying again."""
-        where = f"{self._imap.host}:{self._imap.port}"
-        account = self._channel.account
+        where, account = f"{self._imap.host}:{self._imap.port}", self._channel.account
         resume = f"then: talkwire accounts resume {account}"
         if isinstance(error, Untrusted):
-            return AccountBroken(f"{where} {error}. Have it put right, or set imap.ca_file; {resume}")
+            return AccountBroken(
+                f"{where}: {error}. Have it put right, or name its authority in imap.ca_file; {resume}"
+            )
         if isinstance(error, NotLetIn):
             self._refusals += error.for_good is None
             if error.for_good or self._refusals >= _REFUSALS:
-                return AccountBroken(f"{where}: {error}. Put right who we are ({self._user}); {resume}")
+                what = "imap.user and imap.password" if self._imap.password is not None else "oauth"
+                return AccountBroken(
+                    f"{where}: {error}. We are {self._user} there: put {what} of accounts.{account} right; {resume}"
+                )
         self._failures = 1 if lived > _SETTLED else self._failures + 1
         after = min(_LONGEST, _AGAIN * 1.75 ** (self._failures - 1))
-        return TryLater(f"{where} {error}", after=after, scope="account")
+        return TryLater(
+            f"{where} {error}" if isinstance(error, Lost) else f"{where}: {error}", after=after, scope="account"
+        )
 
 
 def _read(cursor: str) -> dict[str, dict[str, Any]]:
