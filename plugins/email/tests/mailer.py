@@ -39,7 +39,7 @@ class Mailer(Channel):
 
     def prepare(self):
         self.tokens = None
-        self.own = OWN
+        self.own = Own(address=self.settings.address, secret=OWN.secret)
         self.postbox = Postbox(self.settings, self)
 
     def render(self, draft, context):
@@ -69,7 +69,7 @@ class Plugin:
 def settings(port=25, *, smtp=None, **more):
     """Settings for a server without encryption at a port of this machine."""
     server = {"host": "127.0.0.1", "port": port, "tls": "none", **(smtp or {})}
-    return {"address": "support@example.test", "name": "Acme Support", "imap": IMAP, "smtp": server, **more}
+    return {"address": OWN.address, "name": "Acme Support", "imap": IMAP, "smtp": server, **more}
 
 
 def checked(**more):
