@@ -12,5 +12,6 @@ pytest_plugins = [
     "tests.parts.databases",
     "tests.parts.chromium",
     "tests.parts.postfix",
+    "tests.parts.dovecot",
     "tests.parts.proof",
 ]
