@@ -23,11 +23,14 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.parts.dovecot import Dovecot
 from tests.parts.wants import postfix_binary
+
+if TYPE_CHECKING:
+    from tests.parts.dovecot import Dovecot  # not before pytest has seen it: it rewrites the asserts of its plugins
 
 LIMIT = 30.0  # seconds
 _MASTER = "/usr/lib/postfix/sbin/master"  # where Debian puts it
@@ -123,7 +126,7 @@ class Postfix:
 
     host = "localhost"
 
-    def __init__(self, dovecot: Dovecot) -> None:
+    def __init__(self, dovecot: "Dovecot") -> None:
         self.dovecot = dovecot
         self.folder = Path(tempfile.mkdtemp(prefix="tw-postfix-"))  # short: Unix sockets lie in it
         self.folder.chmod(0o755)
@@ -200,7 +203,7 @@ class Postfix:
 
 
 @pytest.fixture(scope="session")
-def postfix(dovecot: Dovecot) -> Iterator[Postfix]:
+def postfix(dovecot: "Dovecot") -> Iterator[Postfix]:
     """Give the server; one for each worker of the run. A test takes a `dovecot.user()` of its own."""
     server = Postfix(dovecot)
     try:

@@ -8,10 +8,10 @@ from email.message import EmailMessage
 import pytest
 import pytest_asyncio
 
-from talkwire import AccountBroken, Address, NotSent, Refused, State, TryLater, Unreachable
+from talkwire import AccountBroken, Address, Envelope, NotSent, Refused, State, TryLater, Unreachable, draft
 from talkwire.testing import lend
 
-from .mailer import KEY, Mailer, outgoing, read, settings, text_of
+from .mailer import KEY, Mailer, Plugin, outgoing, read, settings, text_of
 from .smtpd import Server
 
 LIMIT = 10.0  # seconds for a mail to arrive
@@ -137,6 +137,9 @@ class Given:
     async def bearer(self):
         return self._tokens[0]
 
+    async def close(self):
+        pass
+
     def forget(self, token):
         if len(self._tokens) > 1:
             assert self._tokens.pop(0) == token
@@ -208,6 +211,43 @@ async def test_postfix_says_relayed_where_the_next_server_makes_no_reports(accou
         await sent(lent, address=to("jürgen@foreign.example"))
     assert report_of((await account.got())[0])["action"] == "relayed"
     assert elsewhere.taken[0].recipient.startswith("RCPT TO:<jürgen@foreign.example>")
+
+
+HUB = """
+[accounts.mail]
+channel = "email"
+address = "{user}"
+imap = {{ host = "localhost", tls = "none", password = "imap-password-of-tests" }}
+smtp = {{ host = "localhost", port = {port}, tls = "starttls", password = "{password}", ca_file = "{chain}" }}
+"""
+
+
+@pytest.mark.parametrize(("recipient", "state"), [("", "delivered"), ("nobody@foreign.example", "failed")])
+async def test_what_postfix_reports_becomes_the_state_of_the_reply(
+    account, postfix, elsewhere, start_hub, recipient, state
+):
+    elsewhere.answers["RCPT"] = "550 5.1.1 nobody of that name"
+    dovecot = postfix.dovecot
+    text = HUB.format(
+        user=account.address, port=postfix.submission, password=dovecot.password, chain=dovecot.certificate.chain
+    )
+    hub = await start_hub(text, plugins={"email": Plugin()})
+    accepted = await hub.daemon.replies.reply(
+        ("mail", to(recipient or dovecot.user())), draft("Your parcel is here"), author="agent:test"
+    )
+    await hub.run_until_idle()
+    assert await hub.states(accepted.conversation) == ["sent"]
+    (report,) = await account.got()
+    channel = hub.daemon.account("mail").channel
+    envelope = Envelope(
+        endpoint="mail", method="MAIL", path="/INBOX/1", headers={"content-type": "message/rfc822"}, query=(),
+        body=report, remote="127.0.0.1", received_at=hub.clock.now(),
+    )  # fmt: skip
+    await channel.admit(list(channel.parse(envelope)))
+    await hub.run_until_idle()
+    assert await hub.states(accepted.conversation) == [state]
+    (message,) = await hub.messages(accepted.conversation)
+    assert (message.deliveries[0].problem.code if state == "failed" else "5.1.1") == "5.1.1"
 
 
 async def test_no_report_comes_where_none_is_asked_for(account, postfix):

@@ -411,7 +411,8 @@ class Postbox:
     def _fix(self) -> str:
         """Say what a person does where our sign-in is at fault."""
         table = f"accounts.{self._channel.account}"
-        what = f"{table}.smtp.password" if self._server.password is not None else f"{table}.oauth"
+        by_token = self._server.password is None and self._channel.tokens is not None
+        what = f"{table}.oauth" if by_token else f"{table}.smtp.password"
         return f"Put {what} right (user {self._user}), then: talkwire accounts resume {self._channel.account}"
 
 
