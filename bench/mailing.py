@@ -23,6 +23,7 @@ TEXT = (
     "The cups are wrapped twice, and the plate lies between them. Please keep the box until you have looked.\n\n"
     "With kind regards\nKopi Kita"
 )  # about 350 bytes, as in the table of peers
+_ROOT = Path(__file__).resolve().parent.parent
 AT_ONCE = 50  # replies that are on their way into the store
 
 
@@ -83,8 +84,7 @@ async def rate(mode: str, to: Sink, count: int) -> float:
     """Let a process send mails to the sink; give how many a second."""
     before = to.taken
     words = [sys.executable, "-m", "bench.mailing", mode, str(to.port), str(count)]
-    root = Path(__file__).resolve().parent.parent
-    process = await asyncio.create_subprocess_exec(*words, cwd=root, stdout=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(*words, cwd=_ROOT, stdout=asyncio.subprocess.PIPE)
     said, _ = await asyncio.wait_for(process.communicate(), 120)
     if process.returncode or to.taken - before != count:
         raise RuntimeError(f"{mode}: {to.taken - before} of {count} mails came")
@@ -170,7 +170,7 @@ smtp = {{ host = "127.0.0.1", port = {port}, tls = "none" }}
                     group.create_task(answer(conversation))
             sent = "SELECT count(*) FROM delivery WHERE state >= 20"
             async with asyncio.timeout(100):
-                while (await daemon.store.read(lambda query: query.one(sent)))[0] < count:
+                while (await daemon.store.read(lambda query: query.one(sent)))[0] < count:  # noqa: ASYNC110  it is stored
                     await asyncio.sleep(0.01)
             return count / (perf_counter() - began)
 
