@@ -52,6 +52,7 @@ class Runtime:
         self.name = config.name
         self.endpoint = config.endpoint
         self.when_closed: Policy = config.when_closed
+        self.fallback = config.fallback
         self._lent = lent
         self.view = Account(name=config.name, channel=config.channel, since=lent.clock.now())
         self.channel: Channel | None = None
@@ -86,6 +87,7 @@ class Runtime:
             state=self.view.state,
             since=self.view.since,
             when_closed=self.when_closed.value,
+            fallback=self.fallback,
         )
 
     def pending(self) -> str:

@@ -568,7 +568,7 @@ def _tell_unread(tx: Tx, arrivals: Sequence[Arrival]) -> None:
 
 
 _HELD = """
-    SELECT d.id, d.account, d.conversation_id FROM delivery d JOIN message m ON m.id = d.message_id
+    SELECT d.id, d.account, d.conversation_id, d.recipient FROM delivery d JOIN message m ON m.id = d.message_id
     WHERE d.state = 0 AND d.reason IN ('window_closed', 'session_ended', 'address_unreachable')
       AND d.conversation_id IN (:ids[])
     ORDER BY d.conversation_id, m.n, d.position, d.generation
@@ -583,7 +583,7 @@ def release(tx: Tx, conversations: Iterable[str]) -> None:
         return
     rows = list(dict.fromkeys(tx.execute(_HELD, {"ids": ids})))
     tx.many(_NOT_HELD, [{"id": row[0]} for row in rows])
-    lanes.add(tx, [lanes.NewTask(f"send:{a}", c, "send", d) for d, a, c in rows])
+    lanes.add(tx, [lanes.NewTask(f"send:{a}", lanes.of_part(c, to), "send", d) for d, a, c, to in rows])
 
 
 __all__ = [

@@ -121,7 +121,7 @@ class Notices:
 
     async def _replace(self, action: Notice, said: _Said, key: str) -> None:
         assert action.draft is not None  # whoever calls has looked
-        rendition = await self._replies.render(action.conversation, action.draft, automatic=True)
+        rendition = await self._replies.render(action.conversation, action.draft, notice=action.slot, automatic=True)
         if (channel := self._editing(said)) is None:
             return None
         if len(rendition.rendered.parts) > 1:

@@ -76,6 +76,9 @@ _CONVERSATION = f"""
            a.kind, a.value, a.name, c.session_since, c.handled, c.continues
     FROM conversation c JOIN address a ON a.id = c.address_id
 """
+_CONTINUED = """
+    SELECT continues, id FROM conversation WHERE continues <> '' AND continues IN (:ids[]) ORDER BY id
+"""
 _NEWEST_CONVERSATIONS = "c.id IN (SELECT id FROM conversation ORDER BY last_at DESC LIMIT :through)"
 _ADDRESSES = """
     SELECT contact_id, kind, value, name FROM address WHERE contact_id IN (:ids[]) ORDER BY kind, value, id
@@ -181,6 +184,9 @@ def _conversations(query: Query, view: View, rows: Sequence[Row], language: str)
         if answers.code_of(standing, view(standing.account), query.now_us) is not None
     }
     ways = _ways(query, view, sorted(shut)) if shut else {}
+    further: dict[str, tuple[str, ...]] = {}
+    for old, new in query.execute(_CONTINUED, {"ids": [s.id for s in standings]}) if standings else ():
+        further[old] = (*further.get(old, ()), new)
     for row, standing in zip(rows, standings, strict=True):
         channel, thread, contact, last_n, last_at, last_inbound_at, last_text, *rest = row[8:]
         kind, value, name, since, handled, continues = rest
@@ -201,6 +207,7 @@ def _conversations(query: Query, view: View, rows: Sequence[Row], language: str)
             session_reason=standing.session_reason if standing.session is SessionState.ENDED else "",
             handled=bool(handled),
             continues=continues,
+            continued_in=further.get(standing.id, ()),
             answer=answers.answer_of(standing, view(standing.account), query.now, language=language, others=others),
         )
 
@@ -226,7 +233,7 @@ _WHOLE = _MESSAGE.replace("m.answer_at", "m.answer_at, m.original")
 # What waits behind a part that waits for somebody waits for the same.
 _REASON = """
     CASE WHEN d.state = 0 AND d.reason = '' THEN COALESCE(
-        (SELECT l.held FROM lane l WHERE l.grp = 'send:' || d.account AND l.subject = d.conversation_id), '')
+        (SELECT max(l.held) FROM task t JOIN lane l ON l.id = t.lane_id WHERE t.kind = 'send' AND t.ref = d.id), '')
     ELSE d.reason END
 """
 _DELIVERY = f"""
@@ -324,8 +331,8 @@ def _messages(query: Query, rows: Sequence[Row]) -> Iterable[Message]:
             changes=tuple(changes.get(id_, ())),
             notice=notice,
             automatic=bool(automatic),
-            cc=_values(cc),
-            bcc=_values(bcc),
+            cc=values(cc),
+            bcc=values(bcc),
             answer_at=answer_at,
         )
 
@@ -335,7 +342,8 @@ def _filled(blocks: Sequence[Block], original: str) -> tuple[Block, ...]:
     return tuple(next(fill, block) if isinstance(block, Original) else block for block in blocks)
 
 
-def _values(text: str) -> tuple[str, ...]:
+def values(text: str) -> tuple[str, ...]:
+    """Read a list of texts as a column holds it."""
     return tuple(from_json(text)) if text else ()
 
 

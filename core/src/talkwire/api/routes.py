@@ -271,6 +271,7 @@ async def _reply(call: Call[None, Any], to: Target, body: ReplyIn) -> Accepted:
         author=call.principal.name,
         key=key,
         policy=body.policy,
+        fallback=body.fallback,
         strict=body.strict,
         automatic=body.automatic or _is_machine(call),
     )

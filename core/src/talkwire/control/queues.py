@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from .. import lanes, outgoing
+from .. import elsewhere, lanes, outgoing
 from ..daemon import Daemon
 from ..errors import NotFound
 from ..model import State
@@ -89,6 +89,8 @@ def _drop(tx: Tx, items: Sequence[int]) -> Sequence[dict[str, int]]:
         unknown = held == lanes.RESTORED
         under_way = set() if unknown else {row[0] for row in rows if row[4] is not None}
         parts = [row[2] for row in rows if row[1] == "send" and row[3] == State.QUEUED and row[0] not in under_way]
+        falling = elsewhere.waiting_parts(tx, [row[2] for row in rows if row[1] == elsewhere.KIND])
+        parts += [part for part in falling if part not in parts]
         if unknown:
             text = "queued at the backup that was restored; perhaps sent after it"
             outgoing.unknown_queued(tx, parts, text)

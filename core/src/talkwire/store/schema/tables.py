@@ -138,6 +138,7 @@ alias = Table(
     Column("scope", Text, primary_key=True),
     Column("value", Text, primary_key=True),
     _id("address_id"),
+    Column("created_at", BigInteger, nullable=False, server_default="0"),  # 0: before that was kept
     Index("ix_alias_address_id", "address_id"),
     **_BY_KEY,
 )
@@ -169,6 +170,12 @@ conversation = Table(
     _time("created_at"),
     sa.UniqueConstraint("account", "address_id", "thread"),
     Index("ix_conversation_last_at", "last_at"),
+    Index(
+        "ix_conversation_continues",
+        "continues",
+        sqlite_where=text("continues <> ''"),
+        postgresql_where=text("continues <> ''"),
+    ),
     Index("ix_conversation_address_id", "address_id"),
     Index(  # who waits longest comes first
         "ix_conversation_live",
