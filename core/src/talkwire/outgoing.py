@@ -543,7 +543,7 @@ def _seen(query: Query, draft: Draft, conversation: str, features: Features) -> 
     if features.subject is Level.FULL and conversation:
         [subject] = query.one(_SUBJECT, {"id": conversation}) or ("",)
         [last] = query.one(_LAST_INBOUND, {"id": conversation}) or ("",)
-    messages = readmodels.messages_by_id(query, sorted({*wanted, last} - {""}))
+    messages = readmodels.messages_by_id(query, sorted({*wanted, last} - {""}), whole=True)
     for name in sorted(wanted - messages.keys()):
         raise NotFound(f"there is no message {name}")
     forwarded = {name: messages[name] for name in sorted(wanted)}
@@ -753,7 +753,7 @@ def _enqueue_one(tx: Tx, item: _Ready, conversation: str) -> Accepted | _Refused
     if row is None:
         raise NotFound("there is no such conversation")
     if item.automatic and (loop := machines.refusal(tx, conversation, _limit(item))) is not None:
-        tx.execute(_DROP_KEY, {"principal": item.author, "key": item.key})
+        tx.execute(_DROP_KEY, dict(zip(("principal", "key"), item.claim, strict=True)))
         return loop
     *columns, last_n, handled = row
     standing = Standing.of(columns)
