@@ -29,6 +29,8 @@ from talkwire import (
     hookimpl,
     lanes,
 )
+from talkwire.api import make_app
+from talkwire.api.principals import create_keys
 from talkwire.lanes import NewTask
 from talkwire.testing.provider import refuse
 from tests.journeys.acme_hub import AcmeHub, full, no
@@ -286,6 +288,25 @@ async def test_a_notice_stays_where_it_belongs(acme, post):
     with pytest.raises(SessionEnded):
         await acme.hub.daemon.replies.reply(old.id, draft("You are number 3"), author="plugin:queue", notice="queue")
     assert post.outs == []
+
+
+async def test_the_api_says_where_it_went(acme, post, aiohttp_client):
+    old = await ended(acme)
+    [key] = [await acme.hub.daemon.store.write(create_keys, ("crm", "bot"))]
+    client = await aiohttp_client(make_app(acme.hub.daemon), headers={"Authorization": f"Bearer {key}"})
+    for repeated in (False, True):
+        sent = await client.post(f"/api/v1/conversations/{old.id}/replies", json={"text": "Hi", "key": "k1"})
+        said = await sent.json()
+        assert (sent.status, said["policy"], said["account"], said["repeated"]) == (202, "fallback", "post", repeated)
+    new = await (await client.get(f"/api/v1/conversations/{said['conversation']}")).json()
+    was = await (await client.get(f"/api/v1/conversations/{old.id}")).json()
+    assert (new["continues"], was["continued_in"]) == (old.id, [new["id"]])
+    copies = {"text": "And you", "cc": ["Bob@example.org"]}
+    sent = await client.post(f"/api/v1/conversations/{new['id']}/replies", json=copies)
+    message = await (await client.get(f"/api/v1/messages/{(await sent.json())['message']}")).json()
+    assert (message["cc"], [one["recipient"] for one in message["deliveries"]]) == (
+        ["bob@example.org"], ["", "bob@example.org"]
+    )  # fmt: skip
 
 
 # --- what is told of the talk -----------------------------------------------------------------------------------
