@@ -1,89 +1,127 @@
-"""A hub with a second account, `post`, of a channel with threads, subjects, copies and forwards; no network is in it."""
+"""A hub with a channel of letters: each names those before it, brings files with it, and goes to several people."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any, ClassVar
 
 from talkwire import (
     Address,
+    Channel,
+    Conversation,
     Draft,
-    Forward,
+    Envelope,
+    Features,
+    Inbound,
+    Item,
     Level,
+    Message,
     Outgoing,
+    Rate,
     Receipt,
     RenderContext,
     Rendered,
-    SendError,
     State,
     hookimpl,
 )
-from tests.journeys.acme_hub import AcmeHub, FullAcme, full
+from talkwire.testing.hub import WholeHub
 
 SETTINGS = """
 [accounts.post]
 channel = "post"
-token = "kit-token-0123456789"
-secret = "kit-secret-0123456789"
 """
-ANN = Address(kind="email", value="ann@example.org")
+ANN = "ann@example.org"
+BOB = "bob@example.org"
 
 
-class Post(FullAcme):
-    """Hands letters to nobody, and remembers them."""
+class Post(Channel):
+    """Letters are delivered by their number; what is in them a test says."""
 
     type = "post"
-    features = replace(
-        FullAcme.features,
-        text_limit=10_000,
-        reaches=frozenset({"email"}),
-        threads=True,
+    features = Features(
+        webhook=True,
         references=True,
         subject=Level.FULL,
+        reply_to=Level.FULL,
         copies=Level.FULL,
-        forward=Level.FULL,
+        reaches=frozenset({"email"}),
+        threads=True,
+        automatic=Rate(count=3, per=timedelta(minutes=10)),
+        reports=State.DELIVERED,
     )
+    letters: ClassVar[dict[bytes, tuple[Item, ...]]] = {}
 
     def prepare(self) -> None:
-        super().prepare()
-        self.outs: list[Outgoing] = []
-        self.contexts: list[RenderContext] = []
-        self.faults: dict[str, SendError] = {}  # by who it goes to
-        self.before: Callable[[str], None] = lambda _: None  # called when it is asked to `render` or to `send`
+        self.sent: list[Outgoing] = []
+        self.drawn: list[RenderContext] = []
+
+    def authenticate(self, envelope: Envelope) -> None:
+        """Believe everybody."""
+
+    def parse(self, envelope: Envelope) -> Iterable[Item]:
+        return self.letters[envelope.body]
 
     def render(self, draft: Draft, context: RenderContext) -> Rendered:
-        self.before("render")
-        self.contexts.append(context)
-        own = tuple(block for block in draft.blocks if not isinstance(block, Forward))
-        return super().render(replace(draft, blocks=own), context)
+        self.drawn.append(context)
+        return super().render(draft, context)
 
     async def send(self, out: Outgoing) -> Receipt:
-        self.before("send")
-        to = out.recipient or out.address.value
-        if to in self.faults:
-            raise self.faults[to]
-        self.outs.append(out)
-        return Receipt(state=State.SENT, external_id=f"<{out.copy_of or out.key}@post.example>")
+        self.sent.append(out)
+        return Receipt(external_id=f"<{out.copy_of or out.key}@example.org>")
 
 
-class Plugins:
-    """The plugin that gives both channels."""
-
-    def __init__(self, shop: type[Any] = FullAcme) -> None:
-        self.shop = shop
+class Posts:
+    """The plugin that gives the channel."""
 
     @hookimpl
-    def register_channels(self) -> list[type[Any]]:
-        return [self.shop, Post]
+    def register_channels(self) -> list[type[Channel]]:
+        return [Post]
 
 
-def both(**features: Any) -> dict[str, Any]:
-    """Give the options of `start_acme` for a shop with these features, and the post beside it."""
-    return {"settings": SETTINGS, "plugins": {"acme": Plugins(full(**features))}}
+class Letters:
+    """A hub with the channel, and whoever writes to it."""
 
+    def __init__(self, hub: WholeHub) -> None:
+        self.hub = hub
+        self.post: Any = hub.daemon.account("post").channel  # type: ignore[union-attr]
 
-def post_of(acme: AcmeHub) -> Post:
-    """Give the channel of the account."""
-    found: Post = acme.hub.daemon.account("post").channel  # type: ignore[union-attr, assignment]
-    return found
+    def letter(self, name: str, *follows: str, sender: str = ANN, **more: Any) -> Inbound:
+        """Make a letter, that begins a thread of its own unless it follows something known."""
+        address = Address(kind="email", value=sender)
+        values = {"external_id": f"<{name}>#1", "known_as": f"<{name}>", "thread": f"<{name}>", "text": name}
+        return Inbound(**{**values, "address": address, "at": self.hub.clock.now(), "follows": follows, **more})
+
+    async def comes(self, *items: Item) -> str:
+        """Deliver letters together; gives the number of what brought them."""
+        number = str(len(Post.letters))
+        Post.letters[number.encode()] = items
+        await self.hub.deliver("post", number)
+        await self.hub.run_until_idle()
+        return number
+
+    async def wrote(self, name: str, *follows: str, **more: Any) -> None:
+        await self.comes(self.letter(name, *follows, **more))
+
+    async def talks(self) -> dict[str, list[str]]:
+        """Give the texts of each conversation, by whose it is and its thread."""
+        sql = """SELECT a.value || ' ' || c.thread, m.text FROM message m JOIN conversation c ON c.id = m.conversation_id
+            JOIN address a ON a.id = c.address_id ORDER BY c.id, m.n"""
+        found: dict[str, list[str]] = {}
+        for place, text in await self.hub.rows(sql):
+            found.setdefault(place, []).append(text)
+        return found
+
+    async def talk(self, sender: str = ANN) -> Conversation:
+        """Give the conversation with somebody that moved last."""
+        return next(one for one in await self.hub.conversations() if one.address.value == sender)
+
+    async def messages(self, sender: str = ANN) -> Sequence[Message]:
+        return await self.hub.messages(await self.talk(sender))
+
+    async def answers(self, text: str, **more: Any) -> Outgoing:
+        """Reply to Ann, and give what went out."""
+        await self.hub.reply(await self.talk(), text, **more)
+        await self.hub.run_until_idle()
+        sent: Outgoing = self.post.sent[-1]
+        return sent

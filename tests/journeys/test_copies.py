@@ -24,7 +24,7 @@ from talkwire import (
 from talkwire.forgetting import Forgetting
 from talkwire.formatting import blocks_to_json
 from tests.journeys.acme_hub import AcmeHub
-from tests.journeys.post_hub import ANN, Post, both, post_of
+from tests.journeys.parting_hub import ANN, Post, both, post_of
 
 COPIED = Draft(blocks=(Text("Hi"),), subject="Parcel", cc=("Bob@Example.org ",), bcc=("carol@example.org",))
 

@@ -23,7 +23,6 @@ from talkwire import (
     Text,
     Unreachable,
     Unsupported,
-    control,
     draft,
     elsewhere,
     hookimpl,
@@ -31,11 +30,12 @@ from talkwire import (
 )
 from talkwire.api import make_app
 from talkwire.api.principals import create_keys
+from talkwire.control import queues
 from talkwire.lanes import NewTask
 from talkwire.testing.provider import refuse
 from tests.journeys.acme_hub import AcmeHub, full, no
 from tests.journeys.listening import cut_power, listener
-from tests.journeys.post_hub import Plugins, Post, both, post_of
+from tests.journeys.parting_hub import Plugins, Post, both, post_of
 
 ALIASES = ["email:ann@example.org"]
 FALLBACK = 'when_closed = "fallback:post"'
@@ -462,7 +462,7 @@ async def test_what_is_given_up_while_it_goes_on_has_failed(acme, post):
     [_, message] = await acme.hub.messages(conversation)
     assert (message.state.word, message.reason) == ("queued", "falls_back")
     [lane] = await acme.column("SELECT lane_id FROM task")
-    await acme.hub.daemon.store.write(control._drop, lane)
+    await acme.hub.daemon.store.write(queues._drop, lane)
     assert await acme.hub.states(conversation) == ["failed"]
 
 

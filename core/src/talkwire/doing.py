@@ -167,6 +167,7 @@ class Doer:
             key=action.key or key,
             policy=action.policy,
             fallback=action.fallback,
+            automatic=True,
         )
 
     async def _signal(self, action: Signal) -> None:

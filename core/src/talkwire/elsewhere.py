@@ -53,7 +53,7 @@ _SUBJECT = """
 _WAITING = "SELECT id FROM delivery WHERE message_id IN (:ids[]) AND state = 0 AND open_since IS NULL"
 _FALLS_BACK = "UPDATE delivery SET reason = 'falls_back' WHERE id = :id"
 _MESSAGE = """
-    SELECT conversation_id, account, blocks, subject, author, cc, bcc FROM message WHERE id = :id
+    SELECT conversation_id, account, blocks, subject, author, cc, bcc, automatic FROM message WHERE id = :id
 """
 
 _MONTHS = {
@@ -216,6 +216,7 @@ class Stored:
     account: str
     draft: Draft
     author: str
+    automatic: bool  # a machine of ours said it
 
 
 def stored(query: Query, message: str) -> Stored | None:
@@ -223,11 +224,11 @@ def stored(query: Query, message: str) -> Stored | None:
     row = query.one(_MESSAGE, {"id": message})
     if row is None or not waiting_parts(query, [message]):
         return None
-    conversation, account, blocks, subject, author, cc, bcc = row
+    conversation, account, blocks, subject, author, cc, bcc, automatic = row
     draft = Draft(
         blocks=blocks_from_json(blocks), subject=subject, cc=readmodels.values(cc), bcc=readmodels.values(bcc)
     )
-    return Stored(conversation=conversation, account=account, draft=draft, author=author)
+    return Stored(conversation=conversation, account=account, draft=draft, author=author, automatic=bool(automatic))
 
 
 def linked(tx: Tx, conversation: str, old: str) -> None:

@@ -493,6 +493,7 @@ class RenderContext:
     subject: str = ""  # of the conversation's newest message that has one
     last_inbound: Message | None = None  # the customer's last message; None: there is none
     forwarded: Mapping[str, Message] = field(default_factory=dict)  # what the draft's `Forward`s name
+    senders: Mapping[str, Address] = field(default_factory=dict)  # who wrote those of them that came in
     automatic: bool = False  # a machine of ours says it
 
 

@@ -10,11 +10,11 @@ from typing import Any, Protocol
 
 from pydantic_core import from_json, to_json
 
-from . import answers, deliveries, elsewhere, lanes, people, readmodels
+from . import answers, deliveries, elsewhere, lanes, machines, people, readmodels
 from .answers import AccountView, Standing
 from .channel import Channel
 from .clock import Clock, micros
-from .errors import Conflict, KeyReused, NoAnswer, NotFound, Refuse, ReplyError, Unsupported, no_answer
+from .errors import Conflict, KeyReused, Loop, NoAnswer, NotFound, Refuse, ReplyError, Unsupported, no_answer
 from .features import Features
 from .formatting import blocks_to_json, plain_text
 from .ids import new_id
@@ -35,6 +35,7 @@ from .model import (
     Message,
     Part,
     Policy,
+    Rate,
     RenderContext,
     Rendered,
     SessionState,
@@ -99,6 +100,7 @@ class _Ready:
     fallback: str  # account, with policy fallback
     notice: str  # slot; empty: a message
     pending: str  # why it does not go at once; empty: it does
+    automatic: bool  # a machine of ours says it
     thread: str = ""  # of the conversation, if there is none yet
     instead: _Instead | None = None  # it goes on here, because it could not go where it was meant to go
     principal: str = ""  # whose the key is; empty: the author's
@@ -149,6 +151,7 @@ class Replies:
         fallback: str = "",
         strict: bool = False,
         notice: str = "",
+        automatic: bool = False,
     ) -> Accepted:
         """Store a reply and its promise to send; it is committed when this returns.
 
@@ -156,20 +159,21 @@ class Replies:
         says what to do where no answer is allowed; None takes the account's `when_closed`. `fallback` names the
         account that it goes out from by policy fallback; empty: the one that `when_closed` names.
         `strict` refuses a reply that loses anything in its channel. `notice` names the slot of what is no reply.
+        `automatic`: a machine says it.
 
         Errors: `NotFound` · `NoAnswer` with the answer object, nothing stored as sent ·
-        `Unsupported`, `Refuse`, `KeyReused`: nothing stored.
+        `Unsupported`, `Refuse`, `KeyReused`, `Loop` (only of what is automatic): nothing stored.
         """
         digest = _digest(to, draft, policy, fallback) if key else ""
         if key and (known := await self._store.read(lambda q: _known(q, author, key))):
             return await self._store.read(lambda q: _again(q, known, digest))
         where = await self._store.read(lambda q: self._target(q, to))
         wanted, instead = self._wanted(where.account, policy, fallback, notice)
-        asked = _Asked(author=author, key=key, hash=digest, strict=strict, notice=notice)
+        asked = _Asked(author=author, key=key, hash=digest, strict=strict, notice=notice, automatic=automatic)
         if wanted is Policy.FALLBACK and (shut := await self._shut(where)) is not None:
             return await self._go_on(shut, instead, draft, asked)
         try:
-            rendition = await self._rendered(where, draft)
+            rendition = await self._rendered(where, draft, automatic=automatic)
         except NoAnswer as no:
             await self._store.write(_tell_refused, (where.account, where.conversation, no.code, author))
             raise
@@ -180,7 +184,7 @@ class Replies:
             return await self._go_on(result, instead, draft, asked)
         raise await self._no_answer(result.standing, self._sending(rendition.account))
 
-    async def render(self, to: Target, draft: Draft, *, notice: str = "") -> Rendition:
+    async def render(self, to: Target, draft: Draft, *, notice: str = "", automatic: bool = False) -> Rendition:
         """Give exactly the parts that would go out now, by the account's `when_closed`.
 
         Errors: as `reply`, but for the answer.
@@ -189,10 +193,10 @@ class Replies:
         wanted, instead = self._wanted(where.account, None, "", notice)
         if wanted is Policy.FALLBACK and (shut := await self._shut(where)) is not None:
             try:
-                return (await self._elsewhere(shut.standing, instead, draft))[0]
+                return (await self._elsewhere(shut.standing, instead, draft, automatic=automatic))[0]
             except (NoAnswer, NotFound):  # it would be refused: this is what could not go
                 pass
-        return await self._rendered(where, draft)
+        return await self._rendered(where, draft, automatic=automatic)
 
     async def _queue(
         self,
@@ -222,17 +226,24 @@ class Replies:
             fallback,
             asked.notice,
             sending.pending(),
+            asked.automatic,
             _thread(rendition, features) if thread is None else thread,
             instead,
             asked.principal,
         )
         result = await self._store.write(enqueue, ready)
-        if isinstance(result, KeyReused):
+        if isinstance(result, KeyReused | Loop):
             raise result
         return result
 
     async def _rendered(
-        self, where: _Where, draft: Draft, *, told: elsewhere.Told | None = None, formatted: bool = False
+        self,
+        where: _Where,
+        draft: Draft,
+        *,
+        told: elsewhere.Told | None = None,
+        formatted: bool = False,
+        automatic: bool = False,
     ) -> Rendition:
         """Render a draft where it goes; `told` goes along with it, `formatted` has been through `format_reply`."""
         account, conversation, address = where.account, where.conversation, where.address
@@ -256,6 +267,7 @@ class Replies:
             subject=seen.subject,
             last_inbound=seen.last_inbound,
             forwarded=seen.forwarded,
+            automatic=automatic,
         )
         rendered = channel.render(draft, context)
         if not rendered.parts:
@@ -305,7 +317,7 @@ class Replies:
         """Let a reply go on from another account. Errors: `NoAnswer` where it cannot; as `reply`."""
         standing = shut.standing
         try:
-            rendition, place = await self._elsewhere(standing, name, draft)
+            rendition, place = await self._elsewhere(standing, name, draft, automatic=asked.automatic)
             instead = _Instead(account=standing.account, conversation=standing.id, code=shut.code)
             result = await self._queue(rendition, asked, Policy.REJECT, thread=place.thread, instead=instead)
         except NoAnswer:
@@ -316,7 +328,7 @@ class Replies:
         return result
 
     async def _elsewhere(
-        self, standing: Standing, name: str, draft: Draft, *, without: str = ""
+        self, standing: Standing, name: str, draft: Draft, *, without: str = "", automatic: bool = False
     ) -> tuple[Rendition, elsewhere.Place]:
         """Render a reply as it goes on from another account; `without` is the message that waits, already formatted.
 
@@ -336,7 +348,8 @@ class Replies:
             )
         where = _Where(name, place.conversation, place.address)
         told = told or elsewhere.Told()
-        return await self._rendered(where, draft, told=told, formatted=bool(without)), place
+        rendition = await self._rendered(where, draft, told=told, formatted=bool(without), automatic=automatic)
+        return rendition, place
 
     async def fall_back(self, message: str, name: str, code: AnswerCode) -> None:
         """Let a message that waits go on from another account, or fail it where it cannot; a second time does nothing."""
@@ -346,10 +359,14 @@ class Replies:
         standing = await self._store.read(lambda q: answers.standing(q, waits.conversation))
         if standing is None:
             return
-        asked = _Asked(author=waits.author, key=message, hash=message, principal=elsewhere.KIND)
+        asked = _Asked(
+            author=waits.author, key=message, hash=message, automatic=waits.automatic, principal=elsewhere.KIND
+        )
         why = f"no address is known that {name} reaches, or it cannot send now"
         try:
-            rendition, place = await self._elsewhere(standing, name, waits.draft, without=message)
+            rendition, place = await self._elsewhere(
+                standing, name, waits.draft, without=message, automatic=waits.automatic
+            )
             instead = _Instead(account=waits.account, conversation=waits.conversation, code=code, message=message)
             result = await self._queue(rendition, asked, Policy.REJECT, thread=place.thread, instead=instead)
             if isinstance(result, Accepted):
@@ -447,6 +464,7 @@ class _Asked:
     hash: str = ""
     strict: bool = False
     notice: str = ""
+    automatic: bool = False  # a machine of ours says it
     principal: str = ""  # whose the key is; empty: the author's
 
 
@@ -609,9 +627,9 @@ def _again(query: Query, known: tuple[str, str], digest: str) -> Accepted:
 _LOCKED = f"SELECT {answers.COLUMNS}, c.last_n, c.handled FROM conversation c WHERE c.id = :id"
 _INSERT_MESSAGE = """
     INSERT INTO message (id, conversation_id, n, account, direction, at, stored_at, text, blocks,
-                         author, reply_to, subject, notice, policy, degradations, cc, bcc)
+                         author, reply_to, subject, notice, policy, degradations, automatic, cc, bcc)
     VALUES (:id, :conversation, :n, :account, 'out', :now, :now2, :text, :blocks, :author,
-            :reply_to, :subject, :notice, :policy, :degradations, :cc, :bcc)
+            :reply_to, :subject, :notice, :policy, :degradations, :automatic, :cc, :bcc)
 """
 _MOVE = """
     UPDATE conversation SET last_n = :n, last_at = :now, last_text = :text WHERE id = :id
@@ -632,7 +650,7 @@ _KEEP_KEY = "UPDATE idempotency SET hash = :hash, result = :result WHERE princip
 _DROP_KEY = "DELETE FROM idempotency WHERE principal = :principal AND key = :key"
 
 
-def enqueue(tx: Tx, items: Sequence[_Ready]) -> Sequence[Accepted | _Refused | KeyReused]:
+def enqueue(tx: Tx, items: Sequence[_Ready]) -> Sequence[Accepted | _Refused | KeyReused | Loop]:
     """Store replies with their parts, tasks and facts; one that cannot be answered is refused."""
     # The key's row comes before everything else: whoever stores the same key now is waited for.
     claims = sorted({item.claim for item in items if item.key})
@@ -640,7 +658,7 @@ def enqueue(tx: Tx, items: Sequence[_Ready]) -> Sequence[Accepted | _Refused | K
     ours = {claim for claim in claims if (known := _known(tx, *claim)) and not known[1]}
     first = {item.claim: i for i, item in reversed([*enumerate(items)])}
     fresh = [i for i, item in enumerate(items) if not item.key or (item.claim in ours and first[item.claim] == i)]
-    results: dict[int, Accepted | _Refused | KeyReused] = {}
+    results: dict[int, Accepted | _Refused | KeyReused | Loop] = {}
     places = dict(zip(fresh, _places(tx, [items[i] for i in fresh]), strict=True))
     for i in sorted(fresh, key=lambda i: places[i]):
         results[i] = _enqueue_one(tx, items[i], places[i])
@@ -671,6 +689,12 @@ def _places(tx: Tx, items: Sequence[_Ready]) -> list[str]:
         person = persons[people.key_of(account, item.rendition.address)]
         spot = spot_of[id(item)] = account, person.address, item.thread
         spots[spot] = item.channel, person.contact
+    if counted := [item.rendition for item in items if item.automatic and _limit(item) is not None]:
+        machines.lock(
+            tx,
+            [r.conversation for r in counted if r.conversation],
+            [persons[people.key_of(r.account, r.address)].address for r in counted if not r.conversation],
+        )
     ids, new = people.places(tx, spots, also=[r.conversation for r in wanted if r.conversation])
     for spot in sorted(new):
         tx.tell("conversation.opened", account=spot[0], conversation=ids[spot])
@@ -711,11 +735,14 @@ def _fail_fallen(tx: Tx, items: Sequence[tuple[str, str, str]]) -> Sequence[None
     return [None] * len(items)
 
 
-def _enqueue_one(tx: Tx, item: _Ready, conversation: str) -> Accepted | _Refused:
+def _enqueue_one(tx: Tx, item: _Ready, conversation: str) -> Accepted | _Refused | Loop:
     rendition = item.rendition
     row = tx.one(_LOCKED, {"id": conversation})
     if row is None:
         raise NotFound("there is no such conversation")
+    if item.automatic and (loop := machines.refusal(tx, conversation, _limit(item))) is not None:
+        tx.execute(_DROP_KEY, {"principal": item.author, "key": item.key})
+        return loop
     *columns, last_n, handled = row
     standing = Standing.of(columns)
     if item.instead is not None and item.instead.message and not _still_waits(tx, item.instead.message):
@@ -800,6 +827,11 @@ def _enqueue_one(tx: Tx, item: _Ready, conversation: str) -> Accepted | _Refused
     )
 
 
+def _limit(item: _Ready) -> Rate | None:
+    """Say how often a machine may write to one address of this account."""
+    return item.view.features.automatic if item.view.features else None
+
+
 def _answers(item: _Ready) -> bool:
     """Say whether somebody answers with this: no notice, and nothing that a plugin says by itself."""
     return not item.notice and not item.author.startswith("plugin:")
@@ -836,6 +868,7 @@ def _store_message(tx: Tx, item: _Ready, conversation: str, message: str, n: int
             "notice": item.notice,
             "policy": policy,
             "degradations": to_json(rendition.rendered.degradations).decode(),
+            "automatic": int(item.automatic),
             "cc": _list(rendition.draft.cc),
             "bcc": _list(rendition.draft.bcc),
         },

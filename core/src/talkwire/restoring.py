@@ -12,7 +12,7 @@ from datetime import datetime
 
 from pydantic_core import from_json, to_json
 
-from . import lanes, readmodels
+from . import auditing, lanes, readmodels
 from .clock import micros
 from .lanes import NewTask
 from .log import subject_of
@@ -93,6 +93,7 @@ def hold(tx: Tx, taken_at: datetime, wants: Mapping[str, Wants]) -> list[Held]:
     tx.execute(_CATCH_UP, {"seq": head, "now": tx.now_us})
     tx.execute(_NUMBER_ON, {"jump": _TALK_JUMP})
     tx.execute(_PUT_META, {"value": to_json({"restored_at": tx.now_us, "taken_at": micros(taken_at)}).decode()})
+    auditing.audit(tx, auditing.this_user(), "restore", {})
     found = held(tx)
     tx.tell(
         "store.restored",

@@ -283,7 +283,8 @@ _OPEN = f"""
            m.reply_to, m.subject, m.policy, m.notice, d.recipient,
            CASE WHEN d.recipient = '' THEN NULL ELSE
                (SELECT max(o.id) FROM delivery o WHERE o.message_id = d.message_id AND o.position = d.position
-                AND o.recipient = '' AND o.id < d.id) END
+                AND o.recipient = '' AND o.id < d.id) END,
+           m.automatic
     FROM delivery d JOIN message m ON m.id = d.message_id
     JOIN conversation c ON c.id = d.conversation_id JOIN address a ON a.id = c.address_id
     WHERE d.id IN (:ids[])
@@ -292,16 +293,11 @@ _MARK_OPEN = """
     UPDATE delivery SET open_since = :now, open_wakes = :wakes, attempts = attempts + 1, reason = ''
     WHERE id = :id
 """
-_EXTERNAL = """
-    SELECT COALESCE(m.external_id, (SELECT max(d.external_id) FROM delivery d
-                                    WHERE d.message_id = m.id AND d.position = 0))
-    FROM message m WHERE m.id = :id
-"""
-_REFERENCES = """
-    SELECT COALESCE(m.external_id, (SELECT max(d.external_id) FROM delivery d
-                                    WHERE d.message_id = m.id AND d.position = 0))
-    FROM message m WHERE m.conversation_id = :id ORDER BY m.n DESC LIMIT :most
-"""
+# By which name the provider's other end knows a message.
+_NAME = """COALESCE(NULLIF(m.known_as, ''), m.external_id,
+                    (SELECT max(d.external_id) FROM delivery d WHERE d.message_id = m.id AND d.position = 0))"""
+_EXTERNAL = f"SELECT {_NAME} FROM message m WHERE m.id = :id"
+_REFERENCES = f"SELECT {_NAME} FROM message m WHERE m.conversation_id = :id ORDER BY m.n DESC LIMIT :most"
 _AGAIN_HELD = "UPDATE delivery SET reason = :reason WHERE id = :id"
 
 
@@ -336,6 +332,7 @@ def _open_one(tx: Tx, item: _Opening, task: lanes.Task, row: Sequence[object]) -
     thread, last_inbound, kind, value, name = map(str, row[8:13])
     delivery, message, position, part_text, state, attempts, open_since, as_plain = row[13:21]
     reply_to, subject, policy, notice, recipient, copy_of = (str(value or "") for value in row[21:27])
+    automatic = bool(row[27])
     features = item.account.features
     place = (task.lane, task.id)
     known = int(str(state))
@@ -366,6 +363,7 @@ def _open_one(tx: Tx, item: _Opening, task: lanes.Task, row: Sequence[object]) -
         references=_references(tx, standing.id) if features and features.references else (),
         recipient=recipient,
         copy_of=copy_of,
+        automatic=automatic,
         attempt=int(str(attempts)) + 1,
     )
     was_open = open_since is not None and not item.reopen

@@ -141,6 +141,8 @@ class ReplyIn(DraftIn):
     """Account that it goes out from by policy fallback; empty: the one that `when_closed` names."""
     strict: bool = False
     """Refuse it where the channel would say anything less well."""
+    automatic: bool = False
+    """No person wrote it; what comes with a key of the scope bot is always taken so."""
 
 
 class AddressIn(Body):

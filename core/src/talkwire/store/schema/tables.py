@@ -236,6 +236,19 @@ message = Table(
         sqlite_where=text("known_as <> ''"),
         postgresql_where=text("known_as <> ''"),
     ),
+    Index(  # how much a machine of ours said lately
+        "ix_message_automatic",
+        "conversation_id",
+        "stored_at",
+        sqlite_where=text("automatic = 1 AND direction = 'out'"),
+        postgresql_where=text("automatic = 1 AND direction = 'out'"),
+    ),
+    Index(  # where somebody stands whose talk it is not
+        "ix_message_named",
+        "id",
+        sqlite_where=text("cc <> '' OR bcc <> '' OR answer_at <> ''"),
+        postgresql_where=text("cc <> '' OR bcc <> '' OR answer_at <> ''"),
+    ),
     **_BY_KEY,
 )
 change = Table(
