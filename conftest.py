@@ -11,5 +11,6 @@ pytest_plugins = [
     "tests.parts.postgres",
     "tests.parts.databases",
     "tests.parts.chromium",
+    "tests.parts.dovecot",
     "tests.parts.proof",
 ]

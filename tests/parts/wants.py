@@ -44,6 +44,10 @@ def nginx_binary() -> str | None:
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")  # off the PATH of who is not root
 
 
+def dovecot_binary() -> str | None:
+    return shutil.which("dovecot") or shutil.which("dovecot", path="/usr/sbin")
+
+
 PARTS = {
     "kannel": Part(
         packages=("kannel", "kannel-extras"),
@@ -58,6 +62,11 @@ PARTS = {
         packages=("chromium",),
         is_here=lambda: chromium_binary() is not None and importlib.util.find_spec("playwright") is not None,
         fixtures=("browser", "page"),
+    ),
+    "dovecot": Part(
+        packages=("dovecot-imapd",),
+        is_here=lambda: dovecot_binary() is not None,
+        fixtures=("dovecot", "own_dovecot", "dovecot_without_move"),
     ),
     "nginx": Part(packages=("nginx-light",), is_here=lambda: nginx_binary() is not None),
     "systemd": Part(packages=("systemd",), is_here=lambda: shutil.which("systemd-analyze") is not None),

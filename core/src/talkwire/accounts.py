@@ -29,6 +29,7 @@ from .model import (
     Account,
     AccountNotice,
     AccountState,
+    Batch,
     Policy,
     Typing,
 )
@@ -51,6 +52,7 @@ class Runtime:
         self.name = config.name
         self.endpoint = config.endpoint
         self.when_closed: Policy = config.when_closed
+        self.fallback = config.fallback
         self._lent = lent
         self.view = Account(name=config.name, channel=config.channel, since=lent.clock.now())
         self.channel: Channel | None = None
@@ -85,6 +87,7 @@ class Runtime:
             state=self.view.state,
             since=self.view.since,
             when_closed=self.when_closed.value,
+            fallback=self.fallback,
         )
 
     def pending(self) -> str:
@@ -115,7 +118,18 @@ class Runtime:
     def sent(self, at: datetime) -> None:
         """Note that the provider took something."""
         self.last_out = at
-        if self.view.state is AccountState.WAITING:
+        self._works_again(self.failures)
+
+    def fetched(self, at: datetime, batch: Batch) -> None:
+        """Note that a listener's batch is kept; one that is empty says that it looked."""
+        if batch.envelopes:
+            self.heard(at)
+        self.failures.reset()
+        self._works_again(self.backoff)
+
+    def _works_again(self, other: Backoff) -> None:
+        """Say that a way works again, unless the other still waits: some providers have a server for each."""
+        if self.view.state is AccountState.WAITING and (other.until is None or other.until <= self._lent.clock.now()):
             self.change(AccountState.WORKING, "")
 
     def typing(self, typing: Typing) -> None:
@@ -339,11 +353,8 @@ class Accounts:
         try:
             cursor = await self._lent.store.read(lambda query: _cursor(query, runtime.name))
             async for batch in channel.listen(cursor):
-                runtime.heard(self._lent.clock.now())
                 await self._lent.intake.admit_batch(runtime, batch, self._fence)
-                failures.reset()
-                if runtime.view.state is AccountState.WAITING:
-                    runtime.change(AccountState.WORKING, "")
+                runtime.fetched(self._lent.clock.now(), batch)
             failures.fail(self._lent.clock.now())  # it ended by itself: listened to again, not at once
         except AccountBroken as error:
             runtime.broke(str(error))

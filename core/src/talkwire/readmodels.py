@@ -74,6 +74,9 @@ _CONVERSATION = f"""
            a.kind, a.value, a.name, c.session_since, c.handled, c.continues
     FROM conversation c JOIN address a ON a.id = c.address_id
 """
+_CONTINUED = """
+    SELECT continues, id FROM conversation WHERE continues <> '' AND continues IN (:ids[]) ORDER BY id
+"""
 _NEWEST_CONVERSATIONS = "c.id IN (SELECT id FROM conversation ORDER BY last_at DESC LIMIT :through)"
 _ADDRESSES = """
     SELECT contact_id, kind, value, name FROM address WHERE contact_id IN (:ids[]) ORDER BY kind, value, id
@@ -179,6 +182,9 @@ def _conversations(query: Query, view: View, rows: Sequence[Row], language: str)
         if answers.code_of(standing, view(standing.account), query.now_us) is not None
     }
     ways = _ways(query, view, sorted(shut)) if shut else {}
+    further: dict[str, tuple[str, ...]] = {}
+    for old, new in query.execute(_CONTINUED, {"ids": [s.id for s in standings]}) if standings else ():
+        further[old] = (*further.get(old, ()), new)
     for row, standing in zip(rows, standings, strict=True):
         channel, thread, contact, last_n, last_at, last_inbound_at, last_text, *rest = row[8:]
         kind, value, name, since, handled, continues = rest
@@ -199,6 +205,7 @@ def _conversations(query: Query, view: View, rows: Sequence[Row], language: str)
             session_reason=standing.session_reason if standing.session is SessionState.ENDED else "",
             handled=bool(handled),
             continues=continues,
+            continued_in=further.get(standing.id, ()),
             answer=answers.answer_of(standing, view(standing.account), query.now, language=language, others=others),
         )
 
@@ -223,7 +230,7 @@ _MESSAGE = """
 # What waits behind a part that waits for somebody waits for the same.
 _REASON = """
     CASE WHEN d.state = 0 AND d.reason = '' THEN COALESCE(
-        (SELECT l.held FROM lane l WHERE l.grp = 'send:' || d.account AND l.subject = d.conversation_id), '')
+        (SELECT max(l.held) FROM task t JOIN lane l ON l.id = t.lane_id WHERE t.kind = 'send' AND t.ref = d.id), '')
     ELSE d.reason END
 """
 _DELIVERY = f"""
@@ -315,13 +322,14 @@ def _messages(query: Query, rows: Sequence[Row]) -> Iterable[Message]:
             changes=tuple(changes.get(id_, ())),
             notice=notice,
             automatic=bool(automatic),
-            cc=_values(cc),
-            bcc=_values(bcc),
+            cc=values(cc),
+            bcc=values(bcc),
             answer_at=answer_at,
         )
 
 
-def _values(text: str) -> tuple[str, ...]:
+def values(text: str) -> tuple[str, ...]:
+    """Read a list of texts as a column holds it."""
     return tuple(from_json(text)) if text else ()
 
 

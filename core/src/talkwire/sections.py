@@ -281,7 +281,17 @@ class AccountKeys(Table):
 
     channel: str
     endpoint: Annotated[str, Field(pattern=f"^{NAME.pattern}$")] = ""
-    when_closed: Literal[Policy.REJECT, Policy.HOLD] = Policy.REJECT
+    when_closed: Annotated[str, Field(pattern=rf"^(reject|hold|fallback:{NAME.pattern})$")] = "reject"
+
+    @property
+    def fallback(self) -> str:
+        """Name the account that replies go out from in its place; empty: none."""
+        return self.when_closed.partition(":")[2]
+
+    @property
+    def policy(self) -> Policy:
+        """Say what becomes of a reply that cannot go out now."""
+        return Policy(self.when_closed.partition(":")[0])
 
 
 class PluginKeys(Table):

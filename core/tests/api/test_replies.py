@@ -244,3 +244,17 @@ async def test_a_body_that_does_not_come_is_408_also_for_who_has_no_key(server, 
     writer.close()
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"Connection: close" in answer
+
+
+@pytest.mark.parametrize(("scope", "said"), [("bot", {}), ("host", {"automatic": True})])
+async def test_a_program_that_no_person_stands_behind_answers_no_machine(hub, customer, api, key, scope, said):
+    """A key of the scope bot is one; a host says so itself."""
+    conversation = await customer.writes()
+    asks = type(api)(api.client, await key(scope, "robot"))
+    status, accepted = await reply(asks, conversation, text="one", **said)
+    assert (status, (await asks.get(f"/messages/{accepted['message']}"))["automatic"]) == (202, True)
+    await hub.daemon.store.write(lambda tx, items: [tx.execute("UPDATE message SET automatic = 1")], None)
+    status, problem = await reply(asks, conversation, text="two", header="k", **said)
+    assert (status, problem["code"], problem["type"]) == (409, "automatic", "urn:talkwire:problem:automatic")
+    status, accepted = await reply(api, conversation, text="a person")
+    assert status == 202

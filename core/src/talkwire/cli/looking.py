@@ -109,7 +109,7 @@ def _read(query: Query) -> tuple[Status, _Waits, int]:
 
 
 def _address(query: Query, conversation: str) -> str:
-    row = query.one(_ADDRESS, {"id": conversation})
+    row = query.one(_ADDRESS, {"id": conversation.partition(":")[0]})  # or the lane of a copy
     return row[0] if row else ""
 
 

@@ -84,6 +84,8 @@ class Email(Channel):
         """Let both connections go."""
         await self.inbox.close()
         await self.postbox.close()
+        if self.tokens is not None:
+            await self.tokens.close()
 
     def listen(self, cursor: str) -> AsyncIterator[Batch]:
         """Read the mailbox from `cursor` on."""
