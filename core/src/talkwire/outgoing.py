@@ -267,6 +267,7 @@ class Replies:
             subject=seen.subject,
             last_inbound=seen.last_inbound,
             forwarded=seen.forwarded,
+            senders=seen.senders,
             automatic=automatic,
         )
         rendered = channel.render(draft, context)
@@ -517,6 +518,7 @@ class _Seen:
     subject: str = ""
     last_inbound: Message | None = None
     forwarded: Mapping[str, Message]
+    senders: Mapping[str, Address]
 
 
 _SUBJECT = """
@@ -524,6 +526,11 @@ _SUBJECT = """
 """
 _LAST_INBOUND = """
     SELECT id FROM message WHERE conversation_id = :id AND direction = 'in' ORDER BY n DESC LIMIT 1
+"""
+
+_SENDERS = """
+    SELECT m.id, a.kind, a.value, a.name FROM message m JOIN conversation c ON c.id = m.conversation_id
+    JOIN address a ON a.id = c.address_id WHERE m.id IN (:ids[]) AND m.direction = 'in'
 """
 
 
@@ -541,8 +548,13 @@ def _seen(query: Query, draft: Draft, conversation: str, features: Features) -> 
         raise NotFound(f"there is no message {name}")
     forwarded = {name: messages[name] for name in sorted(wanted)}
     files = _files_of((*draft.blocks, *(block for message in forwarded.values() for block in message.blocks)))
+    rows = query.execute(_SENDERS, {"ids": sorted(forwarded)}) if forwarded else ()
     return _Seen(
-        attachments=_attachments(query, files), subject=subject, last_inbound=messages.get(last), forwarded=forwarded
+        attachments=_attachments(query, files),
+        subject=subject,
+        last_inbound=messages.get(last),
+        forwarded=forwarded,
+        senders={row[0]: Address(kind=row[1], value=row[2], name=row[3]) for row in rows},
     )
 
 

@@ -26,18 +26,17 @@ class Server:
     texts of which each is used once. `offers` are the lines of EHLO.
     """
 
-    def __init__(self, *, offers=("PIPELINING", "SIZE 30000000", "8BITMIME", "ENHANCEDSTATUSCODES"), context=None):
+    def __init__(self, *, offers=("PIPELINING", "SIZE 30000000", "8BITMIME", "ENHANCEDSTATUSCODES")):
         self.offers = list(offers)
         self.answers: dict[str, str | list[str]] = {}
         self.said: list[str] = []  # commands, in order
         self.taken: list[Taken] = []
         self.lines = 0  # connections
         self._open: set[asyncio.StreamWriter] = set()
-        self._context = context
 
     @contextlib.asynccontextmanager
-    async def running(self) -> "AsyncIterator[Server]":
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=2**26, ssl=self._context)
+    async def running(self, port=0) -> "AsyncIterator[Server]":
+        server = await asyncio.start_server(self._serve, "127.0.0.1", port, limit=2**26)
         self.port = server.sockets[0].getsockname()[1]
         try:
             yield self

@@ -51,7 +51,7 @@ _BEFORE_DATA = timedelta(
 _BUSY = timedelta(seconds=5)  # until a mail is tried again that waited for others of its account
 _IDLE = 60  # seconds that a connection is kept which nobody uses; servers close theirs after five minutes (RFC 5321, 4.5.3.2)
 _AGAIN = timedelta(minutes=5)  # until we sign in again at a server that says "not now"
-_GO_ON, _CLOSING = 354, 421
+_GO_ON, _CLOSING, _FINAL = 354, 421, 500
 _OK = range(200, 300)
 _MECHANISMS = (
     "plain",
@@ -331,37 +331,46 @@ class Postbox:
     async def _sign_in(self, client: SMTP) -> None:
         if not self._has_secret:
             return
-        offered = set(client.server_auth_methods)
         try:
-            if self._server.password is None and self._channel.tokens is not None:
-                if "xoauth2" not in offered:
-                    raise AccountBroken(f"{self._place} takes no tokens (XOAUTH2). {self._fix}", code="no_xoauth2")
-                await client.auth_xoauth2(self._user, await self._channel.tokens.bearer())
-                return
-            password = self._server.password.get_secret_value() if self._server.password is not None else ""
-            by_name: dict[str, Callable[..., Any]] = {
-                "plain": client.auth_plain,
-                "login": client.auth_login,
-                "cram-md5": client.auth_crammd5,
-            }
-            for name in _MECHANISMS:
-                if name in offered:
-                    await by_name[name](self._user, password)
-                    return
-            raise AccountBroken(
-                f"{self._place} offers no way to sign in with a password ({', '.join(sorted(offered)) or 'none'}). {self._fix}",
-                code="no_mechanism",
-            )
+            if self._server.password is not None:
+                await self._sign_in_by_password(client, self._server.password.get_secret_value())
+            else:
+                await self._sign_in_by_token(client)
         except SMTPAuthenticationError as error:
             words = " ".join(str(error.message).split())[:200]
             text = f"{self._place} refused our sign-in as {self._user}: {error.code} {words}"
-            if 400 <= error.code < 500:
+            if error.code < _FINAL:
                 raise TryLater(text, after=_AGAIN, scope="account", code=str(error.code)) from None
             raise AccountBroken(f"{text}. {self._fix}", code=str(error.code)) from None
         except TimeoutError:
             raise
         except (SMTPException, OSError) as error:
             raise NotSent(f"{self._place} closed the connection while we signed in") from error
+
+    async def _sign_in_by_password(self, client: SMTP, password: str) -> None:
+        by_name: dict[str, Callable[..., Any]] = {  # in this order: the line is encrypted, or never leaves this machine
+            "plain": client.auth_plain,
+            "login": client.auth_login,
+            "cram-md5": client.auth_crammd5,
+        }
+        name = next((name for name in by_name if name in client.server_auth_methods), "")
+        if not name:
+            offered = ", ".join(sorted(client.server_auth_methods)) or "none"
+            raise AccountBroken(f"{self._place} offers no way to sign in with a password ({offered}). {self._fix}")
+        await by_name[name](self._user, password)
+
+    async def _sign_in_by_token(self, client: SMTP) -> None:
+        tokens = self._channel.tokens
+        if tokens is None or "xoauth2" not in client.server_auth_methods:
+            raise AccountBroken(f"{self._place} takes no tokens (XOAUTH2). {self._fix}")
+        token = await tokens.bearer()
+        try:
+            await client.auth_xoauth2(self._user, token)
+        except SMTPAuthenticationError as error:
+            tokens.forget(token)  # it may have been taken back before its time
+            if error.code < _FINAL or (newer := await tokens.bearer()) == token:
+                raise
+            await client.auth_xoauth2(self._user, newer)
 
     def _drop(self) -> None:
         client, self._client = self._client, None
@@ -402,7 +411,8 @@ class Postbox:
     def _fix(self) -> str:
         """Say what a person does where our sign-in is at fault."""
         table = f"accounts.{self._channel.account}"
-        what = f"{table}.smtp.password" if self._server.password is not None else f"{table}.oauth"
+        by_token = self._server.password is None and self._channel.tokens is not None
+        what = f"{table}.oauth" if by_token else f"{table}.smtp.password"
         return f"Put {what} right (user {self._user}), then: talkwire accounts resume {self._channel.account}"
 
 
