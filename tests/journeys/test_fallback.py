@@ -441,7 +441,7 @@ async def test_what_is_given_up_while_it_goes_on_has_failed(acme, post):
     [_, message] = await acme.hub.messages(conversation)
     assert (message.state.word, message.reason) == ("queued", "falls_back")
     [lane] = await acme.column("SELECT lane_id FROM task")
-    await acme.hub.daemon.store.write(control._drop, lane)
+    await control.do(acme.hub.daemon, "drop-lane", {"lane": lane})
     assert await acme.hub.states(conversation) == ["failed"]
 
 
