@@ -58,7 +58,9 @@ class Email(Channel):
         threads=True,
         references=True,
         automatic=Rate(count=5, per=timedelta(minutes=10)),
-        send_timeout=timedelta(seconds=60),
+        send_timeout=timedelta(
+            seconds=120
+        ),  # 25 MB at 3 Mbit/s take 70, and servers look at a mail before they take it
         give_up_after=timedelta(hours=48),
         body_limit=_LARGEST,
     )
