@@ -21,6 +21,7 @@ from .words import clean
 
 _SUBJECT = 500  # characters
 _COPIES = 100  # who else got a mail
+_NOTHING = "the mailbox's server could not give this mail, not even its header: it lies in the mailbox"
 _NOBODY = "nobody can be answered: there is no address in From, Sender, Reply-To or Return-Path"
 
 
@@ -31,7 +32,8 @@ def read(envelope: Envelope, own: Own) -> tuple[Item, ...]:
     its envelope is kept, and `why_dropped` says what told it. One without any address of its writer gives `Unread`.
     Whatever a part of it is like costs only that part.
 
-    A mail over the limit comes as its header block, with a path that ends in `/headers`; it is announced.
+    A mail over the limit, or one that its server could not give, comes as its header block, with a path that ends in
+    `/headers`; it is announced. Where not even its headers came it gives `Unread`.
     """
     is_large = envelope.path.endswith("/headers")
     mail = inner(envelope.body) if is_large else structure(envelope.body)
@@ -42,7 +44,7 @@ def read(envelope: Envelope, own: Own) -> tuple[Item, ...]:
     if not is_large and (told := reports(mail, sender.value, at, own)):
         return told
     if not sender.value:
-        return (Unread(_NOBODY),)
+        return (Unread(_NOBODY if envelope.body else _NOTHING),)
     return (_message(mail, envelope, sender, at, own, is_large=is_large),)
 
 
@@ -57,7 +59,7 @@ def _message(mail: Part, envelope: Envelope, sender: Named, at: datetime, own: O
     subject = clean(headers.text("subject"), _SUBJECT)
     known_as = message_id(headers)
     external_id = f"{known_as}#{digest(headers, b'' if is_large else mail.raw, sender.value)}"
-    text, blocks = (_too_large(envelope), ()) if is_large else _read_contents(contents(mail), subject)
+    text, blocks = (_not_here(envelope), ()) if is_large else _read_contents(contents(mail), subject)
     answer_at = next((one.value for value in headers.every("reply-to") for one in addresses(value)), "")
     if "@" not in answer_at or answer_at == sender.value or own.is_ours(answer_at):
         answer_at = ""
@@ -128,10 +130,13 @@ def _as_html(plain: str) -> str:
     return f"<pre>{escaped}</pre>" if plain.strip() else ""
 
 
-def _too_large(envelope: Envelope) -> str:
+def _not_here(envelope: Envelope) -> str:
     size = envelope.param("size")
     mebibytes = f" ({int(size) / 1024**2:.1f} MiB)" if size.isascii() and size.isdigit() and len(size) < 16 else ""
-    return f"[This mail is too large to be taken in{mebibytes}. It lies in the mailbox; here is only its header.]"
+    return (
+        f"[Only the header of this mail is here: it is too large{mebibytes}, or its server could not give it."
+        " The mail lies in the mailbox.]"
+    )
 
 
 __all__ = ["read", "why_dropped"]
