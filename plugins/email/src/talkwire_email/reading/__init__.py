@@ -101,8 +101,11 @@ def _copies(headers: Headers, sender: str, own: Own) -> tuple[str, ...]:
 def _read_contents(found: Contents, subject: str) -> tuple[str, tuple[Block, ...]]:
     """Give what is new in a mail, and blocks of the whole and of its files."""
     html = "\n".join(one.html or _as_html(one.plain) for one in found.texts) if any(t.html for t in found.texts) else ""
-    shown = hypertext(html) if html else Hypertext([], "", is_whole=True)
+    shown = hypertext(html) if html else Hypertext([], "")
     files = list(found.files)
+    for number, one in enumerate(shown.pictures, 1):
+        name = f"picture-{number}.{one.media_type.partition('/')[2]}"
+        files.append(Enclosed(content=one.content, name=name, media_type=one.media_type, content_id=one.content_id))
     if not shown.is_whole:
         files.append(Enclosed(content=html.encode("utf-8", "replace"), name="mail.html", media_type="text/html"))
     whole = found.text if _has_plain(found) else shown.text
