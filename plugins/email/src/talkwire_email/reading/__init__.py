@@ -14,7 +14,7 @@ from .dates import written_at
 from .headers import Headers
 from .hypertext import Hypertext, Line, hypertext
 from .identity import digest, follows, message_id
-from .robots import is_automatic, why_ours
+from .robots import has_null_return_path, is_automatic, why_ours
 from .structure import Part, inner, structure
 from .visible import has_quotes, is_forward, mark_quotes, plain_lines, visible
 from .words import clean
@@ -88,8 +88,9 @@ def _sender(headers: Headers) -> Named:
     for value in headers.every("return-path"):
         if address := canonical(value):
             return Named(address)
-    # A server that reports with every address empty; it cannot be answered, and need not be.
-    return Named("mailer-daemon") if "<>" in (headers.raw("return-path"), headers.raw("from")) else Named("")
+    # A server that reports, as `MAILER DAEMON <>`: it cannot be answered, and need not be.
+    is_server = has_null_return_path(headers) or headers.raw("from").endswith("<>")
+    return Named("mailer-daemon") if is_server else Named("")
 
 
 def _copies(headers: Headers, sender: str, own: Own) -> tuple[str, ...]:
