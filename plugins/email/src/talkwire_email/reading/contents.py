@@ -16,6 +16,7 @@ LARGEST_TEXT = 200_000  # characters of a text that is shown; the whole of a lon
 LARGEST_HTML = 512 * 1024  # bytes of hypertext that are read; the whole of a longer one is a file as well
 _OTHER_FORMS = frozenset({"text/x-amp-html", "text/watch-html", "text/enriched", "text/richtext"})  # of the same text
 _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?([a-z0-9_.:+-]{1,40})", re.IGNORECASE)
+IN_THE_FILE = "[The rest of this text is in the file.]"
 _ENCRYPTED = "[This mail is encrypted. It can be read only with the key that it was written for.]"
 _SEALED = "[This mail is signed in a form that only a mail program can open; it is in the file.]"
 
@@ -95,7 +96,7 @@ class _Sorter:
             text = unflowed(text, joins=part.type.param("delsp").lower() == "yes")
         if is_long:
             self._add(part)
-            text += "\n\n[The rest of this text is in the file.]"
+            text += f"\n\n{IN_THE_FILE}"
         return [Text(text)]
 
     def _html(self, part: Part) -> list[Text]:
