@@ -23,7 +23,7 @@ from typing import Any
 
 import aiohttp
 
-from bench import livechat, load, mailbox, payload
+from bench import livechat, load, mailbox, mailing, payload
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = Path(__file__).parent / "out" / "results.json"
@@ -298,6 +298,18 @@ async def mail_in(results: Results, cycles: int) -> None:
     await mailbox.catch_up(results, cycles, serving, lambda server: _streaming(server, after=0))
 
 
+async def mail_out(results: Results, cycles: int) -> None:
+    """Replies by SMTP, durable, beside aiosmtplib's `send_message` on one kept connection."""
+    rates: dict[str, list[float]] = {"peer": [], "peer-uvloop": [], "ours": [], "ours-uvloop": []}
+    async with mailing.sink() as to:
+        for _ in range(cycles):
+            for mode, found in rates.items():
+                found.append(await mailing.rate(mode, to, 600))
+    for mode, found in rates.items():
+        ratios = [mine / one for mine, one in zip(found, rates["peer"], strict=True)]
+        results.add(f"mail_out_{mode}", found, "1/s", ratios, "600 mails; ratio to aiosmtplib send_message, kept")
+
+
 async def starting(results: Results, cycles: int) -> None:
     """Whole processes: until the daemon is ready, and `--help`, as ratios to importing aiohttp and pydantic."""
     base, ready, helps = await asyncio.to_thread(_processes, cycles)
@@ -350,6 +362,7 @@ ALL: dict[str, Callable[[Results, int], Awaitable[None]]] = {
     "latency": latency,
     "livechat": live_chat,
     "mail_in": mail_in,
+    "mail_out": mail_out,
     "starting": starting,
 }
 

@@ -17,6 +17,8 @@ from talkwire.testing.provider import FakeProvider
 from tests.journeys.acme_hub import SETTINGS, AcmeHub, AcmePlugin, FullAcme
 from tests.journeys.door_hub import SETTINGS as DOOR
 from tests.journeys.door_hub import Doors, House
+from tests.journeys.post_hub import SETTINGS as POST
+from tests.journeys.post_hub import Letters, Post, Posts
 from tests.mutants.acme import ACME
 from tests.parts.databases import BOTH
 
@@ -91,3 +93,12 @@ async def house(start_hub: Callable[..., Awaitable[WholeHub]], aiohttp_client: A
     hub = await start_hub(DOOR, plugins={"door": Doors()})
     await hub.run_until_idle()
     return House(hub, await aiohttp_client(make_app(hub.daemon)))
+
+
+@pytest_asyncio.fixture
+async def letters(start_hub: Callable[..., Awaitable[WholeHub]]) -> AsyncIterator[Letters]:
+    """Give a hub with one account of letters, `post`."""
+    hub = await start_hub(POST, plugins={"post": Posts()})
+    await hub.run_until_idle()
+    yield Letters(hub)
+    Post.letters.clear()

@@ -132,6 +132,7 @@ async def test_what_is_kept_of_a_person_is_exported(shop: Shop) -> None:
     assert "they: hello\n" in talk
     assert "plugin:everything: hello to you\n" in talk
     assert "file exists" in await shop.types("export", ANN, str(target), code=1)
+    assert await shop.rows("SELECT what || ' ' || outcome FROM audit ORDER BY id") == ["export done", "export done"]
 
 
 async def test_an_export_has_every_message_of_a_long_talk_and_its_files(shop: Shop) -> None:

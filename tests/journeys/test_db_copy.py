@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import json
 import os
 import sqlite3
 import time
@@ -236,6 +237,11 @@ async def test_an_operator_moves_to_postgres(types, postgres_url):
     settings.write_text(settings.read_text().replace("sqlite:///talkwire.db", url))
     assert key.split("_")[1] in await types("keys", "list")
     assert "is not retired" in await types("db", "reopen", "--yes", code=1)
+    assert [act["what"] for act in json.loads(await types("audit", "--json"))] == [
+        "db copy, to here",
+        "new-key",
+        "db upgrade",
+    ]
 
 
 async def test_files_from_before_an_upgrade_are_listed_with_all_others(types):

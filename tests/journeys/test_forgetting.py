@@ -11,11 +11,27 @@ from typing import Any
 
 import pytest
 
-from talkwire import Conflict, Inbound, Media, NotFound, Notify, Reply, SetTimer, Text, draft, hookimpl, persons
+from talkwire import (
+    Conflict,
+    Draft,
+    Enclosed,
+    Inbound,
+    Media,
+    NotFound,
+    Notify,
+    Original,
+    Reply,
+    SetTimer,
+    Text,
+    draft,
+    hookimpl,
+    persons,
+)
 from talkwire.forgetting import Forgetting, Forgotten
 from talkwire.testing.hub import WholeHub
 from talkwire.testing.provider import busy, slow
 from tests.journeys.acme_hub import CUSTOMER, AcmeHub, FullAcme
+from tests.journeys.post_hub import BOB, Letters
 
 OTHER = "6289999999999"
 WORD = re.compile(rb"zq[a-z]+|281234567890|Zqann", re.IGNORECASE)  # everything that was planted
@@ -305,3 +321,30 @@ def test_a_value_that_is_too_short_is_not_looked_for() -> None:
 
     person = Person(contact="c", name="", addresses=(("a", Address(kind="chat", value="7")),), conversations=())
     assert persons.traces_of(person) is None
+
+
+async def test_letters_go_with_their_files_and_their_whole_and_copies_to_others_forget_who_got_them(
+    letters: Letters, tmp_path: Path
+) -> None:
+    them = "zqann@example.org"
+    whole = Original(text="zqnew\n> zqold", html="<p>zqnew</p>")
+    file = Enclosed(content=b"zqcontent", name="zqfile.txt", content_id="zqid")
+    await letters.wrote("zqname", sender=them, blocks=(whole, file), cc=("zqsister@example.org",), subject="zqsubject")
+    await letters.wrote("b", sender=BOB, cc=("cat@example.org", them), answer_at=them)
+    await letters.wrote("c", sender=BOB, cc=(them,), answer_at=BOB)
+    copied = Draft(blocks=(Text("d"),), cc=("cat@example.org", them), bcc=("Zqann@example.org",))
+    await letters.hub.reply(await letters.talk(BOB), copied)
+    await letters.hub.run_until_idle()
+    assert {"zqold", "zqcontent", "zqfile", "zqid", "zqsister", "zqname"} <= {
+        found.partition(" ")[2] for found in await left(letters.hub, tmp_path)
+    }
+    letters.hub.clock.advance(timedelta(minutes=2))
+    await forget(letters.hub, them)
+    assert await left(letters.hub, tmp_path) == set()
+    kept = {
+        m.text: (m.cc, m.answer_at)
+        for talk in await letters.hub.conversations()
+        for m in await letters.hub.messages(talk)
+    }
+    assert kept == {"b": (("cat@example.org",), ""), "c": ((), BOB), "d": (("cat@example.org",), "")}
+    assert [one.recipient for one in (await letters.messages(BOB))[-1].deliveries] == ["", "cat@example.org"]

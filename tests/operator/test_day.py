@@ -24,7 +24,7 @@ from talkwire.testing import Answers, Reply
 from talkwire.testing.provider import says, slow
 from tests.docs.pages import ROOT, other_ports
 from tests.operator.machine import machine, program
-from tests.operator.test_first_hour import NOBODY, empty_environment
+from tests.operator.test_first_hour import NOBODY, empty_environment, install_wheels
 
 pytest.importorskip("talkwire_smsgate")
 pytestmark = [
@@ -57,6 +57,7 @@ url = "http://127.0.0.1:{port}/talkwire"
 secrets = ["${{file:helpdesk.secret}}"]
 types = ["account.broken", "account.working"]
 """
+OLDER = "e04ac80"  # the day begins with this commit's wheels, the last of schema 0004, and is upgraded to ours
 SENDS = 500  # while a backup is taken, and after it
 SITE = """
 [accounts.site]
@@ -179,6 +180,15 @@ def words_on(folder, words):
     return [path.name for path in folder.rglob("*") if path.is_file() and words.encode() in path.read_bytes()]
 
 
+def sources_of(commit, folder):
+    """Give the sources as they were at a commit."""
+    tree = folder / "older"
+    tree.mkdir()
+    packed = subprocess.run(["git", "archive", commit], cwd=ROOT, check=True, capture_output=True).stdout
+    subprocess.run(["tar", "-x", "-C", str(tree)], input=packed, check=True)
+    return tree
+
+
 @pytest.fixture
 def folder(proving, tmp_path_factory):
     """A folder that every user of this machine may enter."""
@@ -194,7 +204,7 @@ def folder(proving, tmp_path_factory):
 @pytest.fixture
 async def day(folder, proving):
     user = NOBODY if proving and os.geteuid() == 0 else ()
-    programs = empty_environment(folder / "programs") if proving else Path(sys.prefix)
+    programs = empty_environment(folder / "programs", sources_of(OLDER, folder)) if proving else Path(sys.prefix)
     place = machine(folder, programs, (ROOT / "deploy" / "nginx.conf").read_text(), user)
     run = 'cd /var/lib/talkwire && exec runuser -u talkwire -- env TALKWIRE_CONFIG=/var/lib/talkwire/talkwire.toml /opt/talkwire/bin/talkwire "$@"'
     for there, here in place.changes.items():
@@ -213,7 +223,7 @@ async def day(folder, proving):
 
 
 @pytest.mark.requirement("CARD-08")
-async def test_a_day_of_an_operator(day, fake_provider, helpdesk, proof, folder):
+async def test_a_day_of_an_operator(day, fake_provider, helpdesk, proof, proving, folder):
     kannel = await fake_provider(KANNEL)
     public = f"127.0.0.1:{day.place.public}"
 
@@ -281,10 +291,18 @@ async def test_a_day_of_an_operator(day, fake_provider, helpdesk, proof, folder)
         token = (await said(line, "welcome"))["token"]
         await line.send_json({"t": "message", "id": "c1", "text": "Are you open today?"})
         await said(line, "ack")
-        await day.types("systemctl restart talkwire")
+        await day.types(f"mkdir -p {folder}/backups && {day.chowns} {folder}/backups")
+        await day.types(f"talkwire backup {folder}/backups/before-upgrade")
+        await day.types("systemctl stop talkwire")
         async with asyncio.timeout(20):
             async for _ in line:
                 pass  # the line ends with the old daemon
+        if proving:
+            await asyncio.to_thread(install_wheels, folder / "programs")
+            assert "type: talkwire db upgrade" in await day.types("talkwire run", code=78)
+        upgraded = await day.types("talkwire db upgrade")
+        await day.types("systemctl start talkwire")
+        assert ("→" in upgraded) == proving
     async with day.chat() as line:
         await line.send_json({"t": "hello", "protocol": 1, "after": 0, "fresh": False, "token": token})
         assert (await said(line, "message"))["text"] == "Are you open today?"
@@ -302,7 +320,6 @@ async def test_a_day_of_an_operator(day, fake_provider, helpdesk, proof, folder)
 
     replying = asyncio.create_task(offers())
     await day.until(lambda: _more_than(kannel, 20), "replies go out")
-    await day.types(f"mkdir -p {folder}/backups && {day.chowns} {folder}/backups")
     began = time.monotonic()
     await day.types(f"talkwire backup {folder}/backups/tonight")
     backup = time.monotonic() - began
@@ -361,6 +378,7 @@ async def test_a_day_of_an_operator(day, fake_provider, helpdesk, proof, folder)
     figures = {
         "commands of the first hour": first_hour,
         "commands of the day": len(day.typed),
+        "upgraded while a visitor sat in the chat": re.search(r"core: .*", upgraded)[0],
         "backup, seconds, while replies go out": f"{backup:.1f}",
         "at the provider, at the backup": at_backup,
         "at the provider, when it was killed": len(before),

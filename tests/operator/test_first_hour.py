@@ -71,16 +71,22 @@ def commands(page):
     return [line for line in typed.splitlines() if line.strip()]
 
 
-def empty_environment(folder):
+def empty_environment(folder, sources=ROOT):
     """Install our wheels, and what the lock names, for a Python that every user of this machine may run."""
     python = shutil.which("python3", path="/usr/bin") or sys.executable
     subprocess.run([python, "-m", "venv", "--without-pip", str(folder)], check=True)
-    subprocess.run([sys.executable, str(ROOT / "tools/dist.py")], check=True)
-    pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin/python"), "-qq", "--no-input", "install"]
-    subprocess.run([*pip, "--require-hashes", "-r", str(ROOT / "requirements/wheels.txt")], check=True)
-    subprocess.run([*pip, "--no-index", "--no-deps", *map(str, (ROOT / "dist").glob("*.whl"))], check=True)
+    install_wheels(folder, sources)
     program(folder / "bin/pip", "exit 0")  # what the page lets it do is done
     return folder
+
+
+def install_wheels(folder, sources=ROOT):
+    """Put the wheels of a tree of sources into an environment, in place of those that are there."""
+    subprocess.run([sys.executable, str(sources / "tools/dist.py")], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin/python"), "-qq", "--no-input", "install"]
+    subprocess.run([*pip, "--require-hashes", "-r", str(sources / "requirements/wheels.txt")], check=True)
+    wheels = map(str, (sources / "dist").glob("*.whl"))
+    subprocess.run([*pip, "--no-index", "--no-deps", "--force-reinstall", *wheels], check=True)
 
 
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs", "--")

@@ -52,6 +52,7 @@ class Runtime:
         self.name = config.name
         self.endpoint = config.endpoint
         self.when_closed: Policy = config.when_closed
+        self.fallback = config.fallback
         self._lent = lent
         self.view = Account(name=config.name, channel=config.channel, since=lent.clock.now())
         self.channel: Channel | None = None
@@ -86,6 +87,7 @@ class Runtime:
             state=self.view.state,
             since=self.view.since,
             when_closed=self.when_closed.value,
+            fallback=self.fallback,
         )
 
     def pending(self) -> str:
@@ -275,8 +277,9 @@ class Accounts:
         return [*self._life, self.pump]
 
     async def close(self) -> None:
-        """Close every channel."""
-        for runtime in tuple(self.by_name.values()):
+        """Close every channel; its listener ends before, or the line that is taken from it would count as a failure."""
+        for name, runtime in tuple(self.by_name.items()):
+            await self.end(name)
             await self.shut(runtime)
         if self._lent.under_way:
             await asyncio.wait(set(self._lent.under_way), timeout=5)

@@ -7,11 +7,13 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 from pydantic_core import to_json
 
-from . import answers, deliveries, lanes, people
+from . import answers, deliveries, following, lanes, people
 from .clock import micros
+from .enclosures import Filed
 from .errors import Unreadable
 from .formatting import blocks_to_json
 from .ids import new_id
@@ -21,17 +23,20 @@ from .model import (
     AddressChanged,
     Block,
     Change,
+    Enclosed,
     Inbound,
     Item,
+    Original,
     RemoteMedia,
     Report,
     SessionChange,
     SessionState,
 )
-from .store import Tx, goes_first
+from .store import Query, Tx, goes_first
 from .store.writer import RunAgain
 
 _PREVIEW = 120  # characters of a conversation's last message
+_MOST_COPIED = 100  # others that got it as well; a stranger decides how many there are
 
 
 @dataclass(slots=True)
@@ -99,9 +104,11 @@ _BY_DELIVERY = """
 """
 _INSERT_MESSAGE = """
     INSERT INTO message (id, conversation_id, n, account, direction, external_id, envelope_id, at,
-                         stored_at, text, blocks, reply_to, grp, subject)
+                         stored_at, text, blocks, reply_to, grp, subject, automatic, known_as, cc, answer_at,
+                         original)
     VALUES (:id, :conversation, :n, :account, 'in', :external_id, :envelope, :at,
-            :stored_at, :text, :blocks, :reply_to, :grp, :subject)
+            :stored_at, :text, :blocks, :reply_to, :grp, :subject, :automatic, :known_as, :cc, :answer_at,
+            :original)
 """
 _MOVE_PLACE = """
     UPDATE conversation SET last_n = :n, last_at = :at, last_inbound_at = CAST(:inbound_at AS BIGINT),
@@ -118,9 +125,9 @@ _REACHABLE = "UPDATE conversation SET unreachable_at = NULL WHERE id = :id"
 _CLAIM = "UPDATE attachment SET message_id = :message, account = :account WHERE id = :id AND message_id = ''"
 _OWNERS = "SELECT id, message_id FROM attachment WHERE id IN (:ids[])"
 _INSERT_ATTACHMENT = """
-    INSERT INTO attachment (id, account, message_id, name, media_type, size, cls, handle,
+    INSERT INTO attachment (id, account, message_id, name, media_type, size, cls, handle, sha256,
                             created_at)
-    VALUES (:id, :account, :message, :name, :media_type, :size, :cls, :handle, :at)
+    VALUES (:id, :account, :message, :name, :media_type, :size, :cls, :handle, :sha256, :at)
 """
 
 
@@ -146,6 +153,10 @@ def admit(tx: Tx, arrivals: Sequence[Arrival]) -> Sequence[Admitted]:
     """Store arrivals: envelopes, people, conversations, messages, reports, facts."""
     moved = [a.cursor for a in arrivals if a.cursor and (a.fence is None or a.fence.check(tx, f"listen:{a.cursor[0]}"))]
     moved.sort()
+    if named := {
+        account for a in arrivals for account, _, i in a.items if type(i) is Inbound and (i.known_as or i.follows)
+    }:
+        following.lock(tx, sorted(named | {account for account, _ in moved}))
     results = [Admitted() for _ in arrivals]
     tx.many(_INSERT_ENVELOPE, [(*a.envelope, _unread(a)) for a in arrivals if a.envelope])
     tx.many(
@@ -199,23 +210,25 @@ def _messages(
     results: Sequence[Admitted],
 ) -> None:
     persons = people.resolve(tx, [(account, item.address) for _, account, item in inbound])
+    whose = [persons[people.key_of(account, item.address)] for _, account, item in inbound]
+    followed = _followed(tx, inbound, whose)
     spots: list[people.Place] = []
     wanted: dict[people.Place, tuple[str, str]] = {}
-    for _, account, item in inbound:
-        person = persons[people.key_of(account, item.address)]
-        spot = (account, person.address, item.thread)
+    for position, (_, account, item) in enumerate(inbound):
+        person = whose[position]
+        spot = (account, person.address, followed[position].thread if followed else item.thread)
         spots.append(spot)
         wanted[spot] = (channels[account], person.contact)
     ids, new = people.places(tx, wanted)
     places = {row[0]: _Place(*row) for row in tx.execute(_PLACE_ROWS, {"ids": sorted(set(ids.values()))})}
     if len(places) < len(set(ids.values())):
         raise RunAgain  # somebody was forgotten while this waited for the conversation
-    there = _there(tx, {(account, i.external_id) for _, account, i in inbound})
+    there = messages_there(tx, {(account, i.external_id) for _, account, i in inbound})
     answered = _answered(tx, inbound)
     rows, attachments, facts, repeated = [], [], [], []
     kept: dict[str, tuple[str, str]] = {}  # file → the message that brings it, and its account
     moved: dict[str, _Place] = {}
-    for (index, account, item), spot in zip(inbound, spots, strict=True):
+    for position, ((index, account, item), spot) in enumerate(zip(inbound, spots, strict=True)):
         known = there.get((account, item.external_id))
         if known is not None:
             results[index].duplicates += 1
@@ -231,16 +244,19 @@ def _messages(
             if kept.setdefault(file, (message, account))[0] != message:
                 raise Unreadable(_NOT_ITS_FILE)
         place.last_n += 1
+        answers_to = answered.get((account, item.reply_to), "") if item.reply_to else ""
+        if followed and not answers_to:
+            answers_to = _message_of(followed[position], inbound, there)
         rows.append(
             (message, place.id, place.last_n, account, item.external_id,
              arrivals[index].envelope_id, at, tx.now_us, item.text, blocks,
-             answered.get((account, item.reply_to), "") if item.reply_to else "",
-             item.group, item.subject)
+             answers_to, item.group, item.subject, int(item.automatic), following.name_of(item),
+             as_json(item.cc[:_MOST_COPIED]) if item.cc else "", item.answer_at, _original(item))
         )  # fmt: skip
         place.last_at = max(place.last_at or 0, at)
         place.last_text = item.text[:_PREVIEW]
         if at >= (place.last_inbound_at or 0):
-            place.last_inbound_at, place.last_inbound = at, item.external_id
+            place.last_inbound_at, place.last_inbound = at, following.name_of(item) or item.external_id
         window = windows.get(account)
         if window is not None:
             until = at + micros_of(window)
@@ -253,7 +269,7 @@ def _messages(
         moved[place.id] = place
         results[index].messages.append(message)
         again = arrivals[index].replayed or at < arrivals[index].before
-        facts.append((account, place, message, place.last_n, again))
+        facts.append((account, place, message, place.last_n, again, item.automatic))
     for spot in sorted(new):
         tx.tell("conversation.opened", account=spot[0], conversation=ids[spot])
     tx.many(_INSERT_MESSAGE, rows)
@@ -263,12 +279,14 @@ def _messages(
         _claim(tx, kept)
     lanes.add(
         tx,
-        [lanes.NewTask("do", f"fetch:{row[1]}", "fetch", str(row[0])) for row in attachments],
+        [lanes.NewTask("do", f"fetch:{row[1]}", "fetch", str(row[0])) for row in attachments if not row[8]],
     )
-    for account, place, message, n, replayed in facts:
+    for account, place, message, n, replayed, automatic in facts:
         small: dict[str, str | int | bool] = {"n": n}
         if replayed:
             small["replayed"] = True
+        if automatic:
+            small["automatic"] = True
         tx.tell(
             "message.received",
             account=account,
@@ -288,6 +306,7 @@ def _messages(
     release(tx, answers.tell_changes(tx, changed))
 
 
+_NOT_FILED = "its message was known when its files were to be stored, and is gone now; replay it"
 _NOT_ITS_FILE = "there is no such file, or it came with another message"
 
 
@@ -325,15 +344,36 @@ def micros_of(span: timedelta) -> int:
     return span // timedelta(microseconds=1)
 
 
+def _followed(
+    tx: Tx, inbound: Sequence[tuple[int, str, Inbound]], whose: Sequence[people.Person]
+) -> list[following.Followed]:
+    """Say what each of these follows; empty where none says that it follows anything."""
+    if not any(item.follows for _, _, item in inbound):
+        return []
+    asked = zip(inbound, whose, strict=True)
+    return following.follow(tx, [(account, person.address, item) for (_, account, item), person in asked])
+
+
+def _message_of(
+    followed: following.Followed,
+    inbound: Sequence[tuple[int, str, Inbound]],
+    there: Mapping[tuple[str, str], str],
+) -> str:
+    if followed.item is None:
+        return followed.message
+    _, account, item = inbound[followed.item]
+    return there.get((account, item.external_id), "")  # empty: it stands after this one in the batch
+
+
 def _answered(tx: Tx, inbound: Sequence[tuple[int, str, Inbound]]) -> dict[tuple[str, str], str]:
     asked = sorted({(account, i.reply_to) for _, account, i in inbound if i.reply_to})
     if not asked:
         return {}
     found = {(a, e): m for a, e, m in tx.execute(_BY_DELIVERY, {"ids": asked})}
-    return found | _there(tx, asked)
+    return found | messages_there(tx, asked)
 
 
-def _there(tx: Tx, ids: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+def messages_there(tx: Query, ids: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """Give the messages of (account, external id) pairs."""
     rows = tx.execute(_THERE, {"ids": sorted((account, "message", external) for account, external in ids)})
     return {(account, external): message for account, external, message in rows}
@@ -342,7 +382,7 @@ def _there(tx: Tx, ids: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]
 def _with_attachments(
     account: str, message: str, item: Inbound, now_us: int
 ) -> tuple[str, list[tuple[object, ...]], list[str]]:
-    """Give an item's blocks as they are stored, the rows of what is to be fetched, and the files that are here."""
+    """Give an item's blocks as they are stored, the rows of the files that come with it, and those of files kept before."""
     if not item.blocks:
         return "[]", [], []
     from .media.sniff import classify, safe_name
@@ -351,18 +391,34 @@ def _with_attachments(
     blocks: list[object] = []
     rows: list[tuple[object, ...]] = []
     kept: list[str] = []
-    for block in item.blocks:
-        if not isinstance(block, RemoteMedia):
-            kept += [block.attachment] if isinstance(block, Media) else []
-            blocks.append(block)
-            continue
-        attachment, name = new_id(), safe_name(block.name)
-        rows.append(
-            (attachment, account, message, name, block.media_type[:100], block.size or 0,
-             classify(block.media_type, name).value, block.handle, now_us)
-        )  # fmt: skip
-        blocks.append(Media(attachment=attachment, caption=block.caption))
+    given: tuple[Any, ...] = item.blocks  # `Filed` is no block: no channel gives it
+    for block in given:
+        match block:
+            case Enclosed():
+                raise Unreadable(_NOT_FILED)
+            case Filed():
+                row = (block.name, block.media_type, block.size, block.cls.value, "", block.sha256)
+                stored = Media(attachment=new_id(), content_id=block.content_id)
+            case RemoteMedia(handle=handle, media_type=media_type, size=size):
+                name = safe_name(block.name)
+                row = (name, media_type[:100], size or 0, classify(media_type, name).value, handle, "")
+                stored = Media(attachment=new_id(), caption=block.caption)
+            case Original():
+                blocks.append(Original())  # what is in it stands beside: `_original`
+                continue
+            case _:
+                kept += [block.attachment] if isinstance(block, Media) else []
+                blocks.append(block)
+                continue
+        rows.append((stored.attachment, account, message, *row, now_us))
+        blocks.append(stored)
     return blocks_to_json(tuple(blocks)), rows, kept  # type: ignore[arg-type]
+
+
+def _original(item: Inbound) -> str:
+    """Give what the blocks `original` hold, apart from the others: lists of messages do not read it."""
+    whole = [{"text": one.text, "html": one.html} for one in item.blocks if isinstance(one, Original)]
+    return as_json(whole) if whole else ""
 
 
 # --- what is neither message nor report --------------------------------------------------------------
@@ -437,7 +493,7 @@ def session_changed(tx: Tx, account: str, conversation: str, state: SessionState
 
 def _changed(tx: Tx, account: str, channel: str, item: Change, envelope: str) -> None:
     one = account, item.external_id
-    message = _there(tx, [one]).get(one, "")
+    message = messages_there(tx, [one]).get(one, "")
     if not message and (rows := tx.execute(_BY_DELIVERY, {"ids": [one]})):
         message = rows[0][2]
     if message:
@@ -512,7 +568,7 @@ def _tell_unread(tx: Tx, arrivals: Sequence[Arrival]) -> None:
 
 
 _HELD = """
-    SELECT d.id, d.account, d.conversation_id FROM delivery d JOIN message m ON m.id = d.message_id
+    SELECT d.id, d.account, d.conversation_id, d.recipient FROM delivery d JOIN message m ON m.id = d.message_id
     WHERE d.state = 0 AND d.reason IN ('window_closed', 'session_ended', 'address_unreachable')
       AND d.conversation_id IN (:ids[])
     ORDER BY d.conversation_id, m.n, d.position, d.generation
@@ -527,7 +583,17 @@ def release(tx: Tx, conversations: Iterable[str]) -> None:
         return
     rows = list(dict.fromkeys(tx.execute(_HELD, {"ids": ids})))
     tx.many(_NOT_HELD, [{"id": row[0]} for row in rows])
-    lanes.add(tx, [lanes.NewTask(f"send:{a}", c, "send", d) for d, a, c in rows])
+    lanes.add(tx, [lanes.NewTask(f"send:{a}", lanes.of_part(c, to), "send", d) for d, a, c, to in rows])
 
 
-__all__ = ["Admitted", "Arrival", "admit", "admit_all", "as_json", "release", "session_changed", "store_change"]
+__all__ = [
+    "Admitted",
+    "Arrival",
+    "admit",
+    "admit_all",
+    "as_json",
+    "messages_there",
+    "release",
+    "session_changed",
+    "store_change",
+]

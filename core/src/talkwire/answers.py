@@ -81,6 +81,7 @@ class AccountView:
     state: AccountState
     since: datetime | None
     when_closed: str = "reject"
+    fallback: str = ""  # with policy fallback: the account that replies go out from instead
 
 
 View = Callable[[str], AccountView]

@@ -352,7 +352,7 @@ def retire(source: Place, where: str, head: int) -> None:
 
     Errors: `Conflict` where somebody wrote into it since.
     """
-    with _changing(source) as tx:
+    with changing(source) as tx:
         row = tx.one(f"{_HEAD}{'' if source.is_file else ' FOR UPDATE'}")
         if row and row[0] != head:
             raise Conflict(
@@ -364,7 +364,8 @@ def retire(source: Place, where: str, head: int) -> None:
 
 
 @contextlib.contextmanager
-def _changing(place: Place) -> Iterator[Tx]:
+def changing(place: Place) -> Iterator[Tx]:
+    """Give a transaction of a place, committed where the block ends without an error; no fact can be told in it."""
     driver: Driver
     if place.is_file:
         driver = SqliteDriver(path_of(place.url))
@@ -388,7 +389,7 @@ def reopen(source: Place) -> str:
     with contextlib.ExitStack() as stack:
         if source.is_file:
             stack.callback(DaemonLock(path_of(source.url)).release)
-        with _changing(source) as tx:
+        with changing(source) as tx:
             row = tx.one("SELECT value FROM meta WHERE name = 'retired'")
             tx.execute("DELETE FROM meta WHERE name = 'retired'")
     return row[0] if row else ""

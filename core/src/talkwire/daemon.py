@@ -108,7 +108,12 @@ class Daemon:
         shape = self._shape if plugins.shapes else None
         self.intake = Intake(self.store, self.clock, self.files, shape=shape)
         self.replies = Replies(
-            self.store, self.clock, self.account, plugins.format_reply, language=config.general.language
+            self.store,
+            self.clock,
+            self.account,
+            plugins.format_reply,
+            language=config.general.language,
+            time_zone=config.general.time_zone,
         )
         self.sessions = Sessions(self.store, self.account)
         self.accounts: Accounts
@@ -193,6 +198,7 @@ class Daemon:
         """Hold other settings from now on; whoever copied a value at the start is told."""
         self.config = config
         self.replies.language = config.general.language
+        self.replies.time_zone = config.general.time_zone
         self.plugins.lend(hub=self.hub, settings=config.plugins)
         for told in self.told_settings:
             told(config)

@@ -6,7 +6,7 @@ any order and any repetition ends the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .clock import micros
@@ -35,8 +35,19 @@ _UPDATE = """
         problem_at = :problem_at, problem_code = :code, problem_text = :text
     WHERE id = :id
 """
-# Where parts say who they go to, a report that names somebody is that part's alone.
-_MEANT = "(r.recipient = '' OR d.recipient = '' OR d.recipient = r.recipient)"
+# Parts that stand at the same place of a message, one for each who gets it, and whom each goes to.
+_BESIDE = """
+    SELECT d.id, o.id, COALESCE(NULLIF(o.recipient, ''), a.value, '')
+    FROM delivery d JOIN delivery o
+      ON o.message_id = d.message_id AND o.position = d.position AND o.generation = d.generation
+    LEFT JOIN conversation c ON c.id = o.conversation_id LEFT JOIN address a ON a.id = c.address_id
+    WHERE d.id IN (:ids[]) ORDER BY d.id, o.id
+"""
+# Where parts say who they go to, a report that names somebody is that part's alone; what names nobody that a part
+# goes to is of the one that goes to the conversation's own address.
+_MEANT = """(r.recipient = '' OR lower(d.recipient) = lower(r.recipient) OR (d.recipient = '' AND NOT EXISTS (
+    SELECT 1 FROM delivery b WHERE b.message_id = d.message_id AND b.position = d.position
+    AND b.generation = d.generation AND lower(b.recipient) = lower(r.recipient))))"""
 _COPIED = "r.account, r.external_id, r.key, r.state, r.at, r.stored_at, r.code, r.reason, r.recipient, r.envelope_id"
 _UNMATCHED = f"""
     SELECT r.id, d.id, {_COPIED}
@@ -93,10 +104,15 @@ def reported(tx: Tx, reports: Sequence[tuple[str, Report, str]]) -> None:
         # A sister part whose receipt is being stored holds the lock of this one: it is seen after that.
         tx.lock("delivery", [*by_key, *(delivery for parts in by_external.values() for _, delivery in parts)])
         by_external = _by_external(tx, ids)
+    named = {one for account, r, _ in reports if r.recipient for _, one in _match(account, r, by_key, by_external)}
+    beside = _beside(tx, named)
     learnt: list[Learnt] = []
     rows = []
     for account, report, envelope in reports:
-        matched: Sequence[str | None] = _match(account, report, by_key, by_external)
+        found = _match(account, report, by_key, by_external)
+        matched: Sequence[str | None] = [
+            one for to, part in found if (one := _meant(report.recipient, part, to, beside))
+        ]
         at = micros(report.at)
         for delivery in matched or [None]:
             rows.append(
@@ -122,15 +138,30 @@ def _match(
     report: Report,
     by_key: dict[str, str],
     by_external: dict[tuple[str, str], list[tuple[str, str]]],
-) -> list[str]:
+) -> list[tuple[str | None, str]]:
+    """Give the parts that a report names, each with whom it goes to; None where it is named by its own key."""
     if report.key and by_key.get(report.key) == account:
-        return [report.key]
-    # As `_MEANT`: the same early and late.
-    return [
-        delivery
-        for recipient, delivery in by_external.get((account, report.external_id), [])
-        if not report.recipient or recipient in ("", report.recipient)
-    ]
+        return [(None, report.key)]
+    return [*by_external.get((account, report.external_id), [])]
+
+
+def _beside(tx: Tx, parts: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Give for parts those at the same place of the message, by whom each goes to, in lower case."""
+    found: dict[str, dict[str, str]] = {}
+    ids = sorted(parts)
+    for part, other, whose in tx.execute(_BESIDE, {"ids": ids}) if ids else ():
+        found.setdefault(part, {})[whose.lower()] = other
+    return found
+
+
+def _meant(recipient: str, part: str, goes_to: str | None, beside: Mapping[str, Mapping[str, str]]) -> str:
+    """Say which part a report is of that names `part`; empty: none that is here yet. As `_MEANT`, early and late."""
+    if not recipient:
+        return part
+    whose = beside.get(part, {}).get(recipient.lower(), "")
+    if goes_to is None:  # named by its key: whoever else is told of is beside it
+        return whose or part
+    return part if whose == part or not (whose or goes_to) else ""
 
 
 def _learnt(delivery: str, state: int, at: int, code: str, reason: str) -> Learnt:
@@ -171,10 +202,21 @@ def _learnt_of(row: Row) -> Learnt:
 
 def sweep_unmatched(tx: Tx, items: Sequence[int]) -> Sequence[int]:
     """Join what two open transactions missed: reports stored since `items` (microseconds)."""
-    rows = tx.execute(_STRAYS, {"since": min(items)})
+    rows = _pointed(tx, tx.execute(_STRAYS, {"since": min(items)}))
     learn(tx, [_learnt_of(row[1:]) for row in rows])
     _joined(tx, rows)
     return [len({row[0] for row in rows})] * len(items)
+
+
+def _pointed(tx: Tx, rows: Sequence[Row]) -> list[Row]:
+    """Give reports (id, delivery, copied) that name a part by its key with the part that they are of, each pair once."""
+    beside = _beside(tx, {part for _, part, _, _, key, *rest in rows if key == part and rest[5]})
+    return list(
+        dict.fromkeys(
+            (id_, _meant(rest[5], part, None, beside) if key == part else part, account, external, key, *rest)
+            for id_, part, account, external, key, *rest in rows
+        )
+    )
 
 
 def learn(tx: Tx, learnt: Sequence[Learnt]) -> None:

@@ -132,6 +132,7 @@ _LEFT = (  # what has no id, or hangs on the name alone
     "DELETE FROM account_state WHERE account = :account",
     "DELETE FROM keep WHERE account = :account",
     "DELETE FROM alias WHERE scope = :account",
+    "DELETE FROM alias WHERE address_id IN (SELECT id FROM address WHERE scope = :account)",
     """DELETE FROM contact WHERE id IN (SELECT contact_id FROM address WHERE scope = :account)
        AND NOT EXISTS (SELECT 1 FROM address a WHERE a.contact_id = contact.id AND a.scope <> :account)""",
     "DELETE FROM address WHERE scope = :account",
@@ -183,6 +184,10 @@ def _rename_one(tx: Tx, old: str, new: str, *, sqlite: bool) -> None:
         tx.execute(f'UPDATE "{table}" SET account = :new WHERE account = :old', names)
     for table in ("address", "alias"):
         tx.execute(f"UPDATE {table} SET scope = :new WHERE scope = :old", names)
+    tx.execute(
+        "UPDATE message SET policy = :to WHERE policy = :from AND id IN (SELECT message_id FROM delivery WHERE state = 0)",
+        {"from": f"fallback:{old}", "to": f"fallback:{new}"},
+    )
     tx.execute("UPDATE lane SET grp = :to WHERE grp = :from", {"from": f"send:{old}", "to": f"send:{new}"})
     tx.execute(
         "UPDATE lane SET subject = :new || substr(subject, CAST(:skip AS INTEGER)) WHERE grp = 'do' AND subject LIKE :like",

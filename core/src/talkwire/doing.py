@@ -9,7 +9,7 @@ from typing import Protocol
 import structlog
 from pydantic_core import from_json, to_json
 
-from . import actions, lanes, notifying, timers
+from . import actions, elsewhere, lanes, notifying, timers
 from .actions import Action, DropTimer, Notice, Notify, Reply, SetTimer, Signal, Withdraw
 from .errors import AccountBroken, NotFound, NotSent, StoreDown, TalkwireError, TryLater, Wait
 from .ids import new_id
@@ -110,6 +110,8 @@ class Doer:
         try:
             if task.kind == "fetch":
                 await self._fetching.fetch(task.ref)
+            elif task.kind == elsewhere.KIND:
+                await self._replies.fall_back(task.ref, *elsewhere.promised(task.body))
             else:
                 failure = await self._failure(task)
         except OnItsWay:
@@ -129,6 +131,9 @@ class Doer:
                 return
             if task.kind == "fetch":
                 await self._fetching.give_up(task.ref, text)
+            elif task.kind == elsewhere.KIND:
+                _, code, said = elsewhere.promised(task.body)
+                await self._replies.give_up_falling(task.ref, code, text, said)
             else:
                 failure = "failed", text
         await self._store.write(_ended, (self._fence, task, failure))
@@ -156,7 +161,15 @@ class Doer:
         to: Target = action.conversation
         if action.address is not None:
             to = (action.account, action.address)
-        await self._replies.reply(to, action.draft, author=asker, key=action.key or key, policy=action.policy)
+        await self._replies.reply(
+            to,
+            action.draft,
+            author=asker,
+            key=action.key or key,
+            policy=action.policy,
+            fallback=action.fallback,
+            automatic=True,
+        )
 
     async def _signal(self, action: Signal) -> None:
         if (served := self._account(action.account)) is None or served.channel is None:

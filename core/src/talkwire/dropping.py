@@ -30,7 +30,7 @@ _MESSAGES = """
     SELECT id, envelope_id, account, external_id FROM message WHERE conversation_id IN (:ids[])
     ORDER BY conversation_id, n LIMIT :most
 """
-_DELIVERIES = "SELECT id, account, external_id FROM delivery WHERE message_id IN (:ids[])"
+_DELIVERIES = "SELECT id, account, external_id, conversation_id, recipient FROM delivery WHERE message_id IN (:ids[])"
 _REPORTED = "SELECT DISTINCT envelope_id FROM report WHERE delivery_id IN (:ids[])"
 _BODIES = "SELECT DISTINCT body_ref FROM envelope WHERE id IN (:ids[]) AND body_ref <> ''"
 _FILES = "SELECT DISTINCT sha256 FROM attachment WHERE message_id IN (:ids[]) AND sha256 <> ''"
@@ -56,7 +56,9 @@ def messages_gone(tx: Tx, rows: Sequence[Row]) -> Gone:
     deliveries = sorted(row[0] for row in parts)
     envelopes = {row[1] for row in rows}
     envelopes |= {row[0] for row in tx.execute(_REPORTED, {"ids": deliveries})} if deliveries else set()
-    external = sorted({(account, id_) for _, _, account, id_ in rows if id_} | {(a, id_) for _, a, id_ in parts if id_})
+    external = sorted(
+        {(account, id_) for _, _, account, id_ in rows if id_} | {(a, id_) for _, a, id_, *_ in parts if id_}
+    )
     changes = tx.execute(_CHANGED, {"ids": external or [("", "")], "messages": messages})
     raw = sorted((envelopes | {row[1] for row in changes}) - {""})
     gone = _envelopes_gone(tx, raw)
@@ -70,6 +72,7 @@ def messages_gone(tx: Tx, rows: Sequence[Row]) -> Gone:
     delete(tx, "attachment", "message_id", messages)
     _lanes_gone(tx, ["do"], [f"fetch:{message}" for message in messages])
     lanes.drop(tx, "send", deliveries)
+    _copies_gone(tx, {(f"send:{part[1]}", lanes.of_part(part[3], part[4])) for part in parts if part[4]})
     delete(tx, "exchange", "delivery_id", deliveries)
     return gone
 
@@ -91,6 +94,21 @@ def _lanes_gone(tx: Tx, groups: Sequence[str], subjects: Sequence[str]) -> None:
         tx.lock("lane", ids)
         delete(tx, "lane", "id", ids)
         delete(tx, "task", "lane_id", ids)
+
+
+_IDLE = """
+    DELETE FROM lane WHERE id IN (:lanes[]) AND NOT EXISTS (SELECT 1 FROM task WHERE task.lane_id = lane.id)
+"""
+
+
+def _copies_gone(tx: Tx, places: set[tuple[str, str]]) -> None:
+    """Delete the lanes of copies in which nothing waits."""
+    if not places:
+        return
+    groups, subjects = (sorted(set(names)) for names in zip(*places, strict=True))
+    if ids := [row[0] for row in tx.execute(_LANES, {"groups": groups, "subjects": subjects})]:
+        tx.lock("lane", ids)
+        tx.execute(_IDLE, {"lanes": ids})
 
 
 def drop_raw(tx: Tx, items: Sequence[tuple[str, Sequence[int], Sequence[str]]]) -> Sequence[Gone]:

@@ -19,6 +19,7 @@ TalkwireError
 │   │   ├── SessionEnded
 │   │   ├── WindowClosed
 │   │   └── AccountAbsent, AccountIsBroken, AddressUnreachable, Blocked
+│   ├── Loop            a machine would answer a machine, or writes there too often: let a person write
 │   └── KeyReused       the same idempotency key with another request
 ├── NotFound            there is no such thing: check the id
 │   └── NoSuchPage      no page gave this cursor: begin with the first
@@ -176,6 +177,14 @@ _BY_CODE: dict[AnswerCode, type[NoAnswer]] = {
 def no_answer(answer: Answer) -> NoAnswer:
     """Make the error that fits an answer which is not allowed."""
     return _BY_CODE[answer.code](answer) if answer.code else NoAnswer(answer)
+
+
+class Loop(ReplyError):
+    """An automatic reply that could go on for ever."""
+
+    def __init__(self, text: str, *, code: str = "automatic") -> None:
+        super().__init__(text)
+        self.code = code  # `automatic`: the last message is a machine's; `automatic_cap`: too many to one address
 
 
 class KeyReused(ReplyError):

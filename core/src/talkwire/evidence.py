@@ -192,6 +192,9 @@ _BY_EXTERNAL_ID = """
     SELECT 'message', m.id, m.account FROM account_state s
     JOIN message m ON m.account = s.account AND m.kind = 'message' AND m.external_id = :id
     UNION ALL
+    SELECT 'message', m.id, m.account FROM account_state s
+    JOIN message m ON m.account = s.account AND m.known_as = :id AND m.known_as <> ''
+    UNION ALL
     SELECT 'delivery', d.id, d.account FROM account_state s
     JOIN delivery d ON d.account = s.account AND d.external_id IS NOT NULL AND d.external_id = :id
 """

@@ -16,6 +16,7 @@ FACTS = (  # each has a heading in docs/reference/facts.md; a test compares them
     "attachment.failed",
     "reply.queued",
     "reply.refused",
+    "reply.fell_back",
     "reply.resent",
     "delivery.changed",
     "delivery.failed",

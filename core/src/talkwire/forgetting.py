@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from . import persons
+from . import bystanders, persons
 from .clock import Clock
 from .dropping import Gone, delete, drop_messages, drop_raw, is_anything_said, places_gone
 from .errors import Conflict, NotFound
@@ -109,9 +109,12 @@ class Forgetting:
                 gone.add(await self._store.write(drop_raw, (table, tuple(row[0] for row in part), tuple(raw))))
 
     async def _take_traces(self, person: Person, gone: Gone) -> None:
-        """Take the raw rows in which an address of theirs stands, and the address out of facts."""
+        """Take the raw rows in which an address of theirs stands, and the address out of facts and others' messages."""
         if (traces := persons.traces_of(person)) is None:
             return
+        values = frozenset(value.lower() for value in persons.values_of(person))
+        async for found in self._with_traces(bystanders.NAMED, "", traces):
+            gone.add(await self._store.write(bystanders.take_out, (values, traces, tuple(found))))
         async for found in self._with_traces(_ENVELOPES, "", traces):
             gone.add(await self._store.write(drop_raw, ("", (), tuple(found))))
         async for found in self._with_traces(_EXCHANGES, 0, traces):

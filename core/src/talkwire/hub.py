@@ -136,14 +136,20 @@ class Hub:
         author: str,
         key: str = "",
         policy: Policy | None = None,
+        fallback: str = "",
+        automatic: bool = False,
     ) -> Accepted:
         """Say something in a conversation (its id), or to (account, address).
 
         Committed when this returns; `author` (`agent:ann`) and `key` make it repeatable: the same again stores
-        nothing new. Errors: `NotFound`, `WindowClosed`, `SessionEnded` and the other `NoAnswer`, `Unsupported`,
-        `Refuse`, `KeyReused`: nothing is stored as sent.
+        nothing new. `policy` says what to do where no answer is allowed, `fallback` from which account it goes out by
+        policy fallback; left out they are what the account's `when_closed` says. `automatic`: no person wrote it, so it
+        answers no machine. Errors: `NotFound`, `WindowClosed`, `SessionEnded` and the other `NoAnswer`, `Unsupported`,
+        `Refuse`, `KeyReused`, and `Loop` of what is automatic: nothing is stored as sent.
         """
-        return await self._replies.reply(to, draft, author=author, key=key, policy=policy)
+        return await self._replies.reply(
+            to, draft, author=author, key=key, policy=policy, fallback=fallback, automatic=automatic
+        )
 
     # --- live talks ------------------------------------------------------------------------------
 
@@ -176,12 +182,12 @@ class Hub:
         return found.get(conversation)
 
     async def messages(self, conversation: str, **page: Any) -> Sequence[Message]:
-        """Give a page of a conversation's messages with their deliveries, in their order."""
+        """Give a page of a conversation's messages with their deliveries, in their order; `original` blocks are empty."""
         return await self._store.read(lambda query: readmodels.messages(query, conversation, **page))
 
     async def message(self, message: str) -> Message | None:
-        """Give one message with its deliveries and changes; None: there is none."""
-        found = await self._store.read(lambda query: readmodels.messages_by_id(query, [message]))
+        """Give one message, the whole of it, with its deliveries and changes; None: there is none."""
+        found = await self._store.read(lambda query: readmodels.messages_by_id(query, [message], whole=True))
         return found.get(message)
 
     async def deliveries(self, state: State, **page: Any) -> Page[Troubled]:

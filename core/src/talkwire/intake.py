@@ -15,9 +15,10 @@ from typing import Any, Protocol, get_args
 
 import structlog
 
-from .admission import Admitted, Arrival, admit, admit_all, as_json
+from .admission import Admitted, Arrival, admit, admit_all, as_json, messages_there
 from .channel import Answered, Channel
 from .clock import Clock, micros, moment
+from .enclosures import filed, holds_files, is_to_be_filed
 from .errors import Conflict, NotFound, Rejected, StoreDown, TalkwireError, Unreadable
 from .features import Features
 from .ids import new_id
@@ -144,6 +145,7 @@ class Intake:
             )
             for envelope in batch.envelopes
         ]
+        arrivals = await self._filed(arrivals)
         moved = Arrival(None, "", [], {}, micros(self._clock.now()), cursor=(served.name, batch.cursor), fence=fence)
         try:
             await self._store.write(admit_all, [*arrivals, moved])
@@ -177,7 +179,7 @@ class Intake:
         return await self._admit(arrival, accounts)
 
     async def _admit(self, arrival: Arrival, accounts: Mapping[str, Served]) -> Admitted:
-        arrival = await self._shaped(arrival, accounts)
+        [arrival] = await self._filed([await self._shaped(arrival, accounts)])
         admitted = await self._keep(arrival)
         admitted.unread = [reason for _, reason in arrival.unread]
         await self._pass_on(arrival, accounts)
@@ -284,6 +286,24 @@ class Intake:
             items[i] = (account, kind, storable(shaped)) if shaped is not None else None
         return replace(arrival, items=[item for item in items if item is not None])
 
+    async def _filed(self, arrivals: Sequence[Arrival]) -> list[Arrival]:
+        """Store the files that lie in arrivals, but for those of messages that are here already."""
+        items = [(account, item) for arrival in arrivals for account, _, item in arrival.items]
+        wanted = {(account, item.external_id) for account, item in items if holds_files(item)}
+        known = await self._store.read(lambda query: messages_there(query, wanted)) if wanted else {}
+
+        async def one(account: str, item: Item) -> Item:
+            if not is_to_be_filed(item) or (account, item.external_id) in known:
+                return item
+            return await filed(self._files, item)
+
+        return [
+            replace(arrival, items=[(account, kind, await one(account, item)) for account, kind, item in arrival.items])
+            if any(is_to_be_filed(item) for _, _, item in arrival.items)
+            else arrival
+            for arrival in arrivals
+        ]
+
 
 def kept(features: Features, envelope: Envelope) -> tuple[dict[str, str], list[tuple[str, str]]]:
     """Give the headers and the query that are stored of an envelope, and read at a replay."""
@@ -363,6 +383,7 @@ _TEXTS: dict[type, Callable[[Any], tuple[str, ...]]] = {
     ),
     Report: attrgetter("external_id", "key", "code", "reason", "recipient"),
 }
+_MORE = attrgetter("blocks", "address.aliases", "known_as", "follows", "cc", "answer_at")  # where more texts stand
 
 
 def _checked(items: Iterable[Any]) -> list[Item]:
@@ -386,7 +407,7 @@ def _check(item: Any) -> Any:
     if type(item) is Report:
         State(item.state)  # it may wait for its part in the store, and must not break that part's receipt
     texts = _TEXTS.get(type(item))
-    if texts is None or (type(item) is Inbound and (item.blocks or item.address.aliases)):
+    if texts is None or (type(item) is Inbound and any(_MORE(item))):
         return storable(item)
     # One look at what nearly all items are: nothing to change.
     return item if is_storable("".join(texts(item))) else storable(item)

@@ -11,6 +11,7 @@ A task is deleted by the transaction that does it.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -151,6 +152,16 @@ class Fence(Protocol):
 
     def holds(self, name: str, need: timedelta = ...) -> bool: ...
     def check(self, tx: Tx, name: str, need: timedelta = ...) -> bool: ...
+
+
+def of_part(conversation: str, recipient: str) -> str:
+    """Name the lane of a part: its conversation's, and for whoever gets a copy one of their own.
+
+    So a copy that has to wait holds up nobody else. The name holds no address.
+    """
+    if not recipient:
+        return conversation
+    return f"{conversation}:{hashlib.sha256(recipient.encode()).hexdigest()[:12]}"
 
 
 def ours(tx: Tx, fence: Fence, groups: Iterable[str], need: timedelta = timedelta()) -> frozenset[str]:

@@ -245,6 +245,7 @@ class Alias:
 
     kind: str
     value: str
+    claimed: bool = False  # they said so themselves: a way to reach them, by which nobody is found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -492,6 +493,7 @@ class RenderContext:
     subject: str = ""  # of the conversation's newest message that has one
     last_inbound: Message | None = None  # the customer's last message; None: there is none
     forwarded: Mapping[str, Message] = field(default_factory=dict)  # what the draft's `Forward`s name
+    senders: Mapping[str, Address] = field(default_factory=dict)  # who wrote those of them that came in
     automatic: bool = False  # a machine of ours says it
 
 
@@ -647,6 +649,7 @@ class Conversation:
     session_reason: str = ""  # why it ended: `timeout`, `customer`, `agent`, …; empty while it lives
     handled: bool = False  # somebody replied since it began; notices and automatic answers of plugins do not count
     continues: str = ""  # id of the conversation that went on here (policy `fallback`); empty: none
+    continued_in: tuple[str, ...] = ()  # ids of the conversations in which this one went on, oldest first
 
 
 class Direction(StrEnum):

@@ -96,7 +96,7 @@ class Notices:
         if said is not None:
             return await self._replace(action, said, key)
         accepted = await self._replies.reply(
-            action.conversation, action.draft, author=asker, key=key, notice=action.slot
+            action.conversation, action.draft, author=asker, key=key, notice=action.slot, automatic=True
         )
         return await self._store.write(_keep, {**row, "value": accepted.message})
 
@@ -121,7 +121,7 @@ class Notices:
 
     async def _replace(self, action: Notice, said: _Said, key: str) -> None:
         assert action.draft is not None  # whoever calls has looked
-        rendition = await self._replies.render(action.conversation, action.draft)
+        rendition = await self._replies.render(action.conversation, action.draft, notice=action.slot, automatic=True)
         if (channel := self._editing(said)) is None:
             return None
         if len(rendition.rendered.parts) > 1:

@@ -31,7 +31,7 @@ _INSERT_ADDRESS = """
     ON CONFLICT (kind, scope, value) DO NOTHING
 """
 _INSERT_ALIAS = """
-    INSERT INTO alias (kind, scope, value, address_id) VALUES (:kind, :scope, :value, :address)
+    INSERT INTO alias (kind, scope, value, address_id, created_at) VALUES (:kind, :scope, :value, :address, :at)
     ON CONFLICT (kind, scope, value) DO NOTHING
 """
 _RENAME = "UPDATE address SET name = :name WHERE id = :id"
@@ -57,13 +57,16 @@ _INSERT_PLACE = """
     ON CONFLICT (account, address_id, thread) DO NOTHING
 """
 
-# What a contact is called elsewhere is an address too, where it means the same in every account.
-_REACHED = """
-    SELECT contact_id, kind, value FROM address WHERE contact_id IN (:ids[])
-    UNION
-    SELECT a.contact_id, l.kind, l.value FROM alias l JOIN address a ON a.id = l.address_id
-    WHERE a.contact_id IN (:ids[]) AND l.scope = ''
-    ORDER BY 1, 2, 3
+# What a contact is called elsewhere is an address too, where it means the same in every account; and so is what they
+# said themselves, which is kept under a scope that nobody is looked for in.
+WAY = "(l.scope = '' OR l.scope = 'said:' || l.address_id)"
+_REACHED = f"""
+    SELECT contact_id, kind, value, max(created_at) FROM (
+        SELECT contact_id, kind, value, created_at FROM address WHERE contact_id IN (:ids[])
+        UNION ALL
+        SELECT a.contact_id, l.kind, l.value, l.created_at FROM alias l JOIN address a ON a.id = l.address_id
+        WHERE a.contact_id IN (:ids[]) AND {WAY}
+    ) way GROUP BY 1, 2, 3 ORDER BY 1, 4 DESC, 2, 3
 """
 
 
@@ -86,7 +89,7 @@ def key_of(account: str, address: Address) -> Key:
 def resolve(tx: Tx, wanted: Iterable[tuple[str, Address]]) -> dict[Key, Person]:
     """Find the persons of (account, address) pairs; whoever is not there is made.
 
-    Aliases find the same row, and are kept; what one account calls another name of an address is to other
+    Aliases find the same row, and are kept, but for what is only claimed, which is kept and finds nobody; what one account calls another name of an address is to other
     accounts one more address of the contact, for they cannot write there. Contacts that an alias shows to be one
     person are merged. The name that a provider shows is the address's; a
     contact without a name takes it over.
@@ -94,13 +97,18 @@ def resolve(tx: Tx, wanted: Iterable[tuple[str, Address]]) -> dict[Key, Person]:
     names: dict[Key, str] = {}
     accounts: dict[Key, set[str]] = {}
     aliases: dict[Key, set[Key]] = {}
+    said: dict[Key, set[tuple[str, str]]] = {}
     for account, address in wanted:
         key = key_of(account, address)
         names[key] = address.name or names.get(key, "")
         accounts.setdefault(key, set()).add(account)
         aliases.setdefault(key, set()).update(
-            key_of(account, Address(kind=alias.kind, value=alias.value)) for alias in address.aliases
+            key_of(account, Address(kind=alias.kind, value=alias.value))
+            for alias in address.aliases
+            if not alias.claimed
         )
+        if claimed := {(alias.kind, alias.value) for alias in address.aliases if alias.claimed}:
+            said.setdefault(key, set()).update(claimed)
     if not names:
         return {}
     found, known = _find(tx, _FIND, names), dict[Key, Person]()
@@ -118,7 +126,15 @@ def resolve(tx: Tx, wanted: Iterable[tuple[str, Address]]) -> dict[Key, Person]:
     _rename(tx, {found[key].address: name for key, name in names.items() if name and found[key].name != name})
     tx.many(
         _INSERT_ALIAS,
-        sorted({(*alias, found[key].address) for key, others in aliases.items() for alias in others}),
+        sorted({(*alias, found[key].address, tx.now_us) for key, others in aliases.items() for alias in others}),
+    )
+    tx.many(
+        _INSERT_ALIAS,
+        sorted(
+            (kind, f"said:{found[key].address}", value, found[key].address, tx.now_us)
+            for key, values in said.items()
+            for kind, value in values
+        ),
     )
     return {key: found[key] for key in names}
 
@@ -183,7 +199,7 @@ def _rename(tx: Tx, names: dict[str, str]) -> None:
 
 
 def reached(query: Query, contacts: Sequence[str]) -> list[Key]:
-    """Say where contacts can be written to: (contact, kind, value)."""
+    """Say where contacts can be written to: (contact, kind, value), what was learnt last first."""
     if not contacts:
         return []
     return [(row[0], row[1], row[2]) for row in query.execute(_REACHED, {"ids": list(contacts)})]

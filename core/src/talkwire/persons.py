@@ -20,9 +20,13 @@ _BY_VALUE = """
 """
 _CONTACT = "SELECT name FROM contact WHERE id = :id"
 _ADDRESSES = "SELECT id, scope, kind, value, name FROM address WHERE contact_id = :id ORDER BY kind, value, scope"
+# What they claimed, and is another's address, names that other one.
 _ALIASES = """
-    SELECT address_id, kind, value FROM alias WHERE address_id IN (SELECT id FROM address WHERE contact_id = :id)
-    ORDER BY kind, value
+    SELECT l.address_id, l.kind, l.value, l.scope FROM alias l
+    WHERE l.address_id IN (SELECT id FROM address WHERE contact_id = :id)
+      AND NOT (l.scope LIKE 'said:%' AND EXISTS (SELECT 1 FROM address o WHERE o.kind = l.kind AND o.scope = ''
+               AND o.value = l.value AND o.contact_id <> :id))
+    ORDER BY l.kind, l.value, l.scope
 """
 _CONVERSATIONS = """
     SELECT c.id FROM conversation c JOIN address a ON a.id = c.address_id WHERE a.contact_id = :id ORDER BY c.id
@@ -71,8 +75,8 @@ def by_contact(query: Query, contact: str) -> Person | None:
     if row is None:
         return None
     aliases: dict[str, list[Alias]] = {}
-    for address, kind, value in query.execute(_ALIASES, {"id": contact}):
-        aliases.setdefault(address, []).append(Alias(kind, value))
+    for address, kind, value, scope in query.execute(_ALIASES, {"id": contact}):
+        aliases.setdefault(address, []).append(Alias(kind, value, claimed=scope.startswith("said:")))
     addresses = [
         (scope, Address(kind=kind, value=value, name=name, aliases=tuple(aliases.get(id_, ()))))
         for id_, scope, kind, value, name in query.execute(_ADDRESSES, {"id": contact})

@@ -21,6 +21,7 @@ from .actions import Action
 from .channel import PLAIN_METHODS, Channel
 from .errors import Fault, Refuse
 from .hooks import HOOK_API, OLDEST_HOOK_API, Drop, hook_of
+from .licences import bound_by, licence_of
 from .model import Account, Draft, Inbound, Notification, Person
 from .notifier import Notifier
 from .running import Holder, Hook, HookFailed, HookTimeout, PluginRefused, Runner, Way, actions_of, one_of, way_of
@@ -51,6 +52,7 @@ class PluginInfo:
     distribution: str  # empty: not installed, or made in this process
     version: str
     licence: str
+    bound_by: tuple[str, ...]  # what it brings along under the GPL, each with its licence: `some-package GPL-3.0-only`
     state: Literal["available", "enabled", "failed"]
     error: str = ""  # what to do, or the traceback; empty unless failed
     hooks: tuple[str, ...] = ()
@@ -392,13 +394,13 @@ class Plugins:
     def _about(self, name: str, state: Literal["available", "enabled", "failed"]) -> PluginInfo:
         entries = [] if name in self._extra else self._installed.get(name, [])
         dist = entries[0].dist if entries else None
-        meta: Any = dist.metadata if dist else {}
-        licence = next((str(meta[key]) for key in ("License-Expression", "License") if key in meta), "")
+        distribution = str(dist.metadata["Name"]) if dist else ""
         return PluginInfo(
             name=name,
-            distribution=str(meta["Name"]) if dist else "",
+            distribution=distribution,
             version=dist.version if dist else "",
-            licence=licence,
+            licence=licence_of(dist) if dist else "",
+            bound_by=bound_by(distribution) if dist else (),
             state=state,
         )
 

@@ -23,6 +23,7 @@ from .model import (
     Address,
     Attachment,
     AttachmentClass,
+    Block,
     ChangeKind,
     Contact,
     Conversation,
@@ -33,6 +34,7 @@ from .model import (
     Message,
     Notification,
     Option,
+    Original,
     Problem,
     SessionState,
     State,
@@ -73,6 +75,9 @@ _CONVERSATION = f"""
     SELECT {answers.COLUMNS}, c.channel, c.thread, c.contact_id, c.last_n, c.last_at, c.last_inbound_at, c.last_text,
            a.kind, a.value, a.name, c.session_since, c.handled, c.continues
     FROM conversation c JOIN address a ON a.id = c.address_id
+"""
+_CONTINUED = """
+    SELECT continues, id FROM conversation WHERE continues <> '' AND continues IN (:ids[]) ORDER BY id
 """
 _NEWEST_CONVERSATIONS = "c.id IN (SELECT id FROM conversation ORDER BY last_at DESC LIMIT :through)"
 _ADDRESSES = """
@@ -179,6 +184,9 @@ def _conversations(query: Query, view: View, rows: Sequence[Row], language: str)
         if answers.code_of(standing, view(standing.account), query.now_us) is not None
     }
     ways = _ways(query, view, sorted(shut)) if shut else {}
+    further: dict[str, tuple[str, ...]] = {}
+    for old, new in query.execute(_CONTINUED, {"ids": [s.id for s in standings]}) if standings else ():
+        further[old] = (*further.get(old, ()), new)
     for row, standing in zip(rows, standings, strict=True):
         channel, thread, contact, last_n, last_at, last_inbound_at, last_text, *rest = row[8:]
         kind, value, name, since, handled, continues = rest
@@ -199,6 +207,7 @@ def _conversations(query: Query, view: View, rows: Sequence[Row], language: str)
             session_reason=standing.session_reason if standing.session is SessionState.ENDED else "",
             handled=bool(handled),
             continues=continues,
+            continued_in=further.get(standing.id, ()),
             answer=answers.answer_of(standing, view(standing.account), query.now, language=language, others=others),
         )
 
@@ -220,10 +229,11 @@ _MESSAGE = """
            m.external_id, m.reply_to, m.grp, m.subject, m.notice, m.degradations, m.automatic, m.cc, m.bcc, m.answer_at
     FROM message m
 """
+_WHOLE = _MESSAGE.replace("m.answer_at", "m.answer_at, m.original")
 # What waits behind a part that waits for somebody waits for the same.
 _REASON = """
     CASE WHEN d.state = 0 AND d.reason = '' THEN COALESCE(
-        (SELECT l.held FROM lane l WHERE l.grp = 'send:' || d.account AND l.subject = d.conversation_id), '')
+        (SELECT max(l.held) FROM task t JOIN lane l ON l.id = t.lane_id WHERE t.kind = 'send' AND t.ref = d.id), '')
     ELSE d.reason END
 """
 _DELIVERY = f"""
@@ -255,27 +265,33 @@ def messages(
     after_n: int | None = None,
     before_n: int | None = None,
     limit: int = PAGE,
+    whole: bool = False,
 ) -> list[Message]:
-    """Give messages in their order: those after a number, those before one, or the last ones."""
+    """Give messages in their order: those after a number, those before one, or the last ones.
+
+    Only with `whole` their blocks `original` are filled: a stranger decides how much that is.
+    """
     params: dict[str, Any] = {"id": conversation_id, "limit": min(limit, PAGE)}
     where, order = "m.conversation_id = :id", "DESC"
     if after_n is not None:
         where, order, params["after"] = f"{where} AND m.n > :after", "ASC", after_n
     if before_n is not None:
         where, params["before"] = f"{where} AND m.n < :before", before_n
-    rows = query.execute(f"{_MESSAGE} WHERE {where} ORDER BY m.n {order} LIMIT :limit", params)
+    select = _WHOLE if whole else _MESSAGE
+    rows = query.execute(f"{select} WHERE {where} ORDER BY m.n {order} LIMIT :limit", params)
     return sorted(_messages(query, rows), key=lambda message: message.n)
 
 
-def messages_by_id(query: Query, ids: Sequence[str]) -> dict[str, Message]:
-    """Give these messages; those that are not there are missing."""
-    rows = query.execute(f"{_MESSAGE} WHERE m.id IN (:ids[])", {"ids": ids}) if ids else []
+def messages_by_id(query: Query, ids: Sequence[str], *, whole: bool = False) -> dict[str, Message]:
+    """Give these messages; those that are not there are missing. `whole` as in `messages`."""
+    select = _WHOLE if whole else _MESSAGE
+    rows = query.execute(f"{select} WHERE m.id IN (:ids[])", {"ids": ids}) if ids else []
     return {one.id: one for one in _messages(query, rows)}
 
 
 def message(query: Query, id_: str) -> Message:
-    """Give one message. Errors: `NotFound`."""
-    return there(messages_by_id(query, [id_]).get(id_), "message")
+    """Give one message, the whole of it. Errors: `NotFound`."""
+    return there(messages_by_id(query, [id_], whole=True).get(id_), "message")
 
 
 def _messages(query: Query, rows: Sequence[Row]) -> Iterable[Message]:
@@ -290,7 +306,7 @@ def _messages(query: Query, rows: Sequence[Row]) -> Iterable[Message]:
         changes.setdefault(id_, []).append(change)
     for row in rows:
         id_, conversation_id, account, direction, n, at, stored_at, text, blocks, author, *rest = row
-        external, reply_to, group, subject, notice, degradations, automatic, cc, bcc, answer_at = rest
+        external, reply_to, group, subject, notice, degradations, automatic, cc, bcc, answer_at, *original = rest
         own = [delivery_of(part) for part in parts.get(id_, ())]
         losses = [Degradation(**one) for one in from_json(degradations)]
         yield Message(
@@ -302,7 +318,7 @@ def _messages(query: Query, rows: Sequence[Row]) -> Iterable[Message]:
             at=moment(at),
             stored_at=moment(stored_at),
             text=text,
-            blocks=blocks_from_json(blocks),
+            blocks=_filled(blocks_from_json(blocks), original[0]) if any(original) else blocks_from_json(blocks),
             author=author,
             external_id=external or "",
             reply_to=reply_to,
@@ -315,13 +331,19 @@ def _messages(query: Query, rows: Sequence[Row]) -> Iterable[Message]:
             changes=tuple(changes.get(id_, ())),
             notice=notice,
             automatic=bool(automatic),
-            cc=_values(cc),
-            bcc=_values(bcc),
+            cc=values(cc),
+            bcc=values(bcc),
             answer_at=answer_at,
         )
 
 
-def _values(text: str) -> tuple[str, ...]:
+def _filled(blocks: Sequence[Block], original: str) -> tuple[Block, ...]:
+    fill = iter([Original(**one) for one in from_json(original)])
+    return tuple(next(fill, block) if isinstance(block, Original) else block for block in blocks)
+
+
+def values(text: str) -> tuple[str, ...]:
+    """Read a list of texts as a column holds it."""
     return tuple(from_json(text)) if text else ()
 
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pydantic_core import from_json
 
 from .clock import micros, moment
-from .lanes import RESTORED
+from .lanes import RESTORED, of_part
 from .model import AccountState, State
 from .store import Query, Row
 
@@ -22,6 +22,7 @@ WAITS = {  # why a part is queued → in words
     "session_ended": "the session has ended; it goes on when the customer comes back",
     "address_unreachable": "the address cannot be reached; it goes on when the customer writes again",
     "restored": "open at the backup that was brought back, and perhaps done since: release it, or drop it",
+    "falls_back": "it goes on from another account",
     "rate_limited": "the provider's limit",
     "provider_down": "the provider cannot be reached; it is tried again by itself",
 }
@@ -124,12 +125,15 @@ def _waiting(
     waiting: Sequence[Row],
     begun: datetime,
 ) -> Reason:
+    own = [part for part in waiting if not part[3]]
+    word, words = ("reply", "replies") if own else ("copy", "copies")
+    waiting = own or waiting
     replies = len({part[1] for part in waiting})
-    what = "1 reply waits" if replies == 1 else f"{replies} replies wait"
+    what = f"1 {word} waits" if replies == 1 else f"{replies} {words} wait"
     state, why, since = standing
     if state and AccountState(state) in _STOPPED:
         return _account(account, state, why, since, what)
-    lane = query.one(_LANE, {"grp": f"send:{account}", "id": conversation})
+    lane = query.one(_LANE, {"grp": f"send:{account}", "id": of_part(conversation, waiting[0][3])})
     under_way = next((part[10] for part in waiting if part[10] is not None), None)
     reason = next((part[9] for part in waiting if part[9]), "")
     if lane is None or lane[1] is None:

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from pydantic_core import from_json, to_json
 
-from . import lanes, readmodels
+from . import auditing, lanes, readmodels
 from .clock import micros
 from .lanes import NewTask
 from .log import subject_of
@@ -27,7 +27,7 @@ _PUT_META = """
     ON CONFLICT (name) DO UPDATE SET value = excluded.value
 """
 _UNPROMISED = """
-    SELECT d.id, d.account, d.conversation_id FROM delivery d JOIN message m ON m.id = d.message_id
+    SELECT d.id, d.account, d.conversation_id, d.recipient FROM delivery d JOIN message m ON m.id = d.message_id
     WHERE d.state = 0 AND NOT EXISTS (SELECT 1 FROM task t WHERE t.kind = 'send' AND t.ref = d.id)
     ORDER BY d.conversation_id, m.n, d.position, d.generation
 """
@@ -75,7 +75,13 @@ def hold(tx: Tx, taken_at: datetime, wants: Mapping[str, Wants]) -> list[Held]:
         tx.execute(statement)
     unpromised = list(dict.fromkeys(tx.execute(_UNPROMISED)))
     tx.many(_NO_REASON, [{"id": row[0]} for row in sorted(unpromised)])
-    lanes.add(tx, [NewTask(f"send:{account}", talk, "send", delivery) for delivery, account, talk in unpromised])
+    lanes.add(
+        tx,
+        [
+            NewTask(f"send:{account}", lanes.of_part(talk, recipient), "send", delivery)
+            for delivery, account, talk, recipient in unpromised
+        ],
+    )
     tx.finish()
     for reader, cursor in tx.execute(_BEHIND):
         _queue(tx, reader, cursor, wants.get(reader, lambda _: True))
@@ -87,6 +93,7 @@ def hold(tx: Tx, taken_at: datetime, wants: Mapping[str, Wants]) -> list[Held]:
     tx.execute(_CATCH_UP, {"seq": head, "now": tx.now_us})
     tx.execute(_NUMBER_ON, {"jump": _TALK_JUMP})
     tx.execute(_PUT_META, {"value": to_json({"restored_at": tx.now_us, "taken_at": micros(taken_at)}).decode()})
+    auditing.audit(tx, auditing.this_user(), "restore", {})
     found = held(tx)
     tx.tell(
         "store.restored",

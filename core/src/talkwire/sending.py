@@ -17,7 +17,7 @@ from typing import Protocol
 
 import structlog
 
-from . import answers, deliveries, lanes
+from . import answers, deliveries, elsewhere, lanes
 from .answers import AccountView, Standing
 from .channel import Channel
 from .clock import Clock, micros, moment
@@ -96,6 +96,9 @@ class _Attempt:
     delivery: str
     out: Outgoing
     was_open: bool = False  # found open: it must be decided before anything is sent
+    message: str = ""
+    conversation: str = ""
+    fallback: str = ""  # account that the message goes on from where the address cannot be reached; empty: none
 
 
 @dataclass(slots=True)
@@ -151,7 +154,8 @@ class Sender:
         if channel is None:
             return
         rates = self._account.rates
-        address = await self._address(lane.subject) if rates.by_address else ""
+        conversation, _, copied = lane.subject.partition(":")
+        address = (copied or await self._address(conversation)) if rates.by_address else ""
         not_before = rates.take(self._clock.now(), address)
         if not_before is not None:
             await self._store.write(_rate_limited, (lane.id, not_before))
@@ -279,7 +283,11 @@ def _checked(said: object) -> Receipt:
 _OPEN = f"""
     SELECT {answers.COLUMNS}, c.thread, c.last_inbound, a.kind, a.value, a.name,
            d.id, d.message_id, d.position, d.part, d.state, d.attempts, d.open_since, d.as_plain,
-           m.reply_to, m.subject, m.policy, m.notice
+           m.reply_to, m.subject, m.policy, m.notice, d.recipient,
+           CASE WHEN d.recipient = '' THEN NULL ELSE
+               (SELECT max(o.id) FROM delivery o WHERE o.message_id = d.message_id AND o.position = d.position
+                AND o.recipient = '' AND o.id < d.id) END,
+           m.automatic
     FROM delivery d JOIN message m ON m.id = d.message_id
     JOIN conversation c ON c.id = d.conversation_id JOIN address a ON a.id = c.address_id
     WHERE d.id IN (:ids[])
@@ -288,16 +296,11 @@ _MARK_OPEN = """
     UPDATE delivery SET open_since = :now, open_wakes = :wakes, attempts = attempts + 1, reason = ''
     WHERE id = :id
 """
-_EXTERNAL = """
-    SELECT COALESCE(m.external_id, (SELECT max(d.external_id) FROM delivery d
-                                    WHERE d.message_id = m.id AND d.position = 0))
-    FROM message m WHERE m.id = :id
-"""
-_REFERENCES = """
-    SELECT COALESCE(m.external_id, (SELECT max(d.external_id) FROM delivery d
-                                    WHERE d.message_id = m.id AND d.position = 0))
-    FROM message m WHERE m.conversation_id = :id ORDER BY m.n DESC LIMIT :most
-"""
+# By which name the provider's other end knows a message.
+_NAME = """COALESCE(NULLIF(m.known_as, ''), m.external_id,
+                    (SELECT max(d.external_id) FROM delivery d WHERE d.message_id = m.id AND d.position = 0))"""
+_EXTERNAL = f"SELECT {_NAME} FROM message m WHERE m.id = :id"
+_REFERENCES = f"SELECT {_NAME} FROM message m WHERE m.conversation_id = :id ORDER BY m.n DESC LIMIT :most"
 _AGAIN_HELD = "UPDATE delivery SET reason = :reason WHERE id = :id"
 
 
@@ -330,8 +333,9 @@ def open_attempt(tx: Tx, items: Sequence[_Opening]) -> Sequence[_Attempt | None]
 def _open_one(tx: Tx, item: _Opening, task: lanes.Task, row: Sequence[object]) -> _Attempt | None:
     standing = Standing.of(row[:8])
     thread, last_inbound, kind, value, name = map(str, row[8:13])
-    delivery, _, position, part_text, state, attempts, open_since, as_plain = row[13:21]
-    reply_to, subject, policy, notice = map(str, row[21:25])
+    delivery, message, position, part_text, state, attempts, open_since, as_plain = row[13:21]
+    reply_to, subject, policy, notice, recipient, copy_of = (str(value or "") for value in row[21:27])
+    automatic = bool(row[27])
     features = item.account.features
     place = (task.lane, task.id)
     known = int(str(state))
@@ -344,7 +348,9 @@ def _open_one(tx: Tx, item: _Opening, task: lanes.Task, row: Sequence[object]) -
         tx.execute(_MARK_CLOSED, {"id": delivery, "reason": item.resolved.text, "uncounted": 0})
         lanes.end(tx, [place])
         return None
-    if open_since is None and not _may_go(tx, item, task, standing, str(delivery), policy):
+    is_copy = bool(recipient)
+    part_of = (str(message), str(delivery))
+    if open_since is None and not _may_go(tx, item, task, standing, part_of, policy, is_copy=is_copy):
         return None
     part = part_from_json(str(part_text))
     out = Outgoing(
@@ -358,16 +364,34 @@ def _open_one(tx: Tx, item: _Opening, task: lanes.Task, row: Sequence[object]) -
         notice=notice,
         last_inbound=last_inbound,
         references=_references(tx, standing.id) if features and features.references else (),
+        recipient=recipient,
+        copy_of=copy_of,
+        automatic=automatic,
         attempt=int(str(attempts)) + 1,
     )
     was_open = open_since is not None and not item.reopen
-    return _Attempt(task.id, task.lane, task.wakes, str(delivery), out, was_open=was_open)
+    return _Attempt(
+        task.id,
+        task.lane,
+        task.wakes,
+        str(delivery),
+        out,
+        was_open=was_open,
+        message=str(message),
+        conversation=standing.id,
+        fallback="" if recipient else elsewhere.named(policy),
+    )
 
 
-def _may_go(tx: Tx, item: _Opening, task: lanes.Task, standing: Standing, delivery: str, policy: str) -> bool:
+def _may_go(
+    tx: Tx, item: _Opening, task: lanes.Task, standing: Standing, part: tuple[str, str], policy: str, *, is_copy: bool
+) -> bool:
     """Look at the answer a third time, and at how long this was tried; False: the task is ended."""
+    message, delivery = part
     features = item.account.features
     code = answers.closed_code(standing, tx.now_us)
+    if is_copy and code is AnswerCode.ADDRESS_UNREACHABLE:
+        code = None  # it is not theirs
     too_long = (
         features is not None
         and task.failing_since is not None
@@ -379,6 +403,9 @@ def _may_go(tx: Tx, item: _Opening, task: lanes.Task, standing: Standing, delive
         _fail(tx, delivery, "gave_up", "tried for too long")
     elif code is AnswerCode.WINDOW_CLOSED and policy == Policy.TEMPLATE:
         return True
+    elif (instead := elsewhere.named(policy)) and elsewhere.falls_back(code):
+        assert code is not None  # it is closed
+        elsewhere.promise(tx, message, standing.id, instead, code)
     elif policy == Policy.HOLD and code in answers.HOLDABLE:
         tx.execute(_AGAIN_HELD, {"id": delivery, "reason": code})
         answers.tell_changes(tx, [standing.id])  # what is held is released by the change back
@@ -421,7 +448,8 @@ _SET_EXTERNAL = "UPDATE delivery SET external_id = :external WHERE id = :id"
 _MARK_PLAIN = "UPDATE delivery SET as_plain = 1 WHERE id = :id"
 _LATER_PARTS = """
     SELECT o.id FROM delivery d
-    JOIN delivery o ON o.message_id = d.message_id AND o.position > d.position AND o.state = 0
+    JOIN delivery o ON o.message_id = d.message_id AND o.recipient = d.recipient
+     AND o.position > d.position AND o.state = 0
     WHERE d.id = :id
 """
 _SAME_ADDRESS = """
@@ -457,7 +485,9 @@ def close_attempt(tx: Tx, outcomes: Sequence[_Outcome]) -> Sequence[None]:
     news = deliveries.match_waiting(
         tx, [o.attempt.delivery for o in outcomes_in_order if o.receipt and o.receipt.external_id]
     )
-    deliveries.learn(tx, [*(x for o in outcomes_in_order for x in _learnt(tx, o)), *news])
+    fall = {o.attempt.delivery for o in ours if o.unreachable and o.attempt.fallback}  # they go on from elsewhere
+    learnt = [x for o in outcomes_in_order if o.attempt.delivery not in fall for x in _learnt(tx, o)]
+    deliveries.learn(tx, [*learnt, *news])
     lanes.lock(tx, (o.attempt.lane for o in ours))
     for outcome in ours:
         _store_outcome(tx, outcome)
@@ -499,9 +529,12 @@ def _store_outcome(tx: Tx, outcome: _Outcome) -> None:
     attempt = outcome.attempt
     if outcome.as_plain:
         tx.execute(_MARK_PLAIN, {"id": attempt.delivery})
-    if outcome.learnt is State.FAILED:
+    if outcome.unreachable and attempt.fallback:
+        code, said = AnswerCode.ADDRESS_UNREACHABLE, outcome.text
+        elsewhere.promise(tx, attempt.message, attempt.conversation, attempt.fallback, code, said=said)
+    elif outcome.learnt is State.FAILED:
         _fail_later_parts(tx, attempt.delivery)
-    if outcome.unreachable:
+    if outcome.unreachable and not attempt.out.recipient:  # who got a copy is not whom we talk to
         ids = [row[0] for row in tx.execute(_SAME_ADDRESS, {"id": attempt.delivery})]
         tx.lock("conversation", ids)
         tx.many(_UNREACHABLE, [{"id": conversation, "now": tx.now_us} for conversation in sorted(ids)])

@@ -46,6 +46,7 @@ Raw = dict[str, Any]
 
 _ROOT = (*SECTIONS, "plugins", "accounts", "recipients", "notify", "webhooks")
 _OURS = tuple(AccountKeys.model_fields)
+_WHEN_CLOSED = "write reject, hold, or fallback:NAME with the name of another account"
 _IN_WORDS = {"tuple_type": "write a list in brackets", "path_type": "write a path in quotes"}  # pydantic's kinds
 _SHARED = ("general", "retention", "accounts", "recipients", "notify", "webhooks")  # must be equal in all daemons
 
@@ -58,6 +59,7 @@ class AccountConfig:
     channel: str
     endpoint: str
     when_closed: Policy
+    fallback: str = ""  # with policy fallback: the account that replies go out from instead
     settings: Any = field(default=None, repr=False)  # the channel's `Settings`; None: the channel is absent
 
 
@@ -206,6 +208,7 @@ class RawConfig:
         self.faults += faults
         accounts = {name: self._account(name, keys, channels.get(keys.channel)) for name, keys in self.accounts.items()}
         self._endpoints(accounts.values(), channels)
+        self._fallbacks(accounts.values(), channels)
         self._facts({*plugins, *self.enabled, *self.channels})
         self._unknown(self._plugin_tables, ("enabled", *plugins, *others), "plugins")
         own = {}
@@ -238,7 +241,8 @@ class RawConfig:
             name=name,
             channel=keys.channel,
             endpoint=keys.endpoint or name,
-            when_closed=keys.when_closed,
+            when_closed=keys.policy,
+            fallback=keys.fallback,
             settings=self._model(channel.Settings, rest, "accounts", name, also=_OURS) if channel else None,
         )
 
@@ -252,6 +256,21 @@ class RawConfig:
             if other is not account and (other.channel != account.channel or not channel.features.shared_endpoint):
                 reason = f"accounts.{other.name} has this endpoint, and they cannot share it; choose another"
                 self._fault(("accounts", account.name, "endpoint"), reason)
+
+    def _fallbacks(self, accounts: Iterable[AccountConfig], channels: Mapping[str, type[Channel]]) -> None:
+        """Refuse accounts that cannot take the place of another."""
+        for account in accounts:
+            name, place = account.fallback, ("accounts", account.name, "when_closed")
+            other = self.accounts.get(name)
+            if not name:
+                continue
+            if name == account.name:
+                self._fault(place, "an account cannot take its own place; name another one")
+            elif other is None:
+                if name not in self._account_tables:  # else its own fault says what is wrong with it
+                    self._fault(place, f"no such account {name}{_nearest(name, self._account_tables)}")
+            elif other.channel in channels and not channels[other.channel].features.reaches:
+                self._fault(place, f"accounts.{name} writes to nobody first: its channel cannot; choose another")
 
     def _facts(self, plugins: Iterable[str]) -> None:
         """Refuse to wait for facts that nobody tells; of a plugin's own only the first half is known."""
@@ -330,6 +349,8 @@ class RawConfig:
                 self._fault((*path, *loc), f"unknown key{_nearest(str(loc[-1]), known)}")
             elif fault["type"] == "missing":
                 self._fault((*path, *loc), "is missing")
+            elif loc == ("when_closed",):
+                self._fault((*path, *loc), _WHEN_CLOSED)
             else:
                 self._fault((*path, *loc), self._shown(_IN_WORDS.get(fault["type"], fault["msg"]), fault["input"]))
         return None

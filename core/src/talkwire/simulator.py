@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Simulator:
-    """A provider and its customer on one port.
+    """A provider and its customer on one port; servers of other protocols start and stop with the application.
 
     URLs have no slash at their end. `base_url` is where the application of `app` is served, `inbound_url` is the
     endpoint of the account, `/in/<endpoint>` with scheme and host. The application keeps what happened in memory.
@@ -25,7 +25,8 @@ class Simulator:
     channel: str  # the type it plays the provider of
     title: str  # for a person: `Phone (SMS)`
     app: Callable[[str], web.Application]  # (inbound_url); serves the customer's page at `/`
-    settings: Callable[[str, str], Mapping[str, Any]]  # (base_url, inbound_url) → the account's own table
+    # (base_url, inbound_url) → the account's own table; asked when `app` is served, so it may name ports that this opened
+    settings: Callable[[str, str], Mapping[str, Any]]
     play: Callable[[str, str], Awaitable[str]]  # (base_url, text): the customer writes; gives the evidence in one line
     received: Callable[[str], Awaitable[list[str]]]  # (base_url) → texts that reached the customer, oldest first
     fault: Callable[[str, str], Awaitable[None]]  # (base_url, one of `faults`): from now on; empty: all is well

@@ -34,7 +34,7 @@ _QUEUES = """
 """
 _STUCK = """
     SELECT DISTINCT l.id, l.grp, l.subject, l.failing_since, l.last_error, COALESCE(c.account, '')
-    FROM task t JOIN lane l ON l.id = t.lane_id LEFT JOIN conversation c ON c.id = l.subject
+    FROM task t JOIN lane l ON l.id = t.lane_id LEFT JOIN conversation c ON c.id = substr(l.subject, 1, 36)
     WHERE l.failing_since <= :before ORDER BY l.id LIMIT :most
 """
 _EPISODES = "SELECT name FROM meta WHERE name LIKE 'episode:%'"
@@ -132,7 +132,7 @@ def _lanes(query: Query) -> list[Trouble]:
             type="lane.stuck",
             key=str(id_),
             account=account,
-            conversation=subject if account else "",
+            conversation=subject.partition(":")[0] if account else "",
             small={"group": group, "lane": id_, "minutes": (query.now_us - since) // 60_000_000, "error": error[:200]},
         )
         for id_, group, subject, since, error, account in query.execute(_STUCK, params)

@@ -38,6 +38,27 @@ async def test_the_same_key_with_another_body_is_422_key_reused(customer, api):
     assert (status, problem["code"]) == (422, "key_reused")
 
 
+@pytest.mark.parametrize(
+    ("body", "status", "code", "said"),
+    [
+        ({"policy": "fallback"}, 422, "refused", "when_closed"),
+        ({"policy": "fallback", "fallback": "nowhere"}, 404, "not_found", "nowhere"),
+        ({"policy": "hold", "fallback": "shop"}, 422, "refused", "only"),
+        ({"policy": "fallback", "fallback": "Not A Name"}, 422, "invalid", ""),
+        ({"policy": "template"}, 422, "invalid", ""),
+        ({"cc": ["ann@example.org"]}, 422, "unsupported", "cc"),
+        ({"cc": [""]}, 422, "invalid", ""),
+        ({"cc": ["ann@example.org"] * 51}, 422, "invalid", ""),
+    ],
+)
+async def test_what_is_asked_for_wrongly_is_said(hub, customer, api, body, status, code, said):
+    conversation = await customer.writes()
+    await hub.pass_time(hours=24)
+    found, problem = await reply(api, conversation, text="late", **body)
+    assert (found, problem["code"]) == (status, code)
+    assert said in problem["detail"]
+
+
 async def test_two_different_keys_in_one_request_are_a_fault(customer, api):
     status, problem = await reply(api, await customer.writes(), text="x", key="a", header="b")
     assert (status, problem["code"], problem["faults"][0]["path"]) == (422, "invalid", "key")
@@ -244,3 +265,17 @@ async def test_a_body_that_does_not_come_is_408_also_for_who_has_no_key(server, 
     writer.close()
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"Connection: close" in answer
+
+
+@pytest.mark.parametrize(("scope", "said"), [("bot", {}), ("host", {"automatic": True})])
+async def test_a_program_that_no_person_stands_behind_answers_no_machine(hub, customer, api, key, scope, said):
+    """A key of the scope bot is one; a host says so itself."""
+    conversation = await customer.writes()
+    asks = type(api)(api.client, await key(scope, "robot"))
+    status, accepted = await reply(asks, conversation, text="one", **said)
+    assert (status, (await asks.get(f"/messages/{accepted['message']}"))["automatic"]) == (202, True)
+    await hub.daemon.store.write(lambda tx, items: [tx.execute("UPDATE message SET automatic = 1")], None)
+    status, problem = await reply(asks, conversation, text="two", header="k", **said)
+    assert (status, problem["code"], problem["type"]) == (409, "automatic", "urn:talkwire:problem:automatic")
+    status, accepted = await reply(api, conversation, text="a person")
+    assert status == 202

@@ -79,11 +79,11 @@ def end_of(driver: SqliteDriver, events: list[Any]) -> tuple[int, tuple[int, str
 
 
 def ends_of(
-    driver: SqliteDriver, parts: dict[str, str], events: list[Any]
+    driver: SqliteDriver, parts: dict[str, str], events: list[Any], *, copies: bool = False
 ) -> dict[str, tuple[int, tuple[int, str, str] | None]]:
     """Give state and problem of each part of a message after reports and (part, what became of its attempt).
 
-    `parts` says for each delivery who it goes to.
+    `parts` says for each delivery who it goes to; `copies`: they are one part, for several people.
     """
     driver.begin()
     try:
@@ -93,7 +93,7 @@ def ends_of(
                 "INSERT INTO delivery (id, message_id, conversation_id, account, position, generation, part, text,"
                 " state, state_at, reason, recipient)"
                 " VALUES (:id, 'm1', 'c1', 'shop', :position, 0, '{}', '', 0, 0, '', :recipient)",
-                {"id": delivery, "position": position, "recipient": recipient},
+                {"id": delivery, "position": 0 if copies else position, "recipient": recipient},
             )
             lanes.add(tx, [lanes.NewTask("send:shop", f"c{delivery}", "send", delivery)])
         tx.finish()
@@ -157,6 +157,63 @@ def test_a_report_for_one_of_several_recipients_joins_the_same_early_or_late(
     events = [report, stranger, *receipts] if early else [*receipts, report, stranger]
     states = {part: State(state) for part, (state, _) in ends_of(driver, parts, events).items()}
     assert states == ({"d1": State.SENT, "d2": State.DELIVERED} if named else dict.fromkeys(parts, State.READ))
+
+
+COPIES = {"d1": "", "d2": "bob@b.example", "d3": "cat@c.example"}
+told = st.builds(
+    Report,
+    state=st.sampled_from(LEARNABLE),
+    at=st.just(NOON),
+    recipient=st.sampled_from(["", "Bob@b.example", "cat@c.example", "somebody@else.example"]),
+    external_id=st.just("p1"),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(reported=st.lists(told, max_size=4), data=st.data())
+def test_a_report_that_names_whoever_got_a_copy_is_of_that_copy_in_any_order(
+    driver: SqliteDriver, reported: list[Report], data: st.DataObject
+) -> None:
+    """All copies have one id with the provider; what names nobody of them is of the one that has no name."""
+    events = [*reported, *((part, Receipt(state=State.ACCEPTED, external_id="p1")) for part in COPIES)]
+    ends = ends_of(driver, COPIES, data.draw(st.permutations(events)), copies=True)
+    for part, whose in COPIES.items():
+        others = {to for to in COPIES.values() if to} - {whose}
+        own = [
+            r.state for r in reported if r.recipient in ("", whose) or (not whose and r.recipient.lower() not in others)
+        ]
+        own += [r.state for r in reported if whose and r.recipient.lower() == whose]
+        assert ends[part][0] == max([State.ACCEPTED, *own]), part
+
+
+@pytest.mark.parametrize(
+    ("recipient", "whose"),
+    [("", "d1"), ("bob@b.example", "d2"), ("CAT@C.example", "d3"), ("ann@forwarded.example", "d1")],
+)
+@pytest.mark.parametrize("swept", [True, False])
+def test_a_report_by_the_key_of_one_part_is_of_the_copy_that_it_names(
+    driver: SqliteDriver, recipient: str, whose: str, swept: bool
+) -> None:
+    report = Report(state=State.FAILED, at=NOON, key="d1", code="550", recipient=recipient)
+    driver.begin()
+    try:
+        tx = Tx(driver, NOON)
+        rows = [{"id": part, "to": to} for part, to in COPIES.items()]
+        if swept:  # it came from before a restore, or over an open transaction
+            deliveries.reported(tx, [("shop", report, "")])
+        tx.many(
+            "INSERT INTO delivery (id, message_id, conversation_id, account, position, generation, part, text,"
+            " state, state_at, reason, recipient) VALUES (:id, 'm1', 'c1', 'shop', 0, 0, '{}', '', 20, 0, '', :to)",
+            rows,
+        )
+        if swept:
+            assert deliveries.sweep_unmatched(tx, [0]) == [1]
+        else:
+            deliveries.reported(tx, [("shop", report, "")])
+        assert tx.execute("SELECT id FROM delivery WHERE state = 25") == [(whose,)]
+        assert tx.execute("SELECT delivery_id FROM report") == [(whose,)]
+    finally:
+        driver.rollback()
 
 
 # --- what a message's state is ----------------------------------------------------------------------

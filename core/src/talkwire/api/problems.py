@@ -30,6 +30,8 @@ CODES: Mapping[str, tuple[int, str]] = {  # code → status, title; codes of ans
     "too_slow": (408, "The body did not come in time"),
     "conflict": (409, "Somebody else was first"),
     "no_answer": (409, "The conversation cannot be answered now"),
+    "automatic": (409, "A machine would answer a machine"),
+    "automatic_cap": (409, "A machine writes there too often"),
     "cursor_expired": (410, "The cursor is older than the log"),
     "too_large": (413, "More bytes than we take"),
     "unsupported_media_type": (415, "Send application/json"),

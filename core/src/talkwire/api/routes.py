@@ -47,7 +47,7 @@ from .shapes import (
 )
 
 api = Api("/api/v1")
-_REPLY_ERRORS = ("no_answer", "unsupported", "refused", "key_reused", "conflict")
+_REPLY_ERRORS = ("no_answer", "unsupported", "refused", "key_reused", "automatic", "automatic_cap", "conflict")
 
 # --- accounts ------------------------------------------------------------------------------------------
 
@@ -203,7 +203,10 @@ async def conversation(call: Call[None, None]) -> Conversation:
 
 @api.add("GET", "/conversations/{id}/messages", query=MessageQuery, gives=page_of(Message))
 async def messages(call: Call[MessageQuery, None]) -> readmodels.Page[Message]:
-    """List messages of a conversation with their parts, states and changes."""
+    """List messages of a conversation with their parts, states and changes.
+
+    Blocks of type `original`, the whole of a mail, are empty here: the message itself has them.
+    """
     wanted = call.query.model_dump()
 
     def look(query: Query) -> list[Message]:
@@ -215,7 +218,7 @@ async def messages(call: Call[MessageQuery, None]) -> readmodels.Page[Message]:
 
 @api.add("GET", "/messages/{id}", gives=shape(Message))
 async def message(call: Call[None, None]) -> Message:
-    """Give one message."""
+    """Give one message, the whole of it."""
     return await call.engine.store.read(lambda query: readmodels.message(query, call.id()))
 
 
@@ -236,7 +239,8 @@ async def reply(call: Call[None, ReplyIn]) -> Accepted:
     """Store a reply, to be sent.
 
     `Idempotency-Key` makes it repeatable: the same key gives the first result again, with `repeated`. Where no answer
-    is allowed the problem carries the conversation's `answer`, and nothing is stored.
+    is allowed the problem carries the conversation's `answer`, and nothing is stored. What is automatic answers no
+    machine (409 `automatic`), and does not go to one address again and again (409 `automatic_cap`).
     """
     return await _reply(call, call.id(), call.body)
 
@@ -262,8 +266,20 @@ async def _reply(call: Call[None, Any], to: Target, body: ReplyIn) -> Accepted:
     if len(key) > 200 or body.key not in ("", key):
         raise problems.Invalid("key", "at most 200 characters, and the same in the header and in the body")
     return await call.engine.replies.reply(
-        to, body.draft(), author=call.principal.name, key=key, policy=body.policy, strict=body.strict
+        to,
+        body.draft(),
+        author=call.principal.name,
+        key=key,
+        policy=body.policy,
+        fallback=body.fallback,
+        strict=body.strict,
+        automatic=body.automatic or _is_machine(call),
     )
+
+
+def _is_machine(call: Call[None, Any]) -> bool:
+    """Say whether a program of its own asks, for which no person answers."""
+    return call.principal.scope is Scope.BOT
 
 
 def _canonical(address: Address) -> Address:
@@ -287,7 +303,7 @@ def _canonical(address: Address) -> Address:
 )
 async def preview(call: Call[None, DraftIn]) -> Preview:
     """Give exactly the parts that would go out, and what each says less well; nothing is stored."""
-    rendition = await call.engine.replies.render(call.id(), call.body.draft())
+    rendition = await call.engine.replies.render(call.id(), call.body.draft(), automatic=_is_machine(call))
     return Preview(
         account=rendition.account,
         conversation=rendition.conversation,

@@ -135,10 +135,14 @@ class ReplyIn(DraftIn):
 
     key: Annotated[str, Field(max_length=200)] = ""
     """Makes it repeatable, as the header Idempotency-Key does."""
-    policy: Literal[Policy.REJECT, Policy.HOLD] | None = None
-    """What to do where no answer is allowed; nothing: as the account says."""
+    policy: Literal[Policy.REJECT, Policy.HOLD, Policy.FALLBACK] | None = None
+    """What to do where no answer is allowed; nothing: as the account's `when_closed` says."""
+    fallback: Annotated[str, Field(pattern=r"^[a-z0-9-]{0,64}$")] = ""
+    """Account that it goes out from by policy fallback; empty: the one that `when_closed` names."""
     strict: bool = False
     """Refuse it where the channel would say anything less well."""
+    automatic: bool = False
+    """No person wrote it; what comes with a key of the scope bot is always taken so."""
 
 
 class AddressIn(Body):

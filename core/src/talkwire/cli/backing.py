@@ -35,7 +35,7 @@ def backup(
     Database, files, settings and key, as they were at one moment. It holds secrets and what customers wrote: only you may read it. Exit 1 where a file was missing already.
     """
     from .. import backups
-    from ..errors import NotFound
+    from ..errors import NotFound, TalkwireError
     from .database import prepared
 
     if check:
@@ -47,6 +47,10 @@ def backup(
     instance = _instance(settings)
     if not instance.key.is_file():
         raise NotFound(f"there is no {instance.key}; a backup without it could not be read")
+    try:
+        place.ask(config, "backup")
+    except TalkwireError as error:  # to have a backup is worth more than to have it written down
+        complain(f"not written down in the audit: {error}")
     before = backups.dated(folder) if keep else []
     target = backups.new_dated(folder) if keep else folder
     with Progress() as tell:

@@ -138,6 +138,7 @@ def export(
 
     person = place.look(place.raw(config).store, lambda query: persons.find(query, whose))
     target = file or Path(f"talkwire-export-{person.contact}.zip")
+    place.ask(config, "export", contact=person.contact)
     try:
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:

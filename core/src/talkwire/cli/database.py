@@ -65,8 +65,11 @@ def upgrade(config: ConfigFile = None) -> None:
     url = settings.store.url.get_secret_value()
     lock = DaemonLock(path_of(url)) if url.startswith("sqlite:") else None
     try:
-        for line in upgraded(url, chains):
+        lines = upgraded(url, chains)
+        for line in lines:
             say(line)
+        if any("→" in line for line in lines):
+            _written_down(settings.store.url.get_secret_value(), settings.store.files, "db upgrade")
     finally:
         if lock is not None:
             lock.release()
@@ -103,6 +106,8 @@ def copy(
     one, other = Place(from_, where), Place(to, where)
     with Progress() as tell:
         copied = copy_all(one, other, chains, tell=tell, leave=leave_behind, keep_source=keep_source)
+    _written_down(from_, where, "db copy, from here")
+    _written_down(to, where, "db copy, to here")
     width = max(map(len, copied.tables))
     for name, total in copied.tables.items():
         if total.rows:
@@ -118,6 +123,15 @@ def copy(
             complain(f"file {sha256} is not there, or damaged")
         complain(f"{many(len(copied.missing), 'file')} could not be copied; all else was")
         raise typer.Exit(1)
+
+
+def _written_down(url: str, files: Path, what: str) -> None:
+    """Leave a row that says who did this to a database, at hand."""
+    from .. import auditing
+    from ..copying import Place, changing
+
+    with changing(Place(url, files)) as tx:
+        auditing.audit(tx, auditing.this_user(), what, {})
 
 
 def _whole(text: str) -> str:
@@ -192,7 +206,9 @@ def reopen(
     settings, _, _ = prepared(config)
     if not yes:
         typer.confirm(f"Use {settings.store.place} again, without what its copy has taken in since?", abort=True)
-    was = reopened(Place(settings.store.url.get_secret_value(), settings.store.files))
+    url = settings.store.url.get_secret_value()
+    was = reopened(Place(url, settings.store.files))
     if not was:
         raise Conflict(f"{settings.store.place} is not retired; nothing was changed")
+    _written_down(url, settings.store.files, "db reopen")
     say(f"{settings.store.place} is in use again; it was copied to {was}")

@@ -43,6 +43,7 @@ HOST = "127.0.0.1"
 PORT = 9460  # of the start page, where it is free
 PATIENCE = 12.0  # seconds that one step of a check may take; a simulator's slow answer takes 5
 _LOOK_EVERY = 0.05  # seconds
+_EVIDENCE = 120  # characters of a text that are shown
 _MARK = "# Made by `talkwire demo`, which writes it anew at each start."
 _CSP = (
     "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -408,7 +409,7 @@ class _Talk:
 
         goal = await self._goal()
         state, texts = await self._carried(accepted["message"], text, before, goal)
-        self._told("the customer has it", f"the simulator shows “{texts[0]}”, once")
+        self._told("the customer has it", f"the simulator shows “{_on_one_line(texts[0])}”, once")
         self._told(
             "it is reported",
             f"{state}; {goal.word} is the most that this channel reports" if goal < State.DELIVERED else state,
@@ -469,6 +470,11 @@ class _Talk:
 
     def _told(self, what: str, evidence: str) -> None:
         self._say(f"  {what:<20} {evidence}")
+
+
+def _on_one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _EVIDENCE else line[:_EVIDENCE].rsplit(" ", 1)[0] + " …"
 
 
 def _why(message: Mapping[str, Any]) -> str:

@@ -52,14 +52,14 @@ def _waiting(query: Query) -> list[Waiting]:
     from ..clock import moment
 
     rows = query.execute(_LANES, {"most": _MOST})
-    subjects = sorted({row[2] for row in rows})
+    subjects = sorted({_conversation(row[2]) for row in rows})
     address_by_id: dict[str, str] = dict(query.execute(_ADDRESSES, {"ids": subjects})) if subjects else {}
     return [
         Waiting(
             id=id_,
             group=group,
             subject=subject,
-            address=address_by_id.get(subject, ""),
+            address=address_by_id.get(_conversation(subject), ""),
             tasks=tasks,
             since=moment(since),
             due=None if due is None else moment(due),
@@ -70,6 +70,10 @@ def _waiting(query: Query) -> list[Waiting]:
         )
         for id_, group, subject, due, attempts, held, error, tasks, since, account in rows
     ]
+
+
+def _conversation(subject: str) -> str:
+    return subject.partition(":")[0]
 
 
 @app.callback()
@@ -108,7 +112,8 @@ def _row(one: Waiting) -> tuple[str, ...]:
     else:
         when = "due"
     since = f"since {ago(one.since)}"
-    return str(one.id), one.group, one.address or one.subject, many(one.tasks, "task"), since, when, one.last_error
+    of = f"{one.address} (a copy)" if one.address and ":" in one.subject else one.address or one.subject
+    return str(one.id), one.group, of, many(one.tasks, "task"), since, when, one.last_error
 
 
 @app.command()

@@ -109,7 +109,7 @@ def _read(query: Query) -> tuple[Status, _Waits, int]:
 
 
 def _address(query: Query, conversation: str) -> str:
-    row = query.one(_ADDRESS, {"id": conversation})
+    row = query.one(_ADDRESS, {"id": conversation.partition(":")[0]})  # or the lane of a copy
     return row[0] if row else ""
 
 
@@ -370,5 +370,11 @@ def plugins(as_: Json = False, config: ConfigFile = None) -> None:
             say(f"\n{one.name} failed:")
             for line in one.error.rstrip().split("\n"):
                 say(f"  {line}")
+    for one in infos:
+        if one.bound_by:
+            say(
+                f"\n{one.name} brings {', '.join(one.bound_by)} along: run it as you like; whoever passes it on together with Talkwire"
+            )
+            say("  (an image, an installer, a product that ships it) does so under the terms of the GPL for the whole")
     if any(one.state == "available" for one in infos):
         say("\navailable: installed, not enabled; [plugins] enabled, or an account's channel, turns one on")

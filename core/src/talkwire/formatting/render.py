@@ -92,6 +92,8 @@ class _Rendering:
                 self.native(block, self.features.form_link)
             case model.Template():
                 self.native(block, self.features.template)
+            case model.Forward():
+                raise self.refusal("this channel passes no message on")
             case _:
                 raise self.refusal(f"a block of type {self.kind} only comes in")
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .provider import (
         Answers,
         FakeProvider,
+        Provider,
         Reply,
         Seen,
         Step,
@@ -43,6 +44,7 @@ _WHERE = {
     "provider": (
         "Answers",
         "FakeProvider",
+        "Provider",
         "Reply",
         "Seen",
         "Step",
@@ -84,6 +86,7 @@ __all__ = [
     "LentServices",
     "Logs",
     "NotApplicable",
+    "Provider",
     "Reply",
     "Sample",
     "Seen",

@@ -13,8 +13,8 @@
         report=lambda seen, id: Sample("delivered", body={"events": [{"kind": "delivered", "id": id}]}),
     )
 
-Only what the channel has is given: a channel without `send` of its own over HTTP has no `answers`, one that fetches
-gives `polled` instead of `sign`.
+Only what the channel has is given: one that fetches gives `polled` instead of `sign`, one that speaks something else than
+HTTP gives `speaks`, which makes its provider for both ways.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from ..model import (
     Text,
     Unit,
 )
-from .provider import Answers, Reply, Seen
+from .provider import Answers, Provider, Reply, Seen
 from .services import NOON
 from .visitors import Sessions
 
@@ -186,8 +186,10 @@ class Case:
     # --- out
     drafts: tuple[Draft, ...] = ()  # rendered beside the kit's own
     answers: Answers | None = None  # how the provider answers `send`
+    # (answers, samples that wait to be fetched by `listen`) → a provider that speaks something else than HTTP
+    speaks: Callable[[Answers, tuple[Sample, ...]], Provider] | None = None
     sends_elsewhere: str = (
-        ""  # why there are no `answers`, where `send` makes no HTTP requests: "SMTP, see test_smtp.py"
+        ""  # why there are no `answers`, where nobody can say how `send` is answered: "SMTP, see test_smtp.py"
     )
     report: Callable[[Seen, str], Sample] | None = None  # (request, id in the answer) → a report about that part
     part: Part = HELLO  # what is sent

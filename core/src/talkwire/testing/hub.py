@@ -74,13 +74,14 @@ class WholeHub:
         author: str = "agent:test",
         key: str = "",
         policy: Policy | None = None,
+        fallback: str = "",
     ) -> Accepted:
         """Reply in a conversation. Errors: as `Replies.reply`."""
         from ..model import draft
 
         to = conversation if isinstance(conversation, str) else conversation.id
         what = draft(said) if isinstance(said, str) else said
-        return await self.daemon.replies.reply(to, what, author=author, key=key, policy=policy)
+        return await self.daemon.replies.reply(to, what, author=author, key=key, policy=policy, fallback=fallback)
 
     # --- time ----------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -15,7 +15,7 @@ from ..model import Batch, Inbound, Item, Unread
 from . import damage
 from .case import Case, Sample
 from .forgery import forgeries
-from .provider import Answers, FakeProvider, Reply, Seen
+from .provider import Answers, FakeProvider, Provider, Reply, Seen
 from .services import Lent
 from .shapes import faults, naive_or_elsewhere, times
 from .verdict import (
@@ -51,15 +51,15 @@ async def check_genuine_envelopes_pass(case: Case) -> None:
             "set features.listens=True, or leave out `listen` and Case.polled",
         )
     need_samples(case, judge)
-    if features.listens and case.polled is not None:
-        await _poll(case, case.polled, judge)
+    if features.listens and (case.polled is not None or case.speaks is not None):
+        await _poll(case, judge)
     if not features.webhook:
-        if features.listens and case.polled is None:
+        if features.listens and case.polled is None and case.speaks is None:
             raise judge.failure(
                 "listen",
                 "Case.polled",
                 "features.webhook is False, and the case does not say how the provider answers a poll",
-                "give Case.polled=(request, samples) → Reply, or set features.webhook=True",
+                "give Case.polled=(request, samples) → Reply, Case.speaks where it is not HTTP, or set features.webhook=True",
             )
         return
     async with alone(case) as lent:
@@ -109,17 +109,26 @@ def _is_in_form(case: Case, judge: Judge) -> None:
             )
 
 
-async def _poll(case: Case, polled: Callable[[Seen, tuple[Sample, ...]], Reply | None], judge: Judge) -> None:
-    """Listen until the samples were fetched."""
-    due = [sample for sample in case.samples if sample.answer is None]
+def _waiting(case: Case, due: tuple[Sample, ...]) -> Provider:
+    """Make a provider where these samples wait to be fetched."""
     base = case.answers or Answers(accept=lambda _seen, _id: Reply())
+    if case.speaks is not None:
+        return case.speaks(base, due)
+    polled = case.polled
+    assert polled is not None  # asked for above
 
     def harmless(seen: Seen) -> Reply | None:
-        return polled(seen, tuple(due)) or base.harmless(seen)
+        return polled(seen, due) or base.harmless(seen)
 
+    return FakeProvider(replace(base, harmless=harmless))
+
+
+async def _poll(case: Case, judge: Judge) -> None:
+    """Listen until the samples were fetched."""
+    due = tuple(sample for sample in case.samples if sample.answer is None)
     wanted = [item for sample in due for item in sample.means]
     got: list[Item] = []
-    async with FakeProvider(replace(base, harmless=harmless)) as provider, opened(case, provider, judge) as lent:
+    async with _waiting(case, due) as provider, opened(case, provider, judge) as lent:
         listening = lent.channel.listen("")
         try:
             async with asyncio.timeout(PATIENCE):

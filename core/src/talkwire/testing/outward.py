@@ -16,6 +16,7 @@ from .online import can_be_cancelled, shows_once
 from .provider import (
     Answers,
     FakeProvider,
+    Provider,
     Step,
     accept,
     busy,
@@ -75,7 +76,7 @@ async def check_send_makes_one_request_that_shows_something(case: Case) -> None:
             await _report_finds(case, lent, provider, receipt, judge)
 
 
-async def _report_finds(case: Case, lent: Lent, provider: FakeProvider, receipt: Receipt, judge: Judge) -> None:
+async def _report_finds(case: Case, lent: Lent, provider: Provider, receipt: Receipt, judge: Judge) -> None:
     features = case.channel.features
     if receipt.state not in (State.ACCEPTED, State.SENT, State.DELIVERED):  # the core takes any other for uncertain
         raise judge.failure(
@@ -127,10 +128,11 @@ async def check_errors_map_to_what_the_caller_must_do(case: Case) -> None:
     doubtful: tuple[type[Exception], ...] = (Uncertain, TryLater) if case.channel.features.idempotent else (Uncertain,)
     rows: list[tuple[Step, tuple[type[Exception], ...], str]] = [
         (reset_after_body(), doubtful, "the provider may have it: let Uncertain out of self.http, never try again"),
-        (hang_after_acceptance(), doubtful, "the provider may have it: let Uncertain out of self.http"),
         (truncated(), doubtful, "the provider may have it: let Uncertain out of self.http"),
         (refuse(), (Refused,), "call outcome(answer, table), with the provider's codes for `no` in the table"),
     ]
+    if case.speaks is None:  # elsewhere nothing but a cancelled `send` ends a silence; that is another check's
+        rows.append((hang_after_acceptance(), doubtful, "the provider may have it: let Uncertain out of self.http"))
     if answers.busy is not None:
         rows.append((busy(BUSY), (TryLater,), "call outcome(answer, table): 429 with Retry-After becomes TryLater"))
     if answers.unauthorised is not None:
@@ -159,7 +161,7 @@ async def check_errors_map_to_what_the_caller_must_do(case: Case) -> None:
                 )
 
 
-def _tells_when(answers: Answers, provider: FakeProvider) -> bool:
+def _tells_when(answers: Answers, provider: Provider) -> bool:
     """Say whether this provider, when it is busy, tells for how long."""
     reply = answers.busy(provider.shown[-1], BUSY) if answers.busy is not None and provider.shown else None
     return reply is not None and str(BUSY) in f"{dict(reply.headers)} {reply.body!r}"
@@ -243,8 +245,10 @@ def optional_steps(answers: Answers) -> tuple[tuple[Step, object], ...]:
     )
 
 
-def speaking(case: Case, answers: Answers) -> FakeProvider:
+def speaking(case: Case, answers: Answers) -> Provider:
     """Make the fake provider; polls find nothing while something is sent."""
+    if case.speaks is not None:
+        return case.speaks(answers, ())
     polled = case.polled
     if polled is None:
         return FakeProvider(answers)
@@ -259,7 +263,7 @@ def _sending(lent: Lent, out: Outgoing, judge: Judge) -> asyncio.Future[Receipt]
 
 
 async def send_once(
-    lent: Lent, out: Outgoing, judge: Judge, how: str, provider: FakeProvider | None = None
+    lent: Lent, out: Outgoing, judge: Judge, how: str, provider: Provider | None = None
 ) -> tuple[Receipt | None, Exception | None]:
     """Send; where the provider is silent, end the time of the request."""
     sending = _sending(lent, out, judge)
@@ -292,7 +296,7 @@ async def send_once(
             await asyncio.wait({sending}, timeout=PATIENCE)
 
 
-async def _reached(provider: FakeProvider, sending: asyncio.Future[Receipt], judge: Judge) -> None:
+async def _reached(provider: Provider, sending: asyncio.Future[Receipt], judge: Judge) -> None:
     """Wait until the provider has a request that shows something."""
     arriving = asyncio.ensure_future(provider.arrived())
     try:

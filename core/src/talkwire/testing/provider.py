@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from urllib.parse import parse_qsl, urlencode
 
 import aiohttp
@@ -193,6 +193,37 @@ def _has(answer: Callable[..., Reply] | None, name: str) -> Callable[..., Reply]
     return answer
 
 
+class Provider(Protocol):
+    """What the checks need of a provider, whatever it speaks; an async context manager.
+
+    Each attribute is as `FakeProvider`, which speaks HTTP, has it. One that speaks something else makes a `Seen` of what
+    would be a request, and reads of a `Step` what it means there: `taken` and `end`, and `reply` for what is said.
+    """
+
+    requests: list[Seen]
+    shown: list[Seen]
+    taken: dict[str, Seen]
+    faults: list[BaseException]
+    url: str  # what `Case.point_at` gets
+
+    def will(self, *steps: Step) -> None:
+        """Do these next."""
+
+    def always(self, step: Step) -> None:
+        """Do this whenever nothing else was said."""
+
+    async def arrived(self) -> None:
+        """Wait until one more thing has arrived that may show something."""
+
+    async def __aenter__(self) -> Self:
+        """Listen on this machine."""
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Listen no more, and hang up."""
+
+
 class FakeProvider:
     """The provider's server; an async context manager."""
 
@@ -335,6 +366,7 @@ async def deliver(
 __all__ = [
     "Answers",
     "FakeProvider",
+    "Provider",
     "ProviderScript",
     "Reply",
     "Seen",

@@ -17,7 +17,7 @@ from .. import intake
 from ..errors import Unreadable
 from ..model import Envelope, Item, Unread
 from .case import Case
-from .provider import FakeProvider
+from .provider import Provider
 from .services import Lent, Logs, lend, secrets_of
 
 PATIENCE = 5.0  # seconds that something which ought to be immediate may take; only broken channels wait so long
@@ -111,7 +111,7 @@ async def alone(case: Case, logs: Logs | None = None) -> AsyncIterator[Lent]:
 
 
 @asynccontextmanager
-async def opened(case: Case, provider: FakeProvider, judge: Judge, logs: Logs | None = None) -> AsyncIterator[Lent]:
+async def opened(case: Case, provider: Provider, judge: Judge, logs: Logs | None = None) -> AsyncIterator[Lent]:
     """Lend to a channel whose provider is the fake one, and open it."""
     async with lend(case.channel, case.pointed_at(provider.url), logs=logs) as lent:
         try:
@@ -131,7 +131,7 @@ async def opened(case: Case, provider: FakeProvider, judge: Judge, logs: Logs | 
             await lent.channel.close()
 
 
-def no_faults(provider: FakeProvider, judge: Judge) -> None:
+def no_faults(provider: Provider, judge: Judge) -> None:
     for fault in provider.faults:
         raise judge.failure(
             "send",

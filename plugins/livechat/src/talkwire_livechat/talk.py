@@ -13,6 +13,7 @@ from uuid import uuid4
 from aiohttp import WSMessage, WSMsgType, web
 
 from talkwire import (
+    Alias,
     Block,
     Choice,
     ContactCard,
@@ -334,7 +335,7 @@ class Talk:
         address = socket.visitor.address
         said = Inbound(
             external_id=f"{address.value}:form",
-            address=address,
+            address=replace(address, aliases=(*address.aliases, *_claims(card))),
             at=channel.clock.now(),
             text=values.get("question", ""),
             blocks=(card,) if given else (),
@@ -447,6 +448,12 @@ def _consent(channel: LiveChat, known: Known) -> dict[str, Any] | None:
     given = known.accepted if known.consent == consent.name else None
     text = {"version": consent.name, "text": consent.text, "given": given}
     return {**text, "refused": consent.refused, "email": consent.email}
+
+
+def _claims(card: ContactCard) -> list[Alias]:
+    """Give the ways to a visitor that the form names. Nobody vouches for them: they make nobody somebody else."""
+    emails = [Alias(kind="email", value=email.lower(), claimed=True) for email in card.emails]
+    return emails + [Alias(kind="phone", value=number, claimed=True) for number in card.phones]
 
 
 def _checked(asked: Sequence[str], given: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:

@@ -138,6 +138,7 @@ alias = Table(
     Column("scope", Text, primary_key=True),
     Column("value", Text, primary_key=True),
     _id("address_id"),
+    Column("created_at", BigInteger, nullable=False, server_default="0"),  # 0: before that was kept
     Index("ix_alias_address_id", "address_id"),
     **_BY_KEY,
 )
@@ -169,6 +170,12 @@ conversation = Table(
     _time("created_at"),
     sa.UniqueConstraint("account", "address_id", "thread"),
     Index("ix_conversation_last_at", "last_at"),
+    Index(
+        "ix_conversation_continues",
+        "continues",
+        sqlite_where=text("continues <> ''"),
+        postgresql_where=text("continues <> ''"),
+    ),
     Index("ix_conversation_address_id", "address_id"),
     Index(  # who waits longest comes first
         "ix_conversation_live",
@@ -220,6 +227,7 @@ message = Table(
     _text("cc"),  # JSON list; empty: nobody
     _text("bcc"),  # JSON list; empty: nobody
     _text("answer_at"),  # where answers go; empty: to the conversation's address
+    _text("original"),  # JSON list of what fills the blocks `original`: read with one message, never with many
     sa.UniqueConstraint("account", "kind", "external_id"),
     sa.UniqueConstraint("conversation_id", "n"),
     Index(
@@ -228,6 +236,19 @@ message = Table(
         "known_as",
         sqlite_where=text("known_as <> ''"),
         postgresql_where=text("known_as <> ''"),
+    ),
+    Index(  # how much a machine of ours said lately
+        "ix_message_automatic",
+        "conversation_id",
+        "stored_at",
+        sqlite_where=text("automatic = 1 AND direction = 'out'"),
+        postgresql_where=text("automatic = 1 AND direction = 'out'"),
+    ),
+    Index(  # where somebody stands whose talk it is not
+        "ix_message_named",
+        "id",
+        sqlite_where=text("cc <> '' OR bcc <> '' OR answer_at <> ''"),
+        postgresql_where=text("cc <> '' OR bcc <> '' OR answer_at <> ''"),
     ),
     **_BY_KEY,
 )
