@@ -23,7 +23,7 @@ from typing import Any
 
 import aiohttp
 
-from bench import livechat, load, mailing, payload
+from bench import livechat, load, mailbox, mailing, payload
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = Path(__file__).parent / "out" / "results.json"
@@ -181,10 +181,13 @@ class _Stream:
 
 
 @asynccontextmanager
-async def _streaming(server: Server, kind: str = "message.received") -> AsyncIterator[_Stream]:
+async def _streaming(
+    server: Server, kind: str = "message.received", *, after: int | None = None
+) -> AsyncIterator[_Stream]:
     stream = _Stream()
     headers = {"Accept": "text/event-stream", "Authorization": f"Bearer {server.key}"}
-    url = f"http://127.0.0.1:{server.port}/api/v1/events?types={kind}"
+    since = "" if after is None else f"&after={after}"
+    url = f"http://127.0.0.1:{server.port}/api/v1/events?types={kind}{since}"
     patient = aiohttp.ClientTimeout(total=None)
     async with aiohttp.ClientSession() as session, session.get(url, headers=headers, timeout=patient) as answer:
         answer.raise_for_status()
@@ -290,6 +293,11 @@ async def live_chat(results: Results, cycles: int) -> None:
         await livechat.latency(results, cycles, servers)
 
 
+async def mail_in(results: Results, cycles: int) -> None:
+    """5,000 mails that wait in a mailbox: mails a second, and the memory that it takes."""
+    await mailbox.catch_up(results, cycles, serving, lambda server: _streaming(server, after=0))
+
+
 async def mail_out(results: Results, cycles: int) -> None:
     """Replies by SMTP, durable, beside aiosmtplib's `send_message` on one kept connection."""
     rates: dict[str, list[float]] = {"peer": [], "peer-uvloop": [], "ours": [], "ours-uvloop": []}
@@ -353,6 +361,7 @@ ALL: dict[str, Callable[[Results, int], Awaitable[None]]] = {
     "journey": journey,
     "latency": latency,
     "livechat": live_chat,
+    "mail_in": mail_in,
     "mail_out": mail_out,
     "starting": starting,
 }
