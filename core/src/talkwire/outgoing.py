@@ -267,6 +267,7 @@ class Replies:
             subject=seen.subject,
             last_inbound=seen.last_inbound,
             forwarded=seen.forwarded,
+            senders=seen.senders,
             automatic=automatic,
         )
         rendered = channel.render(draft, context)
@@ -351,7 +352,7 @@ class Replies:
         rendition = await self._rendered(where, draft, told=told, formatted=bool(without), automatic=automatic)
         return rendition, place
 
-    async def fall_back(self, message: str, name: str, code: AnswerCode) -> None:
+    async def fall_back(self, message: str, name: str, code: AnswerCode, said: str = "") -> None:
         """Let a message that waits go on from another account, or fail it where it cannot; a second time does nothing."""
         waits = await self._store.read(lambda q: elsewhere.stored(q, message))
         if waits is None:
@@ -377,11 +378,12 @@ class Replies:
             pass
         except (ReplyError, NotFound) as error:
             why = f"{name}: {error}"
-        await self.give_up_falling(message, code, why)
+        await self.give_up_falling(message, code, why, said)
 
-    async def give_up_falling(self, message: str, code: AnswerCode, why: str) -> None:
+    async def give_up_falling(self, message: str, code: AnswerCode, why: str, said: str = "") -> None:
         """Fail what waits of a message that could not go on elsewhere."""
-        text = f"the conversation could not be answered any more, and it did not go on elsewhere: {why}"
+        said = said or "the conversation could not be answered any more"
+        text = f"{said}, and it did not go on elsewhere: {why}"
         await self._store.write(_fail_fallen, (message, code.value, text))
 
     async def _no_answer(self, standing: Standing, sending: Sending) -> NoAnswer:
@@ -517,6 +519,7 @@ class _Seen:
     subject: str = ""
     last_inbound: Message | None = None
     forwarded: Mapping[str, Message]
+    senders: Mapping[str, Address]
 
 
 _SUBJECT = """
@@ -524,6 +527,11 @@ _SUBJECT = """
 """
 _LAST_INBOUND = """
     SELECT id FROM message WHERE conversation_id = :id AND direction = 'in' ORDER BY n DESC LIMIT 1
+"""
+
+_SENDERS = """
+    SELECT m.id, a.kind, a.value, a.name FROM message m JOIN conversation c ON c.id = m.conversation_id
+    JOIN address a ON a.id = c.address_id WHERE m.id IN (:ids[]) AND m.direction = 'in'
 """
 
 
@@ -541,8 +549,13 @@ def _seen(query: Query, draft: Draft, conversation: str, features: Features) -> 
         raise NotFound(f"there is no message {name}")
     forwarded = {name: messages[name] for name in sorted(wanted)}
     files = _files_of((*draft.blocks, *(block for message in forwarded.values() for block in message.blocks)))
+    rows = query.execute(_SENDERS, {"ids": sorted(forwarded)}) if forwarded else ()
     return _Seen(
-        attachments=_attachments(query, files), subject=subject, last_inbound=messages.get(last), forwarded=forwarded
+        attachments=_attachments(query, files),
+        subject=subject,
+        last_inbound=messages.get(last),
+        forwarded=forwarded,
+        senders={row[0]: Address(kind=row[1], value=row[2], name=row[3]) for row in rows},
     )
 
 
