@@ -23,6 +23,7 @@ from talkwire import (
     Text,
     Unreachable,
     Unsupported,
+    control,
     draft,
     elsewhere,
     hookimpl,
@@ -30,7 +31,6 @@ from talkwire import (
 )
 from talkwire.api import make_app
 from talkwire.api.principals import create_keys
-from talkwire.control import queues
 from talkwire.lanes import NewTask
 from talkwire.testing.provider import refuse
 from tests.journeys.acme_hub import AcmeHub, full, no
@@ -481,7 +481,7 @@ async def test_what_is_given_up_while_it_goes_on_has_failed(acme, post):
     [_, message] = await acme.hub.messages(conversation)
     assert (message.state.word, message.reason) == ("queued", "falls_back")
     [lane] = await acme.column("SELECT lane_id FROM task")
-    await acme.hub.daemon.store.write(queues._drop, lane)
+    await control.do(acme.hub.daemon, "drop-lane", {"lane": lane})
     assert await acme.hub.states(conversation) == ["failed"]
 
 
