@@ -11,6 +11,7 @@ pytest_plugins = [
     "tests.parts.postgres",
     "tests.parts.databases",
     "tests.parts.chromium",
+    "tests.parts.postfix",
     "tests.parts.dovecot",
     "tests.parts.proof",
 ]

@@ -36,6 +36,10 @@ def postgres_binary(name: str) -> str | None:
     return str(versions[-1]) if versions else shutil.which(name)
 
 
+def postfix_binary() -> str | None:
+    return shutil.which("postfix") or shutil.which("postfix", path="/usr/sbin")
+
+
 def chromium_binary() -> str | None:
     return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -66,9 +70,15 @@ PARTS = {
     "dovecot": Part(
         packages=("dovecot-imapd",),
         is_here=lambda: dovecot_binary() is not None,
-        fixtures=("dovecot", "own_dovecot", "dovecot_without_move"),
+        fixtures=("dovecot", "dovecot_without_move"),
     ),
     "nginx": Part(packages=("nginx-light",), is_here=lambda: nginx_binary() is not None),
+    "postfix": Part(  # its master must be root's
+        packages=("postfix",),
+        is_here=lambda: os.geteuid() == 0 and postfix_binary() is not None,
+        fixtures=("postfix",),
+    ),
+    "swaks": Part(packages=("swaks",), is_here=lambda: shutil.which("swaks") is not None),
     "systemd": Part(packages=("systemd",), is_here=lambda: shutil.which("systemd-analyze") is not None),
     "strace": Part(packages=("strace",), is_here=lambda: shutil.which("strace") is not None),
     "faketime": Part(packages=("faketime",), is_here=lambda: shutil.which("faketime") is not None),

@@ -277,8 +277,9 @@ class Accounts:
         return [*self._life, self.pump]
 
     async def close(self) -> None:
-        """Close every channel."""
-        for runtime in tuple(self.by_name.values()):
+        """Close every channel; its listener ends before, or the line that is taken from it would count as a failure."""
+        for name, runtime in tuple(self.by_name.items()):
+            await self.end(name)
             await self.shut(runtime)
         if self._lent.under_way:
             await asyncio.wait(set(self._lent.under_way), timeout=5)

@@ -267,6 +267,7 @@ class Replies:
             subject=seen.subject,
             last_inbound=seen.last_inbound,
             forwarded=seen.forwarded,
+            senders=seen.senders,
             automatic=automatic,
         )
         rendered = channel.render(draft, context)
@@ -518,6 +519,7 @@ class _Seen:
     subject: str = ""
     last_inbound: Message | None = None
     forwarded: Mapping[str, Message]
+    senders: Mapping[str, Address]
 
 
 _SUBJECT = """
@@ -525,6 +527,11 @@ _SUBJECT = """
 """
 _LAST_INBOUND = """
     SELECT id FROM message WHERE conversation_id = :id AND direction = 'in' ORDER BY n DESC LIMIT 1
+"""
+
+_SENDERS = """
+    SELECT m.id, a.kind, a.value, a.name FROM message m JOIN conversation c ON c.id = m.conversation_id
+    JOIN address a ON a.id = c.address_id WHERE m.id IN (:ids[]) AND m.direction = 'in'
 """
 
 
@@ -537,13 +544,18 @@ def _seen(query: Query, draft: Draft, conversation: str, features: Features) -> 
     if features.subject is Level.FULL and conversation:
         [subject] = query.one(_SUBJECT, {"id": conversation}) or ("",)
         [last] = query.one(_LAST_INBOUND, {"id": conversation}) or ("",)
-    messages = readmodels.messages_by_id(query, sorted({*wanted, last} - {""}))
+    messages = readmodels.messages_by_id(query, sorted({*wanted, last} - {""}), whole=True)
     for name in sorted(wanted - messages.keys()):
         raise NotFound(f"there is no message {name}")
     forwarded = {name: messages[name] for name in sorted(wanted)}
     files = _files_of((*draft.blocks, *(block for message in forwarded.values() for block in message.blocks)))
+    rows = query.execute(_SENDERS, {"ids": sorted(forwarded)}) if forwarded else ()
     return _Seen(
-        attachments=_attachments(query, files), subject=subject, last_inbound=messages.get(last), forwarded=forwarded
+        attachments=_attachments(query, files),
+        subject=subject,
+        last_inbound=messages.get(last),
+        forwarded=forwarded,
+        senders={row[0]: Address(kind=row[1], value=row[2], name=row[3]) for row in rows},
     )
 
 
@@ -742,7 +754,7 @@ def _enqueue_one(tx: Tx, item: _Ready, conversation: str) -> Accepted | _Refused
     if row is None:
         raise NotFound("there is no such conversation")
     if item.automatic and (loop := machines.refusal(tx, conversation, _limit(item))) is not None:
-        tx.execute(_DROP_KEY, {"principal": item.author, "key": item.key})
+        tx.execute(_DROP_KEY, dict(zip(("principal", "key"), item.claim, strict=True)))
         return loop
     *columns, last_n, handled = row
     standing = Standing.of(columns)

@@ -1,15 +1,15 @@
 """The sending half of the channel, without a mailbox that is read: what tests of the way out need."""
 
 import contextlib
+from dataclasses import replace
 from email import policy
 from email.parser import BytesParser
 
-from talkwire import Address, Channel, Features, Level, MediaFeature, Outgoing, Part, State, hookimpl
+from talkwire import Address, Outgoing, Part, hookimpl
 from talkwire.testing import lend
+from talkwire_email.channel import Email
 from talkwire_email.own import Own
-from talkwire_email.postbox import Postbox
 from talkwire_email.settings import EmailSettings
-from talkwire_email.writing import render
 
 KEY = "01936b2e-8c00-7000-8000-0000000000a1"  # made on 27 November 2024, 01:13:52 UTC
 ANN = Address(kind="email", value="ann@example.org", name="Ann Lee")
@@ -17,42 +17,17 @@ OWN = Own(address="support@example.test", secret=b"a secret of the tests")
 IMAP = {"host": "127.0.0.1", "tls": "none", "password": "imap-password-of-tests"}
 
 
-class Mailer(Channel):
-    """E-mail that only writes."""
+class Mailer(Email):
+    """E-mail that only writes: nobody looks into the mailbox."""
 
-    type = "email"
-    Settings = EmailSettings
-    features = Features(
-        webhook=False,
-        reports=State.READ,
-        subject=Level.FULL,
-        reply_to=Level.FULL,
-        copies=Level.FULL,
-        forward=Level.FULL,
-        template=Level.FULL,
-        media=(MediaFeature(types=("*/*",), limit=18 * 1024**2, caption_limit=1000),),
-        parts=1,
-        reaches=frozenset({"email"}),
-        threads=True,
-        references=True,
-    )
+    features = replace(Email.features, listens=False)
 
     def prepare(self):
-        self.tokens = None
-        self.own = OWN
-        self.postbox = Postbox(self.settings, self)
-
-    def render(self, draft, context):
-        return render(draft, context, self.settings)
-
-    async def send(self, out):
-        return await self.postbox.send(out, self.own)
+        super().prepare()
+        self.own = Own(address=self.settings.address, secret=OWN.secret)
 
     async def probe(self):
         return await self.postbox.probe()
-
-    async def close(self):
-        await self.postbox.close()
 
 
 class Plugin:
@@ -69,7 +44,7 @@ class Plugin:
 def settings(port=25, *, smtp=None, **more):
     """Settings for a server without encryption at a port of this machine."""
     server = {"host": "127.0.0.1", "port": port, "tls": "none", **(smtp or {})}
-    return {"address": "support@example.test", "name": "Acme Support", "imap": IMAP, "smtp": server, **more}
+    return {"address": OWN.address, "name": "Acme Support", "imap": IMAP, "smtp": server, **more}
 
 
 def checked(**more):

@@ -19,7 +19,7 @@ PASSWORD = "kit-password-0123456789"
 
 MAIL = Answers(
     accept=lambda _, name: Reply(status=250, body=f"2.0.0 Ok: queued as {name}".encode()),
-    refuse=lambda _: Reply(status=550, body=b"5.1.1 Recipient address rejected: user unknown"),
+    refuse=lambda _: Reply(status=554, body=b"5.7.1 Relay access denied"),
     busy=lambda _, __: Reply(status=450, body=b"4.2.0 Recipient address rejected: greylisted"),
     unauthorised=lambda _: Reply(status=535, body=b"5.7.8 Authentication credentials invalid"),
     down=None,  # 4xx and 5xx of SMTP say that the mail was not taken (RFC 5321, 4.2.1)
@@ -32,9 +32,11 @@ class _Scripted(Sink):
 
     def __init__(self, provider: MailProvider) -> None:
         super().__init__(lambda _: None, user=OURS, password=PASSWORD, faults=set())
+        self.sign_ins = 0
         self._provider = provider
 
     def knows(self, server: Any, session: Any, envelope: Any, mechanism: str, given: Any) -> AuthResult:
+        self.sign_ins += 1
         if self._provider.next.name == "unauthorised":
             return AuthResult(success=False, handled=False)
         return super().knows(server, session, envelope, mechanism, given)
@@ -44,6 +46,10 @@ class _Scripted(Sink):
             return self._provider.says(
                 self._provider.take(), Seen(method="RCPT", path=address, query=(), headers={}, body=b"")
             )
+        if self._provider.next.name == "cut_before":
+            self._provider.take()
+            server.reset()
+            return ""
         return await super().handle_RCPT(server, session, envelope, address, options)
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802

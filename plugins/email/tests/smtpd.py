@@ -26,18 +26,17 @@ class Server:
     texts of which each is used once. `offers` are the lines of EHLO.
     """
 
-    def __init__(self, *, offers=("PIPELINING", "SIZE 30000000", "8BITMIME", "ENHANCEDSTATUSCODES"), context=None):
+    def __init__(self, *, offers=("PIPELINING", "SIZE 30000000", "8BITMIME", "ENHANCEDSTATUSCODES")):
         self.offers = list(offers)
         self.answers: dict[str, str | list[str]] = {}
         self.said: list[str] = []  # commands, in order
         self.taken: list[Taken] = []
         self.lines = 0  # connections
         self._open: set[asyncio.StreamWriter] = set()
-        self._context = context
 
     @contextlib.asynccontextmanager
-    async def running(self) -> "AsyncIterator[Server]":
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=2**26, ssl=self._context)
+    async def running(self, port=0) -> "AsyncIterator[Server]":
+        server = await asyncio.start_server(self._serve, "127.0.0.1", port, limit=2**26)
         self.port = server.sockets[0].getsockname()[1]
         try:
             yield self
@@ -51,6 +50,10 @@ class Server:
         for writer in self._open:
             writer.write(words)
             writer.close()
+
+    def go_on(self, words: str) -> None:
+        """Say something after all, where nothing was said."""
+        self._silent.set_result(words)
 
     async def _serve(self, reader, writer):
         self.lines += 1
@@ -105,8 +108,13 @@ class Server:
         if said == CUT:
             return False
         if said == SILENT:
-            await reader.read()  # until they go
-            return False
+            self._silent = asyncio.get_running_loop().create_future()
+            gone = asyncio.ensure_future(reader.read())
+            await asyncio.wait({self._silent, gone}, return_when=asyncio.FIRST_COMPLETED)
+            gone.cancel()
+            if not self._silent.done():
+                return False
+            said = self._silent.result()
         writer.write(said.encode() + b"\r\n")
         return True
 

@@ -274,6 +274,13 @@ def test_a_forwarded_message_goes_with_its_headers_its_whole_text_and_its_files(
     assert losses == ["marks_dropped"]
 
 
+def test_a_message_of_ours_is_forwarded_as_ours():
+    passed = message("It comes on Friday.", direction=Direction.OUT, subject="")
+    text, letter, _ = written(Draft(blocks=(Forward("m1"),)), forwarded={"m1": passed})
+    assert "\nFrom: Acme Support <support@example.test>\nDate: " in text
+    assert letter.subject == "Fwd: It comes on Friday."
+
+
 def test_a_message_that_is_not_there_is_not_forwarded():
     with pytest.raises(Unsupported, match="passed on is not here"):
         written(Draft(blocks=(Forward("m9"),)))

@@ -42,6 +42,7 @@ class Imap:
         self.user = user
         self.password = password
         self.faults = faults
+        self.offers = AFTER  # to who has signed in
         self.fetched = fetched  # told the UID of each mail of INBOX whose body was given away
         self.commands: deque[str] = deque(maxlen=2000)  # what was asked, without names and passwords
         self.port = 0
@@ -167,7 +168,7 @@ class _Connection:
     async def _do(self, name: str, given: str) -> str:
         match name:
             case "CAPABILITY":
-                self._say(f"* CAPABILITY {AFTER if self._is_known else BEFORE}")
+                self._say(f"* CAPABILITY {self.imap.offers if self._is_known else BEFORE}")
             case "NOOP" | "CHECK" | "LOGOUT":
                 pass
             case "ID":
@@ -217,7 +218,7 @@ class _Connection:
         if not known or "no_login" in self.imap.faults:
             raise _No("[AUTHENTICATIONFAILED] wrong name or password")
         self._is_known = True
-        return f"OK [CAPABILITY {AFTER}] welcome"
+        return f"OK [CAPABILITY {self.imap.offers}] welcome"
 
     # --- folders -------------------------------------------------------------------------------------------
 

@@ -11,14 +11,17 @@ import re
 from dataclasses import replace
 
 from talkwire import (
+    Address,
     Block,
     Card,
     Degradation,
+    Direction,
     Draft,
     Features,
     Forward,
     Level,
     Media,
+    Message,
     Part,
     RenderContext,
     Rendered,
@@ -111,9 +114,14 @@ class _Writing:
                 for inner in message.blocks:
                     if isinstance(inner, Media):
                         self._enclose(position, inner.attachment)
-                return Text(self._marked(passed_on(message, self._context.senders.get(id_), self._words)))
+                return Text(self._marked(passed_on(message, self._writer(message), self._words)))
             case _:
                 return block
+
+    def _writer(self, message: Message) -> Address | None:
+        if message.direction is Direction.OUT and message.account == self._context.account:
+            return Address(kind="email", value=self._settings.address, name=self._settings.name)
+        return self._context.senders.get(message.id)
 
     def _template(self, position: int, block: Template) -> str:
         language = self._context.language
@@ -192,7 +200,8 @@ class _Writing:
     def _forwarded_subject(self) -> str | None:
         for block in self._draft.blocks:
             if isinstance(block, Forward):
-                return _PASSED_ON.sub("", one_line(self._context.forwarded[block.message].subject), count=1)
+                passed = self._context.forwarded[block.message]
+                return _PASSED_ON.sub("", one_line(passed.subject), count=1) or one_line(first_line(passed.text))
         return None
 
     def _is_files_alone(self) -> bool:

@@ -1,0 +1,42 @@
+"""The demo's check plays a mail to and fro, and a fault makes it fail where it must."""
+
+from __future__ import annotations
+
+import pytest
+
+from talkwire.cli import demo
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "says"),
+    [
+        ("", 0, "“Content-Type: text/plain; charset=utf-8; format=flowed Parcel"),
+        ("cut", 0, "delivered"),  # uncertain at first; the other server's report says that it came
+        ("rebuilt", 0, "once"),
+        ("twice", 0, "it is kept"),
+        ("html", 0, "it is kept"),
+        ("bare", 0, "mail without Message-ID"),
+        ("robot", 0, "once"),
+        ("refuse", 1, "user unknown"),
+        ("bounce", 1, "no such user here"),
+        ("busy", 1, "queued (rate_limited)"),
+        ("auth", 1, "the account is broken"),
+        ("drop", 1, "the reply is uncertain"),
+        ("no_dsn", 1, "the reply is sent, but should be delivered"),
+        ("away", 1, "is not there after"),
+    ],
+)
+async def test_the_check_plays_a_mail_and_a_fault_makes_it_fail_where_it_must(tmp_path, capsys, fault, code, says):
+    out: list[str] = []
+    async with demo.stage(tmp_path, await demo.find(among=["email"])) as stage:
+        [player] = stage.players
+        if fault:
+            await player.simulator.fault(player.base_url, fault)
+        patience = 0.7 if fault in ("busy", "auth", "drop", "no_dsn", "away") else 4
+        assert (
+            await demo.check_all(stage.players, stage.api, stage.key, out.append, fault=fault, patience=patience)
+            == code
+        )
+    assert says in "\n".join(out), "\n".join(out)
+    if fault not in ("away", "auth"):
+        assert "listener failed" not in "".join(capsys.readouterr()), "a stop is no failure"
