@@ -22,7 +22,7 @@ function make(tag, className, words) {
 }
 
 function firstWords(mail) {
-  return mail.text.split("\n").filter((line) => line.trim() && !/^>|wrote:$/.test(line)).join(" ").slice(0, 120);
+  return mail.text.split("\n--\n")[0].split("\n").filter((line) => line.trim() && !/^>|wrote:$/.test(line)).join(" ").slice(0, 120);
 }
 
 function entry(mail) {
