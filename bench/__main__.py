@@ -23,7 +23,7 @@ from typing import Any
 
 import aiohttp
 
-from bench import livechat, load, payload
+from bench import livechat, load, mailbox, mailing, payload
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = Path(__file__).parent / "out" / "results.json"
@@ -181,10 +181,13 @@ class _Stream:
 
 
 @asynccontextmanager
-async def _streaming(server: Server, kind: str = "message.received") -> AsyncIterator[_Stream]:
+async def _streaming(
+    server: Server, kind: str = "message.received", *, after: int | None = None
+) -> AsyncIterator[_Stream]:
     stream = _Stream()
     headers = {"Accept": "text/event-stream", "Authorization": f"Bearer {server.key}"}
-    url = f"http://127.0.0.1:{server.port}/api/v1/events?types={kind}"
+    since = "" if after is None else f"&after={after}"
+    url = f"http://127.0.0.1:{server.port}/api/v1/events?types={kind}{since}"
     patient = aiohttp.ClientTimeout(total=None)
     async with aiohttp.ClientSession() as session, session.get(url, headers=headers, timeout=patient) as answer:
         answer.raise_for_status()
@@ -290,6 +293,23 @@ async def live_chat(results: Results, cycles: int) -> None:
         await livechat.latency(results, cycles, servers)
 
 
+async def mail_in(results: Results, cycles: int) -> None:
+    """5,000 mails that wait in a mailbox: mails a second, and the memory that it takes."""
+    await mailbox.catch_up(results, cycles, serving, lambda server: _streaming(server, after=0))
+
+
+async def mail_out(results: Results, cycles: int) -> None:
+    """Replies by SMTP, durable, beside aiosmtplib's `send_message` on one kept connection."""
+    rates: dict[str, list[float]] = {"peer": [], "peer-uvloop": [], "ours": [], "ours-uvloop": []}
+    async with mailing.sink() as to:
+        for _ in range(cycles):
+            for mode, found in rates.items():
+                found.append(await mailing.rate(mode, to, 600))
+    for mode, found in rates.items():
+        ratios = [mine / one for mine, one in zip(found, rates["peer"], strict=True)]
+        results.add(f"mail_out_{mode}", found, "1/s", ratios, "600 mails; ratio to aiosmtplib send_message, kept")
+
+
 async def starting(results: Results, cycles: int) -> None:
     """Whole processes: until the daemon is ready, and `--help`, as ratios to importing aiohttp and pydantic."""
     base, ready, helps = await asyncio.to_thread(_processes, cycles)
@@ -341,6 +361,8 @@ ALL: dict[str, Callable[[Results, int], Awaitable[None]]] = {
     "journey": journey,
     "latency": latency,
     "livechat": live_chat,
+    "mail_in": mail_in,
+    "mail_out": mail_out,
     "starting": starting,
 }
 

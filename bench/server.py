@@ -135,6 +135,13 @@ async def ours_livechat(url: str) -> None:
     await _daemon(url, {"livechat": talkwire_livechat}, livechat.ACCOUNT)
 
 
+async def ours_email(url: str) -> None:
+    """The same with a mailbox instead of the channel; the account comes by the environment."""
+    import talkwire_email
+
+    await _daemon(url, {"email": talkwire_email}, os.environ["BENCH_ACCOUNT"])
+
+
 async def _daemon(url: str, plugins: dict[str, Any], account: str = "") -> None:
     import structlog
 
@@ -170,6 +177,7 @@ SERVERS = {
     "ours_told": ours_told,
     "ours_answers": ours_answers,
     "ours_livechat": ours_livechat,
+    "ours_email": ours_email,
 }
 
 

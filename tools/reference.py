@@ -327,7 +327,8 @@ MEANINGS = {  # goes before the comment beside the key, where that is for reader
         "Several accounts of one channel may share one where the channel's features allow it"
     ),
     "accounts.NAME.when_closed": (
-        "What becomes of a reply that cannot go out now: `reject` it, or `hold` it until the customer writes again"
+        "What becomes of a reply that cannot go out now: `reject` it, `hold` it until the customer writes again, or let"
+        " it go out from another account, `fallback:NAME`; see [the how-to](../howto/fall-back.md)"
     ),
     "plugins.enabled": "Plugins beside those that accounts and media name; their order is that of the shape hooks",
     "notify.on": (
@@ -352,6 +353,7 @@ _FORMS = {
     "Size": "a size, or a number of bytes",
     "HowOften": "how often, such as `20/m`, `100/s`, `5000/h`; all of it may come at once after a rest; `off`: no limit",
     "ListenAddress": "`host:port`; port 0 is any free one",
+    "WhenClosed": "`reject`, `hold` or `fallback:NAME`",
     "SecretStr": "text, never shown",
     "Path": "a path; a relative one lies beside the file",
     "str": "text",
@@ -590,7 +592,7 @@ POLICIES = {
     "reject": "the reply is refused with 409 and the answer; nothing is stored as sent",
     "hold": "the reply is stored and waits until an answer is allowed again",
     "template": "a text that the provider approved goes in its place; later",
-    "fallback": "another account goes in its place; later",
+    "fallback": "it goes out from another account; see [where a reply falls back](../howto/fall-back.md)",
 }
 QUEUED = {
     "recipient_offline": "nobody is there to take it; sent when the customer comes back",
@@ -599,6 +601,7 @@ QUEUED = {
     "window_closed": "held until the customer writes again",
     "session_ended": "held until the customer comes back",
     "address_unreachable": "held until the address writes again",
+    "falls_back": "it could not go here any more, and is being written from another account",
 }
 PROBLEMS = {
     "refused": "the provider said no for ever; its own code stands here where it gives one",
@@ -606,6 +609,7 @@ PROBLEMS = {
     "earlier_part": "an earlier part of the same message failed",
     "cancelled": "taken back before it was sent",
     "settled": "a person said that it failed",
+    "fell_back": "it went on from another account; the text names it, and `reply.fell_back` the conversation",
     "session_ended": "it was queued when the session ended; so for the other values of AnswerCode",
 }
 

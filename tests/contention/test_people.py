@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from talkwire import people
 from talkwire.clock import SystemClock
-from talkwire.model import Address
+from talkwire.model import Address, Alias
 from talkwire.store import Store, Tx
 
 ANN, BOB, CHRIS = (Address(kind="phone", value=f"+62812000000{n}") for n in range(3))
@@ -56,7 +56,7 @@ class Meanwhile:
 
 def said(address: Address, thread: str = "", *, aliases: Sequence[Address] = ()) -> Callable[[Tx], None]:
     """Write of somebody, as an inbound message does."""
-    wanted = Address(kind=address.kind, value=address.value, aliases=tuple(aliases))
+    wanted = Address(kind=address.kind, value=address.value, aliases=tuple(Alias(one.kind, one.value) for one in aliases))
 
     def write(tx: Tx) -> None:
         person = people.resolve(tx, [("shop", wanted)])[people.key_of("shop", wanted)]

@@ -16,6 +16,7 @@ import aiohttp
 
 from talkwire import (
     Address,
+    Alias,
     Channel,
     Envelope,
     Features,
@@ -66,7 +67,9 @@ class Messenger(Channel):
         if value["kind"] == "report":
             yield Report(state=State[value["state"]], at=at, key=value["key"], reason=value.get("reason", ""))
             return
-        address = Address(kind=value.get("address", "messenger"), value=value["from"], name=value.get("name", ""))
+        aliases = tuple(Alias(kind="phone", value=number) for number in value.get("phones", ()))
+        kind = value.get("address", "messenger")
+        address = Address(kind=kind, value=value["from"], name=value.get("name", ""), aliases=aliases)
         if value["kind"] == "session":
             reason = value.get("reason", "")
             yield SessionChange(address=address, state=SessionState(value["state"]), at=at, reason=reason)
@@ -104,7 +107,7 @@ class Customers:
         self._url = f"{api}/in/messenger"
         self._ids = itertools.count(1)
 
-    async def write(self, who: str, text: str, *, name: str = "", ago: timedelta = timedelta(), **more: str) -> None:
+    async def write(self, who: str, text: str, *, name: str = "", ago: timedelta = timedelta(), **more: Any) -> None:
         """Let somebody write."""
         id_ = f"m{next(self._ids)}"
         await self._says({"kind": "message", "id": id_, "from": who, "name": name, "text": text, **more}, ago)

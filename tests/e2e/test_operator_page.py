@@ -104,6 +104,20 @@ async def test_a_closed_window_offers_to_keep_the_reply(operator: Any, demo: Dem
     assert [part.part.text for part in demo.messenger.sent] == ["The answer"]
 
 
+async def test_a_talk_that_has_ended_goes_on_from_another_account(operator: Any, demo: Demo) -> None:
+    await demo.customers.write("dina", "Where is it?", name="Dina", phones=["+628111222333"])
+    await demo.customers.session("dina", "ended")
+    await operator.locator(".entry", has_text="Dina").click()
+    await operator.get_by_label("Reply", exact=True).fill("On its way")
+    await operator.get_by_role("button", name="Write from smsgate to +628111222333").click()
+    await operator.get_by_text("Written from smsgate to +628111222333.").wait_for()
+    new = operator.locator(".entry", has_text="On its way")
+    await new.click()
+    await operator.get_by_role("log").get_by_text("Earlier in our conversation:").wait_for()
+    sql = "SELECT o.account FROM conversation c JOIN conversation o ON o.id = c.continues WHERE c.account = 'smsgate'"
+    assert await demo.store.read(lambda query: query.execute(sql)) == [("messenger",)]
+
+
 async def test_the_preview_shows_the_parts_and_names_what_is_lost(operator: Any, demo: Demo) -> None:
     await demo.phone_writes("What does it cost?")
     await operator.locator(".entry", has_text="What does it cost?").click()

@@ -260,6 +260,37 @@ async def test_a_listener_that_does_not_fail_again_works_though_nothing_comes(st
     assert lives(acme) == ["working", ""]
 
 
+async def test_an_empty_batch_says_that_it_was_looked_and_not_that_something_came(start_acme: Any) -> None:
+    class Quiet(PollingAcme):
+        type = "acme"
+
+        async def listen(self, cursor: str) -> AsyncIterator[Batch]:
+            yield Batch((), "1")
+            await asyncio.Event().wait()
+
+    acme = await start_acme(channel=Quiet)
+    assert await acme.column(CURSOR) == ["1"]
+    assert await acme.column("SELECT last_poll_at FROM account_state") != [None]
+    assert (acme.shop.last_in, acme.shop.counts.taken) == (None, 0)
+
+
+async def test_one_way_that_works_hides_no_other_that_waits(start_acme: Any) -> None:
+    """Mail comes from one server and goes to another."""
+    channel = listening(TryLater("not in", after=timedelta(minutes=2)), ("1", events("m2")))
+    sister = type("Both", (channel, FullAcme), {"type": "acme", "features": replace(full().features, listens=True)})
+    acme = await start_acme(channel=sister)
+    assert lives(acme) == ["waiting", "not in"]
+    acme.shop.sent(acme.hub.clock.now())
+    assert lives(acme) == ["waiting", "not in"]
+    acme.shop.backoff.fail(acme.hub.clock.now() + timedelta(minutes=3))
+    acme.shop.waits("not out")
+    await acme.hub.pass_time(minutes=2)
+    assert await acme.column("SELECT text FROM message") == ["m2"]
+    assert lives(acme) == ["waiting", "not out"]
+    acme.shop.sent(acme.hub.clock.now())
+    assert lives(acme) == ["working", ""]
+
+
 async def test_a_listener_of_a_broken_or_paused_account_stops(start_acme: Any) -> None:
     gate = asyncio.Event()
     channel = listening(gate, AccountBroken("The token was withdrawn."))

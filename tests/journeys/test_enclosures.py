@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
+from pathlib import Path
 from typing import Any
 
-from talkwire import Drop, Enclosed, Media, Original, Text, enclosures, hookimpl
-from tests.journeys.post_hub import SETTINGS, Letters, Posts
+from talkwire import Drop, Enclosed, Media, Original, Text, enclosures, hookimpl, persons
+from talkwire.exporting import export
+from tests.journeys.post_hub import ANN, SETTINGS, Letters, Posts
 
 FILES = "SELECT id, account, message_id, name, media_type, size, cls, sha256, handle FROM attachment ORDER BY name, id"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(32)
@@ -85,8 +89,10 @@ async def test_an_empty_file_is_a_file(letters: Letters) -> None:
 async def test_the_whole_of_a_letter_is_kept_beside_what_is_new(letters: Letters) -> None:
     whole = Original(text="New\n> old", html="<p>New</p><blockquote>old</blockquote>")
     await letters.wrote("a", text="New", blocks=(whole,))
-    found = await letters.hub.daemon.hub.message((await letters.messages())[0].id)
+    [listed] = await letters.messages()
+    found = await letters.hub.daemon.hub.message(listed.id)
     assert (found.text, found.blocks) == ("New", (whole,))  # type: ignore[union-attr]
+    assert listed.blocks == (Original(),), "a list of five hundred would be as large as strangers like"
 
 
 async def test_a_whole_that_is_too_large_keeps_the_beginning_of_its_text_and_no_half_page(letters: Letters) -> None:
@@ -94,3 +100,15 @@ async def test_a_whole_that_is_too_large_keeps_the_beginning_of_its_text_and_no_
     await letters.wrote("a", blocks=(Original(text=big, html=big), Original(html=big)))
     found = await letters.hub.daemon.hub.message((await letters.messages())[0].id)
     assert found.blocks == (Original(text=big[:-1]),)  # type: ignore[union-attr]
+
+
+async def test_the_export_has_the_whole(letters: Letters, tmp_path: Path) -> None:
+    await letters.wrote("a", blocks=(Original(text="New\n> old"), NOTE))
+    daemon = letters.hub.daemon
+    person = await daemon.store.read(lambda query: persons.find(query, ANN))
+    with (tmp_path / "ann.zip").open("w+b") as out:
+        done = await export(daemon.store, daemon.files, daemon.plugins, person, out)
+        with zipfile.ZipFile(out) as archive:
+            [talk] = json.loads(archive.read("messages.json"))
+    assert done.files == 1
+    assert {"text": "New\n> old", "html": ""} in talk["messages"][0]["blocks"]

@@ -23,12 +23,14 @@ from talkwire import (
     Text,
     Unreachable,
     Unsupported,
-    control,
     draft,
     elsewhere,
     hookimpl,
     lanes,
 )
+from talkwire.api import make_app
+from talkwire.api.principals import create_keys
+from talkwire.control import queues
 from talkwire.lanes import NewTask
 from talkwire.testing.provider import refuse
 from tests.journeys.acme_hub import AcmeHub, full, no
@@ -159,9 +161,9 @@ async def test_a_closed_window_an_unreachable_address_and_a_broken_account_fall_
     assert acme.shop.view.state is AccountState.BROKEN
     assert (await acme.hub.reply(conversation, "broken")).account == "post"
     await acme.hub.run_until_idle()
-    assert [out.part.text.splitlines()[0] for out in post.outs] == ["closed", "unreachable", "broken"]
+    assert [out.part.text.splitlines()[0] for out in post.outs] == ["closed", "lost", "unreachable", "broken"]
     codes = [fact.small["code"] for fact in await acme.hub.facts("reply.fell_back")]
-    assert codes == ["window_closed", "address_unreachable", "account_broken"]
+    assert codes == ["window_closed", "address_unreachable", "address_unreachable", "account_broken"]
 
 
 async def test_who_was_blocked_gets_nothing_from_elsewhere(acme, post):
@@ -288,6 +290,25 @@ async def test_a_notice_stays_where_it_belongs(acme, post):
     assert post.outs == []
 
 
+async def test_the_api_says_where_it_went(acme, post, aiohttp_client):
+    old = await ended(acme)
+    [key] = [await acme.hub.daemon.store.write(create_keys, ("crm", "bot"))]
+    client = await aiohttp_client(make_app(acme.hub.daemon), headers={"Authorization": f"Bearer {key}"})
+    for repeated in (False, True):
+        sent = await client.post(f"/api/v1/conversations/{old.id}/replies", json={"text": "Hi", "key": "k1"})
+        said = await sent.json()
+        assert (sent.status, said["policy"], said["account"], said["repeated"]) == (202, "fallback", "post", repeated)
+    new = await (await client.get(f"/api/v1/conversations/{said['conversation']}")).json()
+    was = await (await client.get(f"/api/v1/conversations/{old.id}")).json()
+    assert (new["continues"], was["continued_in"]) == (old.id, [new["id"]])
+    copies = {"text": "And you", "cc": ["Bob@example.org"]}
+    sent = await client.post(f"/api/v1/conversations/{new['id']}/replies", json=copies)
+    message = await (await client.get(f"/api/v1/messages/{(await sent.json())['message']}")).json()
+    assert (message["cc"], [one["recipient"] for one in message["deliveries"]]) == (
+        ["bob@example.org"], ["", "bob@example.org"]
+    )  # fmt: skip
+
+
 # --- what is told of the talk -----------------------------------------------------------------------------------
 
 
@@ -358,6 +379,25 @@ async def test_what_waited_for_a_customer_who_does_not_come_back_goes_on_by_mail
     assert new.continues == conversation.id
     assert [m.author for m in await acme.hub.messages(new)] == ["agent:test"] * 2
     assert await acme.hub.rows("SELECT id FROM task") == []
+
+
+async def test_whoever_cannot_be_reached_at_the_first_try_gets_it_by_mail(acme, post):
+    conversation = await talk(acme)
+    acme.provider.will(no("unknown_number"))
+    await acme.reply(conversation, "one", "two")
+    assert [out.part.text.splitlines()[0] for out in post.outs] == ["one", "two"]
+    assert [d.problem.code for m in await acme.hub.messages(conversation) for d in m.deliveries] == ["fell_back"] * 2
+    assert (await found(acme, conversation.id)).answer.code == "address_unreachable"
+
+
+async def test_what_the_provider_said_of_the_address_stands_where_it_could_not_go_on(acme, post):
+    conversation = await talk(acme, aliases=())
+    acme.provider.will(no("unknown_number"))
+    await acme.reply(conversation, "one")
+    [delivery] = (await acme.hub.messages(conversation))[1].deliveries
+    assert delivery.problem.code == "address_unreachable"
+    assert delivery.problem.text.endswith("no address is known that post reaches, or it cannot send now")
+    assert "unknown_number" in delivery.problem.text
 
 
 async def test_what_waited_and_cannot_go_on_has_failed_and_says_why(acme, post):
@@ -441,7 +481,7 @@ async def test_what_is_given_up_while_it_goes_on_has_failed(acme, post):
     [_, message] = await acme.hub.messages(conversation)
     assert (message.state.word, message.reason) == ("queued", "falls_back")
     [lane] = await acme.column("SELECT lane_id FROM task")
-    await control.do(acme.hub.daemon, "drop-lane", {"lane": lane})
+    await acme.hub.daemon.store.write(queues._drop, lane)
     assert await acme.hub.states(conversation) == ["failed"]
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from talkwire import (
     Conflict,
+    Draft,
     Enclosed,
     Inbound,
     Media,
@@ -331,6 +332,9 @@ async def test_letters_go_with_their_files_and_their_whole_and_copies_to_others_
     await letters.wrote("zqname", sender=them, blocks=(whole, file), cc=("zqsister@example.org",), subject="zqsubject")
     await letters.wrote("b", sender=BOB, cc=("cat@example.org", them), answer_at=them)
     await letters.wrote("c", sender=BOB, cc=(them,), answer_at=BOB)
+    copied = Draft(blocks=(Text("d"),), cc=("cat@example.org", them), bcc=("Zqann@example.org",))
+    await letters.hub.reply(await letters.talk(BOB), copied)
+    await letters.hub.run_until_idle()
     assert {"zqold", "zqcontent", "zqfile", "zqid", "zqsister", "zqname"} <= {
         found.partition(" ")[2] for found in await left(letters.hub, tmp_path)
     }
@@ -342,4 +346,5 @@ async def test_letters_go_with_their_files_and_their_whole_and_copies_to_others_
         for talk in await letters.hub.conversations()
         for m in await letters.hub.messages(talk)
     }
-    assert kept == {"b": (("cat@example.org",), ""), "c": ((), BOB)}
+    assert kept == {"b": (("cat@example.org",), ""), "c": ((), BOB), "d": (("cat@example.org",), "")}
+    assert [one.recipient for one in (await letters.messages(BOB))[-1].deliveries] == ["", "cat@example.org"]

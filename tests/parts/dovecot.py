@@ -191,15 +191,24 @@ class Dovecot:
         """Cut the connections of a user, as an administrator does."""
         self._administer("kick", user)
 
+    def _leave_alone(self, user: str) -> None:
+        """Cut the connections of a user, and wait until nothing of them can still write."""
+        self.kick(user)
+        deadline = time.monotonic() + LIMIT
+        while user in self._administer("who", "-1", user):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{user} is still connected")
+
     def log(self) -> str:
         """Give what it wrote, for a person."""
         files = [self.folder / "output.log", self.folder / "dovecot.log"]
         return "\n".join(file.read_text(errors="replace") for file in files if file.exists())
 
-    def _administer(self, *words: str) -> None:
+    def _administer(self, *words: str) -> str:
         doveadm = Path(dovecot_binary() or "dovecot").parent.parent / "bin" / "doveadm"
         program = str(doveadm) if doveadm.exists() else "doveadm"
-        subprocess.run([program, "-c", str(self._config), *words], check=True, capture_output=True, timeout=LIMIT)
+        asked = [program, "-c", str(self._config), *words]
+        return subprocess.run(asked, check=True, capture_output=True, timeout=LIMIT, text=True).stdout
 
     # --- mail ------------------------------------------------------------------------------------
 
@@ -237,7 +246,9 @@ class Dovecot:
 
     def renumber(self, user: str) -> None:
         """Give all mails of the inbox other UIDs, as a server does that lost its index: another UIDVALIDITY."""
-        self._forget_index(user)
+        self._leave_alone(user)
+        for file in self.maildir(user).glob("dovecot.index*"):
+            file.unlink()
         uids = self.maildir(user) / "dovecot-uidlist"
         head, *lines = uids.read_text().splitlines()
         validity = int(re.search(r"V(\d+)", head)[1])
@@ -256,15 +267,11 @@ class Dovecot:
 
     def bring_back(self, user: str, kept: Path) -> None:
         """Bring a mailbox back as it was; what came since is gone, and its UIDs are given again."""
-        self.kick(user) if self._process is not None else None
+        self._leave_alone(user)
         shutil.rmtree(self.mail / user)
         shutil.copytree(kept, self.mail / user, copy_function=shutil.copy2)
         for path in ((self.mail / user), *(self.mail / user).rglob("*")):
             os.chown(path, self.uid, self.gid)
-
-    def _forget_index(self, user: str) -> None:
-        for file in self.maildir(user).glob("dovecot.index*"):
-            file.unlink()
 
     # --- tokens ----------------------------------------------------------------------------------
 
@@ -296,13 +303,6 @@ def dovecot() -> Iterator[Dovecot]:
         yield server
 
 
-@pytest.fixture
-def own_dovecot() -> Iterator[Dovecot]:
-    """Give a server that the test may stop."""
-    with dovecot_running() as server:
-        yield server
-
-
 @pytest.fixture(scope="session")
 def dovecot_without_move() -> Iterator[Dovecot]:
     """Give a server that says it can neither push nor move."""
@@ -326,6 +326,7 @@ class Line:
         self.cut_after: bytes = (
             b""  # said by the server: what comes from there on is not passed on, and the line is cut
         )
+        self.cut_every = 0  # bytes of the server on one connection, after which it is cut; 0: it is not
         self.hold_after: bytes = b""  # said by the server: nothing is passed on from there
         self.replies: dict[bytes, bytes] = {}  # in place of the server, to what the client says
         self.connections = 0
@@ -397,9 +398,13 @@ class Line:
     async def _answer(
         self, server: asyncio.StreamReader, client: asyncio.StreamWriter, away: asyncio.StreamWriter
     ) -> None:
+        passed = 0
         with contextlib.suppress(OSError):
             while data := await server.read(65536):
                 await self._flows.wait()
+                passed += len(data)
+                if self.cut_every and passed > self.cut_every:
+                    break
                 if self.cut_after and self.cut_after in data:
                     client.write(data[: data.index(self.cut_after)])
                     with contextlib.suppress(OSError):

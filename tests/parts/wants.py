@@ -70,7 +70,7 @@ PARTS = {
     "dovecot": Part(
         packages=("dovecot-imapd",),
         is_here=lambda: dovecot_binary() is not None,
-        fixtures=("dovecot", "own_dovecot", "dovecot_without_move"),
+        fixtures=("dovecot", "dovecot_without_move"),
     ),
     "nginx": Part(packages=("nginx-light",), is_here=lambda: nginx_binary() is not None),
     "postfix": Part(  # its master must be root's

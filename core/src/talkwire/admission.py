@@ -26,6 +26,7 @@ from .model import (
     Enclosed,
     Inbound,
     Item,
+    Original,
     RemoteMedia,
     Report,
     SessionChange,
@@ -103,9 +104,11 @@ _BY_DELIVERY = """
 """
 _INSERT_MESSAGE = """
     INSERT INTO message (id, conversation_id, n, account, direction, external_id, envelope_id, at,
-                         stored_at, text, blocks, reply_to, grp, subject, automatic, known_as, cc, answer_at)
+                         stored_at, text, blocks, reply_to, grp, subject, automatic, known_as, cc, answer_at,
+                         original)
     VALUES (:id, :conversation, :n, :account, 'in', :external_id, :envelope, :at,
-            :stored_at, :text, :blocks, :reply_to, :grp, :subject, :automatic, :known_as, :cc, :answer_at)
+            :stored_at, :text, :blocks, :reply_to, :grp, :subject, :automatic, :known_as, :cc, :answer_at,
+            :original)
 """
 _MOVE_PLACE = """
     UPDATE conversation SET last_n = :n, last_at = :at, last_inbound_at = CAST(:inbound_at AS BIGINT),
@@ -248,7 +251,7 @@ def _messages(
             (message, place.id, place.last_n, account, item.external_id,
              arrivals[index].envelope_id, at, tx.now_us, item.text, blocks,
              answers_to, item.group, item.subject, int(item.automatic), following.name_of(item),
-             as_json(item.cc[:_MOST_COPIED]) if item.cc else "", item.answer_at)
+             as_json(item.cc[:_MOST_COPIED]) if item.cc else "", item.answer_at, _original(item))
         )  # fmt: skip
         place.last_at = max(place.last_at or 0, at)
         place.last_text = item.text[:_PREVIEW]
@@ -400,6 +403,9 @@ def _with_attachments(
                 name = safe_name(block.name)
                 row = (name, media_type[:100], size or 0, classify(media_type, name).value, handle, "")
                 stored = Media(attachment=new_id(), caption=block.caption)
+            case Original():
+                blocks.append(Original())  # what is in it stands beside: `_original`
+                continue
             case _:
                 kept += [block.attachment] if isinstance(block, Media) else []
                 blocks.append(block)
@@ -407,6 +413,12 @@ def _with_attachments(
         rows.append((stored.attachment, account, message, *row, now_us))
         blocks.append(stored)
     return blocks_to_json(tuple(blocks)), rows, kept  # type: ignore[arg-type]
+
+
+def _original(item: Inbound) -> str:
+    """Give what the blocks `original` hold, apart from the others: lists of messages do not read it."""
+    whole = [{"text": one.text, "html": one.html} for one in item.blocks if isinstance(one, Original)]
+    return as_json(whole) if whole else ""
 
 
 # --- what is neither message nor report --------------------------------------------------------------

@@ -132,7 +132,8 @@ class Doer:
             if task.kind == "fetch":
                 await self._fetching.give_up(task.ref, text)
             elif task.kind == elsewhere.KIND:
-                await self._replies.give_up_falling(task.ref, elsewhere.promised(task.body)[1], text)
+                _, code, said = elsewhere.promised(task.body)
+                await self._replies.give_up_falling(task.ref, code, text, said)
             else:
                 failure = "failed", text
         await self._store.write(_ended, (self._fence, task, failure))

@@ -187,19 +187,22 @@ def _date(at: datetime, language: str) -> str:
 # --- what waits when a session ends ------------------------------------------------------------------------------
 
 
-def promise(tx: Tx, message: str, conversation: str, account: str, code: AnswerCode) -> None:
-    """Let what is still queued of a message go on from another account, by a task of its own."""
+def promise(tx: Tx, message: str, conversation: str, account: str, code: AnswerCode, *, said: str = "") -> None:
+    """Let what is still queued of a message go on from another account, by a task of its own.
+
+    `said` is what the provider said of the address, to be shown if nothing comes of it.
+    """
     waiting = waiting_parts(tx, [message])
     tx.many(_FALLS_BACK, [{"id": id_} for id_ in waiting])
     lanes.drop(tx, "send", waiting)
-    body = to_json({"account": account, "code": code.value}).decode()
+    body = to_json({"account": account, "code": code.value, "said": said[:200]}).decode()
     lanes.add(tx, [NewTask("do", conversation, KIND, message, body)])
 
 
-def promised(body: str) -> tuple[str, AnswerCode]:
-    """Read what a task says: from which account, and why."""
+def promised(body: str) -> tuple[str, AnswerCode, str]:
+    """Read what a task says: from which account, why, and what a provider said."""
     said = from_json(body)
-    return str(said["account"]), AnswerCode(said["code"])
+    return str(said["account"]), AnswerCode(said["code"]), str(said.get("said", ""))
 
 
 def waiting_parts(tx: Query, messages: Iterable[str]) -> list[str]:

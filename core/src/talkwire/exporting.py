@@ -38,6 +38,9 @@ plugins/         what plugins keep, such as what was agreed to
 """
 
 
+_PAGE = 50  # messages of one read: each may be a megabyte
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
     """What the archive holds."""
@@ -103,7 +106,7 @@ def _places(query: Query, person: Person) -> list[dict[str, Any]]:
 async def _pages(store: Store, conversation: str) -> AsyncIterator[Sequence[Message]]:
     after = 0
     while page := await store.read(
-        lambda query, after=after: readmodels.messages(query, conversation, after_n=after)  # type: ignore[misc]
+        lambda query, after=after: readmodels.messages(query, conversation, after_n=after, whole=True, limit=_PAGE)  # type: ignore[misc]
     ):
         yield page
         after = page[-1].n

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from .model import Inbound
 from .store import Tx
 
-LONGEST = 500  # characters of a name: an index of PostgreSQL takes 2,704 bytes
+LONGEST = 2000  # bytes of a name: an index of PostgreSQL takes 2,704 of a row
 _MOST = 50  # names of one message that are looked up, nearest first
 _Name = tuple[str, str]  # account, name
 
@@ -45,7 +45,11 @@ class Followed:
 
 def name_of(item: Inbound) -> str:
     """Give the name by which later messages mean this one, where that is not its external id; empty: none."""
-    return item.known_as if len(item.known_as) <= LONGEST else ""
+    return item.known_as if _is_short(item.known_as) else ""
+
+
+def _is_short(name: str) -> bool:
+    return len(name) <= LONGEST // 4 or len(name.encode()) <= LONGEST
 
 
 def lock(tx: Tx, accounts: Sequence[str]) -> None:
@@ -75,7 +79,7 @@ def follow(tx: Tx, batch: Sequence[tuple[str, str, Inbound]]) -> list[Followed]:
 
 
 def _names(item: Inbound) -> list[str]:
-    return [name for name in dict.fromkeys(item.follows[:_MOST]) if 0 < len(name) <= LONGEST]
+    return [name for name in dict.fromkeys(item.follows[:_MOST]) if name and _is_short(name)]
 
 
 def _known(tx: Tx, names: set[_Name]) -> dict[_Name, list[tuple[str, str, str]]]:

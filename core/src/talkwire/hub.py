@@ -182,12 +182,12 @@ class Hub:
         return found.get(conversation)
 
     async def messages(self, conversation: str, **page: Any) -> Sequence[Message]:
-        """Give a page of a conversation's messages with their deliveries, in their order."""
+        """Give a page of a conversation's messages with their deliveries, in their order; `original` blocks are empty."""
         return await self._store.read(lambda query: readmodels.messages(query, conversation, **page))
 
     async def message(self, message: str) -> Message | None:
-        """Give one message with its deliveries and changes; None: there is none."""
-        found = await self._store.read(lambda query: readmodels.messages_by_id(query, [message]))
+        """Give one message, the whole of it, with its deliveries and changes; None: there is none."""
+        found = await self._store.read(lambda query: readmodels.messages_by_id(query, [message], whole=True))
         return found.get(message)
 
     async def deliveries(self, state: State, **page: Any) -> Page[Troubled]:

@@ -352,7 +352,7 @@ class Replies:
         rendition = await self._rendered(where, draft, told=told, formatted=bool(without), automatic=automatic)
         return rendition, place
 
-    async def fall_back(self, message: str, name: str, code: AnswerCode) -> None:
+    async def fall_back(self, message: str, name: str, code: AnswerCode, said: str = "") -> None:
         """Let a message that waits go on from another account, or fail it where it cannot; a second time does nothing."""
         waits = await self._store.read(lambda q: elsewhere.stored(q, message))
         if waits is None:
@@ -378,11 +378,12 @@ class Replies:
             pass
         except (ReplyError, NotFound) as error:
             why = f"{name}: {error}"
-        await self.give_up_falling(message, code, why)
+        await self.give_up_falling(message, code, why, said)
 
-    async def give_up_falling(self, message: str, code: AnswerCode, why: str) -> None:
+    async def give_up_falling(self, message: str, code: AnswerCode, why: str, said: str = "") -> None:
         """Fail what waits of a message that could not go on elsewhere."""
-        text = f"the conversation could not be answered any more, and it did not go on elsewhere: {why}"
+        said = said or "the conversation could not be answered any more"
+        text = f"{said}, and it did not go on elsewhere: {why}"
         await self._store.write(_fail_fallen, (message, code.value, text))
 
     async def _no_answer(self, standing: Standing, sending: Sending) -> NoAnswer:
@@ -543,7 +544,7 @@ def _seen(query: Query, draft: Draft, conversation: str, features: Features) -> 
     if features.subject is Level.FULL and conversation:
         [subject] = query.one(_SUBJECT, {"id": conversation}) or ("",)
         [last] = query.one(_LAST_INBOUND, {"id": conversation}) or ("",)
-    messages = readmodels.messages_by_id(query, sorted({*wanted, last} - {""}))
+    messages = readmodels.messages_by_id(query, sorted({*wanted, last} - {""}), whole=True)
     for name in sorted(wanted - messages.keys()):
         raise NotFound(f"there is no message {name}")
     forwarded = {name: messages[name] for name in sorted(wanted)}
@@ -753,7 +754,7 @@ def _enqueue_one(tx: Tx, item: _Ready, conversation: str) -> Accepted | _Refused
     if row is None:
         raise NotFound("there is no such conversation")
     if item.automatic and (loop := machines.refusal(tx, conversation, _limit(item))) is not None:
-        tx.execute(_DROP_KEY, {"principal": item.author, "key": item.key})
+        tx.execute(_DROP_KEY, dict(zip(("principal", "key"), item.claim, strict=True)))
         return loop
     *columns, last_n, handled = row
     standing = Standing.of(columns)

@@ -61,11 +61,12 @@ _INSERT_PLACE = """
 # said themselves, which is kept under a scope that nobody is looked for in.
 WAY = "(l.scope = '' OR l.scope = 'said:' || l.address_id)"
 _REACHED = f"""
-    SELECT contact_id, kind, value FROM address WHERE contact_id IN (:ids[])
-    UNION
-    SELECT a.contact_id, l.kind, l.value FROM alias l JOIN address a ON a.id = l.address_id
-    WHERE a.contact_id IN (:ids[]) AND {WAY}
-    ORDER BY 1, 2, 3
+    SELECT contact_id, kind, value, max(created_at) FROM (
+        SELECT contact_id, kind, value, created_at FROM address WHERE contact_id IN (:ids[])
+        UNION ALL
+        SELECT a.contact_id, l.kind, l.value, l.created_at FROM alias l JOIN address a ON a.id = l.address_id
+        WHERE a.contact_id IN (:ids[]) AND {WAY}
+    ) way GROUP BY 1, 2, 3 ORDER BY 1, 4 DESC, 2, 3
 """
 
 
@@ -198,7 +199,7 @@ def _rename(tx: Tx, names: dict[str, str]) -> None:
 
 
 def reached(query: Query, contacts: Sequence[str]) -> list[Key]:
-    """Say where contacts can be written to: (contact, kind, value)."""
+    """Say where contacts can be written to: (contact, kind, value), what was learnt last first."""
     if not contacts:
         return []
     return [(row[0], row[1], row[2]) for row in query.execute(_REACHED, {"ids": list(contacts)})]

@@ -23,6 +23,7 @@ from .model import (
     Address,
     Attachment,
     AttachmentClass,
+    Block,
     ChangeKind,
     Contact,
     Conversation,
@@ -33,6 +34,7 @@ from .model import (
     Message,
     Notification,
     Option,
+    Original,
     Problem,
     SessionState,
     State,
@@ -227,6 +229,7 @@ _MESSAGE = """
            m.external_id, m.reply_to, m.grp, m.subject, m.notice, m.degradations, m.automatic, m.cc, m.bcc, m.answer_at
     FROM message m
 """
+_WHOLE = _MESSAGE.replace("m.answer_at", "m.answer_at, m.original")
 # What waits behind a part that waits for somebody waits for the same.
 _REASON = """
     CASE WHEN d.state = 0 AND d.reason = '' THEN COALESCE(
@@ -262,27 +265,33 @@ def messages(
     after_n: int | None = None,
     before_n: int | None = None,
     limit: int = PAGE,
+    whole: bool = False,
 ) -> list[Message]:
-    """Give messages in their order: those after a number, those before one, or the last ones."""
+    """Give messages in their order: those after a number, those before one, or the last ones.
+
+    Only with `whole` their blocks `original` are filled: a stranger decides how much that is.
+    """
     params: dict[str, Any] = {"id": conversation_id, "limit": min(limit, PAGE)}
     where, order = "m.conversation_id = :id", "DESC"
     if after_n is not None:
         where, order, params["after"] = f"{where} AND m.n > :after", "ASC", after_n
     if before_n is not None:
         where, params["before"] = f"{where} AND m.n < :before", before_n
-    rows = query.execute(f"{_MESSAGE} WHERE {where} ORDER BY m.n {order} LIMIT :limit", params)
+    select = _WHOLE if whole else _MESSAGE
+    rows = query.execute(f"{select} WHERE {where} ORDER BY m.n {order} LIMIT :limit", params)
     return sorted(_messages(query, rows), key=lambda message: message.n)
 
 
-def messages_by_id(query: Query, ids: Sequence[str]) -> dict[str, Message]:
-    """Give these messages; those that are not there are missing."""
-    rows = query.execute(f"{_MESSAGE} WHERE m.id IN (:ids[])", {"ids": ids}) if ids else []
+def messages_by_id(query: Query, ids: Sequence[str], *, whole: bool = False) -> dict[str, Message]:
+    """Give these messages; those that are not there are missing. `whole` as in `messages`."""
+    select = _WHOLE if whole else _MESSAGE
+    rows = query.execute(f"{select} WHERE m.id IN (:ids[])", {"ids": ids}) if ids else []
     return {one.id: one for one in _messages(query, rows)}
 
 
 def message(query: Query, id_: str) -> Message:
-    """Give one message. Errors: `NotFound`."""
-    return there(messages_by_id(query, [id_]).get(id_), "message")
+    """Give one message, the whole of it. Errors: `NotFound`."""
+    return there(messages_by_id(query, [id_], whole=True).get(id_), "message")
 
 
 def _messages(query: Query, rows: Sequence[Row]) -> Iterable[Message]:
@@ -297,7 +306,7 @@ def _messages(query: Query, rows: Sequence[Row]) -> Iterable[Message]:
         changes.setdefault(id_, []).append(change)
     for row in rows:
         id_, conversation_id, account, direction, n, at, stored_at, text, blocks, author, *rest = row
-        external, reply_to, group, subject, notice, degradations, automatic, cc, bcc, answer_at = rest
+        external, reply_to, group, subject, notice, degradations, automatic, cc, bcc, answer_at, *original = rest
         own = [delivery_of(part) for part in parts.get(id_, ())]
         losses = [Degradation(**one) for one in from_json(degradations)]
         yield Message(
@@ -309,7 +318,7 @@ def _messages(query: Query, rows: Sequence[Row]) -> Iterable[Message]:
             at=moment(at),
             stored_at=moment(stored_at),
             text=text,
-            blocks=blocks_from_json(blocks),
+            blocks=_filled(blocks_from_json(blocks), original[0]) if any(original) else blocks_from_json(blocks),
             author=author,
             external_id=external or "",
             reply_to=reply_to,
@@ -326,6 +335,11 @@ def _messages(query: Query, rows: Sequence[Row]) -> Iterable[Message]:
             bcc=values(bcc),
             answer_at=answer_at,
         )
+
+
+def _filled(blocks: Sequence[Block], original: str) -> tuple[Block, ...]:
+    fill = iter([Original(**one) for one in from_json(original)])
+    return tuple(next(fill, block) if isinstance(block, Original) else block for block in blocks)
 
 
 def values(text: str) -> tuple[str, ...]:

@@ -79,6 +79,7 @@ def _often(count: int, unit: str) -> Rate:
     return Rate(count=count, per=timedelta(seconds=_UNITS[unit]), key="address", burst=count)
 
 
+WhenClosed = Annotated[str, Field(pattern=rf"^(reject|hold|fallback:{NAME.pattern})$")]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Size = Annotated[int, BeforeValidator(_size)]  # bytes
 ListenAddress = Annotated[Listen, BeforeValidator(_listen)]
@@ -281,7 +282,7 @@ class AccountKeys(Table):
 
     channel: str
     endpoint: Annotated[str, Field(pattern=f"^{NAME.pattern}$")] = ""
-    when_closed: Annotated[str, Field(pattern=rf"^(reject|hold|fallback:{NAME.pattern})$")] = "reject"
+    when_closed: WhenClosed = "reject"
 
     @property
     def fallback(self) -> str:

@@ -96,6 +96,9 @@ class _Attempt:
     delivery: str
     out: Outgoing
     was_open: bool = False  # found open: it must be decided before anything is sent
+    message: str = ""
+    conversation: str = ""
+    fallback: str = ""  # account that the message goes on from where the address cannot be reached; empty: none
 
 
 @dataclass(slots=True)
@@ -367,7 +370,17 @@ def _open_one(tx: Tx, item: _Opening, task: lanes.Task, row: Sequence[object]) -
         attempt=int(str(attempts)) + 1,
     )
     was_open = open_since is not None and not item.reopen
-    return _Attempt(task.id, task.lane, task.wakes, str(delivery), out, was_open=was_open)
+    return _Attempt(
+        task.id,
+        task.lane,
+        task.wakes,
+        str(delivery),
+        out,
+        was_open=was_open,
+        message=str(message),
+        conversation=standing.id,
+        fallback="" if recipient else elsewhere.named(policy),
+    )
 
 
 def _may_go(
@@ -472,7 +485,9 @@ def close_attempt(tx: Tx, outcomes: Sequence[_Outcome]) -> Sequence[None]:
     news = deliveries.match_waiting(
         tx, [o.attempt.delivery for o in outcomes_in_order if o.receipt and o.receipt.external_id]
     )
-    deliveries.learn(tx, [*(x for o in outcomes_in_order for x in _learnt(tx, o)), *news])
+    fall = {o.attempt.delivery for o in ours if o.unreachable and o.attempt.fallback}  # they go on from elsewhere
+    learnt = [x for o in outcomes_in_order if o.attempt.delivery not in fall for x in _learnt(tx, o)]
+    deliveries.learn(tx, [*learnt, *news])
     lanes.lock(tx, (o.attempt.lane for o in ours))
     for outcome in ours:
         _store_outcome(tx, outcome)
@@ -514,7 +529,10 @@ def _store_outcome(tx: Tx, outcome: _Outcome) -> None:
     attempt = outcome.attempt
     if outcome.as_plain:
         tx.execute(_MARK_PLAIN, {"id": attempt.delivery})
-    if outcome.learnt is State.FAILED:
+    if outcome.unreachable and attempt.fallback:
+        code, said = AnswerCode.ADDRESS_UNREACHABLE, outcome.text
+        elsewhere.promise(tx, attempt.message, attempt.conversation, attempt.fallback, code, said=said)
+    elif outcome.learnt is State.FAILED:
         _fail_later_parts(tx, attempt.delivery)
     if outcome.unreachable and not attempt.out.recipient:  # who got a copy is not whom we talk to
         ids = [row[0] for row in tx.execute(_SAME_ADDRESS, {"id": attempt.delivery})]

@@ -216,6 +216,11 @@ def _said(fact: Fact) -> tuple[str, str]:
         case "reply.queued":
             held = small.get("held")
             return "fact", f"held: {reasons.WAITS.get(str(held), held)}" if held else ""
+        case "reply.fell_back":
+            return (
+                "fact",
+                f"a reply could not go out here ({_plain(small.get('code', ''))}): {small.get('account')} wrote it",
+            )
         case "delivery.failed":
             return "part", ""  # `delivery.changed` said it
         case "delivery.changed":

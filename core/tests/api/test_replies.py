@@ -38,6 +38,27 @@ async def test_the_same_key_with_another_body_is_422_key_reused(customer, api):
     assert (status, problem["code"]) == (422, "key_reused")
 
 
+@pytest.mark.parametrize(
+    ("body", "status", "code", "said"),
+    [
+        ({"policy": "fallback"}, 422, "refused", "when_closed"),
+        ({"policy": "fallback", "fallback": "nowhere"}, 404, "not_found", "nowhere"),
+        ({"policy": "hold", "fallback": "shop"}, 422, "refused", "only"),
+        ({"policy": "fallback", "fallback": "Not A Name"}, 422, "invalid", ""),
+        ({"policy": "template"}, 422, "invalid", ""),
+        ({"cc": ["ann@example.org"]}, 422, "unsupported", "cc"),
+        ({"cc": [""]}, 422, "invalid", ""),
+        ({"cc": ["ann@example.org"] * 51}, 422, "invalid", ""),
+    ],
+)
+async def test_what_is_asked_for_wrongly_is_said(hub, customer, api, body, status, code, said):
+    conversation = await customer.writes()
+    await hub.pass_time(hours=24)
+    found, problem = await reply(api, conversation, text="late", **body)
+    assert (found, problem["code"]) == (status, code)
+    assert said in problem["detail"]
+
+
 async def test_two_different_keys_in_one_request_are_a_fault(customer, api):
     status, problem = await reply(api, await customer.writes(), text="x", key="a", header="b")
     assert (status, problem["code"], problem["faults"][0]["path"]) == (422, "invalid", "key")

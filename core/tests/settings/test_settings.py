@@ -53,7 +53,12 @@ class Polled(Channel):
     features = Features(webhook=False)
 
 
-CHANNELS = {"phone": Phone, "shared": Shared, "polled": Polled}
+class Writes(Channel):
+    type = "writes"
+    features = Features(webhook=False, reaches=frozenset({"email"}))
+
+
+CHANNELS = {"phone": Phone, "shared": Shared, "polled": Polled, "writes": Writes}
 
 
 def config(text, env=None, plugins=None, base=BASE):
@@ -145,6 +150,42 @@ def test_every_section_is_read():
     assert made.notify[0].after == timedelta(minutes=2)
     assert (made.webhooks[0].reader, made.webhooks[0].host) == ("webhook:crm", "https://crm.example.org")
     assert made.webhooks[0].timeout == timedelta(milliseconds=500)
+
+
+def falling(when_closed: str) -> str:
+    return f"""
+    [accounts.site]
+    channel = "phone"
+    token = "t"
+    when_closed = "{when_closed}"
+    [accounts.mail]
+    channel = "writes"
+    [accounts.other]
+    channel = "phone"
+    token = "t"
+    """
+
+
+def test_an_account_names_the_one_that_takes_its_place():
+    made = config(falling("fallback:mail"))
+    assert (made.accounts["site"].when_closed, made.accounts["site"].fallback) == (Policy.FALLBACK, "mail")
+    assert (made.accounts["mail"].when_closed, made.accounts["mail"].fallback) == (Policy.REJECT, "")
+
+
+@pytest.mark.parametrize(
+    ("when_closed", "reason"),
+    [
+        ("fallback:mial", "no such account mial; did you mean mail?"),
+        ("fallback:site", "an account cannot take its own place; name another one"),
+        ("fallback:other", "accounts.other writes to nobody first: its channel cannot; choose another"),
+        ("fallback", "write reject, hold, or fallback:NAME with the name of another account"),
+        ("template", "write reject, hold, or fallback:NAME with the name of another account"),
+        ("fallback: mail", "write reject, hold, or fallback:NAME with the name of another account"),
+    ],
+)
+def test_an_account_that_cannot_take_the_place_is_a_fault(when_closed, reason):
+    found = faults(falling(when_closed))
+    assert found == {"accounts.site.when_closed": reason}
 
 
 def test_every_fault_is_told_at_once():

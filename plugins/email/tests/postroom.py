@@ -37,12 +37,12 @@ class Reading(Channel):
     Settings = EmailSettings
     features = Features(webhook=False, listens=True)
     settings: EmailSettings
-    patience = timedelta(seconds=PATIENCE)
+    patience = timedelta(seconds=PATIENCE)  # None: what the inbox has by itself
 
     def prepare(self) -> None:
         self.tokens = Tokens(self.settings.oauth, self) if self.settings.oauth else None
         self.inbox = Inbox(self.settings, self, largest=LARGEST)
-        self.inbox.patience = self.patience
+        self.inbox.patience = self.patience or self.inbox.patience
 
     def listen(self, cursor: str) -> AsyncIterator[Batch]:
         return self.inbox.listen(cursor)
@@ -68,12 +68,21 @@ class Reading(Channel):
         return frozenset({settings.oauth.token_url.split("/")[2]} if settings.oauth else ())
 
 
+class Patient(Reading):
+    """With the patience that the inbox has by itself."""
+
+    patience = None
+
+
 class Plugin:
     """Gives the channel to a hub."""
 
+    def __init__(self, channel: type[Channel] = Reading) -> None:
+        self._channel = channel
+
     @hookimpl
     def register_channels(self) -> list[type[Channel]]:
-        return [Reading]
+        return [self._channel]
 
 
 def imap_of(server: Any, **more: Any) -> dict[str, Any]:

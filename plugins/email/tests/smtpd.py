@@ -51,6 +51,10 @@ class Server:
             writer.write(words)
             writer.close()
 
+    def go_on(self, words: str) -> None:
+        """Say something after all, where nothing was said."""
+        self._silent.set_result(words)
+
     async def _serve(self, reader, writer):
         self.lines += 1
         self._open.add(writer)
@@ -104,8 +108,13 @@ class Server:
         if said == CUT:
             return False
         if said == SILENT:
-            await reader.read()  # until they go
-            return False
+            self._silent = asyncio.get_running_loop().create_future()
+            gone = asyncio.ensure_future(reader.read())
+            await asyncio.wait({self._silent, gone}, return_when=asyncio.FIRST_COMPLETED)
+            gone.cancel()
+            if not self._silent.done():
+                return False
+            said = self._silent.result()
         writer.write(said.encode() + b"\r\n")
         return True
 

@@ -190,7 +190,6 @@ async def test_after_new_numbers_all_of_the_last_days_comes_again_and_nothing_is
     dovecot.put(user, mail(2), at=now - 3600)
     assert len(await reader.caught_up()) == 2
     await reader.stop()
-    dovecot.kick(user)
     dovecot.renumber(user)
     dovecot.put(user, mail(3), at=now)
     assert subjects(await reader.caught_up()) == ["parcel 2", "parcel 3"]
@@ -204,7 +203,6 @@ async def test_a_rescan_that_is_cut_goes_on_where_it_was(dovecot, start_reader):
     dovecot.put(user, *map(mail, range(60)), at=services.clock.now().timestamp() - 60)
     await reader.caught_up()
     await reader.stop()
-    dovecot.kick(user)
     dovecot.renumber(user)
     await reader.batch()
     await reader.stop()

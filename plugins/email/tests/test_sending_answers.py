@@ -17,6 +17,7 @@ from talkwire import (
     Uncertain,
     Unreachable,
 )
+from talkwire_email.postbox import Postbox
 
 from .mailer import KEY, OWN, mailing, outgoing, read, text_of
 from .smtpd import CUT, SILENT, Server, user_of
@@ -218,6 +219,52 @@ async def test_a_server_that_lets_nobody_in_has_got_nothing(server, lent):
     error = await failed(lent)
     assert type(error) is NotSent
     assert "554 5.7.1 you are on a list" in str(error)
+
+
+@pytest.mark.parametrize("step", ["CONNECT", "EHLO", "MAIL", "RCPT", "DATA"])
+async def test_a_server_that_stops_to_answer_before_the_mail_has_got_nothing(server, lent, step):
+    lent.channel.postbox = impatient(lent)
+    server.answers[step] = SILENT
+    error = await failed(lent)
+    assert type(error) is NotSent
+    assert "did not answer in time" in str(error)
+
+
+async def test_who_waits_too_long_for_the_line_has_sent_nothing_either(server, lent):
+    lent.channel.postbox = impatient(lent)
+    server.answers["."] = SILENT
+    first = asyncio.ensure_future(lent.channel.send(outgoing()))
+    while "DATA" not in server.said:
+        await asyncio.sleep(0.001)
+    error = await failed(lent)
+    assert (type(error), error.code, error.after) == (TryLater, "busy", timedelta(seconds=5))
+    first.cancel()
+    await asyncio.wait([first])
+    assert first.cancelled()
+
+
+def impatient(lent):
+    return Postbox(lent.channel.settings, lent.channel, patience=timedelta(seconds=0.1))
+
+
+@pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA"])
+async def test_an_answer_that_means_nothing_there_has_sent_nothing(server, lent, step):
+    server.answers[step] = ["334 what?"]
+    assert type(await failed(lent)) is NotSent
+    assert server.taken == []
+
+
+async def test_a_channel_that_is_closed_in_the_middle_of_a_mail_lets_it_come_to_its_end(server, lent):
+    server.answers["."] = SILENT
+    sending = asyncio.ensure_future(lent.channel.send(outgoing()))
+    while "DATA" not in server.said:
+        await asyncio.sleep(0.001)
+    closing = asyncio.ensure_future(lent.channel.postbox.close())
+    await asyncio.sleep(0)
+    server.go_on("250 2.0.0 Ok")
+    assert (await sending).state is State.SENT
+    await closing
+    assert not sending.cancelled()
 
 
 async def test_a_cancelled_send_lets_the_line_go(server, lent):

@@ -17,6 +17,10 @@ NOTICE = '[accounts.site.notice]\ntext = "We keep what is said."\nversion = "1"\
 CONSENT = (
     '[accounts.site.consent]\ntext = "May we keep it?"\nversion = "1"\nrefused = "email"\nemail = "help@shop.example"\n'
 )
+SMS = (
+    '[accounts.sms]\nchannel = "smsgate"\nurl = "http://127.0.0.1:1/x"\nusername = "u"\npassword = "p"\n'
+    'callback_url = "http://127.0.0.1:1/in/sms"\ntoken = "0123456789abcdef"\n'
+)
 FORM = '[accounts.site.form]\ntitle = "First"\nfields = ["name!", "email!", "phone", "question"]\nlabels = { name = "Who are you?" }\n'
 
 
@@ -139,7 +143,43 @@ async def test_what_a_visitor_types_is_no_proof_of_who_it_is(start_site):
         await one.gets("formed")
     contacts = {talk.contact for talk in await site.hub.conversations()}
     assert len(contacts) == 2
-    assert await site.hub.rows("SELECT * FROM alias") == []
+    for talk in await site.hub.conversations():
+        assert [address.kind for address in (await site.hub.daemon.hub.contact(talk.contact)).addresses] == ["visitor"]
+
+
+async def test_what_a_visitor_types_is_a_way_to_answer_when_the_session_is_over(start_site):
+    site = await start_site(FORM + SMS)
+    ann, eve = await site.visit("ann"), await site.visit("eve")
+    for one in (ann, eve):
+        values = {"name": "Ann", "email": "ann@example.com", "phone": "+62 812 3456 789"}
+        await one.send(t="form", values=values)
+        await one.gets("formed")
+        await one.send(t="bye")
+        await one.gets("ended")
+    for talk in await site.hub.conversations():
+        assert [(way.kind, way.account, way.address) for way in talk.answer.ways] == [
+            ("account", "sms", "+628123456789"),
+            ("wait", "", ""),
+        ]
+
+
+async def test_a_talk_that_has_ended_goes_on_where_the_visitor_said(start_site):
+    site = await start_site('when_closed = "fallback:sms"\n' + FORM + SMS)
+    ann = await site.visit()
+    values = {"name": "Ann", "email": "ann@example.com", "phone": "+62 812 3456 789", "question": "When?"}
+    await ann.send(t="form", values=values)
+    await ann.gets("formed")
+    await ann.send(t="bye")
+    await ann.gets("ended")
+    talk = await site.talk()
+    accepted = await site.hub.reply(talk, "Tomorrow")
+    assert (accepted.policy, accepted.account) == ("fallback", "sms")
+    [message] = await site.hub.messages(accepted.conversation)
+    assert message.text.startswith("Tomorrow\n\nEarlier in our conversation:")
+    assert "> When?" in message.text
+    new = await site.hub.daemon.hub.conversation(accepted.conversation)
+    assert (new.address.value, new.address.name, new.continues) == ("+628123456789", "Ann", talk.id)
+    assert new.contact != talk.contact  # nobody vouches that they are one person
 
 
 async def test_a_visitor_whom_the_website_knows_is_not_asked_what_it_has_said(start_site):
@@ -163,11 +203,7 @@ async def test_the_hours_are_said(start_site):
 
 
 async def test_another_account_is_offered_where_the_website_vouches_for_an_address(start_site):
-    sms = (
-        '[accounts.sms]\nchannel = "smsgate"\nurl = "http://127.0.0.1:1/x"\nusername = "u"\npassword = "p"\n'
-        'callback_url = "http://127.0.0.1:1/in/sms"\ntoken = "0123456789abcdef"\n'
-    )
-    site = await start_site(sms)
+    site = await start_site(SMS)
     expires = int((site.hub.clock.now() + timedelta(hours=1)).timestamp())
     said = {"id": "42", "expires": expires, "phone": "+628123456789"}
     ann = await site.visit(identity=sign_identity(SECRET, json.dumps(said)))

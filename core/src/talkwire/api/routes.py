@@ -203,7 +203,10 @@ async def conversation(call: Call[None, None]) -> Conversation:
 
 @api.add("GET", "/conversations/{id}/messages", query=MessageQuery, gives=page_of(Message))
 async def messages(call: Call[MessageQuery, None]) -> readmodels.Page[Message]:
-    """List messages of a conversation with their parts, states and changes."""
+    """List messages of a conversation with their parts, states and changes.
+
+    Blocks of type `original`, the whole of a mail, are empty here: the message itself has them.
+    """
     wanted = call.query.model_dump()
 
     def look(query: Query) -> list[Message]:
@@ -215,7 +218,7 @@ async def messages(call: Call[MessageQuery, None]) -> readmodels.Page[Message]:
 
 @api.add("GET", "/messages/{id}", gives=shape(Message))
 async def message(call: Call[None, None]) -> Message:
-    """Give one message."""
+    """Give one message, the whole of it."""
     return await call.engine.store.read(lambda query: readmodels.message(query, call.id()))
 
 

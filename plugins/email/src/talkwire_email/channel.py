@@ -29,7 +29,7 @@ from .inbox import Inbox
 from .oauth import Tokens
 from .own import Own
 from .postbox import Postbox
-from .reading import read
+from .reading import read, why_dropped
 from .settings import EmailSettings
 from .writing import render
 
@@ -58,7 +58,9 @@ class Email(Channel):
         threads=True,
         references=True,
         automatic=Rate(count=5, per=timedelta(minutes=10)),
-        send_timeout=timedelta(seconds=60),
+        send_timeout=timedelta(
+            seconds=120
+        ),  # 25 MB at 3 Mbit/s take 70, and servers look at a mail before they take it
         give_up_after=timedelta(hours=48),
         body_limit=_LARGEST,
     )
@@ -93,7 +95,10 @@ class Email(Channel):
 
     def parse(self, envelope: Envelope) -> Iterable[Item]:
         """Say what a mail means; never raises."""
-        return read(envelope, self.own)
+        items = read(envelope, self.own)
+        if not items:
+            self.log.info("mail dropped", where=envelope.path, reason=why_dropped(envelope, self.own))
+        return items
 
     def render(self, draft: Draft, context: RenderContext) -> Rendered:
         """Write a draft as plain text, with the subject, the quote and the signature that go out."""

@@ -16,12 +16,13 @@ in the end it is announced without them.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from talkwire import AccountBroken, Batch, Envelope, SendError, TryLater
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 _MAILS = 50  # in a batch, which is one transaction …
 _BYTES = 8 * 1024**2  # … unless one mail is larger
 _PATIENCE = timedelta(seconds=60)  # at most, for a server that says nothing
+_MARKED = 64 * 1024  # bytes of the headers by which a mail is known again
 _DAY = timedelta(days=1)
 _AGAIN = timedelta(seconds=5)  # after a connection that lived for less than …
 _SETTLED = 60.0  # seconds
@@ -51,7 +53,7 @@ class _Place:
     validity: int  # UIDVALIDITY
     last: int  # UID; all up to it were taken, or are none of ours
     newest: str  # ISO day on which the newest mail that we took came, by the server
-    came: str = ""  # ISO time when the mail `last` came, by which it is known again; empty: we did not take it
+    mark: str = ""  # a hash of the headers of the mail `last`, by which it is known again; empty: we did not take it
     since: str = ""  # ISO day; mails that came earlier are none of ours; empty: all above `last` are
     undone: tuple[int, ...] = ()  # UIDs that are taken, and may be neither marked nor moved yet
 
@@ -59,18 +61,16 @@ class _Place:
 class Inbox:
     """The mailbox of one account."""
 
-    connect: ClassVar[Any] = staticmethod(connect)
-    patience: timedelta  # how long the server may say nothing when it should
-
     def __init__(self, settings: EmailSettings, channel: Email, *, largest: int) -> None:
         self._settings = settings
         self._imap = settings.imap
         self._channel = channel
         self._largest = largest  # bytes of a mail; of a larger one only the headers are fetched
         self._every = timedelta(seconds=self._imap.check_every)
-        self.patience = min(_PATIENCE, self._every + timedelta(seconds=3))
+        self.patience = min(_PATIENCE, self._every + timedelta(seconds=3))  # with a server that should say something
         self._box: Mailbox | None = None  # None: nobody is signed in
         self._broke_over: Counter[tuple[str, int]] = Counter()  # how often a connection broke while a mail was fetched
+        self._known: set[str] = set()  # folders whose last mail is the one we took, as this connection saw
         self._failures = 0  # connections in a row that lived shortly
         self._refusals = 0  # of our password, in a row
 
@@ -88,6 +88,7 @@ class Inbox:
         told, is_due = "", True
         try:
             self._box = box = await self._signed_in()
+            self._known.clear()
             while True:
                 look_again, news = clock.now() + self._every, 0
                 refused: list[str] = []
@@ -96,6 +97,7 @@ class Inbox:
                         async for envelopes, news in self._look(box, folder, places):  # noqa: B007  used below
                             if envelopes:
                                 yield Batch(envelopes, _write(places))
+                                self._failures = 0  # it goes on, however often the line breaks
                                 await self._settle(box, folder, places)
                     except Denied as error:  # the other folders are read all the same
                         refused.append(f'refused what we asked for in "{folder}": {error}')
@@ -169,7 +171,7 @@ class Inbox:
     async def _with(self, **secret: str) -> Mailbox:
         async with self._channel.services.exchange("imap") as exchange:
             exchange.sent(f"{self._imap.host}:{self._imap.port} {self._user} by {', '.join(secret)}")
-            box: Mailbox = await type(self).connect(
+            box: Mailbox = await connect(
                 self._imap, self._user, **secret, clock=self._channel.clock, patience=self.patience
             )
             exchange.received(f"let in, {'IDLE' if box.pushes else 'no IDLE'}, {'MOVE' if box.moves else 'no MOVE'}")
@@ -192,9 +194,11 @@ class Inbox:
         uids = await box.after(place.last, date.fromisoformat(place.since) if place.since else None)
         for some in (uids[at : at + AT_ONCE] for at in range(0, len(uids), AT_ONCE)):
             for mails in self._batches(name, await box.summaries(some)):
-                envelopes = [await self._taken(box, name, mails, one) for one in _parts(mails, self._is_large)]
-                places[name] = self._after(places[name], mails)
-                yield tuple(envelope for part in envelopes for envelope in part), news
+                taken: dict[int, Envelope] = {}
+                for part in _parts(mails, self._is_large):
+                    taken |= await self._taken(box, name, part)
+                places[name] = self._after(places[name], mails, taken.get(mails[-1].uid))
+                yield tuple(taken.values()), news
             places[name] = _passed(places[name], some[-1])
         if places[name].since:  # all that was there when we began is either taken or too old
             places[name] = replace(_passed(places[name], folder.next_uid - 1), since="")
@@ -208,7 +212,9 @@ class Inbox:
             if not self._imap.since_days:
                 return place
             return replace(place, last=0, since=(today - timedelta(days=self._imap.since_days)).isoformat())
-        if folder.validity == place.validity and place.last < folder.next_uid and await _is_same(box, place):
+        known = not place.mark or name in self._known
+        self._known.add(name)
+        if folder.validity == place.validity and place.last < folder.next_uid and (known or await _is_same(box, place)):
             return place
         self._channel.log.warning("mailbox renumbered", folder=name)
         since = date.fromisoformat(min(place.newest, place.since or place.newest)) - _DAY
@@ -228,21 +234,21 @@ class Inbox:
         if batch:
             yield batch
 
-    def _after(self, place: _Place, mails: Sequence[Summary]) -> _Place:
-        """Say where we are once these mails are taken."""
+    def _after(self, place: _Place, mails: Sequence[Summary], last: Envelope | None) -> _Place:
+        """Say where we are once these mails are taken; `last` is None where the last one is gone."""
         now = self._channel.clock.now()
         days = [min(mail.came, now).date().isoformat() for mail in mails]
         undone = tuple(mail.uid for mail in mails) if self._imap.taken != "leave" else ()
-        last = mails[-1]
-        return replace(place, last=last.uid, came=last.came.isoformat(), newest=max(place.newest, *days), undone=undone)
+        mark = _mark(last.body) if last is not None else ""
+        return replace(place, last=mails[-1].uid, mark=mark, newest=max(place.newest, *days), undone=undone)
 
     # --- taking ----------------------------------------------------------------------------------
 
     def _is_large(self, mail: Summary) -> bool:
         return mail.size > self._largest
 
-    async def _taken(self, box: Mailbox, folder: str, batch: list[Summary], part: list[Summary]) -> list[Envelope]:
-        """Fetch mails that are all small, or all large."""
+    async def _taken(self, box: Mailbox, folder: str, part: Sequence[Summary]) -> dict[int, Envelope]:
+        """Fetch mails that are all small, or all large; gives them by UID."""
         broke = max(self._broke_over[folder, mail.uid] for mail in part)
         only_headers = self._is_large(part[0]) or broke >= _ONLY_HEADERS
         try:
@@ -252,16 +258,18 @@ class Inbox:
             raise
         except Denied:
             if len(part) > 1:  # one of them: the others are fetched without it
-                return [one for mail in part for one in await self._taken(box, folder, batch, [mail])]
+                alone = [await self._taken(box, folder, [mail]) for mail in part]
+                return {uid: envelope for one in alone for uid, envelope in one.items()}
             if broke >= _NOT_AT_ALL:
                 raise
             self._broke_over[folder, part[0].uid] = _NOT_AT_ALL if only_headers else _ONLY_HEADERS
-            return await self._taken(box, folder, batch, part)
+            return await self._taken(box, folder, part)
         if broke >= _NOT_AT_ALL:
             found = {mail.uid: b"" for mail in part}
         for mail in part:
             del self._broke_over[folder, mail.uid]
-        return [self._envelope(folder, mail, found[mail.uid], only_headers) for mail in part if mail.uid in found]
+        here = [mail for mail in part if mail.uid in found]
+        return {mail.uid: self._envelope(folder, mail, found[mail.uid], only_headers) for mail in here}
 
     def _envelope(self, folder: str, mail: Summary, body: bytes, only_headers: bool) -> Envelope:
         query = [("at", mail.came.isoformat())]
@@ -296,18 +304,24 @@ class Inbox:
 
     def _told(self, error: MailboxError, lived: float) -> SendError:
         """Say what the operator reads, and whether it is worth trying again."""
-        where = f"{self._imap.host}:{self._imap.port}"
-        account = self._channel.account
+        where, account = f"{self._imap.host}:{self._imap.port}", self._channel.account
         resume = f"then: talkwire accounts resume {account}"
         if isinstance(error, Untrusted):
-            return AccountBroken(f"{where} {error}. Have it put right, or set imap.ca_file; {resume}")
+            return AccountBroken(
+                f"{where}: {error}. Have it put right, or name its authority in imap.ca_file; {resume}"
+            )
         if isinstance(error, NotLetIn):
             self._refusals += error.for_good is None
             if error.for_good or self._refusals >= _REFUSALS:
-                return AccountBroken(f"{where}: {error}. Put right who we are ({self._user}); {resume}")
+                what = "imap.user and imap.password" if self._imap.password is not None else "oauth"
+                return AccountBroken(
+                    f"{where}: {error}. We are {self._user} there: put {what} of accounts.{account} right; {resume}"
+                )
         self._failures = 1 if lived > _SETTLED else self._failures + 1
         after = min(_LONGEST, _AGAIN * 1.75 ** (self._failures - 1))
-        return TryLater(f"{where} {error}", after=after, scope="account")
+        return TryLater(
+            f"{where} {error}" if isinstance(error, Lost) else f"{where}: {error}", after=after, scope="account"
+        )
 
 
 def _read(cursor: str) -> dict[str, dict[str, Any]]:
@@ -320,15 +334,19 @@ def _write(places: dict[str, _Place]) -> str:
 
 def _passed(place: _Place, uid: int) -> _Place:
     """Go on to a UID, if it is further, whose mail we did not take."""
-    return replace(place, last=uid, came="") if uid > place.last else place
+    return replace(place, last=uid, mark="") if uid > place.last else place
 
 
 async def _is_same(box: Mailbox, place: _Place) -> bool:
     """Say whether the last UID still means the mail that it meant; one that is gone says nothing."""
-    if not place.came:
-        return True
-    found = await box.summaries([place.last])
-    return not found or found[0].came == datetime.fromisoformat(place.came)
+    summaries = await box.summaries([place.last])
+    found = await box.fetch(summaries, only_headers=True) if summaries else {}
+    return place.last not in found or _mark(found[place.last]) == place.mark
+
+
+def _mark(mail: bytes) -> str:
+    head = mail.partition(b"\r\n\r\n")[0][:_MARKED].rstrip()
+    return hashlib.sha256(head).hexdigest()[:16] if head else ""
 
 
 def _parts(mails: Sequence[Summary], is_large: Any) -> Iterator[list[Summary]]:

@@ -44,20 +44,15 @@ from .writing import File, Mail, compose, letter_of
 if TYPE_CHECKING:
     from .channel import Email
 
-_STEP = 20  # seconds for one answer of the server
-_BEFORE_DATA = timedelta(
-    seconds=30
-)  # for all that comes before the mail itself: well under the channel's `send_timeout`
+# All that comes before the mail itself takes less than the channel's `send_timeout`, after which the core takes a mail for
+# uncertain: what waited for its turn, or for the server's first words, has surely not left.
+_PATIENCE = timedelta(seconds=25)
+_GOODBYE = 2  # seconds for the server to answer ours
 _BUSY = timedelta(seconds=5)  # until a mail is tried again that waited for others of its account
 _IDLE = 60  # seconds that a connection is kept which nobody uses; servers close theirs after five minutes (RFC 5321, 4.5.3.2)
 _AGAIN = timedelta(minutes=5)  # until we sign in again at a server that says "not now"
 _GO_ON, _CLOSING, _FINAL = 354, 421, 500
-_OK = range(200, 300)
-_MECHANISMS = (
-    "plain",
-    "login",
-    "cram-md5",
-)  # in the order that we take them; the line is encrypted, or never leaves here
+_OK, _NO = range(200, 300), range(400, 600)
 _LARGE = 256 * 1024  # bytes of files that are encoded beside the event loop
 _DOT = re.compile(rb"^\.", re.MULTILINE)
 
@@ -76,13 +71,15 @@ class _Cut(Exception):
 class Postbox:
     """The sending half of one account."""
 
-    def __init__(self, settings: EmailSettings, channel: Email) -> None:
+    def __init__(self, settings: EmailSettings, channel: Email, *, patience: timedelta = _PATIENCE) -> None:
         self._settings = settings
         self._channel = channel
         self._server = settings.smtp
         self._user = self._server.user or settings.address
         own = mailbox(settings.address)
         self._sender = own.value if own is not None else settings.address
+        self._patience = patience.total_seconds()  # for a turn, and once more for all until the mail itself
+        self._is_closing = False
         self._lock = asyncio.Lock()  # one connection, one mail at a time
         self._client: SMTP | None = None
         self._trusted: ssl.SSLContext | None = None
@@ -95,14 +92,16 @@ class Postbox:
             return await self._hand_over(mail, out, own, said)
 
     async def close(self) -> None:
-        """Say goodbye, where there is a connection."""
-        client, self._client = self._client, None
+        """Say goodbye, where there is a connection; one that is used now ends with that mail."""
+        self._is_closing = True
         self._rested()
-        if client is not None and client.is_connected:
-            with contextlib.suppress(SMTPException, OSError, TimeoutError):
-                async with asyncio.timeout(2):
-                    await client.quit()
-            client.close()
+        with contextlib.suppress(SMTPException, OSError, TimeoutError):
+            async with asyncio.timeout(_GOODBYE):
+                async with self._lock:
+                    if self._client is not None and self._client.is_connected:
+                        await self._client.quit()
+        if not self._lock.locked():
+            self._drop()
 
     async def probe(self) -> str:
         """Sign in; say what the server offers."""
@@ -228,11 +227,13 @@ class Postbox:
                 await client.rset()
         except (SMTPException, OSError):
             self._drop()
+        if code not in _NO:
+            return NotSent(f"{self._place} answered {stage} with {code}, which means nothing there", code=str(code))
         return self._meaning(code, words, stage, out)
 
     def _meaning(self, code: int, words: str, stage: Stage, out: Outgoing) -> SendError:
-        if code not in range(400, 600):
-            return Uncertain(f"{self._place} answered {stage} with {code}, which means nothing here", code=str(code))
+        if code not in _NO:
+            return Uncertain(f"{self._place} answered the mail with {code}, which means nothing", code=str(code))
         return meaning(code, words, stage, attempt=out.attempt, fix=self._fix)
 
     # --- the line ---
@@ -241,7 +242,7 @@ class Postbox:
     async def _turn(self) -> AsyncIterator[None]:
         """Wait for the line; drop it where something happened on it that we did not understand."""
         try:
-            async with asyncio.timeout(_BEFORE_DATA.total_seconds()):
+            async with asyncio.timeout(self._patience):
                 await self._lock.acquire()
         except TimeoutError:
             raise TryLater("other mails of this account are still on their way", after=_BUSY, code="busy") from None
@@ -254,14 +255,16 @@ class Postbox:
             self._drop()
             raise
         finally:
-            if self._client is not None:
+            if self._is_closing:
+                self._drop()
+            elif self._client is not None:
                 self._resting = asyncio.get_running_loop().call_later(_IDLE, self._rest)
             self._lock.release()
 
     @contextlib.asynccontextmanager
     async def _before_data(self) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(_BEFORE_DATA.total_seconds()):
+            async with asyncio.timeout(self._patience):
                 yield
         except TimeoutError:  # aiosmtplib's own are such, too
             raise NotSent(f"{self._place} did not answer in time") from None
@@ -288,7 +291,7 @@ class Postbox:
             hostname=server.host,
             port=server.port,
             local_hostname=self._sender.rpartition("@")[2],
-            timeout=_STEP,
+            timeout=self._patience,
             use_tls=server.tls == "tls",
             start_tls=server.tls == "starttls",  # never None, which would send in the clear where it is not offered
             tls_context=self._trusted if server.tls != "none" else None,

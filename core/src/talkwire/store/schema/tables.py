@@ -227,6 +227,7 @@ message = Table(
     _text("cc"),  # JSON list; empty: nobody
     _text("bcc"),  # JSON list; empty: nobody
     _text("answer_at"),  # where answers go; empty: to the conversation's address
+    _text("original"),  # JSON list of what fills the blocks `original`: read with one message, never with many
     sa.UniqueConstraint("account", "kind", "external_id"),
     sa.UniqueConstraint("conversation_id", "n"),
     Index(

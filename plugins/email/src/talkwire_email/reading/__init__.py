@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 
 from talkwire import Address, Block, Enclosed, Envelope, Inbound, Item, Original, Unread
@@ -25,11 +24,11 @@ _COPIES = 100  # who else got a mail
 _NOBODY = "nobody can be answered: there is no address in From, Sender, Reply-To or Return-Path"
 
 
-def read(envelope: Envelope, own: Own) -> Iterable[Item]:
+def read(envelope: Envelope, own: Own) -> tuple[Item, ...]:
     """Say what a mail means.
 
     A mail is a message, or one report for each recipient that it tells of. A mail of ours that came back gives nothing:
-    its envelope is kept, and `why_ours` says what told it. One without any address of its writer gives `Unread`.
+    its envelope is kept, and `why_dropped` says what told it. One without any address of its writer gives `Unread`.
     Whatever a part of it is like costs only that part.
 
     A mail over the limit comes as its header block, with a path that ends in `/headers`; it is announced.
@@ -45,6 +44,12 @@ def read(envelope: Envelope, own: Own) -> Iterable[Item]:
     if not sender.value:
         return (Unread(_NOBODY),)
     return (_message(mail, envelope, sender, at, own, is_large=is_large),)
+
+
+def why_dropped(envelope: Envelope, own: Own) -> str:
+    """Say why `read` gave nothing, in words without content; empty: it gave something."""
+    headers = inner(envelope.body).headers
+    return why_ours(headers, _sender(headers).value, own)
 
 
 def _message(mail: Part, envelope: Envelope, sender: Named, at: datetime, own: Own, *, is_large: bool) -> Inbound:
@@ -129,4 +134,4 @@ def _too_large(envelope: Envelope) -> str:
     return f"[This mail is too large to be taken in{mebibytes}. It lies in the mailbox; here is only its header.]"
 
 
-__all__ = ["read"]
+__all__ = ["read", "why_dropped"]

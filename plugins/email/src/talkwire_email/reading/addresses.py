@@ -15,7 +15,10 @@ from .words import clean, decoded
 LONGEST = 320  # characters of an address: 64 before the @, 255 after it (RFC 5321, 4.5.3.1)
 _MOST = 500  # addresses of one field
 _NAME = 200  # characters of a name
-_WORD = re.compile(r'"(?:[^"\\]|\\.)*(?:"|$)|<[^<>]*>?|[(),;:>]|[^\s"(),;:<>]+|\s+', re.DOTALL)
+_WORD = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|<[^<>]*+>?|[(),;:>]|[^\s"(),;:<>]+|\s+', re.DOTALL)
+_BARE = re.compile(r"[^\s\x00-\x20\"(),:;<>@]++@[^\s\x00-\x20\"(),:;<>@]++")
+_LOCAL = re.compile(r"[^\s\x00-\x20\x7f-\x9f\"(),:;<>@]+|\"[^\"\x00-\x1f\x7f-\x9f]+\"")
+_DOMAIN = re.compile(r"[^\s\x00-\x20\x7f-\x9f\"(),:;<>@]+|\[[0-9a-z:.]+\]")
 _PLAIN_LOCAL = re.compile(r"[^\s\"(),:;<>@\[\]\\]+")
 
 
@@ -63,12 +66,16 @@ def addresses(value: str) -> tuple[Named, ...]:
         elif word != ">":
             phrase.append(word)
     end()
+    if not found and depth and (bare := _BARE.search(value)) and (address := canonical(bare[0])):
+        found.append(Named(address))  # in a comment that never ends
     return tuple(found)
 
 
 def canonical(address: str) -> str:
     """Give an address in the form in which it is compared; empty where it is none."""
-    address = "".join(address.split()).strip("<>").removeprefix("mailto:")
+    address = address.strip().strip("<>").strip().removeprefix("mailto:")
+    if '"' not in address:
+        address = "".join(address.split())
     local, at, domain = address.rpartition("@")
     if not at:
         return ""
@@ -76,10 +83,12 @@ def canonical(address: str) -> str:
     if local.startswith('"') and local.endswith('"') and _PLAIN_LOCAL.fullmatch(local[1:-1]):
         local = local[1:-1]
     domain = domain.strip(".").lower()
+    if not (_LOCAL.fullmatch(local) and _DOMAIN.fullmatch(domain)):
+        return ""
     if not domain.isascii():
         domain = _a_labels(domain)
     made = f"{local.lower()}@{domain}"
-    return made if local and domain and len(made) <= LONGEST else ""
+    return made if domain and len(made) <= LONGEST else ""
 
 
 def _a_labels(domain: str) -> str:

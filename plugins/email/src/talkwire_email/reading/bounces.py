@@ -102,7 +102,8 @@ def _recipient(group: Headers) -> _Recipient:
     kind, semicolon, said = diagnostic.partition(";")
     reason = clean(said if semicolon and len(kind) < 20 else diagnostic, 500)
     code = code or _CODE.search(reason)
-    action = group.raw("action").partition(";")[0].strip().lower()
+    said_action = re.match(r"[a-z]*", group.raw("action").lower())
+    action = said_action[0] if said_action else ""
     if action not in _STATES:
         action = _BY_CLASS.get(code[0][0], "failed") if code else "failed"
     address = _address(group.raw("original-recipient")) or _address(group.raw("final-recipient"))

@@ -12,10 +12,18 @@ from .names import name_of
 from .structure import Part
 
 LARGEST_TEXT = 200_000  # characters of a text that is shown; the whole of a longer one is a file as well
-LARGEST_HTML = 1024**2  # bytes of a hypertext that is read; a larger one is a file
+LARGEST_HTML = 512 * 1024  # bytes of hypertext that are read; the whole of a longer one is a file as well
 _OTHER_FORMS = frozenset({"text/x-amp-html", "text/watch-html", "text/enriched", "text/richtext"})  # of the same text
 _ENCRYPTED = "[This mail is encrypted. It can be read only with the key that it was written for.]"
 _SEALED = "[This mail is signed in a form that only a mail program can open; it is in the file.]"
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One stretch of what is read, in the forms in which it came."""
+
+    plain: str = ""
+    html: str = ""
 
 
 @dataclass(slots=True)
@@ -31,82 +39,118 @@ class Contents:
         return "\n\n".join(one.plain.strip("\n") for one in self.texts if one.plain.strip())
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
-    """One stretch of what is read, in the forms in which it came."""
-
-    plain: str = ""
-    html: str = ""
-
-
 def contents(root: Part) -> Contents:
     """Sort the parts of a mail."""
-    files: list[Enclosed] = []
-    return Contents(_texts(root, files, is_first=True), files)
+    sorter = _Sorter()
+    return Contents(sorter.texts(root, is_first=True), sorter.files)
 
 
-def _texts(part: Part, files: list[Enclosed], *, is_first: bool) -> list[Text]:
-    """Give the texts of a part, and add its files; `is_first`: nothing of its parent was a text before it."""
-    kind = part.type.main
-    if part.cut:
-        files.append(_rest(part))
-        return []
-    if part.is_multipart:
-        if kind == "multipart/alternative":
-            return _alternative(part, files)
-        if kind == "multipart/related":
-            return _related(part, files)
-        if kind == "multipart/encrypted":
-            _all_files(part.parts, files)
-            return [Text(_ENCRYPTED)]
-        return _mixed(part.parts, files, is_first=is_first)
-    if is_first and kind in ("application/pkcs7-mime", "application/x-pkcs7-mime"):
-        files.append(_file(part, files))
-        return [Text(_SEALED if part.type.param("smime-type").lower().startswith("signed") else _ENCRYPTED)]
-    if not _is_text(part, is_first=is_first):
-        files.append(_file(part, files))
-        return []
-    text = text_of(part.content(LARGEST_HTML), part.type.param("charset")).replace("\r\n", "\n").replace("\r", "\n")
-    is_html = kind == "text/html"
-    is_long = part.size > LARGEST_HTML or (not is_html and len(text) > LARGEST_TEXT)
-    if is_long:
-        files.append(_file(part, files))
-    if is_html:
-        return [Text(html=text)]
-    text = text[:LARGEST_TEXT]
-    if part.type.param("format").lower() == "flowed":
-        text = unflowed(text, joins=part.type.param("delsp").lower() == "yes")
-    return [Text(f"{text}\n\n[The rest of this text is in the file.]" if is_long else text)]
+class _Sorter:
+    """Goes through the parts once; what is more than people read becomes a file."""
+
+    def __init__(self) -> None:
+        self.files: list[Enclosed] = []
+        self._text_left = LARGEST_TEXT
+        self._html_left = LARGEST_HTML
+
+    def texts(self, part: Part, *, is_first: bool) -> list[Text]:
+        """Give the texts of a part, and add its files; `is_first`: nothing of its parent was a text before it."""
+        try:
+            return self._sorted(part, is_first=is_first)
+        except Exception:  # noqa: BLE001  a bad part costs only itself: it is there as it came
+            self.files.append(_as_it_came(part, "unreadable-part.eml"))
+            return []
+
+    def _sorted(self, part: Part, *, is_first: bool) -> list[Text]:
+        kind = part.type.main
+        if part.cut:
+            self.files.append(_as_it_came(part, "more-of-this-mail.eml"))
+            return []
+        if part.is_multipart:
+            if kind == "multipart/alternative":
+                return self._alternative(part)
+            if kind == "multipart/related":
+                return self._related(part)
+            if kind == "multipart/encrypted":
+                self._all_files(part.parts)
+                return [Text(_ENCRYPTED)]
+            return self._mixed(part.parts, is_first=is_first)
+        if is_first and kind in ("application/pkcs7-mime", "application/x-pkcs7-mime"):
+            self._add(part)
+            return [Text(_SEALED if part.type.param("smime-type").lower().startswith("signed") else _ENCRYPTED)]
+        if not _is_text(part, is_first=is_first):
+            self._add(part)
+            return []
+        return self._html(part) if kind == "text/html" else self._plain(part)
+
+    def _plain(self, part: Part) -> list[Text]:
+        limit = self._text_left
+        text = _lines_of(part, limit * 4)
+        is_long = len(text) > limit or part.size > limit * 4
+        text = text[:limit]
+        self._text_left -= len(text)
+        if part.type.param("format").lower() == "flowed":
+            text = unflowed(text, joins=part.type.param("delsp").lower() == "yes")
+        if is_long:
+            self._add(part)
+            text += "\n\n[The rest of this text is in the file.]"
+        return [Text(text)]
+
+    def _html(self, part: Part) -> list[Text]:
+        limit = self._html_left
+        self._html_left -= min(limit, part.size)
+        if part.size > limit:
+            self._add(part)
+        return [Text(html=_lines_of(part, limit))]
+
+    def _mixed(self, parts: Sequence[Part], *, is_first: bool) -> list[Text]:
+        found: list[Text] = []
+        for part in parts:
+            found += self.texts(part, is_first=is_first and not found)
+        return found
+
+    def _alternative(self, part: Part) -> list[Text]:
+        """Give one text in all its forms; the last of two that are alike is the better one (RFC 2046, 5.1.4)."""
+        plain = html = ""
+        for one in part.parts:
+            if one.type.main in _OTHER_FORMS and (plain or html):
+                continue
+            texts = self.texts(one, is_first=True)
+            plain = "\n\n".join(text.plain for text in texts if text.plain.strip()) or plain
+            html = "".join(text.html for text in texts if text.html.strip()) or html
+        return [Text(plain, html)] if plain or html else []
+
+    def _related(self, part: Part) -> list[Text]:
+        """Give the texts of the root; all else is shown in it or lies beside it."""
+        start = part.type.param("start").strip("<> ")
+        root = next((one for one in part.parts if start and content_id(one) == start), part.parts[0])
+        found = self.texts(root, is_first=True)
+        for one in part.parts:
+            if one is not root:
+                found += self.texts(one, is_first=False)
+        return found
+
+    def _all_files(self, parts: Sequence[Part]) -> None:
+        for part in parts:
+            if part.is_multipart:
+                self._all_files(part.parts)
+            elif part.type.main != "application/pgp-encrypted":  # says "Version: 1"
+                self._add(part)
+
+    def _add(self, part: Part) -> None:
+        name = name_of(part, len(self.files) + 1)
+        self.files.append(
+            Enclosed(content=part.content(), name=name, media_type=part.type.main, content_id=content_id(part))
+        )
 
 
-def _mixed(parts: Sequence[Part], files: list[Enclosed], *, is_first: bool) -> list[Text]:
-    found: list[Text] = []
-    for part in parts:
-        found += _texts(part, files, is_first=is_first and not found)
-    return found
+def _lines_of(part: Part, limit: int) -> str:
+    text = text_of(part.content(limit), part.type.param("charset"))
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _alternative(part: Part, files: list[Enclosed]) -> list[Text]:
-    """Give one text in all its forms; the last of two that are alike is the better one (RFC 2046, 5.1.4)."""
-    plain = html = ""
-    for one in part.parts:
-        if one.type.main in _OTHER_FORMS and (plain or html):
-            continue
-        texts = _texts(one, files, is_first=True)
-        plain = "\n\n".join(text.plain for text in texts if text.plain.strip()) or plain
-        html = "".join(text.html for text in texts if text.html.strip()) or html
-    return [Text(plain, html)] if plain or html else []
-
-
-def _related(part: Part, files: list[Enclosed]) -> list[Text]:
-    """Give the texts of the root; all else is shown in it or lies beside it."""
-    start = part.type.param("start").strip("<> ")
-    root = next((one for one in part.parts if start and content_id(one) == start), part.parts[0])
-    found = _texts(root, files, is_first=True)
-    for one in part.parts:
-        if one is not root:
-            found += _texts(one, files, is_first=False)
-    return found
+def _as_it_came(part: Part, name: str) -> Enclosed:
+    return Enclosed(content=part.mail[part.start : part.end], name=name, media_type="application/octet-stream")
 
 
 def _is_text(part: Part, *, is_first: bool) -> bool:
@@ -125,30 +169,6 @@ def _is_text(part: Part, *, is_first: bool) -> bool:
 def content_id(part: Part) -> str:
     """Give the name under which hypertext shows a part, without its brackets."""
     return part.headers.raw("content-id").strip("<> \t")[:250]
-
-
-def _all_files(parts: Sequence[Part], files: list[Enclosed]) -> None:
-    for part in parts:
-        if part.is_multipart:
-            _all_files(part.parts, files)
-        elif part.type.main != "application/pgp-encrypted":  # says "Version: 1"
-            files.append(_file(part, files))
-
-
-def _file(part: Part, files: list[Enclosed]) -> Enclosed:
-    return Enclosed(
-        content=part.content(),
-        name=name_of(part, len(files) + 1),
-        media_type=part.type.main,
-        content_id=content_id(part),
-    )
-
-
-def _rest(part: Part) -> Enclosed:
-    """Give what lies beyond a limit, as it came."""
-    return Enclosed(
-        content=part.mail[part.start : part.end], name="more-of-this-mail.eml", media_type="application/octet-stream"
-    )
 
 
 def unflowed(text: str, *, joins: bool = False) -> str:

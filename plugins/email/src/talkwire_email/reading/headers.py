@@ -22,7 +22,7 @@ _KNOWN = re.compile(
     rb"^(?:from|to|subject|date|message-id|received|content-type|mime-version)[ \t]*:", re.IGNORECASE | re.MULTILINE
 )
 _MBOX = re.compile(rb">?From [^\n]*\n")
-_PARAM = re.compile(r';\s*([^\s=;"]{1,100})\s*=\s*("(?:[^"\\]|\\.|"(?!\s*(?:;|$)))*(?:"|$)|[^;]*)', re.DOTALL)
+_PARAM = re.compile(r';\s*([^\s=;"]{1,100})\s*=\s*("(?:[^"\\]++|\\.|"(?!\s*+(?:;|$)))*+(?:"|\\?\Z)|[^;]*+)', re.DOTALL)
 _TYPE = re.compile(r"\s*([A-Za-z0-9!#$&^_.+-]{1,100})\s*/\s*([A-Za-z0-9!#$&^_.+-]{1,100})")
 _SEGMENTS = 100  # of one parameter (RFC 2231)
 

@@ -21,6 +21,9 @@ import nh3
 
 MOST_LINES = 20_000
 _DEEPEST = 60  # elements that are open at once in what is written
+_MOST_OPEN = 500  # elements that are open at once in what is read; what is deeper is read without its tags
+_TAGS, _BYTES_A_TAG = 2000, 40  # tags that are read: so many, and one more for so many characters of the source
+_MOST_ENTITIES = 20_000  # in what nh3 is given; each costs it 2 µs
 _QUOTE_MARKS = 10  # most `>` before a line
 # Possessive throughout: no way back, so no text makes it slow.
 _TAG = re.compile(
@@ -30,7 +33,10 @@ _TAG = re.compile(
 _END = re.compile(r"</([a-zA-Z][^\s/>]*+)[^>]*+>")
 _ATTRIBUTE = re.compile(r"([^\s/>=]++)\s*+(?:=\s*+(?:\"([^\"]*+)\"?|'([^']*+)'?|([^\s>]*+)))?+")
 _MOST_ATTRIBUTES = 40
-_ANY_TAG = re.compile(r"<[^<>]*>")
+_MARKUP = re.compile(r"<[a-zA-Z/!?]")
+_ANY_TAG = re.compile(r"<[a-zA-Z/!?][^<>]*(?:>|\Z)")
+_BREAK = re.compile(r"</?(?:br|p|div|li|tr|table|blockquote|h[1-6])\b[^<>]*>", re.IGNORECASE)
+_CODE = re.compile(r"<(script|style|!--)", re.IGNORECASE)
 _SPACES = re.compile(r"[ \t\r\n\f]+")
 _RAW = {
     name: re.compile(rf"</{name}[\s/>]", re.IGNORECASE)
@@ -157,7 +163,7 @@ class Hypertext:
 
     lines: list[Line]
     safe: str  # to be shown in a page; empty where nothing would be seen
-    is_whole: bool  # False: there was more than `MOST_LINES`
+    is_whole: bool  # False: something of it is in neither form, or in the text alone
 
     @property
     def text(self) -> str:
@@ -170,8 +176,11 @@ def hypertext(source: str) -> Hypertext:
     reader = _Reader()
     reader.read(source)
     written = reader.safe.getvalue()
+    is_whole = reader.is_whole and len(reader.lines) < MOST_LINES
+    if written.count("&") > _MOST_ENTITIES:
+        written, is_whole = "", False
     safe = ""
-    if reader.shows:
+    if reader.shows and written:
         safe = nh3.clean(
             written,
             tags=set(_ALLOWED),
@@ -179,8 +188,8 @@ def hypertext(source: str) -> Hypertext:
             url_schemes={*_LINKS, "cid"},
             link_rel="noopener noreferrer nofollow",
             attribute_filter=_only_enclosed,
-        )
-    return Hypertext(reader.lines, safe, is_whole=len(reader.lines) < MOST_LINES)
+        ).strip()
+    return Hypertext(reader.lines, safe, is_whole=is_whole)
 
 
 def _only_enclosed(tag: str, name: str, value: str) -> str | None:
@@ -212,25 +221,49 @@ class _Reader:
     written: int = 0  # open elements in `safe`
     has_gap: bool = True  # nothing, or an empty line, is above
     needs_gap: bool = False
+    above: int = 0  # quote marks before the last line
     in_gmail_quote: bool = False
     all_quoted: bool = False
+    is_whole: bool = True
 
     def read(self, source: str) -> None:
         at = 0
-        while at < len(source):
-            found = source.find("<", at)
-            if found < 0:
-                found = len(source)
-            if found > at:
-                self._text(source[at:found])
-            if found == len(source):
+        tags = _TAGS + len(source) // _BYTES_A_TAG
+        while found := _MARKUP.search(source, at):
+            if found.start() > at:
+                self._text(source[at : found.start()])
+            tags -= 1
+            if not tags or len(self.stack) > _MOST_OPEN:
+                self._without_tags(source[found.start() :])
+                at = len(source)
                 break
-            at = self._markup(source, found)
+            at = self._markup(source, found.start())
+        if at < len(source):
+            self._text(source[at:])
         while self.stack:
             self._pop()
         self._flush()
         while self.lines and not self.lines[-1].text:
             self.lines.pop()
+
+    def _without_tags(self, source: str) -> None:
+        """Take the text of what is too deep or too much: what it looks like is lost, what it says is not."""
+        self.is_whole = False
+        kept, at = [], 0
+        while found := _CODE.search(source, at):
+            kept.append(source[at : found.start()])
+            mark = "-->" if found[1] == "!--" else f"</{found[1]}"
+            end = source.find(mark, found.end())
+            at = len(source) if end < 0 else end + len(mark)
+        kept.append(source[at:])
+        text = _unescaped(_ANY_TAG.sub(" ", _BREAK.sub("\n", "".join(kept))))
+        for line in text.split("\n"):
+            if said := _SPACES.sub(" ", line).strip():
+                self._flush()
+                self._say(said)
+                if len(self.lines) >= MOST_LINES:
+                    break
+        self._flush()
 
     def _markup(self, source: str, at: int) -> int:
         """Read what begins with `<`; give where it ends."""
@@ -245,12 +278,9 @@ class _Reader:
                 return tag.end()
             end = source.find(">", at)
             return len(source) if end < 0 else end + 1
-        if not (sign.isascii() and sign.isalpha()):
-            self._text("<")
-            return at + 1
         tag = _TAG.match(source, at)
         if tag is None:  # its end never comes: browsers show nothing of it, we lose nothing
-            self._text(_ANY_TAG.sub(" ", source[at:]))
+            self._without_tags(source[at:])
             return len(source)
         name = tag[1].lower()
         self._start(name, tag[2])
@@ -281,6 +311,7 @@ class _Reader:
             self.line.append("---")
             self._flush()
             if "stopspelling" in attributes.get("id", "").lower():
+                self.lines[-1].mark = Mark.QUOTED
                 self.all_quoted = True
         elif name == "img":
             self._image(attributes)
@@ -381,6 +412,8 @@ class _Reader:
         if " olk_src_body_section " in names or " divrplyfwdmsg " in names or " outlookmessageheader " in names:
             self._flush()
             self.all_quoted = True
+            if self.lines and self.lines[-1].text == "---":
+                self.lines[-1].mark = Mark.QUOTED
         elif " yahoo_quoted " in names or " protonmail_quote " in names or " zmail_extra " in names:
             return Mark.QUOTED
         elif " gmail_attr " in names or " moz-cite-prefix " in names or " reply-intro " in names:
@@ -422,14 +455,15 @@ class _Reader:
         if not text and not (always and not self.has_gap):
             return
         if text and self.needs_gap and not self.has_gap:
-            self._add("")
+            self._add("", at_most=self.above)
         self.needs_gap = False
         self._add(text)
         self.has_gap = not text
 
-    def _add(self, text: str) -> None:
+    def _add(self, text: str, at_most: int = _QUOTE_MARKS) -> None:
         if len(self.lines) < MOST_LINES:
-            depth = min(self.count["blockquote"], _QUOTE_MARKS)
+            depth = min(self.count["blockquote"], at_most)
+            self.above = depth
             marks = "> " * depth if text else ">" * depth
             mark = Mark.ATTRIBUTION if self.marks[Mark.ATTRIBUTION] else Mark.OWN
             if self.all_quoted or self.marks[Mark.QUOTED]:

@@ -63,9 +63,12 @@ def name_of(part: Part, number: int) -> str:
     if ending == ".eml":
         subject = clean(_of_inner(part).text("subject"), 80)
         return f"{subject.replace('/', '-') or f'mail-{number}'}.eml"
-    if described := clean(decoded(part.headers.raw("content-description")), 80):
-        return described if "." in described else f"{described}{ending if ending.startswith('.') else ''}"
-    return ending if ending and not ending.startswith(".") else f"file-{number}{ending}"
+    if ending and not ending.startswith("."):
+        return ending
+    described = clean(decoded(part.headers.raw("content-description")), 80)
+    if "." in described:
+        return described
+    return f"{described or f'file-{number}'}{ending}"
 
 
 def _of_inner(part: Part) -> Headers:

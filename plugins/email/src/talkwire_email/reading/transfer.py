@@ -11,6 +11,7 @@ import re
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _NOT_BASE64 = bytes(set(range(256)) - set(_ALPHABET) - set(b"="))
 _CHUNKS = re.compile(rb"[A-Za-z0-9+/=\s]*")  # several texts in base64 after each other, each with its padding
+_CHUNK = re.compile(rb"[^=]+")
 _BEGIN = re.compile(rb"^begin(?:-base64)? [0-7]{3,4} [^\n]*\n", re.MULTILINE)
 _UU = frozenset({"x-uuencode", "x-uue", "uuencode", "uue"})
 
@@ -36,7 +37,10 @@ def _base64(raw: bytes) -> bytes:
         if not _CHUNKS.fullmatch(raw, first):
             raw = raw[:first]  # a mailing list's footer in plain text
         else:
-            return b"".join(_base64_chunk(chunk) for chunk in re.split(rb"=+", raw))
+            made = bytearray()
+            for chunk in _CHUNK.finditer(raw):
+                made += _base64_chunk(chunk[0])
+            return bytes(made)
     return _base64_chunk(raw)
 
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from .hypertext import Line, Mark
 
 _LONGEST = 400  # characters of a line, or of some lines together, that may be an attribution
-_WROTE = ("wrote", "menulis", "menulis pesan", "schrieb", "a écrit", "escribió", "ha scritto", "schreef", "escreveu")
+_WROTE = ("wrote", "menulis", "schrieb", "a écrit", "escribió", "ha scritto", "schreef", "escreveu")
 _ON = re.compile(r"(On|Pada|Am|Le|El|Il|Op|Em|Den|W dniu)\b")
 _DATED = re.compile(r"\d{1,2}[:.]\d\d|\b(19|20)\d\d\b|@")
 _DIVIDER = re.compile(
@@ -29,7 +29,9 @@ _FORWARDED = re.compile(
     re.IGNORECASE,
 )
 _RULE = re.compile(r"_{20,}|-{20,}")
-_LABEL = re.compile(r"\s*\*?([^\W\d_][\w ./'-]{0,20}?)\*?\s?:\*?\s?(.*)")  # `*From:* Ann`, as hypertext becomes text
+_LABEL = re.compile(r"\*?([^\W\d_][\w ./'-]{0,20}?)\*? ?:")  # `*From:* Ann`, as hypertext becomes text
+_MAY_DIVIDE = frozenset("-BbMmPp")  # what a line of the above begins with
+_MOST_TRIES = 30
 _FROM = frozenset(("from", "dari", "pengirim", "von", "de", "van", "da", "från", "fra"))
 _OTHERS = frozenset(
     (
@@ -79,28 +81,47 @@ def mark_quotes(lines: list[Line], *, forward: bool) -> None:
 
     `forward`: the mail passes another one on, so what follows a block of its headers is what it is about.
     """
+    tries = _MOST_TRIES
     for at, line in enumerate(lines):
         text = line.text.strip()
         if line.mark is not Mark.OWN or not text or len(text) > _LONGEST:
             continue
-        if text.endswith((":", "：")):
+        if text[0] in _MAY_DIVIDE:
+            if _FORWARDED.fullmatch(text):
+                return
+            if _DIVIDER.fullmatch(text):
+                _cut(lines, at, forward=forward)
+                return
+        if ":" not in text:
+            continue
+        if tries and text[-1] == ":" and text.rstrip(": \xa0").lower().endswith(_WROTE):
+            tries -= 1
             begun = _attribution(lines, at)
-            if begun >= 0:
-                following = _next(lines, at + 1)
-                said = " ".join(one.text for one in lines[begun : at + 1])
-                if following is not None and lines[following].mark is Mark.QUOTED:
-                    _mark(lines, begun, at + 1, Mark.ATTRIBUTION)
-                elif following is not None and len(_DATED.findall(said)) >= 2:
-                    _mark(lines, begun, len(lines), Mark.QUOTED)  # a program that gives quotes no sign
-                    return
+            following = _next(lines, at + 1)
+            if begun < 0 or following is None:
                 continue
-        if _FORWARDED.fullmatch(text):
-            return
-        if _DIVIDER.fullmatch(text) or _headers_begin(lines, at):
-            if not forward:
-                above = at - 1 if at and _RULE.fullmatch(lines[at - 1].text.strip()) else at
-                _mark(lines, above, len(lines), Mark.QUOTED)
-            return
+            if lines[following].mark is Mark.QUOTED:
+                _mark(lines, begun, at + 1, Mark.ATTRIBUTION)
+            elif len(_DATED.findall(" ".join(one.text for one in lines[begun : at + 1]))) >= 2:
+                _mark(lines, begun, len(lines), Mark.QUOTED)  # a program that gives quotes no sign
+                return
+        elif tries and _is_label(text, _FROM):
+            tries -= 1
+            if sum(_is_label(one.text.strip(), _OTHERS) for one in lines[at + 1 : at + 8]) >= 2:
+                _cut(lines, at, forward=forward)
+                return
+
+
+def _cut(lines: Sequence[Line], at: int, *, forward: bool) -> None:
+    if not forward:
+        above = at - 1 if at and _RULE.fullmatch(lines[at - 1].text.strip()) else at
+        _mark(lines, above, len(lines), Mark.QUOTED)
+
+
+def _is_label(text: str, labels: frozenset[str]) -> bool:
+    """Say whether a line is one of a block as Outlook writes it: From, Sent, To, Subject."""
+    found = _LABEL.match(text)
+    return found is not None and found[1].strip().lower() in labels
 
 
 def visible(lines: Sequence[Line]) -> str:
@@ -155,28 +176,16 @@ def _text(lines: Sequence[Line]) -> str:
 
 def _attribution(lines: Sequence[Line], at: int) -> int:
     """Give where the attribution begins that ends at a line; -1: it is none."""
-    end = lines[at].text.strip().rstrip(":： \xa0").lower()
-    if not end.endswith(_WROTE):
-        return -1
     length = 0
     for begin in range(at, max(-1, at - 4), -1):
         text = lines[begin].text.strip()
         length += len(text)
         if not text or lines[begin].mark is not Mark.OWN or length > _LONGEST:
-            return -1
+            break
         if _ON.match(text):
             return begin
     # `Ann <ann@shop.example> wrote:`, as some programs say it without a date.
     return at if _DATED.search(lines[at].text) else -1
-
-
-def _headers_begin(lines: Sequence[Line], at: int) -> bool:
-    """Say whether a line begins a block as Outlook writes it: From, Sent, To, Subject."""
-    first = _LABEL.fullmatch(lines[at].text.strip())
-    if first is None or first[1].strip().lower() not in _FROM:
-        return False
-    labels = [_LABEL.fullmatch(line.text.strip()[:_LONGEST]) for line in lines[at + 1 : at + 8]]
-    return sum(label is not None and label[1].strip().lower() in _OTHERS for label in labels) >= 2
 
 
 def _next(lines: Sequence[Line], at: int) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from talkwire import Part
 
@@ -21,7 +21,8 @@ class Letter:
 
     def payload(self) -> str:
         """Write it as JSON; what is empty is left out."""
-        return json.dumps({name: value for name, value in asdict(self).items() if value}, ensure_ascii=False)
+        said = {"subject": self.subject, "to": self.to, "cc": self.cc, "attachments": self.attachments}
+        return json.dumps({name: value for name, value in said.items() if value}, ensure_ascii=False)
 
 
 def letter_of(part: Part) -> Letter:

@@ -85,7 +85,7 @@ export function answer(fresh) {
     notice.dataset.said = said;
     notice.replaceChildren(...(allowed ? [] : [
       h("p", {}, h("b", {}, text), since ? ` Since ${moment(since)}.` : ""),
-      ways.length > 0 && h("ul", { class: "ways", "aria-label": "Ways out" }, ways.map((way) => h("li", {}, wayOut(way)))),
+      ways.length > 0 && h("ul", { class: "ways", "aria-label": "Ways out" }, ways.map((way) => h("li", {}, wayOut(way, ways)))),
     ].filter(Boolean)));
   }
   at("until").textContent = allowed && until ? `Answer until ${moment(until)}.` : "";
@@ -93,8 +93,13 @@ export function answer(fresh) {
   if (before && !before.allowed && allowed) at("refused").textContent = "";
 }
 
-function wayOut(way) {
-  const act = { hold: () => send({ policy: "hold" }), account: () => send({ account: way.account, address: way.address }) }[way.kind];
+function wayOut(way, ways) {
+  // The first address of an account is the one that a talk goes on at, with its end; any other begins a talk of its own.
+  const goesOn = ways.find((one) => one.kind === "account" && one.account === way.account) === way;
+  const act = {
+    hold: () => send({ policy: "hold" }),
+    account: () => send({ policy: goesOn ? "fallback" : null, account: way.account, address: way.address }),
+  }[way.kind];
   return act ? h("button", { type: "button", class: "small", onclick: act }, way.text) : way.text;
 }
 
@@ -160,14 +165,16 @@ async function send({ policy = null, account = "", address = "" } = {}) {
   at("send").disabled = true;
   at("refused").textContent = "";
   try {
-    if (account) {
+    let said;
+    if (account && !policy) {
       const to = await addressOf(address);
-      await post(`/accounts/${account}/replies`, { text, to }, { headers });
+      said = await post(`/accounts/${account}/replies`, { text, to }, { headers });
     } else {
-      await post(`/conversations/${id}/replies`, policy ? { text, policy } : { text }, { headers });
+      said = await post(`/conversations/${id}/replies`, { text, ...(policy && { policy }), ...(account && { fallback: account }) }, { headers });
     }
     sent(id, text);
     if (account) say(`Written from ${account} to ${address}.`);
+    else if (said.policy === "fallback") say(`The talk goes on from ${said.account}.`);
     if (policy === "hold") say("Kept until the customer writes again.");
   } catch (error) {
     refuse(error, id);
@@ -197,5 +204,6 @@ function refuse(error, id) {
 async function addressOf(value) {
   const contact = await get(`/contacts/${conversation.contact}`);
   const found = contact.addresses.find((one) => one.value === value);
-  return { kind: found?.kind || conversation.address.kind, value, name: nameOf(conversation) };
+  const kind = found?.kind || (value.includes("@") ? "email" : value.startsWith("+") ? "phone" : conversation.address.kind);
+  return { kind, value, name: nameOf(conversation) };
 }

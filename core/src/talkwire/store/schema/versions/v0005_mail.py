@@ -17,6 +17,7 @@ _COLUMNS = {
         sa.Column("cc", sa.Text, nullable=False, server_default=""),
         sa.Column("bcc", sa.Text, nullable=False, server_default=""),
         sa.Column("answer_at", sa.Text, nullable=False, server_default=""),
+        sa.Column("original", sa.Text, nullable=False, server_default=""),
     ),
 }
 _INDEXES = (
