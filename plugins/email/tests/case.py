@@ -143,7 +143,7 @@ SAMPLES = (
             "Look at the lamp",
             subject="A picture",
             blocks=(
-                Original(html="<p>Look at the <b>lamp</b></p> "),
+                Original(html="<p>Look at the <b>lamp</b></p>"),
                 Enclosed(content=b"\x89PNG\r\n\x1a\n", name="lamp.png", media_type="image/png"),
             ),
         ),
