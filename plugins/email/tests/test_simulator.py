@@ -552,6 +552,13 @@ async def test_the_demo_can_play_through_it(aiohttp_server):
         assert answer.status == 200
 
 
+def test_settings_of_a_simulator_that_does_not_run_are_not_made_up():
+    app = MAIL.app("http://127.0.0.1:2/in/email")
+    with pytest.raises(RuntimeError, match="does not run yet"):
+        MAIL.settings("http://127.0.0.1:1", "http://127.0.0.1:2/in/email")
+    del app
+
+
 def test_it_shares_no_code_with_the_channel():
     folder = Path(package.__file__).parent
     for file in folder.glob("*.py"):
