@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from .hypertext import Line, Mark
 
+_OWN, _QUOTED = Mark.OWN, Mark.QUOTED
 _LONGEST = 400  # characters of a line, or of some lines together, that may be an attribution
 _WROTE = ("wrote", "menulis", "schrieb", "a écrit", "escribió", "ha scritto", "schreef", "escreveu")
 _ON = re.compile(r"(On|Pada|Am|Le|El|Il|Op|Em|Den|W dniu)\b")
@@ -56,7 +57,7 @@ def is_forward(subject: str) -> bool:
 
 def plain_lines(text: str) -> list[Line]:
     """Give the lines of a plain text; those with a quote mark are quoted."""
-    return [Line(line, Mark.QUOTED if line.lstrip().startswith(">") else Mark.OWN) for line in text.split("\n")]
+    return [Line(line, _QUOTED if line.lstrip()[:1] == ">" else _OWN) for line in text.split("\n")]
 
 
 def has_quotes(lines: Sequence[Line]) -> bool:
@@ -74,7 +75,7 @@ def _passes_on(lines: list[Line]) -> bool:
     tries = _MOST_TRIES
     for at, line in enumerate(lines):
         text = line.text.strip()
-        if line.mark is Mark.QUOTED or not text or len(text) > _LONGEST:
+        if not text or line.mark is Mark.QUOTED or len(text) > _LONGEST:
             continue
         if text[0] in _MAY_DIVIDE and _FORWARDED.fullmatch(text):
             return True
@@ -138,14 +139,15 @@ def _visible(lines: Sequence[Line]) -> str:
 def _runs(lines: Sequence[Line]) -> list[tuple[Mark, int, int]]:
     """Give stretches of own and of quoted lines; empty lines belong to what is before them."""
     runs: list[tuple[Mark, int, int]] = []
+    now, begin = None, 0
     for at, line in enumerate(lines):
         mark = Mark.OWN if line.mark is Mark.OWN else Mark.QUOTED
-        if not line.text.strip() and runs:
-            mark = runs[-1][0]
-        if runs and runs[-1][0] is mark:
-            runs[-1] = (mark, runs[-1][1], at + 1)
-        elif line.text.strip():
-            runs.append((mark, at, at + 1))
+        if mark is not now and line.text.strip():
+            if now is not None:
+                runs.append((now, begin, at))
+            now, begin = mark, at
+    if now is not None:
+        runs.append((now, begin, len(lines)))
     return runs
 
 
