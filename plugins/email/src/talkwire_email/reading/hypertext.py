@@ -25,7 +25,7 @@ from .transfer import content_of
 MOST_LINES = 20_000
 _DEEPEST = 60  # elements that are open at once in what is written
 _MOST_OPEN = 500  # elements that are open at once in what is read; what is deeper is read without its tags
-_TAGS, _BYTES_A_TAG = 2000, 40  # tags that are read: so many, and one more for so many characters of the source
+_TAGS, _BYTES_A_TAG = 1000, 40  # tags that are read: so many, and one more for so many characters of the source
 _MOST_ENTITIES = 20_000  # in what nh3 is given; each costs it 2 µs
 _QUOTE_MARKS = 10  # most `>` before a line
 # Possessive throughout: no way back, so no text makes it slow.
