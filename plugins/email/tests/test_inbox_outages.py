@@ -62,6 +62,18 @@ async def test_a_connection_that_is_cut_while_we_wait_is_seen_at_once(dovecot, l
     assert subjects(await reader.mails(1)) == ["parcel 1"]
 
 
+async def test_idle_is_begun_anew_every_five_minutes_between_two_looks(dovecot, line, start_reader):
+    reader, services = await start_reader(dovecot.user(), check_every=1500)
+    await reader.batch()
+    async with reader.resting():
+        await line.hears(b"IDLE\r\n")
+        for times in (2, 3):
+            services.clock.advance(timedelta(minutes=5))
+            await line.hears(b"IDLE\r\n", times)
+    assert line.said.count(b"DONE\r\n") == 2
+    assert line.said.count(b"SEARCH") == 1
+
+
 async def test_a_line_that_died_in_silence_is_seen_with_the_next_check(dovecot, line, start_reader):
     reader, services = await start_reader(user := dovecot.user())
     await reader.batch()

@@ -30,7 +30,7 @@ from .settings import Imap
 T = TypeVar("T")
 logging.getLogger(library.__name__).addFilter(lambda _record: False)
 
-AT_ONCE = 200  # UIDs in one command
+AT_ONCE = 50  # UIDs in one command: aioimaplib looks at all lines of an answer again with each line that comes
 _LINES = 200  # of a chunk that are handed on at once: aioimaplib calls itself for each line (RecursionError at 970)
 _LONGEST = 900.0  # seconds for one command, however steadily its answer drips
 _QUICK = 8.0  # seconds for an answer that costs the server nothing: without it the connection is taken for gone
@@ -216,7 +216,8 @@ class ImapMailbox:
         except ssl.SSLCertVerificationError as error:
             raise Untrusted(f"its certificate is not to be believed: {error.verify_message}") from None
         except ssl.SSLError as error:
-            raise Lost(f"does not speak TLS as we do ({error.reason or 'no reason given'})") from None
+            why = error.reason or type(error).__name__
+            raise Lost(f"does not speak TLS from the first byte ({why}), which is usual on port 993") from None
         except OSError as error:
             raise Lost(f"cannot be reached ({_why(error)})") from None
         await self._wait(self._wire.greeted.wait())
