@@ -30,7 +30,7 @@ from .settings import Imap
 T = TypeVar("T")
 logging.getLogger(library.__name__).addFilter(lambda _record: False)
 
-AT_ONCE = 50  # UIDs in one command: aioimaplib looks at all lines of an answer again with each line that comes
+AT_ONCE = 200  # UIDs in one command
 _LINES = 200  # of a chunk that are handed on at once: aioimaplib calls itself for each line (RecursionError at 970)
 _LONGEST = 900.0  # seconds for one command, however steadily its answer drips
 _QUICK = 8.0  # seconds for an answer that costs the server nothing: without it the connection is taken for gone
@@ -185,6 +185,20 @@ class _Wire(library.IMAP4ClientProtocol):  # type: ignore[misc]  # it has no typ
         """Let go what aioimaplib collected of a server that told something."""
         while not self.idle_queue.empty():
             self.idle_queue.get_nowait()
+
+
+class _Fetch(library.FetchCommand):  # type: ignore[misc]  # it has no types
+    """A FETCH whose end is known line by line; aioimaplib looks at all lines again with each one that comes."""
+
+    _looked_at = _open = 0  # lines; brackets of the newest answer that are not closed yet
+
+    def wait_data(self) -> bool:
+        for line in self._resp_lines[self._looked_at :]:
+            if not isinstance(line, bytearray):
+                self._open = 0 if _BEGIN.match(line) else self._open
+                self._open += line.count(b"(") - line.count(b")")
+        self._looked_at = len(self._resp_lines)
+        return self._open != 0
 
 
 class ImapMailbox:
@@ -407,7 +421,7 @@ class ImapMailbox:
         return answer
 
     async def _command(self, name: str, *args: str, allowance: int = 8 * _SLACK, **more: Any) -> Any:
-        make = library.FetchCommand if name == "FETCH" else _named(name)
+        make = _Fetch if name == "FETCH" else _named(name)
         return await self._wait(self._wire.execute(make(self._wire.new_tag(), *args, **more)), allowance)
 
     async def _wait(self, work: Any, allowance: int = 8 * _SLACK, patience: float = 0.0) -> Any:
