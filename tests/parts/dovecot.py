@@ -353,6 +353,11 @@ class Line:
         """Pass nothing on any more, either way; the connections stay."""
         self._flows.clear()
 
+    @property
+    def is_held(self) -> bool:
+        """Say whether nothing is passed on now."""
+        return not self._flows.is_set()
+
     def flow(self) -> None:
         """Pass everything on again."""
         self.hold_after = b""
