@@ -47,9 +47,7 @@ _THERE = """
     WHERE a.kind = :kind AND a.scope = :scope AND a.value = :value
 """
 _CONTINUES = "UPDATE conversation SET continues = :old WHERE id = :id AND continues <> :old"
-_SUBJECT = """
-    SELECT subject FROM message WHERE conversation_id = :id AND subject <> '' ORDER BY n DESC LIMIT 1
-"""
+_SUBJECT = "SELECT subject FROM conversation WHERE id = :id"
 _WAITING = "SELECT id FROM delivery WHERE message_id IN (:ids[]) AND state = 0 AND open_since IS NULL"
 _FALLS_BACK = "UPDATE delivery SET reason = 'falls_back' WHERE id = :id"
 _MESSAGE = """
