@@ -23,14 +23,17 @@ from talkwire import (
     Text,
     Unreachable,
     Unsupported,
+    control,
     draft,
     elsewhere,
+    evidence,
+    health,
     hookimpl,
     lanes,
+    reasons,
 )
 from talkwire.api import make_app
 from talkwire.api.principals import create_keys
-from talkwire.control import queues
 from talkwire.lanes import NewTask
 from talkwire.testing.provider import refuse
 from tests.journeys.acme_hub import AcmeHub, full, no
@@ -381,6 +384,23 @@ async def test_what_waited_for_a_customer_who_does_not_come_back_goes_on_by_mail
     assert await acme.hub.rows("SELECT id FROM task") == []
 
 
+async def test_what_went_on_is_nobodys_trouble(acme, post):
+    """Whoever is woken for what fails has nothing to do here."""
+    conversation = await talk(acme)
+    acme.provider.will(no("offline"))
+    await acme.reply(conversation, "one")
+    await acme.told("session", state="ended")
+    await acme.hub.run_until_idle()
+    assert await acme.hub.facts("delivery.failed") == []
+    store = acme.hub.daemon.store
+    assert (await store.read(evidence.status)).failed == 0
+    assert (await store.read(health.of_accounts)).get("shop") is None
+    why = await store.read(lambda query: reasons.of_talk(query, conversation.id))
+    assert [(one.text, one.is_open) for one in why if "could not go" in one.text] == [
+        ("reply 2 could not go here: session ended: it went on from post", False)
+    ]
+
+
 async def test_whoever_cannot_be_reached_at_the_first_try_gets_it_by_mail(acme, post):
     conversation = await talk(acme)
     acme.provider.will(no("unknown_number"))
@@ -481,7 +501,7 @@ async def test_what_is_given_up_while_it_goes_on_has_failed(acme, post):
     [_, message] = await acme.hub.messages(conversation)
     assert (message.state.word, message.reason) == ("queued", "falls_back")
     [lane] = await acme.column("SELECT lane_id FROM task")
-    await acme.hub.daemon.store.write(queues._drop, lane)
+    await control.do(acme.hub.daemon, "drop-lane", {"lane": lane})
     assert await acme.hub.states(conversation) == ["failed"]
 
 

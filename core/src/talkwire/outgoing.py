@@ -372,7 +372,9 @@ class Replies:
             result = await self._queue(rendition, asked, Policy.REJECT, thread=place.thread, instead=instead)
             if isinstance(result, Accepted):
                 if result.repeated:  # a person sent again what had gone on already
-                    await self._store.write(_fail_fallen, (message, "fell_back", f"it went on from {name} before"))
+                    await self._store.write(
+                        _fail_fallen, (message, deliveries.FELL_BACK, f"it went on from {name} before")
+                    )
                 return
         except NoAnswer:
             pass
@@ -724,7 +726,7 @@ def _went_on(tx: Tx, stored: Sequence[tuple[_Ready, Accepted]]) -> None:
         if instead.message:
             text = f"{instead.code}: it went on from {accepted.account}"
             parts = elsewhere.waiting_parts(tx, [instead.message])
-            learnt += elsewhere.ended(parts, tx.now_us, "fell_back", text)
+            learnt += elsewhere.ended(parts, tx.now_us, deliveries.FELL_BACK, text)
         tx.tell(
             "reply.fell_back",
             account=instead.account,
