@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from talkwire import Address, Reply, draft, hookimpl
+from talkwire import Address, Reply, draft, hookimpl, story
 from talkwire.errors import Loop
 from talkwire.testing.hub import WholeHub, whole_hub
 from talkwire.testing.services import TurnedClock
@@ -49,6 +49,10 @@ async def test_a_machine_of_ours_answers_no_machine(robot: Letters) -> None:
     await robot.wrote("a", automatic=True)
     assert robot.post.sent == []
     assert await failures(robot) == ["automatic"]
+    talk = (await robot.talk()).id
+    told = [line.text for line in (await robot.hub.daemon.store.read(lambda query: story.tell(query, talk))).lines]
+    assert "message 1, automatic" in told
+    assert any("action failed" in line and "code=automatic" in line for line in told)
 
 
 async def test_it_answers_again_once_a_person_writes(robot: Letters) -> None:
