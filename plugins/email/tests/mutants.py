@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from talkwire import (
+    AccountBroken,
     Address,
     Batch,
     Envelope,
@@ -214,6 +215,22 @@ class GivesUpWhereItShouldWait(Email):
             raise Refused("the server said no") from error
 
 
+class TriesForEver(Email):
+    async def send(self, out: Outgoing) -> Receipt:
+        try:
+            return await super().send(out)
+        except Refused as error:
+            raise TryLater("the server said no") from error
+
+
+class BlamesTheMailForThePassword(Email):
+    async def send(self, out: Outgoing) -> Receipt:
+        try:
+            return await super().send(out)
+        except AccountBroken as error:
+            raise Refused("the server said no") from error
+
+
 class SwallowsItsEnd(Email):
     async def send(self, out: Outgoing) -> Receipt:
         try:
@@ -245,6 +262,8 @@ KIT_MUTANTS: tuple[tuple[type[Email], str], ...] = (
     (ClaimsDelivery, "send_makes_one_request_that_shows_something"),
     (TriesAgainAfterACut, "errors_map_to_what_the_caller_must_do"),
     (GivesUpWhereItShouldWait, "errors_map_to_what_the_caller_must_do"),
+    (TriesForEver, "errors_map_to_what_the_caller_must_do"),
+    (BlamesTheMailForThePassword, "errors_map_to_what_the_caller_must_do"),
     (SwallowsItsEnd, "send_can_be_cancelled"),
     (LogsWhatItSends, "no_secret_in_logs_or_errors"),
     (FetchesHeadersOnly, "genuine_envelopes_pass"),
