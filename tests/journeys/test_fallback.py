@@ -409,7 +409,8 @@ async def test_whoever_cannot_be_reached_at_the_first_try_gets_it_by_mail(acme, 
     acme.provider.will(no("unknown_number"))
     await acme.reply(conversation, "one", "two")
     assert [out.part.text.splitlines()[0] for out in post.outs] == ["one", "two"]
-    assert [d.problem.code for m in await acme.hub.messages(conversation) for d in m.deliveries] == ["fell_back"] * 2
+    # The second was there before the first came back, or not: then it went elsewhere at once.
+    assert {d.problem.code for m in await acme.hub.messages(conversation) for d in m.deliveries} == {"fell_back"}
     assert (await found(acme, conversation.id)).answer.code == "address_unreachable"
 
 
