@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from talkwire import evidence
 from talkwire.model import Address, Alias
 from tests.journeys.post_hub import ANN, BOB, Letters
 
@@ -118,3 +119,13 @@ async def test_of_a_thousand_that_got_it_a_hundred_are_kept(letters: Letters) ->
     await letters.wrote("a", cc=tuple(f"{n}@example.org" for n in range(1000)))
     [message] = await letters.messages()
     assert len(message.cc) == 100
+
+
+async def test_whoever_looks_for_a_letter_by_its_name_finds_it(letters: Letters) -> None:
+    await letters.wrote("a")
+    out = await letters.answers("One")
+    [theirs, reply] = await letters.messages()
+    find = letters.hub.daemon.store.read
+    assert [one.id for one in await find(lambda query: evidence.find(query, "<a>"))] == [theirs.id]
+    [part] = await find(lambda query: evidence.find(query, f"<{out.key}@example.org>"))
+    assert (part.kind, part.id) == ("delivery", reply.deliveries[0].id)

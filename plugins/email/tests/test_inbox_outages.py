@@ -233,6 +233,17 @@ async def test_a_server_that_keeps_failing_is_asked_less_and_less(lend_channel):
     assert waits[-1] == timedelta(minutes=10)
 
 
+async def test_a_line_that_breaks_often_is_tried_again_soon_as_long_as_mails_come(dovecot, line, start_reader):
+    dovecot.put(user := dovecot.user(), *map(mail, range(6)), at=TODAY)
+    reader, _ = await start_reader(user, since_days=1)
+    waits = []
+    for number in range(6):
+        line.cut_after = b"Subject: parcel %d" % number
+        waits.append((await reader.error()).after)
+        assert subjects(await reader.mails(1)) == [f"parcel {number}"]
+    assert set(waits) == {timedelta(seconds=5)}
+
+
 # --- mails that break it ---------------------------------------------------------------------------------
 
 

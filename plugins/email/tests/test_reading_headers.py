@@ -100,7 +100,8 @@ def test_addresses_are_read_in_one_form(field, found):
         ("From: <>\nSender: c@d.example", "c@d.example"),
         ("From:\nReply-To: e@f.example", "e@f.example"),
         ("From: <>\nReturn-Path: <g@h.example>", "g@h.example"),
-        ("From: <>\nReturn-Path: <>", "mailer-daemon"),
+        ("From: <>\nReturn-Path: < >", "mailer-daemon"),
+        ("From: MAILER DAEMON <>", "mailer-daemon"),
     ],
 )
 def test_who_wrote_is_in_from_or_in_the_next_header_that_says_it(head, address):

@@ -11,6 +11,9 @@ import re
 import sys
 import time
 import tracemalloc
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
 from pathlib import Path
 
 import pytest
@@ -20,7 +23,7 @@ from hypothesis import strategies as st
 from talkwire.testing.shapes import faults
 from talkwire_email.reading import why_dropped
 
-from .letters import FROM, OWN, envelope, items
+from .letters import FROM, OWN, envelope, files, items, message
 from .samples import SAMPLES, mail
 
 QUICK = 0.050  # s
@@ -168,6 +171,33 @@ def test_whatever_comes_gives_sound_items(came):
     assert given_items or why_dropped(envelope(came), OWN)
     assert items(came) == given_items
     items(came, path="/INBOX/7/headers", size="1", at="x")
+
+
+WORDS = st.text(
+    st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp", "Cf", "Co", "Cn"), exclude_characters="\xa0\xad"),
+    max_size=60,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    subject=WORDS,
+    text=st.lists(WORDS, max_size=4),
+    charset=st.sampled_from(["utf-8", "gb18030"]),
+    attached=st.lists(st.tuples(WORDS.filter(str.strip), st.binary(max_size=300)), max_size=3),
+)
+def test_what_the_standard_library_writes_is_read_as_it_was_meant(subject, text, charset, attached):
+    made = EmailMessage(policy=SMTP)
+    made["From"], made["Subject"] = Address("Änn Lee", "ann", "b.example"), " ".join(subject.split())
+    whole = "\n".join(f"| {line}" for line in text)  # so that no line is a quote or a signature
+    made.set_content(whole, charset=charset, cte="base64")
+    for name, content in attached:
+        made.add_attachment(content, maintype="application", subtype="x-test", filename=name)
+    found = message(made.as_bytes())
+    assert (found.address.value, found.address.name) == ("ann@b.example", "Änn Lee")
+    assert found.subject == " ".join(subject.split())
+    assert [line.split() for line in found.text.splitlines()] == [line.split() for line in whole.splitlines()]
+    assert [(name, content) for name, _, content in files(found)] == [(" ".join(n.split()), c) for n, c in attached]
 
 
 @pytest.mark.prove

@@ -28,6 +28,8 @@ from .samples import AT, KEY, mail, told
         "From: MAILER-DAEMON@b.example",
         "From: No-Reply <no-reply@b.example>",
         "From: noreply+1@b.example",
+        "From: orders-noreply@b.example",
+        "From: do.not.reply_1@b.example",
         "From: Support <Support@shop.example>",
         "From: hilfe+x@shop.example",
         "Content-Type: multipart/report; boundary=b",

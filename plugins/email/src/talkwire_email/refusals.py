@@ -73,7 +73,7 @@ def meaning(code: int, words: str, stage: Stage, *, attempt: int, fix: str) -> S
 
 def patience(attempt: int) -> timedelta:
     """Say how long to wait for a server that lets strangers wait: five minutes, then longer and longer."""
-    return min(GREYLISTED * 2 ** min(attempt - 1, 10), _LONGEST)
+    return min(GREYLISTED * (1 << min(attempt - 1, 10)), _LONGEST)
 
 
 def _is_about_size(code: int, detail: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from .structure import Part
 LARGEST_TEXT = 200_000  # characters of a text that is shown; the whole of a longer one is a file as well
 LARGEST_HTML = 512 * 1024  # bytes of hypertext that are read; the whole of a longer one is a file as well
 _OTHER_FORMS = frozenset({"text/x-amp-html", "text/watch-html", "text/enriched", "text/richtext"})  # of the same text
+_CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?([a-z0-9_.:+-]{1,40})", re.IGNORECASE)
 _ENCRYPTED = "[This mail is encrypted. It can be read only with the key that it was written for.]"
 _SEALED = "[This mail is signed in a form that only a mail program can open; it is in the file.]"
 
@@ -145,7 +147,10 @@ class _Sorter:
 
 
 def _lines_of(part: Part, limit: int) -> str:
-    text = text_of(part.content(limit), part.type.param("charset"))
+    content, charset = part.content(limit), part.type.param("charset")
+    if not charset and part.type.main == "text/html" and (found := _CHARSET.search(content, 0, 2000)):
+        charset = found[1].decode("ascii")
+    text = text_of(content, charset)
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
