@@ -209,6 +209,18 @@ def waiting_parts(tx: Query, messages: Iterable[str]) -> list[str]:
     return sorted(row[0] for row in tx.execute(_WAITING, {"ids": wanted})) if wanted else []
 
 
+_BEFORE = """
+    SELECT DISTINCT m.n, m.id, m.policy FROM delivery d JOIN message m ON m.id = d.message_id
+    WHERE d.conversation_id = :id AND d.state = 0 AND d.open_since IS NULL AND m.policy LIKE 'fallback:%'
+    ORDER BY m.n
+"""
+
+
+def before(query: Query, conversation: str) -> list[tuple[str, str]]:
+    """Give what waits in a talk and is to go on elsewhere, as (message, account), in its order."""
+    return [(row[1], named(row[2])) for row in query.execute(_BEFORE, {"id": conversation})]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
     """A reply of ours that is to go on elsewhere."""

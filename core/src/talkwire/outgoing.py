@@ -317,6 +317,8 @@ class Replies:
     async def _go_on(self, shut: _Refused, name: str, draft: Draft, asked: _Asked) -> Accepted:
         """Let a reply go on from another account. Errors: `NoAnswer` where it cannot; as `reply`."""
         standing = shut.standing
+        for message, account in await self._store.read(lambda q: elsewhere.before(q, standing.id)):
+            await self.fall_back(message, account, shut.code)  # nobody overtakes what waits
         try:
             rendition, place = await self._elsewhere(standing, name, draft, automatic=asked.automatic)
             instead = _Instead(account=standing.account, conversation=standing.id, code=shut.code)
