@@ -74,7 +74,11 @@ HOSTILE = {
     "continuations": head(b"Content-Disposition: attachment; " + b"; ".join(b"name*%d=a" % n for n in range(3000))),
     "recipients": head(b"To: " + b"a@b.example, " * 3000),
     "fields": FROM + b"a: b\r\n" * 20_000 + b"\r\n",
-    "lines that are no fields": FROM + b"stray\r\n" * 20_000 + b"\r\n",
+    "8,000 lines that are no fields": FROM + b"stray\r\n" * 8000 + b"\r\n",
+    "texts without a charset": FROM
+    + b"Content-Type: multipart/mixed; boundary=b\r\n"
+    + (b"\r\n--b\r\n\r\n" + bytes(range(128, 256)) * 10) * 150,
+    "a word without a charset": head(b"Subject: " + b"=?x-unknown?q?" + b"=E9=81" * 10_000 + b"?="),
     "recipients of a report": FROM + b"Content-Type: message/delivery-status\r\n\r\n" + b"Action: failed\n\n" * 5000,
 }
 

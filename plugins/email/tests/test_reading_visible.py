@@ -78,6 +78,33 @@ def test_a_mail_that_is_passed_on_keeps_what_it_is_about(body):
     assert written("Subject: Fwd: y", body).text == body
 
 
+def test_a_mail_that_is_passed_on_is_shown_whole_below_a_signature_and_in_hypertext():
+    whole = "See below.\n--\nAnn\n\n---------- Forwarded message ---------\nFrom: a@b.example\n\nthe invoice"
+    assert written("Subject: x", whole).text == whole
+    html = "<div>See.</div><div class=gmail_quote><div class=gmail_attr>---------- Forwarded message ---------<br>From: a</div>the invoice</div>"
+    assert (
+        written("Content-Type: text/html", html).text
+        == "See.\n---------- Forwarded message ---------\nFrom: a\nthe invoice"
+    )
+    html = "<div>Begin forwarded message:</div><blockquote type=cite>the invoice</blockquote>"
+    assert written("Content-Type: text/html", html).text == "Begin forwarded message:\n\n> the invoice"
+    html = "<div>See.</div><div id=divRplyFwdMsg>From: a</div><div>the invoice</div>"
+    assert written("Subject: FW: x\nContent-Type: text/html", html).text == "See.\nFrom: a\nthe invoice"
+    assert written("Subject: Re: FW: x\nContent-Type: text/html", html).text == "See."
+
+
+def test_hypertext_that_hides_its_rest_is_there_as_a_file():
+    for rest in ("<style>", "<!-- ", "<title>", "<b x='"):
+        found = written("Content-Type: text/html", f"<p>seen{rest}hidden")
+        assert [name for name, _, _ in files(found)] == ["mail.html"], rest
+        assert found.text.startswith("seen")
+    deep = written("Content-Type: text/html", "<div>" * 600 + "<style>x</STYLE>deep<script>y</script><br>er")
+    assert deep.text == "deep\ner"
+    long = written("Content-Type: text/html", "<p>" + "word " * 50_000)
+    assert len(long.text) < 200_200
+    assert [name for name, _, _ in files(long)] == ["mail.html"]
+
+
 def test_what_only_looks_like_a_quote_stays():
     for body in (
         "From: Jakarta\nI need two tickets.",

@@ -9,14 +9,14 @@ from talkwire import Address, Block, Enclosed, Envelope, Inbound, Item, Original
 from ..own import Own
 from .addresses import Named, addresses, canonical
 from .bounces import reports
-from .contents import Contents, contents
+from .contents import IN_THE_FILE, LARGEST_TEXT, Contents, contents
 from .dates import written_at
 from .headers import Headers
-from .hypertext import Hypertext, Line, hypertext
+from .hypertext import Hypertext, hypertext
 from .identity import digest, follows, message_id
 from .robots import has_null_return_path, is_automatic, why_ours
 from .structure import Part, inner, structure
-from .visible import has_quotes, is_forward, mark_quotes, plain_lines, visible
+from .visible import has_quotes, new_text, plain_lines
 from .words import clean
 
 _SUBJECT = 500  # characters
@@ -107,21 +107,23 @@ def _read_contents(found: Contents, subject: str) -> tuple[str, tuple[Block, ...
     for number, one in enumerate(shown.pictures, 1):
         name = f"picture-{number}.{one.media_type.partition('/')[2]}"
         files.append(Enclosed(content=one.content, name=name, media_type=one.media_type, content_id=one.content_id))
-    if not shown.is_whole:
+    has_plain = _has_plain(found)
+    whole = found.text if has_plain else shown.text
+    # By the marks in hypertext where there are any, else by the lines of the text.
+    lines = plain_lines(whole) if has_plain and not has_quotes(shown.lines) else shown.lines
+    text = new_text(lines, subject)
+    if not shown.is_whole or len(shown.text) > LARGEST_TEXT:
         files.append(Enclosed(content=html.encode("utf-8", "replace"), name="mail.html", media_type="text/html"))
-    whole = found.text if _has_plain(found) else shown.text
-    text = _visible(found, shown.lines, whole, forward=is_forward(subject))
+    whole, text = _readable(whole), _readable(text)
     blocks: list[Block] = []
     if whole != text or shown.safe:
         blocks.append(Original(text=whole if whole != text else "", html=shown.safe))
     return text, (*blocks, *files)
 
 
-def _visible(found: Contents, shown: list[Line], whole: str, *, forward: bool) -> str:
-    """Give what is new: by the marks in hypertext where there are any, else by the lines of the text."""
-    lines = plain_lines(whole) if not has_quotes(shown) and _has_plain(found) else shown
-    mark_quotes(lines, forward=forward)
-    return visible(lines)
+def _readable(text: str) -> str:
+    """Give as much of a text as people read; all of it is in a file."""
+    return text if len(text) <= LARGEST_TEXT + 100 else f"{text[:LARGEST_TEXT]}\n\n{IN_THE_FILE}"
 
 
 def _has_plain(found: Contents) -> bool:

@@ -39,6 +39,7 @@ _MOST_ATTRIBUTES = 40
 _MARKUP = re.compile(r"<[a-zA-Z/!?]")
 _ANY_TAG = re.compile(r"<[a-zA-Z/!?][^<>]*(?:>|\Z)")
 _BREAK = re.compile(r"</?(?:br|p|div|li|tr|table|blockquote|h[1-6])\b[^<>]*>", re.IGNORECASE)
+_COMMENT_ENDS = re.compile("-->")
 _CODE = re.compile(r"<(script|style|!--)", re.IGNORECASE)
 _DATA = re.compile(r"data:(image/[a-z0-9.+-]{1,40})(?:;[a-z0-9=_-]{1,40}){0,5};base64,", re.IGNORECASE)
 _MOST_PICTURES = 50
@@ -48,83 +49,20 @@ _RAW = {
     for name in ("script", "style", "title", "textarea", "iframe", "noembed", "noframes", "xmp")
 }
 _VOID = frozenset(
-    ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"]
+    ("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr")
 )
 _ALLOWED = frozenset(
-    [
-        "a",
-        "abbr",
-        "b",
-        "blockquote",
-        "br",
-        "caption",
-        "cite",
-        "code",
-        "col",
-        "colgroup",
-        "dd",
-        "del",
-        "div",
-        "dl",
-        "dt",
-        "em",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "hr",
-        "i",
-        "img",
-        "ins",
-        "kbd",
-        "li",
-        "ol",
-        "p",
-        "pre",
-        "q",
-        "s",
-        "samp",
-        "small",
-        "span",
-        "strike",
-        "strong",
-        "sub",
-        "sup",
-        "table",
-        "tbody",
-        "td",
-        "tfoot",
-        "th",
-        "thead",
-        "tr",
-        "tt",
-        "u",
-        "ul",
-        "var",
-    ]
-)
-_APART = frozenset(
-    ["p", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "ul", "ol", "dl", "pre", "table"]
-)  # an empty line around them
-_ALONE = _APART | frozenset(
-    [
-        "div",
-        "li",
-        "dt",
-        "dd",
-        "tr",
-        "section",
-        "article",
-        "header",
-        "footer",
-        "address",
-        "center",
-        "fieldset",
-        "form",
-        "main",
-    ]
+    (
+        *("a", "abbr", "b", "blockquote", "br", "caption", "cite", "code", "col", "colgroup", "dd", "del", "div", "dl"),
+        *("dt", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i", "img", "ins", "kbd", "li", "ol", "p", "pre", "q"),
+        *("s", "samp", "small", "span", "strike", "strong", "sub", "sup", "table", "tbody", "td", "tfoot", "th"),
+        *("thead", "tr", "tt", "u", "ul", "var"),
+    )
+)  # fmt: skip
+# An empty line is around these …
+_APART = frozenset(("p", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "ul", "ol", "dl", "pre", "table"))
+_ALONE = _APART | frozenset(  # … and these begin a line
+    ("div", "li", "dt", "dd", "tr", "section", "article", "header", "footer", "address", "center", "form", "main")
 )
 _CLOSES = {  # what an element that begins ends, and where that stops
     "li": (frozenset({"li"}), frozenset({"ul", "ol"})),
@@ -178,7 +116,7 @@ class Hypertext:
     lines: list[Line]
     safe: str  # to be shown in a page; empty where nothing would be seen
     pictures: tuple[Picture, ...] = ()
-    is_whole: bool = True  # False: something of it is in neither form, or in the text alone
+    is_whole: bool = True  # False: something of it is in neither form, or has lost its form
 
     @property
     def text(self) -> str:
@@ -268,9 +206,8 @@ class _Reader:
         kept, at = [], 0
         while found := _CODE.search(source, at):
             kept.append(source[at : found.start()])
-            mark = "-->" if found[1] == "!--" else f"</{found[1]}"
-            end = source.find(mark, found.end())
-            at = len(source) if end < 0 else end + len(mark)
+            ends = _RAW.get(found[1].lower(), _COMMENT_ENDS).search(source, found.end())
+            at = ends.end() if ends else len(source)
         kept.append(source[at:])
         text = _unescaped(_ANY_TAG.sub(" ", _BREAK.sub("\n", "".join(kept))))
         for line in text.split("\n"):
@@ -287,6 +224,7 @@ class _Reader:
         if sign in ("!", "?"):
             is_comment = source.startswith("<!--", at)
             end = source.find("-->" if is_comment else ">", at + (4 if is_comment else 2))
+            self.is_whole = self.is_whole and end >= 0
             return len(source) if end < 0 else end + (3 if is_comment else 1)
         if sign == "/":
             if tag := _END.match(source, at):
@@ -302,6 +240,7 @@ class _Reader:
         self._start(name, tag[2])
         if name in _RAW:
             closed = _RAW[name].search(source, tag.end())
+            self.is_whole = self.is_whole and closed is not None
             if name in ("xmp", "textarea"):
                 self._text(html.escape(source[tag.end() : closed.start() if closed else len(source)]))
             return closed.start() if closed else len(source)
@@ -310,7 +249,7 @@ class _Reader:
     # --- elements
 
     def _start(self, name: str, rest: str) -> None:
-        attributes = _attributes(rest) if rest and (name in _ALLOWED or name == "form") else {}
+        attributes = _attributes(rest) if rest and name in _ALLOWED else {}
         if name in _ALONE and self.stack and self.stack[-1].name == "p":
             self._pop()
         if name == "a":
