@@ -69,6 +69,7 @@ async def main(word: str) -> None:
                     )
                     await look(await context.new_page(), stage, scheme, word)
                     await look_at_shop(await context.new_page(), await context.new_page(), stage, scheme, word)
+                    await look_at_mailbox(await context.new_page(), stage, scheme, word)
                     await context.close()
                 await browser.close()
     if any(word in name for name in TROUBLE):
@@ -130,8 +131,65 @@ async def play(stage: demo.Stage) -> None:
         await phone.simulator.play(phone.base_url, "Where is my parcel?")
         await api.reply("Where is my parcel", "It arrives **today** before 6 pm.", wait="delivered")
         await phone.simulator.play(phone.base_url, "Great, thank you")
+        await mails(stage, api)
         await customers.write("ann", "Take your time", name="Ann Lindqvist")
         await live(stage, customers, api)
+
+
+MAILS = (
+    ("Where is my order 4711?", "Good morning,\n\nI ordered on Monday, and nobody has written since.\n\nBudi"),
+    ("The grinder", "Does the small grinder come with a brush? The picture shows one."),
+)
+ANSWER = """Good morning Budi,
+
+your order **4711** left Bandung this morning. It goes like this:
+
+- today until 6 pm: with the courier
+- tomorrow at noon: at your door
+
+[Follow it here](https://shop.example/4711), and write again whenever you like."""
+
+
+async def mails(stage: demo.Stage, api: Api) -> None:
+    """Let a customer write two mails and have one answered, and thank for it."""
+    (post,) = [player for player in stage.players if player.account == "email"]
+    async with aiohttp.ClientSession(raise_for_status=True) as session:
+        for subject, text in MAILS:
+            await session.post(f"{post.base_url}/sim/mails", json={"subject": subject, "text": text})
+        await api.reply("nobody has written since", ANSWER, wait="delivered")
+        shown = (await (await session.get(f"{post.base_url}/sim/mails")).json())["mails"]
+        (came,) = [mail["id"] for mail in shown if not mail["mine"]]
+        await session.post(f"{post.base_url}/sim/mails", json={"answers": came, "text": "Great, thank you!"})
+        await api.reply("Great, thank you!", "You are welcome.", wait="delivered")
+
+
+async def look_at_mailbox(page: Any, stage: demo.Stage, scheme: str, word: str) -> None:
+    """Take the pictures of the customer's mail program."""
+    (post,) = [player for player in stage.players if player.account == "email"]
+    page.set_default_timeout(10_000)  # milliseconds
+
+    async def take(name: str) -> None:
+        if word in name:
+            await page.mouse.move(1270, 790)
+            await page.wait_for_timeout(250)  # until what was just drawn has been laid out
+            await page.screenshot(path=SCREENS / f"{name}-{scheme}.png")
+            print(f"docs/screens/{name}-{scheme}.png")
+
+    await page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
+    await page.goto(f"{post.base_url}/")
+    await page.locator(".entry", has_text="left Bandung").click()
+    await take("mailbox-wide")
+    await page.get_by_text("Headers, as they came").click()
+    await page.get_by_role("link", name="The whole mail").scroll_into_view_if_needed()
+    await take("mailbox-headers-wide")
+    await page.set_viewport_size({"width": NARROW[0], "height": NARROW[1]})
+    await page.get_by_role("button", name="All mails").first.click()
+    await take("mailbox-narrow")
+    await page.locator(".entry", has_text="The grinder").click()
+    await page.get_by_role("button", name="Write").click()
+    await page.get_by_label("Subject").fill("One more thing")
+    await page.get_by_role("textbox", name="Text").fill("Can the courier call me before?")
+    await take("mailbox-write-narrow")
 
 
 async def live(stage: demo.Stage, customers: Customers, api: Api) -> None:

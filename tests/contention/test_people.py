@@ -56,7 +56,9 @@ class Meanwhile:
 
 def said(address: Address, thread: str = "", *, aliases: Sequence[Address] = ()) -> Callable[[Tx], None]:
     """Write of somebody, as an inbound message does."""
-    wanted = Address(kind=address.kind, value=address.value, aliases=tuple(Alias(one.kind, one.value) for one in aliases))
+    wanted = Address(
+        kind=address.kind, value=address.value, aliases=tuple(Alias(one.kind, one.value) for one in aliases)
+    )
 
     def write(tx: Tx) -> None:
         person = people.resolve(tx, [("shop", wanted)])[people.key_of("shop", wanted)]

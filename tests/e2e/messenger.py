@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from base64 import b64decode
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
@@ -18,10 +19,12 @@ from talkwire import (
     Address,
     Alias,
     Channel,
+    Enclosed,
     Envelope,
     Features,
     Inbound,
     Item,
+    Original,
     Outgoing,
     Receipt,
     Report,
@@ -76,7 +79,10 @@ class Messenger(Channel):
         elif value["kind"] == "typing":
             yield Typing(address=address, on=value["on"])
         else:
-            yield Inbound(external_id=value["id"], address=address, at=at, text=value["text"])
+            whole = Original(text=value.get("whole", ""), html=value.get("html", ""))
+            picture = Enclosed(content=b64decode(value.get("picture", "")), name="logo.png", content_id="logo@1")
+            blocks = (whole, picture) if picture.content else (whole,) if whole != Original() else ()
+            yield Inbound(external_id=value["id"], address=address, at=at, text=value["text"], blocks=blocks)
 
     async def send(self, out: Outgoing) -> Receipt:
         answer = self.will.pop(0) if self.will else Receipt(state=State.SENT)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from talkwire import Refused, Uncertain
 from talkwire.api import operator as operator_module
@@ -334,3 +336,43 @@ async def test_what_came_while_the_connection_was_lost_is_shown_after_it(operato
     await operator.locator("#line.live").wait_for()
     await operator.locator(".entry", has_text="Did you hear me?").wait_for()
     await operator.locator("#facts").get_by_text("message.received").wait_for()
+
+
+PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+HOSTILE = """<p id="said">Hello</p><img id="logo" src="cid:logo@1"><img src="{elsewhere}/pixel.png">
+<script>document.getElementById("said").textContent = "ran"</script>
+<form action="{elsewhere}/form"><input name="q" autofocus></form><meta http-equiv="refresh" content="0;url={elsewhere}/away">"""
+
+
+async def test_the_whole_of_a_mail_is_shown_in_a_frame_that_runs_nothing_and_fetches_nothing_elsewhere(
+    page: Any, operator: Any, demo: Demo, aiohttp_server: Any
+) -> None:
+    """Also where the channel did not make it safe."""
+    asked: list[str] = []
+
+    async def hear(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", hear)
+    elsewhere = str((await aiohttp_server(app)).make_url("")).rstrip("/")
+    operator.forgives += ["Content Security Policy", "sandboxed", "Content-Security-Policy"]
+    html = HOSTILE.format(elsewhere=elsewhere)
+    await demo.customers.write("ann", "Hello", name="Ann", html=html, picture=PICTURE)
+    await operator.locator(".entry", has_text="Ann").click()
+    await operator.get_by_role("button", name="Show the whole message").click()
+    frame = operator.frame_locator("iframe.whole")
+    await frame.locator("#logo").wait_for()
+    assert await operator.locator("iframe.whole").get_attribute("sandbox") == ""
+    assert await frame.locator("#said").inner_text() == "Hello"
+    async with asyncio.timeout(5):
+        assert await frame.locator("#logo").evaluate("image => image.decode().then(() => image.naturalWidth)") == 1
+    assert asked == []
+
+
+async def test_the_whole_of_a_mail_that_is_only_text_is_shown_as_text(page: Any, operator: Any, demo: Demo) -> None:
+    await demo.customers.write("ann", "New", name="Ann", whole="New\n> <b>old</b>")
+    await operator.locator(".entry", has_text="Ann").click()
+    await operator.get_by_role("button", name="Show the whole message").click()
+    assert await operator.locator("div.whole").inner_text() == "New\n> <b>old</b>"

@@ -20,6 +20,8 @@ from talkwire import (
     Unreachable,
     Unsupported,
     draft,
+    reasons,
+    restoring,
 )
 from talkwire.forgetting import Forgetting
 from talkwire.formatting import blocks_to_json
@@ -191,8 +193,51 @@ async def test_held_copies_go_out_with_what_they_are_copies_of(acme, post):
     held = await acme.hub.reply(conversation, COPIED, policy=Policy.HOLD)
     await acme.hub.run_until_idle()
     assert (held.policy, post.outs) == (Policy.HOLD, [])
+    post.faults["bob@example.org"] = TryLater("greylisted", after=timedelta(minutes=5))
     await from_ann(acme, "m2", "Here I am")
-    assert sorted(out.recipient for out in post.outs) == ["", "bob@example.org", "carol@example.org"]
+    await acme.reply(conversation, "and more")
+    assert sorted(out.recipient for out in post.outs) == ["", "", "carol@example.org"]
+    post.faults.clear()
+    await acme.hub.pass_time(minutes=5)
+    assert post.outs[-1].recipient == "bob@example.org"
+
+
+async def test_a_part_that_failed_for_one_fails_the_later_parts_of_that_one_alone(acme, post):
+    post.faults["bob@example.org"] = Refused("no such mailbox")
+    long = Draft(blocks=(Text("a" * 9_000 + "\n\n" + "b" * 9_000),), cc=("bob@example.org",))
+    accepted = await to_ann(acme, long)
+    await acme.hub.run_until_idle()
+    message = await acme.hub.daemon.hub.message(accepted.message)
+    assert [(d.recipient, d.position, d.state.word) for d in message.deliveries] == [
+        ("", 0, "sent"), ("bob@example.org", 0, "failed"), ("", 1, "sent"), ("bob@example.org", 1, "failed")
+    ]  # fmt: skip
+
+
+async def test_held_copies_wait_in_their_own_lanes_after_a_restore(acme, post):
+    await from_ann(acme, "m1", "Hello")
+    conversation = await acme.hub.conversation
+    post.faults[ANN.value] = Unreachable("no such user")
+    await acme.reply(conversation, "lost")
+    await acme.hub.reply(conversation, COPIED, policy=Policy.HOLD)
+    await acme.hub.daemon.store.write(restoring.hold_now, (acme.hub.clock.now(), {}))
+    found = await acme.hub.rows(
+        "SELECT d.recipient, l.subject, l.held FROM task t JOIN lane l ON l.id = t.lane_id JOIN delivery d ON d.id = t.ref"
+    )
+    assert {(recipient, held) for recipient, _, held in found} == {
+        ("", "restored"), ("bob@example.org", "restored"), ("carol@example.org", "restored")
+    }  # fmt: skip
+    assert len({subject for _, subject, _ in found}) == 3
+    messages = await acme.hub.messages(conversation)
+    assert {d.reason for d in messages[-1].deliveries} == {"restored"}
+
+
+async def test_what_waits_for_a_copy_alone_is_said_of_the_copy(acme, post):
+    post.faults["bob@example.org"] = TryLater("greylisted", after=timedelta(minutes=5))
+    accepted = await to_ann(acme, COPIED)
+    await acme.hub.run_until_idle()
+    [why] = await acme.hub.daemon.store.read(lambda query: reasons.of_talk(query, accepted.conversation))
+    assert why.text == "1 copy waits: the provider's limit (greylisted)"
+    assert why.hint.startswith("talkwire lanes release ")
 
 
 async def test_nothing_of_a_copy_is_left_of_a_person_who_is_forgotten(acme, post):

@@ -31,6 +31,8 @@ def test_a_talk_goes_through_each_channel_with_the_providers_evidence(tmp_path: 
     code, said = check(tmp_path)
     assert code == 0
     text = "\n".join(said)
+    assert re.search(r"the customer writes  mail <\S+> from \S+@\S+ lies in the mailbox as UID 1", text)
+    assert re.search(r"shows “Content-Type: text/plain; charset=utf-8; format=flowed Parcel \w{8} arrives today", text)
     word = re.search(r"shows “Parcel (\w{8}) arrives today”, once", text)
     assert word, text
     assert re.search(r"the customer writes  SMS \S+ from \+\d+: the endpoint answered 200", text)
@@ -46,7 +48,7 @@ def test_a_second_demo_in_the_same_folder_goes_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        ("refuse", "the simulator shows no reply at the customer's; the reply is failed (HTTP 400)"),
+        ("not_routable", "the simulator shows no reply at the customer's; the reply is failed (HTTP 403 Not routable"),
         ("undelivered", "the simulator shows no reply at the customer's; the reply is failed"),
         ("wrong_token", "the endpoint answered 401"),
     ],
@@ -56,6 +58,13 @@ def test_a_fault_makes_the_check_fail_and_say_why(tmp_path: Path, fault: str, wo
     assert code == 1
     assert words in "\n".join(said)
     assert said[-1].startswith("demo --check: 1 of ")
+
+
+def test_a_fault_that_several_providers_know_goes_wrong_at_each(tmp_path: Path) -> None:
+    code, said = check(tmp_path, fault="refuse")
+    assert code == 1
+    assert "the reply is failed (HTTP 400)" in "\n".join(said)
+    assert said[-1].startswith("demo --check: 2 of ")
 
 
 async def test_a_report_that_never_comes_makes_the_check_fail(tmp_path: Path) -> None:

@@ -112,3 +112,24 @@ async def test_the_export_has_the_whole(letters: Letters, tmp_path: Path) -> Non
             [talk] = json.loads(archive.read("messages.json"))
     assert done.files == 1
     assert {"text": "New\n> old", "html": ""} in talk["messages"][0]["blocks"]
+
+
+async def test_a_text_longer_than_any_list_should_hold_is_a_file_as_well(letters: Letters) -> None:
+    text = "é" * (enclosures.LONGEST_TEXT + 1)
+    await letters.wrote("a", text=text)
+    await letters.wrote("b", "<a>", text=text[1:])
+    first, second = await letters.messages()
+    assert (first.text, second.text) == (text[1:], text[1:])
+    [(_, _, message, name, media_type, _, _, sha256, _)] = await letters.hub.rows(FILES)
+    assert (message, name, media_type) == (first.id, "message.txt", "text/plain")
+    assert (await bytes_of(letters, sha256)).decode() == text
+
+
+async def test_a_file_that_is_none_costs_its_own_letter_only(letters: Letters) -> None:
+    """A fault of a channel: a listener would bring the same batch for ever."""
+    await letters.comes(
+        letters.letter("a"), letters.letter("b", blocks=(Enclosed(content="text"),)), letters.letter("c")  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert {text for texts in (await letters.talks()).values() for text in texts} == {"a", "c"}
+    [(unread,)] = await letters.hub.rows("SELECT unread FROM envelope")
+    assert "TypeError while its files were stored" in unread

@@ -113,7 +113,7 @@ async def plant(acme: AcmeHub) -> None:
     await acme.told("reaction", of="p1", text="zqreaction")
     await acme.told("edit", of="never-seen", text="zqunknown")
     await acme.says([{"kind": "message", "id": "mx", "time": "zqnever", "from": CUSTOMER, "text": "zqunread"}])
-    await acme.wrote("m2", "zqlarge " + "x" * 300_000)
+    await acme.wrote("m2", "zqlarge", padding="x" * 300_000)
     await acme.reported("p1", "failed", reason="zqreason")
     await acme.reported("p-unknown", "failed", reason="zqstray", recipient="+6281234567890")
     await hub.run_until_idle()

@@ -12,11 +12,28 @@ from talkwire import auth
 from talkwire.channel import Channel, Settings
 from talkwire.errors import Rejected
 from talkwire.model import Envelope
-from talkwire.testing import CHECKS, Answers, Case, Failure, NotApplicable, Sample, conformance_tests, with_param
-from tests.mutants.acme import ACME, FIRST, POLLED, AcmeChannel, AcmeSettings
+from talkwire.testing import (
+    CHECKS,
+    Answers,
+    Case,
+    Failure,
+    FakeProvider,
+    NotApplicable,
+    Sample,
+    conformance_tests,
+    with_param,
+)
+from tests.mutants.acme import ACME, FIRST, POLLED, AcmeChannel, AcmeSettings, updates
 from tests.mutants.broken import MORE, MUTANTS, Mutant
 
 BY_NAME = {check.__name__: check for check in CHECKS}
+SENDING = (
+    "send_makes_one_request_that_shows_something",
+    "errors_map_to_what_the_caller_must_do",
+    "send_can_be_cancelled",
+    "no_secret_in_logs_or_errors",
+)
+MUTANT_OF = {check.__name__: mutant.channel for check, mutant in zip(CHECKS, MUTANTS, strict=True)}
 
 SESSIONS = set(CHECKS[15:])  # for channels with connections of their own
 
@@ -77,6 +94,32 @@ async def test_a_case_that_says_too_little_is_told_what_to_add(changes, check: s
     with pytest.raises(Failure) as caught:
         await BY_NAME[check](replace(ACME, **changes))
     assert named in caught.value.sample
+
+
+@pytest.mark.parametrize("name", ["check_" + name for name in SENDING])
+async def test_a_provider_that_speaks_something_else_is_made_by_the_case(name: str) -> None:
+    """What it speaks does not matter here: each check runs on a provider of the case's own, and none of the kit's."""
+    made: list[FakeProvider] = []
+
+    def speaks(answers: Answers, samples: tuple[Sample, ...]) -> FakeProvider:
+        assert samples == (), "nothing waits to be fetched while something is sent"
+        made.append(FakeProvider(answers))
+        return made[-1]
+
+    case = replace(ACME, speaks=speaks)
+    await BY_NAME[name](case)
+    assert made
+    with pytest.raises(Failure):
+        await BY_NAME[name](replace(case, channel=MUTANT_OF[name]))
+
+
+async def test_what_waits_at_a_provider_of_the_cases_own_is_fetched() -> None:
+    def speaks(answers: Answers, samples: tuple[Sample, ...]) -> FakeProvider:
+        return FakeProvider(replace(answers, harmless=lambda seen: updates(seen, samples)))
+
+    await BY_NAME["check_genuine_envelopes_pass"](replace(POLLED, polled=None, speaks=speaks))
+    with pytest.raises(Failure, match=r"Case\.speaks where it is not HTTP"):
+        await BY_NAME["check_genuine_envelopes_pass"](replace(POLLED, polled=None))
 
 
 async def test_a_channel_that_sends_elsewhere_says_where_that_is_tested() -> None:

@@ -78,6 +78,7 @@ _STRAYS = f"""
     WHERE r.delivery_id IS NULL AND r.stored_at > :since
     ORDER BY r.id, d.id LIMIT 500
 """
+FELL_BACK = "fell_back"  # code of a part that went on from another account
 _MATCH = "UPDATE report SET delivery_id = :delivery WHERE id = :id"
 
 
@@ -264,6 +265,8 @@ def _tell(
         small["problem"] = problem[1] or "failed"
     tx.tell("delivery.changed", account=account, conversation=conversation, ids=ids, small=small)
     became_failure = state == State.FAILED and before != State.FAILED
+    if problem is not None and problem[1] == FELL_BACK:
+        return  # it is said elsewhere; nobody has to do anything
     if became_failure or (problem is not None and known is None):
         tx.tell("delivery.failed", account=account, conversation=conversation, ids=ids, small=small)
 

@@ -12,6 +12,7 @@ from .model import AttachmentClass, Enclosed, Inbound, Original, Text
 
 _MOST = 100  # files of one message; a stranger decides how many there are
 _LONGEST_ID = 500  # characters
+LONGEST_TEXT = 128 * 1024  # characters of a message's text, which stands in every list; the rest is in a file
 WHOLE = 512 * 1024  # characters of each text of an `Original`: every reader of the message gets it
 
 
@@ -28,13 +29,15 @@ class Filed:
 
 
 def is_to_be_filed(item: object) -> TypeGuard[Inbound]:
-    """Say whether an item holds anything that is stored before it."""
-    return isinstance(item, Inbound) and any(isinstance(block, Enclosed | Original) for block in item.blocks)
+    """Say whether an item holds anything that is stored before it, or is bounded."""
+    return holds_files(item) or (isinstance(item, Inbound) and any(isinstance(one, Original) for one in item.blocks))
 
 
 def holds_files(item: object) -> TypeGuard[Inbound]:
-    """Say whether files lie in an item."""
-    return isinstance(item, Inbound) and any(isinstance(block, Enclosed) for block in item.blocks)
+    """Say whether files lie in an item, or become of its text."""
+    return isinstance(item, Inbound) and (
+        any(isinstance(block, Enclosed) for block in item.blocks) or len(item.text) > LONGEST_TEXT
+    )
 
 
 async def filed(files: Chunks, item: Inbound) -> Inbound:
@@ -48,8 +51,8 @@ async def filed(files: Chunks, item: Inbound) -> Inbound:
         match block:
             case Enclosed() if sum(isinstance(one, Filed) for one in blocks) >= _MOST:
                 left_out += 1
-            case Enclosed(content=content):
-                blocks.append(await _filed(files, block, content))
+            case Enclosed():
+                blocks.append(await _filed(files, block))
             case Original(text=text, html=html):
                 # Half a page is none; of a text the beginning tells most.
                 bounded = Original(text=text[:WHOLE], html=html if len(html) <= WHOLE else "")
@@ -58,11 +61,13 @@ async def filed(files: Chunks, item: Inbound) -> Inbound:
                 blocks.append(block)
     if left_out:
         blocks.append(Text(f"{left_out} more files came with it; they are in the raw message only."))
-    return replace(item, blocks=tuple(blocks))
+    if len(item.text) > LONGEST_TEXT:
+        blocks.append(await _filed(files, Enclosed(content=item.text.encode(), name="message.txt")))
+    return replace(item, text=item.text[:LONGEST_TEXT], blocks=tuple(blocks))
 
 
-async def _filed(files: Chunks, block: Enclosed, content: bytes) -> Filed:
-    stored = await files.put(_at_once(content), len(content))
+async def _filed(files: Chunks, block: Enclosed) -> Filed:
+    stored = await files.put(_at_once(block.content), len(block.content))
     name = safe_name(block.name)
     media_type = sniff(stored.head, name)
     return Filed(
@@ -79,4 +84,4 @@ async def _at_once(content: bytes) -> AsyncIterator[bytes]:
     yield content
 
 
-__all__ = ["WHOLE", "Filed", "filed", "holds_files", "is_to_be_filed"]
+__all__ = ["LONGEST_TEXT", "WHOLE", "Filed", "filed", "holds_files", "is_to_be_filed"]

@@ -90,7 +90,10 @@ _OLDEST = """
     SELECT l.grp, l.subject, t.created_at, l.held, l.last_error FROM task t JOIN lane l ON l.id = t.lane_id
     ORDER BY t.id LIMIT 1
 """
-_TROUBLE = "SELECT state, count(*) FROM delivery WHERE state IN (5, 25) AND state_at > :since GROUP BY state"
+_TROUBLE = """
+    SELECT state, count(*) FROM delivery
+    WHERE state IN (5, 25) AND state_at > :since AND problem_code <> 'fell_back' GROUP BY state
+"""
 _READERS = """
     SELECT r.name, r.state, h.seq - r.cursor,
            (SELECT count(*) FROM lane l JOIN task t ON t.lane_id = l.id WHERE l.grp = 'read:' || r.name),

@@ -10,6 +10,7 @@ from .store import Tx
 
 LONGEST = 2000  # bytes of a name: an index of PostgreSQL takes 2,704 of a row
 _MOST = 50  # names of one message that are looked up, nearest first
+_AT_ONCE = 2000  # names that one statement asks for: a database takes some ten thousand values
 _Name = tuple[str, str]  # account, name
 
 # The kind is a column of what is asked for, as in `admission`.
@@ -84,12 +85,11 @@ def _names(item: Inbound) -> list[str]:
 
 def _known(tx: Tx, names: set[_Name]) -> dict[_Name, list[tuple[str, str, str]]]:
     """Give (address id, thread, message id) of what is stored under (account, name), the oldest first."""
-    if not names:
-        return {}
     found: dict[_Name, list[tuple[str, str, str]]] = {}
     wanted = sorted((account, "message", name) for account, name in names)
-    for account, name, *what in tx.execute(_KNOWN, {"names": wanted}):
-        found.setdefault((account, name), []).append((what[0], what[1], what[2]))
+    for start in range(0, len(wanted), _AT_ONCE):
+        for account, name, *what in tx.execute(_KNOWN, {"names": wanted[start : start + _AT_ONCE]}):
+            found.setdefault((account, name), []).append((what[0], what[1], what[2]))
     return found
 
 

@@ -95,7 +95,8 @@ _WAITING = """
     WHERE l.grp LIKE 'send:%' GROUP BY l.grp
 """
 _TROUBLE = """
-    SELECT account, state, count(*) FROM delivery WHERE state IN (5, 25) AND state_at > :since GROUP BY account, state
+    SELECT account, state, count(*) FROM delivery
+    WHERE state IN (5, 25) AND state_at > :since AND problem_code <> 'fell_back' GROUP BY account, state
 """
 _HEARD = "SELECT account, last_in_at FROM account_state WHERE state = 'working' AND last_in_at < :before"
 _CAME = """

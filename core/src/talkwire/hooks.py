@@ -208,6 +208,9 @@ def on_inbound_message(message: Message, fact: Fact, tx: Tx, settings: Any, hub:
     Answer: None, an action or several (`Reply(conversation=message.conversation, draft=draft("…"))`).
     Error: told again later; the conversation's next facts wait; in the end it is parked, named and replayable.
     Twice: with `tx` told once; without, perhaps again after a crash, but its actions are stored once.
+
+    Its blocks `original`, the whole of a mail, are empty: `hub.message` gives them. To one that is `automatic` no
+    `Reply` goes, and it comes back as `action.failed`.
     """
 
 

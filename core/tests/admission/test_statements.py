@@ -68,3 +68,9 @@ def test_what_names_nothing_before_it_is_asked_nothing_more(driver: SqliteDriver
 def test_what_others_follow_costs_one_statement_for_all_of_them(driver: SqliteDriver, count: int) -> None:
     named = [letter(str(n), known_as=f"<{n}>", follows=(f"<{n - 1}>", "<x>")) for n in range(count)]
     assert asked(driver, named) == PLAIN + 1
+
+
+def test_more_names_than_one_statement_takes_are_asked_for_by_several(driver: SqliteDriver) -> None:
+    """Two hundred mails, each with as many references as are looked at, none of them known."""
+    named = [letter(str(n), follows=tuple(f"<{n}.{place}>" for place in range(60))) for n in range(200)]
+    assert asked(driver, named) == PLAIN + 5

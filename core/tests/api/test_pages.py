@@ -121,3 +121,14 @@ async def test_notifications_are_answered_once_and_the_second_hears_who_was_firs
         "yes",
     )
     assert (await api.post("/notifications/x:answer", json={"action": "yes"}))[0] == 404
+
+
+async def test_the_whole_of_a_message_is_for_whoever_is_signed_in(admin_port, hub, customer, key):
+    conversation = await customer.writes()
+    [message] = await hub.messages(conversation)
+    path = f"/operator/messages/{message.id}/whole"
+    async with admin_port.get(path) as response:
+        assert response.status == 401
+    headers = {"Authorization": f"Bearer {await key('read')}"}
+    async with admin_port.get(path, headers=headers) as response:
+        assert (response.status, (await response.json(content_type=None))["code"]) == (404, "not_found")

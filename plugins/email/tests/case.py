@@ -13,6 +13,7 @@ from talkwire_email.channel import Email
 from talkwire_email.simulator import OURS, letters
 
 from .provider import MAIL, PASSWORD, MailProvider
+from .samples import SAMPLES as WRITTEN
 
 NAME = "mail.correspondent.example"  # the other mail server
 KEY = "01940000-0000-7000-8000-00000000c0de"  # `Outgoing.key` of what the kit sends
@@ -143,7 +144,7 @@ SAMPLES = (
             "Look at the lamp",
             subject="A picture",
             blocks=(
-                Original(html="<p>Look at the <b>lamp</b></p> "),
+                Original(html="<p>Look at the <b>lamp</b></p>"),
                 Enclosed(content=b"\x89PNG\r\n\x1a\n", name="lamp.png", media_type="image/png"),
             ),
         ),
@@ -200,7 +201,7 @@ def case(channel: type[Email] = Email) -> Case:
             "imap": {"host": "imap.shop.example", "password": PASSWORD},
             "smtp": {"host": "smtp.shop.example", "password": PASSWORD},
         },
-        samples=SAMPLES,
+        samples=(*SAMPLES, *(one for one in WRITTEN if one.path == "/INBOX/7")),  # the other is too large to be fetched
         answers=MAIL,
         speaks=MailProvider,
         report=_report,

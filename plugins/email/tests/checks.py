@@ -6,6 +6,7 @@ Each raises `AssertionError`, whose text says what is wrong. For every check `mu
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -23,9 +24,12 @@ from talkwire import (
     Inbound,
     NotSent,
     Option,
+    Original,
     Outgoing,
     RenderContext,
+    Report,
     SendError,
+    State,
     Text,
     TryLater,
 )
@@ -35,10 +39,11 @@ from talkwire_email.simulator import OURS, Office
 
 from .case import ANN, KEY, PASSWORD, SAMPLES, TEXT, case, mail, point_at
 from .provider import MAIL, MailProvider
+from .samples import SAMPLES as WRITTEN
 
 BOB = "bob@correspondent.example"
 OTHER_KEY = "01940000-0000-7000-8000-00000000c0df"
-WITHIN = 4.0  # seconds, in which anything here happens
+WITHIN = 8.0  # seconds, in which anything here happens
 RICH = Draft(
     subject="Your parcel",
     blocks=(
@@ -299,6 +304,49 @@ async def check_two_mails_of_one_message_id_are_two(channel: type[Email]) -> Non
         assert name(TEXT.replace(b"Ann Lee <ann@", b"Mallory <mal@")) != came, "anybody can take a mail's place"
 
 
+# --- what a mail means -------------------------------------------------------------------------------------
+
+
+async def parsed(channel: type[Email], *names: str) -> dict[str, list[Any]]:
+    """Give what samples mean to a channel."""
+    raw = {one.name: one.raw() for one in WRITTEN}
+    async with lend(channel, case(channel).settings) as lent:
+        return {name: list(lent.channel.parse(raw[name])) for name in names}
+
+
+async def check_our_own_mail_is_no_message(channel: type[Email]) -> None:
+    """A mail of ours that a list or a rule sends back is nobody's message: else we would talk with ourselves."""
+    for name, items in (await parsed(channel, "own_return", "own_return_renamed")).items():
+        assert not items, f"a mail of ours became {type(items[0]).__name__} ({name})"
+
+
+async def check_a_failure_in_any_form_is_told_of_its_part(channel: type[Email]) -> None:
+    """A bounce is a report on the part that it names, whatever server wrote it; a delay is no failure."""
+    forms = ("postfix", "exchange", "exim", "gmail", "qmail", "yahoo")
+    for name, items in (await parsed(channel, *(f"bounce_{form}" for form in forms))).items():
+        told = [(item.key, item.state) for item in items if isinstance(item, Report)]
+        assert told == [(KEY, State.FAILED)], f"a failure was told as {told} ({name})"
+    [delay] = (await parsed(channel, "dsn_delayed"))["dsn_delayed"]
+    assert delay.state < State.FAILED, "a delay was told as a failure"
+
+
+async def check_what_a_machine_writes_is_marked(channel: type[Email]) -> None:
+    """What says that a machine wrote it is automatic, so that none of ours answers it; what a person wrote is not."""
+    for name, [item] in (await parsed(channel, "newsletter", "vacation", "complaint", "bounce_of_another")).items():
+        assert item.automatic, f"a machine's mail is taken for a person's ({name})"
+    for name, [item] in (await parsed(channel, "plain", "gmail_reply", "apple_inline", "forward")).items():
+        assert not item.automatic, f"a person's mail is taken for a machine's ({name})"
+
+
+async def check_hypertext_is_shown_without_what_loads_or_runs(channel: type[Email]) -> None:
+    """What a page shows of a stranger's mail holds no script, no form, and nothing that loads from elsewhere."""
+    refused = re.compile(r"<(script|style|form|input|iframe|link|meta)|\bon\w+\s*=|\bsrc=.(?!cid:)", re.IGNORECASE)
+    for name, [item] in (await parsed(channel, "inline_picture", "newsletter", "gmail_reply")).items():
+        [whole] = [block for block in item.blocks if isinstance(block, Original)]
+        assert whole.html, f"the hypertext is gone ({name})"
+        assert not refused.search(whole.html), f"{refused.search(whole.html)} is shown ({name})"
+
+
 CHECKS: tuple[Callable[[type[Email]], Any], ...] = (
     check_no_html_ever_goes_out,
     check_the_message_id_is_the_key_at_every_attempt,
@@ -311,4 +359,8 @@ CHECKS: tuple[Callable[[type[Email]], Any], ...] = (
     check_no_mail_of_others_is_expunged,
     check_a_mail_comes_once,
     check_two_mails_of_one_message_id_are_two,
+    check_our_own_mail_is_no_message,
+    check_a_failure_in_any_form_is_told_of_its_part,
+    check_what_a_machine_writes_is_marked,
+    check_hypertext_is_shown_without_what_loads_or_runs,
 )

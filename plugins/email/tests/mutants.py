@@ -9,14 +9,18 @@ from dataclasses import replace
 from typing import Any
 
 from talkwire import (
+    AccountBroken,
+    Address,
     Batch,
     Envelope,
     Inbound,
     Item,
     NotSent,
+    Original,
     Outgoing,
     Receipt,
     Refused,
+    Report,
     SendError,
     State,
     TryLater,
@@ -132,6 +136,39 @@ class NamesByMessageId(Email):
             yield replace(item, external_id=item.known_as) if isinstance(item, Inbound) else item
 
 
+class TalksWithItself(Email):
+    def parse(self, envelope: Envelope) -> Iterable[Item]:
+        nobody = Address(kind="email", value="ann@correspondent.example")
+        echo = Inbound(external_id=envelope.path, address=nobody, at=envelope.received_at)
+        return tuple(super().parse(envelope)) or (echo,)
+
+
+class BelievesOnlyStandardBounces(Email):
+    def parse(self, envelope: Envelope) -> Iterable[Item]:
+        items = tuple(super().parse(envelope))
+        is_report = b"message/delivery-status" in envelope.body
+        return items if is_report else tuple(item for item in items if not isinstance(item, Report))
+
+
+class TakesADelayForTheEnd(Email):
+    def parse(self, envelope: Envelope) -> Iterable[Item]:
+        for item in super().parse(envelope):
+            yield replace(item, state=State.FAILED) if isinstance(item, Report) else item
+
+
+class TakesMachinesForPeople(Email):
+    def parse(self, envelope: Envelope) -> Iterable[Item]:
+        for item in super().parse(envelope):
+            yield replace(item, automatic=False) if isinstance(item, Inbound) else item
+
+
+class ShowsHypertextAsItCame(Email):
+    def parse(self, envelope: Envelope) -> Iterable[Item]:
+        came = Original(html=envelope.body.decode("latin-1"))
+        for item in super().parse(envelope):
+            yield replace(item, blocks=(came,)) if isinstance(item, Inbound) else item
+
+
 MAIL_MUTANTS: tuple[tuple[type[Email], str], ...] = (
     (WritesHtml, "no_html_ever_goes_out"),
     (NamesEachAttempt, "the_message_id_is_the_key_at_every_attempt"),
@@ -145,6 +182,11 @@ MAIL_MUTANTS: tuple[tuple[type[Email], str], ...] = (
     (ForgetsItsCursor, "a_mail_comes_once"),
     (NamesByUid, "a_mail_comes_once"),
     (NamesByMessageId, "two_mails_of_one_message_id_are_two"),
+    (TalksWithItself, "our_own_mail_is_no_message"),
+    (BelievesOnlyStandardBounces, "a_failure_in_any_form_is_told_of_its_part"),
+    (TakesADelayForTheEnd, "a_failure_in_any_form_is_told_of_its_part"),
+    (TakesMachinesForPeople, "what_a_machine_writes_is_marked"),
+    (ShowsHypertextAsItCame, "hypertext_is_shown_without_what_loads_or_runs"),
 )
 
 
@@ -170,6 +212,22 @@ class GivesUpWhereItShouldWait(Email):
         try:
             return await super().send(out)
         except TryLater as error:
+            raise Refused("the server said no") from error
+
+
+class TriesForEver(Email):
+    async def send(self, out: Outgoing) -> Receipt:
+        try:
+            return await super().send(out)
+        except Refused as error:
+            raise TryLater("the server said no") from error
+
+
+class BlamesTheMailForThePassword(Email):
+    async def send(self, out: Outgoing) -> Receipt:
+        try:
+            return await super().send(out)
+        except AccountBroken as error:
             raise Refused("the server said no") from error
 
 
@@ -204,6 +262,8 @@ KIT_MUTANTS: tuple[tuple[type[Email], str], ...] = (
     (ClaimsDelivery, "send_makes_one_request_that_shows_something"),
     (TriesAgainAfterACut, "errors_map_to_what_the_caller_must_do"),
     (GivesUpWhereItShouldWait, "errors_map_to_what_the_caller_must_do"),
+    (TriesForEver, "errors_map_to_what_the_caller_must_do"),
+    (BlamesTheMailForThePassword, "errors_map_to_what_the_caller_must_do"),
     (SwallowsItsEnd, "send_can_be_cancelled"),
     (LogsWhatItSends, "no_secret_in_logs_or_errors"),
     (FetchesHeadersOnly, "genuine_envelopes_pass"),

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from email import message_from_bytes
 from typing import Any
 
-from talkwire import Address, Batch, Channel, Envelope, Features, Inbound, SendError, hookimpl
+from talkwire import Batch, Channel, Envelope, Features, SendError, hookimpl
+from talkwire_email.channel import Email
 from talkwire_email.inbox import Inbox
 from talkwire_email.oauth import Tokens
 from talkwire_email.settings import EmailSettings
@@ -31,18 +31,17 @@ def mail(number: int, *, text: str = "Where is my parcel?") -> bytes:
 
 
 class Reading(Channel):
-    """The inbox of the e-mail channel, with a parse of a few lines."""
+    """The inbox of the e-mail channel alone."""
 
     type = "email"
     Settings = EmailSettings
     features = Features(webhook=False, listens=True)
     settings: EmailSettings
-    patience = timedelta(seconds=PATIENCE)  # None: what the inbox has by itself
 
     def prepare(self) -> None:
         self.tokens = Tokens(self.settings.oauth, self) if self.settings.oauth else None
         self.inbox = Inbox(self.settings, self, largest=LARGEST)
-        self.inbox.patience = self.patience or self.inbox.patience
+        self.inbox.patience = timedelta(seconds=PATIENCE)
 
     def listen(self, cursor: str) -> AsyncIterator[Batch]:
         return self.inbox.listen(cursor)
@@ -53,31 +52,23 @@ class Reading(Channel):
     async def probe(self) -> str:
         return await self.inbox.probe()
 
-    def parse(self, envelope: Envelope) -> Any:
-        found = message_from_bytes(envelope.body)
-        digest = hashlib.sha256(envelope.body).hexdigest()[:12]
-        yield Inbound(
-            external_id=f"{found['Message-ID']}#{digest}",
-            address=Address(kind="email", value=str(found["From"]).partition("<")[2].rstrip(">")),
-            at=datetime(2026, 11, 23, 12, tzinfo=UTC),
-            text=str(found["Subject"]),
-        )
-
     @classmethod
     def hosts(cls, settings: Any) -> frozenset[str]:
         return frozenset({settings.oauth.token_url.split("/")[2]} if settings.oauth else ())
 
 
-class Patient(Reading):
-    """With the patience that the inbox has by itself."""
+class Whole(Email):
+    """The whole channel, with the patience of a test."""
 
-    patience = None
+    def prepare(self) -> None:
+        super().prepare()
+        self.inbox.patience = timedelta(seconds=PATIENCE)
 
 
 class Plugin:
     """Gives the channel to a hub."""
 
-    def __init__(self, channel: type[Channel] = Reading) -> None:
+    def __init__(self, channel: type[Channel] = Whole) -> None:
         self._channel = channel
 
     @hookimpl

@@ -260,7 +260,7 @@ SAMPLES: tuple[Sample, ...] = (
         wrote(
             "large-1@customer.example",
             "ec18903962ca",
-            "[This mail is too large to be taken in (30.0 MiB). It lies in the mailbox; here is only its header.]",
+            "[Only the header of this mail is here: it is too large (30.0 MiB), or its server could not give it. The mail lies in the mailbox.]",
             subject="The film",
             follows=(KEY,),
         ),

@@ -11,9 +11,10 @@ import pytest_asyncio
 
 from talkwire import AccountState
 from talkwire.clock import SystemClock
+from talkwire_email.channel import Email
 from tests.parts.dovecot import Line, dovecot_running
 
-from .postroom import TODAY, Patient, Plugin, as_toml, mail
+from .postroom import TODAY, Plugin, as_toml, mail
 
 CHECK_EVERY = 10  # seconds, in the long form
 SOON = 10  # seconds beyond that until the state is true
@@ -46,8 +47,8 @@ class Counted:
     def view(self):
         return self.hub.daemon.accounts.by_name["mail"].view
 
-    async def texts(self):
-        return [row[0] for row in await self.hub.rows("SELECT text FROM message ORDER BY id")]
+    async def subjects(self):
+        return [row[0] for row in await self.hub.rows("SELECT subject FROM message ORDER BY id")]
 
     async def until(self, is_so, what, *, seconds=20.0):
         """Turn the clock on, second by second, until something is so."""
@@ -62,11 +63,11 @@ class Counted:
         """Wait until so many messages are there, and see that none of them is there twice."""
 
         async def all_there():
-            return len(await self.texts()) >= count
+            return len(await self.subjects()) >= count
 
         await self.until(all_there, f"{count} messages", **more)
-        texts = await self.texts()
-        assert sorted(texts) == sorted(f"parcel {number}" for number in range(count))
+        subjects = await self.subjects()
+        assert sorted(subjects) == sorted(f"parcel {number}" for number in range(count))
 
     async def is_in(self, state):
         async def so():
@@ -161,7 +162,7 @@ async def test_the_state_is_true_in_time_by_the_clock_on_the_wall(start_hub, pro
         user = server.user()
         async with Line(server.host, server.port) as line:
             text = as_toml(line, user, check_every=CHECK_EVERY)
-            hub = await start_hub(text, plugins={"email": Plugin(Patient)}, clock=SystemClock())
+            hub = await start_hub(text, plugins={"email": Plugin(Email)}, clock=SystemClock())
             counted = Counted(hub)
 
             async def take(what, is_so):
@@ -181,7 +182,7 @@ async def test_the_state_is_true_in_time_by_the_clock_on_the_wall(start_hub, pro
                 return b"IDLE" in line.said[said:]
 
             async def works():
-                return counted.view.state is AccountState.WORKING and len(await counted.texts()) == number
+                return counted.view.state is AccountState.WORKING and len(await counted.subjects()) == number
 
             for outage in ("kicked", "cut", "stalled", "stopped", "stalled in FETCH", "cut before + idling"):
                 await take(f"{outage}: until it waited for news", idles)
@@ -207,6 +208,6 @@ async def test_the_state_is_true_in_time_by_the_clock_on_the_wall(start_hub, pro
                     await asyncio.to_thread(server.start)
                 line.flow()
                 assert await take(f"{outage}: until it works again", works) <= CHECK_EVERY + SOON
-            texts = await counted.texts()
-            assert sorted(texts) == sorted(f"parcel {one}" for one in range(number))
+            subjects = await counted.subjects()
+            assert sorted(subjects) == sorted(f"parcel {one}" for one in range(number))
     proof("imap-outages", figures | {"mails": number, "lost": 0, "twice": 0})

@@ -197,6 +197,20 @@ async def test_after_new_numbers_all_of_the_last_days_comes_again_and_nothing_is
     assert await reader.caught_up() == []
 
 
+async def test_new_numbers_are_seen_though_the_old_ones_would_fit(dovecot, start_reader):
+    user = dovecot.user()
+    reader, _ = await start_reader(user)
+    dovecot.put(user, *map(mail, range(5)), at=TODAY)
+    await reader.batch()  # takes none of them, so none is known again
+    await reader.stop()
+    for name in dovecot.files(user)[:4]:
+        next(dovecot.maildir(user).glob(f"*/{name}")).unlink()
+    dovecot.renumber(user)
+    dovecot.put(user, *map(mail, range(5, 12)), at=TODAY)
+    found = subjects(await reader.caught_up())
+    assert found[-7:] == [f"parcel {number}" for number in range(5, 12)]
+
+
 async def test_a_rescan_that_is_cut_goes_on_where_it_was(dovecot, start_reader):
     user = dovecot.user()
     reader, services = await start_reader(user, since_days=9)

@@ -11,6 +11,9 @@ import re
 import sys
 import time
 import tracemalloc
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
 from pathlib import Path
 
 import pytest
@@ -20,7 +23,7 @@ from hypothesis import strategies as st
 from talkwire.testing.shapes import faults
 from talkwire_email.reading import why_dropped
 
-from .letters import FROM, OWN, envelope, items
+from .letters import FROM, OWN, envelope, files, items, message
 from .samples import SAMPLES, mail
 
 QUICK = 0.050  # s
@@ -71,7 +74,11 @@ HOSTILE = {
     "continuations": head(b"Content-Disposition: attachment; " + b"; ".join(b"name*%d=a" % n for n in range(3000))),
     "recipients": head(b"To: " + b"a@b.example, " * 3000),
     "fields": FROM + b"a: b\r\n" * 20_000 + b"\r\n",
-    "lines that are no fields": FROM + b"stray\r\n" * 20_000 + b"\r\n",
+    "8,000 lines that are no fields": FROM + b"stray\r\n" * 8000 + b"\r\n",
+    "texts without a charset": FROM
+    + b"Content-Type: multipart/mixed; boundary=b\r\n"
+    + (b"\r\n--b\r\n\r\n" + bytes(range(128, 256)) * 10) * 150,
+    "a word without a charset": head(b"Subject: " + b"=?x-unknown?q?" + b"=E9=81" * 10_000 + b"?="),
     "recipients of a report": FROM + b"Content-Type: message/delivery-status\r\n\r\n" + b"Action: failed\n\n" * 5000,
 }
 
@@ -168,6 +175,33 @@ def test_whatever_comes_gives_sound_items(came):
     assert given_items or why_dropped(envelope(came), OWN)
     assert items(came) == given_items
     items(came, path="/INBOX/7/headers", size="1", at="x")
+
+
+WORDS = st.text(
+    st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp", "Cf", "Co", "Cn"), exclude_characters="\xa0\xad"),
+    max_size=60,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    subject=WORDS,
+    text=st.lists(WORDS, max_size=4),
+    charset=st.sampled_from(["utf-8", "gb18030"]),
+    attached=st.lists(st.tuples(WORDS.filter(str.strip), st.binary(max_size=300)), max_size=3),
+)
+def test_what_the_standard_library_writes_is_read_as_it_was_meant(subject, text, charset, attached):
+    made = EmailMessage(policy=SMTP)
+    made["From"], made["Subject"] = Address("Änn Lee", "ann", "b.example"), " ".join(subject.split())
+    whole = "\n".join(f"| {line}" for line in text)  # so that no line is a quote or a signature
+    made.set_content(whole, charset=charset, cte="base64")
+    for name, content in attached:
+        made.add_attachment(content, maintype="application", subtype="x-test", filename=name)
+    found = message(made.as_bytes())
+    assert (found.address.value, found.address.name) == ("ann@b.example", "Änn Lee")
+    assert found.subject == " ".join(subject.split())
+    assert [line.split() for line in found.text.splitlines()] == [line.split() for line in whole.splitlines()]
+    assert [(name, content) for name, _, content in files(found)] == [(" ".join(n.split()), c) for n, c in attached]
 
 
 @pytest.mark.prove

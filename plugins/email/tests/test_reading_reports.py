@@ -28,6 +28,8 @@ from .samples import AT, KEY, mail, told
         "From: MAILER-DAEMON@b.example",
         "From: No-Reply <no-reply@b.example>",
         "From: noreply+1@b.example",
+        "From: orders-noreply@b.example",
+        "From: do.not.reply_1@b.example",
         "From: Support <Support@shop.example>",
         "From: hilfe+x@shop.example",
         "Content-Type: multipart/report; boundary=b",
@@ -124,7 +126,9 @@ def test_a_report_is_found_by_its_own_headers_where_ours_are_gone():
     group = "Final-Recipient: rfc822; a@b.example\nAction: failed"
     by_reference = dsn(group, head=f"References: <{KEY}@shop.example>", returned="Subject: x")
     by_address = dsn(group, head=f"To: {OWN.reply_address(KEY)}", returned="Subject: x")
-    for came in (by_reference, by_address):
+    renamed = f"Message-ID: <1@gateway.example>\nReply-To: {OWN.reply_address(KEY)}"
+    by_our_reply_address = dsn(group, returned=renamed)
+    for came in (by_reference, by_address, by_our_reply_address):
         assert [(one.key, one.state) for one in items(came)] == [(KEY, State.FAILED)]
 
 

@@ -6,10 +6,11 @@ import base64
 
 import pytest
 
+from talkwire import Unread
 from talkwire_email.reading.contents import unflowed
 from talkwire_email.reading.transfer import content_of
 
-from .letters import files, message, original, written
+from .letters import files, items, message, original, written
 from .samples import PICTURE
 
 
@@ -200,9 +201,12 @@ def test_a_mail_that_is_too_large_is_announced_with_its_headers():
     )
     assert (
         found.text
-        == "[This mail is too large to be taken in (30.0 MiB). It lies in the mailbox; here is only its header.]"
+        == "[Only the header of this mail is here: it is too large (30.0 MiB), or its server could not give it. The mail lies in the mailbox.]"
     )
     assert (found.subject, found.address.value) == ("film", "ann@customer.example")
+    [unread] = items(b"", path="/INBOX/7/headers", size="10")
+    assert isinstance(unread, Unread)
+    assert "could not give this mail" in unread.reason
     assert "MiB" not in written("Subject: film", path="/INBOX/7/headers", size="?").text
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 from html.parser import HTMLParser
 
 import pytest
 
 from talkwire_email.reading.hypertext import hypertext
 
-from .letters import original, written
+from .letters import files, original, written
+from .samples import PICTURE
 
 QUOTE = "> may we\n> bring it?"
 
@@ -74,6 +76,33 @@ def test_an_answer_below_the_quote_is_what_is_new():
 )
 def test_a_mail_that_is_passed_on_keeps_what_it_is_about(body):
     assert written("Subject: Fwd: y", body).text == body
+
+
+def test_a_mail_that_is_passed_on_is_shown_whole_below_a_signature_and_in_hypertext():
+    whole = "See below.\n--\nAnn\n\n---------- Forwarded message ---------\nFrom: a@b.example\n\nthe invoice"
+    assert written("Subject: x", whole).text == whole
+    html = "<div>See.</div><div class=gmail_quote><div class=gmail_attr>---------- Forwarded message ---------<br>From: a</div>the invoice</div>"
+    assert (
+        written("Content-Type: text/html", html).text
+        == "See.\n---------- Forwarded message ---------\nFrom: a\nthe invoice"
+    )
+    html = "<div>Begin forwarded message:</div><blockquote type=cite>the invoice</blockquote>"
+    assert written("Content-Type: text/html", html).text == "Begin forwarded message:\n\n> the invoice"
+    html = "<div>See.</div><div id=divRplyFwdMsg>From: a</div><div>the invoice</div>"
+    assert written("Subject: FW: x\nContent-Type: text/html", html).text == "See.\nFrom: a\nthe invoice"
+    assert written("Subject: Re: FW: x\nContent-Type: text/html", html).text == "See."
+
+
+def test_hypertext_that_hides_its_rest_is_there_as_a_file():
+    for rest in ("<style>", "<!-- ", "<title>", "<b x='"):
+        found = written("Content-Type: text/html", f"<p>seen{rest}hidden")
+        assert [name for name, _, _ in files(found)] == ["mail.html"], rest
+        assert found.text.startswith("seen")
+    deep = written("Content-Type: text/html", "<div>" * 600 + "<style>x</STYLE>deep<script>y</script><br>er")
+    assert deep.text == "deep\ner"
+    long = written("Content-Type: text/html", "<p>" + "word " * 50_000)
+    assert len(long.text) < 200_200
+    assert [name for name, _, _ in files(long)] == ["mail.html"]
 
 
 def test_what_only_looks_like_a_quote_stays():
@@ -202,7 +231,7 @@ HOSTILE = (
     "<svg onload=alert(1)>",
     "<img src=x onerror=alert(1)>",
     "<img src=https://tracker.example/a.gif>",
-    "<img src='data:image/png;base64,AAAA'>",
+    "<img src='data:image/svg+xml,<svg onload=alert(1)>'>",
     "<a href='java&#10;script:alert(1)'>x</a>",
     "<a href=' JaVaScRiPt:alert(1)'>x</a>",
     "<a href='data:text/html,<script>1</script>'>x</a>",
@@ -245,4 +274,22 @@ def test_a_link_goes_out_with_its_safe_scheme_and_rel_and_a_picture_only_from_th
         '<a href="https://x.example/?a=1&amp;b" title=t>x</a><img src="CID:p@1" width=10 height="9999999">'
     ).safe
     assert '<a href="https://x.example/?a=1&amp;b" title="t" rel="noopener noreferrer nofollow">x</a>' in safe
-    assert safe.endswith('<img src="CID:p@1" alt="" width="10">')
+    assert safe.endswith('<img src="cid:p@1" alt="" width="10">')
+
+
+def test_a_picture_that_is_written_into_the_hypertext_is_a_file_that_it_shows():
+    data = base64.b64encode(PICTURE).decode()
+    found = written("Content-Type: text/html", f"<p>See <img src='data:image/png;charset=x;base64,{data}'>")
+    assert files(found) == [("picture-1.png", "image/png", PICTURE)]
+    assert found.blocks[1].content_id == "picture-1@this.mail"
+    assert original(found).html == '<p>See <img src="cid:picture-1@this.mail" alt=""></p>'
+
+
+def test_an_id_of_a_picture_is_found_as_it_stands_in_an_address():
+    assert hypertext("<img src='cid:a%20b%40c'>").safe == '<img src="cid:a b@c" alt="">'
+
+
+def test_hypertext_may_name_its_charset_itself():
+    body = "<meta http-equiv=content-type content='text/html; charset=koi8-r'><p>Привет".encode("koi8-r")
+    assert written("Content-Type: text/html", body).text == "Привет"
+    assert written("Content-Type: text/html; charset=utf-8", "<meta charset=koi8-r>é").text == "é"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from talkwire.licences import bound_by
 from talkwire_email.channel import Email
 from talkwire_email.settings import EmailSettings, Imap, MailTemplate, OAuth, Smtp
 from talkwire_email.simulator import FAULTS
@@ -65,3 +66,8 @@ def test_what_the_gpl_asks_is_said_where_it_is_looked_for() -> None:
         assert "aioimaplib" in text
         assert "GPL-3.0" in text
         assert "imap.py" in text
+
+
+def test_what_this_distribution_brings_along_is_read_from_its_metadata() -> None:
+    """`talkwire plugins` prints it; docs/howto/connect-a-mailbox.md types that."""
+    assert bound_by("talkwire-email") == ("aioimaplib GPL-3.0-only",)

@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from talkwire_email import simulator as package
-from talkwire_email.simulator import CUSTOMER, FAULTS, MAIL, OURS, Full, Office, letters, office
+from talkwire_email.simulator import CUSTOMER, FAULTS, MAIL, OURS, Full, Office, letters, office, sink
 
 PASSWORD = "sim-password-0123456789"
 KEY = "01940000-0000-7000-8000-00000000c0de"
@@ -160,6 +160,13 @@ async def test_nobody_is_told_of_a_delivery_who_did_not_ask(mail):
     await send(mail)
     await settled(mail)
     assert not mail.boxes.folder("INBOX").mails
+
+
+async def test_one_connection_too_many_is_told_so(mail, monkeypatch):
+    monkeypatch.setattr(sink, "CONNECTIONS", 0)
+    with pytest.raises(smtplib.SMTPConnectError) as caught:
+        await send(mail)
+    assert caught.value.smtp_code == 421
 
 
 async def test_a_server_without_dsn_offers_none(mail):
@@ -543,6 +550,13 @@ async def test_the_demo_can_play_through_it(aiohttp_server):
     assert set(MAIL.faults) == set(FAULTS)
     async with aiohttp.ClientSession() as session, session.get(f"{base}/") as answer:
         assert answer.status == 200
+
+
+def test_settings_of_a_simulator_that_does_not_run_are_not_made_up():
+    app = MAIL.app("http://127.0.0.1:2/in/email")
+    with pytest.raises(RuntimeError, match="does not run yet"):
+        MAIL.settings("http://127.0.0.1:1", "http://127.0.0.1:2/in/email")
+    del app
 
 
 def test_it_shares_no_code_with_the_channel():

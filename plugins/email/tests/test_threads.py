@@ -1,4 +1,4 @@
-"""Mails to and fro through a whole hub: what is answered finds its talk, and two robots come to an end."""
+"""Mails through a whole hub, by what stands in them: which talk they find, what they bring, when a robot ends."""
 
 import asyncio
 from dataclasses import replace
@@ -81,12 +81,12 @@ class Office:
         mail.set_content(text)
         return mail
 
-    def answer(self, text, to, *, sender=ANN, references=True):
-        """Answer a mail of ours as a mail program does, or as one does that drops every reference."""
+    def answer(self, text, to, *, sender=ANN):
+        """Answer a mail of ours as a mail program does."""
         headers = {"In_Reply_To": to["Message-ID"], "References": f"{to['References'] or ''} {to['Message-ID']}"}
         address = to["Reply-To"] or to["From"]
         subject = f"Re: {to['Subject'].removeprefix('Re: ')}"
-        return self.mail(text, sender=sender, to=address, subject=subject, **(headers if references else {}))
+        return self.mail(text, sender=sender, to=address, subject=subject, **headers)
 
     async def replies(self, said, talk=None):
         await self.hub.reply(
@@ -121,30 +121,16 @@ async def office(start_hub, plus, others):
         yield Office(hub, server)
 
 
-@pytest.mark.parametrize("plus", ["true", "false"])
-async def test_ten_mails_to_and_fro_stay_one_talk(office):
+@pytest.mark.parametrize("plus", ["false"])
+async def test_without_tokens_the_names_of_mails_keep_them_one_talk(office):
     await office.brings(office.mail("Where is it?"))
-    for n in range(5):
+    for n in range(2):
         ours = await office.replies(f"We look, {n}.")
         await office.brings(office.answer(f"And now, {n}?", ours))
     talk = await office.hub.conversation
     messages = await office.hub.messages(talk)
-    assert (talk.last_n, [m.text for m in messages[-2:]]) == (11, ["We look, 4.", "And now, 4?"])
+    assert (talk.last_n, [m.text for m in messages[-2:]]) == (5, ["We look, 1.", "And now, 1?"])
     assert all(theirs.reply_to == ours.id for ours, theirs in zip(messages[1::2], messages[2::2], strict=True))
-
-
-async def test_a_program_that_drops_every_reference_is_known_by_the_address_that_it_answers_to(office):
-    await office.brings(office.mail("Where is it?"))
-    ours = await office.replies("We look.")
-    await office.brings(office.answer("Thank you.", ours, references=False))
-    assert (await office.hub.conversation).last_n == 3
-
-
-async def test_a_second_thread_of_the_same_address_is_a_second_talk(office):
-    await office.brings(office.mail("Where is it?"))
-    await office.replies("We look.")
-    await office.brings(office.mail("Something else, under the same subject."))
-    assert sorted(talk.last_n for talk in await office.hub.conversations()) == [1, 2]
 
 
 async def test_a_mail_and_its_answer_in_one_batch_are_one_talk_whichever_comes_first(office):
@@ -190,10 +176,3 @@ async def test_two_robots_stop_after_the_cap(office):
         await office.brings(office.answer("I am away.", office.last) if rounds % 2 else office.mail("I am away."))
     assert rounds == Email.features.automatic.count
     assert [fact.small["code"] for fact in await office.hub.facts("action.failed")] == ["automatic_cap"]
-
-
-@pytest.mark.parametrize("others", [{"robot": Robot()}])
-async def test_a_robot_that_says_so_is_not_answered_at_all(office):
-    await office.brings(office.mail("I am away.", Auto_Submitted="auto-replied"))
-    assert office.server.taken == []
-    assert (await office.hub.messages(await office.hub.conversation))[0].automatic

@@ -55,6 +55,7 @@ def show(name: _Name, config: ConfigFile = None) -> None:
     Paste the address at the provider. Settings are shown without secrets.
     """
     from .. import evidence
+    from ..model import Policy
 
     loaded = place.loaded(config)
     found = loaded.config
@@ -75,6 +76,9 @@ def show(name: _Name, config: ConfigFile = None) -> None:
         say(f"  webhook    {found.server.public_url or place.here(found)}/in/{account.endpoint}")
         if not found.server.public_url:
             say("             providers cannot reach this: set [server] public_url")
+    if account.when_closed is not Policy.REJECT:
+        goes_on = f"go out from {account.fallback}" if account.fallback else "wait until the customer writes again"
+        say(f"  closed     replies that cannot go out {goes_on}")
     if account.settings is not None:
         said = {key: _masked(value) for key, value in account.settings.model_dump(mode="json").items()}
         say("  settings")

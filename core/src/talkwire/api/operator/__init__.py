@@ -20,11 +20,13 @@ from .. import problems
 from ..engine import ENGINE
 from ..pages import page
 from ..principals import Principal, Scope
+from .whole import whole
 
 _FOLDER = Path(__file__).parent / "page"
 _CSP = {
     "font-src": "'none'",
     "form-action": "'none'",
+    "frame-src": "'self'",  # the whole of a mail, which is a document of its own
     "require-trusted-types-for": "'script'",  # no string becomes markup: the browser refuses innerHTML
 }
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
@@ -36,6 +38,7 @@ def add_page(app: web.Application) -> None:
     """Add the page, its files and its way to sign in to the admin port's application."""
     app.router.add_get("/", _page)
     app.router.add_get("/trace", _trace)
+    app.router.add_get("/operator/messages/{message}/whole", whole)
     app.router.add_get("/operator/{file}", _page)
     app.router.add_post("/operator/session", _sign_in)
 

@@ -9,18 +9,19 @@ from talkwire import Address, Block, Enclosed, Envelope, Inbound, Item, Original
 from ..own import Own
 from .addresses import Named, addresses, canonical
 from .bounces import reports
-from .contents import Contents, contents
+from .contents import IN_THE_FILE, LARGEST_TEXT, Contents, contents
 from .dates import written_at
 from .headers import Headers
-from .hypertext import Hypertext, Line, hypertext
+from .hypertext import Hypertext, hypertext
 from .identity import digest, follows, message_id
-from .robots import is_automatic, why_ours
+from .robots import has_null_return_path, is_automatic, why_ours
 from .structure import Part, inner, structure
-from .visible import has_quotes, is_forward, mark_quotes, plain_lines, visible
+from .visible import has_quotes, new_text, plain_lines
 from .words import clean
 
 _SUBJECT = 500  # characters
 _COPIES = 100  # who else got a mail
+_NOTHING = "the mailbox's server could not give this mail, not even its header: it lies in the mailbox"
 _NOBODY = "nobody can be answered: there is no address in From, Sender, Reply-To or Return-Path"
 
 
@@ -31,7 +32,8 @@ def read(envelope: Envelope, own: Own) -> tuple[Item, ...]:
     its envelope is kept, and `why_dropped` says what told it. One without any address of its writer gives `Unread`.
     Whatever a part of it is like costs only that part.
 
-    A mail over the limit comes as its header block, with a path that ends in `/headers`; it is announced.
+    A mail over the limit, or one that its server could not give, comes as its header block, with a path that ends in
+    `/headers`; it is announced. Where not even its headers came it gives `Unread`.
     """
     is_large = envelope.path.endswith("/headers")
     mail = inner(envelope.body) if is_large else structure(envelope.body)
@@ -42,7 +44,7 @@ def read(envelope: Envelope, own: Own) -> tuple[Item, ...]:
     if not is_large and (told := reports(mail, sender.value, at, own)):
         return told
     if not sender.value:
-        return (Unread(_NOBODY),)
+        return (Unread(_NOBODY if envelope.body else _NOTHING),)
     return (_message(mail, envelope, sender, at, own, is_large=is_large),)
 
 
@@ -57,7 +59,7 @@ def _message(mail: Part, envelope: Envelope, sender: Named, at: datetime, own: O
     subject = clean(headers.text("subject"), _SUBJECT)
     known_as = message_id(headers)
     external_id = f"{known_as}#{digest(headers, b'' if is_large else mail.raw, sender.value)}"
-    text, blocks = (_too_large(envelope), ()) if is_large else _read_contents(contents(mail), subject)
+    text, blocks = (_not_here(envelope), ()) if is_large else _read_contents(contents(mail), subject)
     answer_at = next((one.value for value in headers.every("reply-to") for one in addresses(value)), "")
     if "@" not in answer_at or answer_at == sender.value or own.is_ours(answer_at):
         answer_at = ""
@@ -86,8 +88,9 @@ def _sender(headers: Headers) -> Named:
     for value in headers.every("return-path"):
         if address := canonical(value):
             return Named(address)
-    # A server that reports with every address empty; it cannot be answered, and need not be.
-    return Named("mailer-daemon") if "<>" in (headers.raw("return-path"), headers.raw("from")) else Named("")
+    # A server that reports, as `MAILER DAEMON <>`: it cannot be answered, and need not be.
+    is_server = has_null_return_path(headers) or headers.raw("from").endswith("<>")
+    return Named("mailer-daemon") if is_server else Named("")
 
 
 def _copies(headers: Headers, sender: str, own: Own) -> tuple[str, ...]:
@@ -99,23 +102,28 @@ def _copies(headers: Headers, sender: str, own: Own) -> tuple[str, ...]:
 def _read_contents(found: Contents, subject: str) -> tuple[str, tuple[Block, ...]]:
     """Give what is new in a mail, and blocks of the whole and of its files."""
     html = "\n".join(one.html or _as_html(one.plain) for one in found.texts) if any(t.html for t in found.texts) else ""
-    shown = hypertext(html) if html else Hypertext([], "", is_whole=True)
+    shown = hypertext(html) if html else Hypertext([], "")
     files = list(found.files)
-    if not shown.is_whole:
+    for number, one in enumerate(shown.pictures, 1):
+        name = f"picture-{number}.{one.media_type.partition('/')[2]}"
+        files.append(Enclosed(content=one.content, name=name, media_type=one.media_type, content_id=one.content_id))
+    has_plain = _has_plain(found)
+    whole = found.text if has_plain else shown.text
+    # By the marks in hypertext where there are any, else by the lines of the text.
+    lines = plain_lines(whole) if has_plain and not has_quotes(shown.lines) else shown.lines
+    text = new_text(lines, subject)
+    if not shown.is_whole or len(shown.text) > LARGEST_TEXT:
         files.append(Enclosed(content=html.encode("utf-8", "replace"), name="mail.html", media_type="text/html"))
-    whole = found.text if _has_plain(found) else shown.text
-    text = _visible(found, shown.lines, whole, forward=is_forward(subject))
+    whole, text = _readable(whole), _readable(text)
     blocks: list[Block] = []
     if whole != text or shown.safe:
         blocks.append(Original(text=whole if whole != text else "", html=shown.safe))
     return text, (*blocks, *files)
 
 
-def _visible(found: Contents, shown: list[Line], whole: str, *, forward: bool) -> str:
-    """Give what is new: by the marks in hypertext where there are any, else by the lines of the text."""
-    lines = plain_lines(whole) if not has_quotes(shown) and _has_plain(found) else shown
-    mark_quotes(lines, forward=forward)
-    return visible(lines)
+def _readable(text: str) -> str:
+    """Give as much of a text as people read; all of it is in a file."""
+    return text if len(text) <= LARGEST_TEXT + 100 else f"{text[:LARGEST_TEXT]}\n\n{IN_THE_FILE}"
 
 
 def _has_plain(found: Contents) -> bool:
@@ -128,10 +136,13 @@ def _as_html(plain: str) -> str:
     return f"<pre>{escaped}</pre>" if plain.strip() else ""
 
 
-def _too_large(envelope: Envelope) -> str:
+def _not_here(envelope: Envelope) -> str:
     size = envelope.param("size")
     mebibytes = f" ({int(size) / 1024**2:.1f} MiB)" if size.isascii() and size.isdigit() and len(size) < 16 else ""
-    return f"[This mail is too large to be taken in{mebibytes}. It lies in the mailbox; here is only its header.]"
+    return (
+        f"[Only the header of this mail is here: it is too large{mebibytes}, or its server could not give it."
+        " The mail lies in the mailbox.]"
+    )
 
 
 __all__ = ["read", "why_dropped"]

@@ -171,8 +171,13 @@ def _returned(parts: Iterable[Part], own: Own) -> str:
     for part in parts:
         if part.type.main in _RETURNED_TYPES:
             content = part.content(_READ)
-            if key := own.key_of_id(message_id(split(content, 0, len(content), is_mail=True)[0])):
+            headers, _ = split(content, 0, len(content), is_mail=True)
+            if key := own.key_of_id(message_id(headers)):
                 return key
+            # A gateway gave it another Message-ID; the address that answers come to is as we wrote it.
+            for one in addresses(headers.raw("reply-to")):
+                if key := own.key_of_address(one.value):
+                    return key
     return ""
 
 

@@ -61,8 +61,10 @@ _GUESSED_FROM = 1024  # bytes; of less charset-normalizer made nonsense (latin-1
 _GUESSED_TO = 32 * 1024  # bytes that it looks at
 
 
-def text_of(content: bytes, charset: str = "") -> str:
+def text_of(content: bytes, charset: str = "", *, guess: bool = False) -> str:
     """Decode what claims a charset, empty for none; never raises, and loses a byte only where nothing knows it.
+
+    `guess`: look for the charset of a longer text that claims none; that may take 40 ms, so it is not for every word.
 
     UTF-8 goes before a charset of one byte a character: what is valid UTF-8 beyond ASCII was never meant as Latin.
     """
@@ -81,7 +83,7 @@ def text_of(content: bytes, charset: str = "") -> str:
         text = content.decode(name, "replace")
         if text.count("\ufffd") * 20 <= len(text):
             return _without_mark(text)
-    if not name and len(content) >= _GUESSED_FROM and (guessed := _guessed(content[:_GUESSED_TO])):
+    if guess and not name and len(content) >= _GUESSED_FROM and (guessed := _guessed(content[:_GUESSED_TO])):
         return content.decode(guessed, "replace")
     try:
         return content.decode("cp1252")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,10 @@ from .structure import Part
 
 LARGEST_TEXT = 200_000  # characters of a text that is shown; the whole of a longer one is a file as well
 LARGEST_HTML = 512 * 1024  # bytes of hypertext that are read; the whole of a longer one is a file as well
+_MOST_GUESSES = 3  # texts whose charset is guessed
 _OTHER_FORMS = frozenset({"text/x-amp-html", "text/watch-html", "text/enriched", "text/richtext"})  # of the same text
+_CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?([a-z0-9_.:+-]{1,40})", re.IGNORECASE)
+IN_THE_FILE = "[The rest of this text is in the file.]"
 _ENCRYPTED = "[This mail is encrypted. It can be read only with the key that it was written for.]"
 _SEALED = "[This mail is signed in a form that only a mail program can open; it is in the file.]"
 
@@ -52,6 +56,7 @@ class _Sorter:
         self.files: list[Enclosed] = []
         self._text_left = LARGEST_TEXT
         self._html_left = LARGEST_HTML
+        self._guesses = _MOST_GUESSES
 
     def texts(self, part: Part, *, is_first: bool) -> list[Text]:
         """Give the texts of a part, and add its files; `is_first`: nothing of its parent was a text before it."""
@@ -85,7 +90,7 @@ class _Sorter:
 
     def _plain(self, part: Part) -> list[Text]:
         limit = self._text_left
-        text = _lines_of(part, limit * 4)
+        text = self._lines(part, limit * 4)
         is_long = len(text) > limit or part.size > limit * 4
         text = text[:limit]
         self._text_left -= len(text)
@@ -93,7 +98,7 @@ class _Sorter:
             text = unflowed(text, joins=part.type.param("delsp").lower() == "yes")
         if is_long:
             self._add(part)
-            text += "\n\n[The rest of this text is in the file.]"
+            text += f"\n\n{IN_THE_FILE}"
         return [Text(text)]
 
     def _html(self, part: Part) -> list[Text]:
@@ -101,7 +106,16 @@ class _Sorter:
         self._html_left -= min(limit, part.size)
         if part.size > limit:
             self._add(part)
-        return [Text(html=_lines_of(part, limit))]
+        return [Text(html=self._lines(part, limit))]
+
+    def _lines(self, part: Part, limit: int) -> str:
+        content, charset = part.content(limit), part.type.param("charset")
+        if not charset and part.type.main == "text/html" and (found := _CHARSET.search(content, 0, 2000)):
+            charset = found[1].decode("ascii")
+        guess = not charset and not content.isascii() and self._guesses > 0
+        self._guesses -= guess
+        text = text_of(content, charset, guess=guess)
+        return text.replace("\r\n", "\n").replace("\r", "\n")
 
     def _mixed(self, parts: Sequence[Part], *, is_first: bool) -> list[Text]:
         found: list[Text] = []
@@ -142,11 +156,6 @@ class _Sorter:
         self.files.append(
             Enclosed(content=part.content(), name=name, media_type=part.type.main, content_id=content_id(part))
         )
-
-
-def _lines_of(part: Part, limit: int) -> str:
-    text = text_of(part.content(limit), part.type.param("charset"))
-    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _as_it_came(part: Part, name: str) -> Enclosed:

@@ -17,10 +17,8 @@ LARGEST = 256 * 1024  # bytes of a header block that are read
 _MOST = 1000  # fields of it
 _VALUE = 64 * 1024  # bytes of one value that are read
 # A name, and a value with its folded lines. Lines that are neither belong to nobody and cost nothing.
-_FIELD = re.compile(rb"^([!-9;-~]{1,100})[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)", re.MULTILINE)
-_KNOWN = re.compile(
-    rb"^(?:from|to|subject|date|message-id|received|content-type|mime-version)[ \t]*:", re.IGNORECASE | re.MULTILINE
-)
+_FIELD = re.compile(rb"([!-9;-~]{1,100})[ \t]*:([^\n]*+(?:\n[ \t][^\n]*+)*+)")
+_KNOWN = frozenset(("from", "to", "subject", "date", "message-id", "received", "content-type", "mime-version"))
 _MBOX = re.compile(rb">?From [^\n]*\n")
 _PARAM = re.compile(r';\s*([^\s=;"]{1,100})\s*=\s*("(?:[^"\\]++|\\.|"(?!\s*+(?:;|$)))*+(?:"|\\?\Z)|[^;]*+)', re.DOTALL)
 _TYPE = re.compile(r"\s*([A-Za-z0-9!#$&^_.+-]{1,100})\s*/\s*([A-Za-z0-9!#$&^_.+-]{1,100})")
@@ -64,17 +62,21 @@ def split(content: bytes, start: int, end: int, *, is_mail: bool) -> tuple[Heade
             at = mbox.end()
     stop, body = blank_line(content, at, end)
     read_to = min(stop, at + LARGEST)
-    if not _FIELD.match(content, at, read_to) and not (is_mail and _KNOWN.search(content, at, read_to)):
+    fields: list[tuple[str, bytes]] = []
+    last, line = at, at
+    while line < read_to and len(fields) < _MOST:
+        found = _FIELD.match(content, line, read_to)
+        if found:
+            fields.append((found[1].decode("ascii").lower(), found[2][:_VALUE]))
+            last = line = found.end() + 1
+        elif not (is_mail or fields):
+            break
+        else:
+            line = content.find(b"\n", line, read_to) + 1 or read_to
+    if not fields or (not _FIELD.match(content, at, read_to) and _KNOWN.isdisjoint(name for name, _ in fields)):
         # Nothing but a body; the empty line before it is no part of that.
         return Headers(), (body if stop == at else start)
-    fields: list[tuple[str, bytes]] = []
-    last = at
-    for found in _FIELD.finditer(content, at, read_to):
-        fields.append((found[1].decode("ascii").lower(), found[2][:_VALUE]))
-        last = found.end()
-        if len(fields) == _MOST:
-            return Headers(tuple(fields)), body
-    if read_to == stop and content[last:stop].strip():
+    if len(fields) < _MOST and read_to == stop and content[last:stop].strip():
         body = last  # text that no empty line divides from the fields
     return Headers(tuple(fields)), body
 

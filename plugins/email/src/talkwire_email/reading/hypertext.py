@@ -16,8 +16,11 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import Enum
+from urllib.parse import unquote
 
 import nh3
+
+from .transfer import content_of
 
 MOST_LINES = 20_000
 _DEEPEST = 60  # elements that are open at once in what is written
@@ -36,90 +39,30 @@ _MOST_ATTRIBUTES = 40
 _MARKUP = re.compile(r"<[a-zA-Z/!?]")
 _ANY_TAG = re.compile(r"<[a-zA-Z/!?][^<>]*(?:>|\Z)")
 _BREAK = re.compile(r"</?(?:br|p|div|li|tr|table|blockquote|h[1-6])\b[^<>]*>", re.IGNORECASE)
+_COMMENT_ENDS = re.compile("-->")
 _CODE = re.compile(r"<(script|style|!--)", re.IGNORECASE)
+_DATA = re.compile(r"data:(image/[a-z0-9.+-]{1,40})(?:;[a-z0-9=_-]{1,40}){0,5};base64,", re.IGNORECASE)
+_MOST_PICTURES = 50
 _SPACES = re.compile(r"[ \t\r\n\f]+")
 _RAW = {
     name: re.compile(rf"</{name}[\s/>]", re.IGNORECASE)
     for name in ("script", "style", "title", "textarea", "iframe", "noembed", "noframes", "xmp")
 }
 _VOID = frozenset(
-    ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"]
+    ("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr")
 )
 _ALLOWED = frozenset(
-    [
-        "a",
-        "abbr",
-        "b",
-        "blockquote",
-        "br",
-        "caption",
-        "cite",
-        "code",
-        "col",
-        "colgroup",
-        "dd",
-        "del",
-        "div",
-        "dl",
-        "dt",
-        "em",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "hr",
-        "i",
-        "img",
-        "ins",
-        "kbd",
-        "li",
-        "ol",
-        "p",
-        "pre",
-        "q",
-        "s",
-        "samp",
-        "small",
-        "span",
-        "strike",
-        "strong",
-        "sub",
-        "sup",
-        "table",
-        "tbody",
-        "td",
-        "tfoot",
-        "th",
-        "thead",
-        "tr",
-        "tt",
-        "u",
-        "ul",
-        "var",
-    ]
-)
-_APART = frozenset(
-    ["p", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "ul", "ol", "dl", "pre", "table"]
-)  # an empty line around them
-_ALONE = _APART | frozenset(
-    [
-        "div",
-        "li",
-        "dt",
-        "dd",
-        "tr",
-        "section",
-        "article",
-        "header",
-        "footer",
-        "address",
-        "center",
-        "fieldset",
-        "form",
-        "main",
-    ]
+    (
+        *("a", "abbr", "b", "blockquote", "br", "caption", "cite", "code", "col", "colgroup", "dd", "del", "div", "dl"),
+        *("dt", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i", "img", "ins", "kbd", "li", "ol", "p", "pre", "q"),
+        *("s", "samp", "small", "span", "strike", "strong", "sub", "sup", "table", "tbody", "td", "tfoot", "th"),
+        *("thead", "tr", "tt", "u", "ul", "var"),
+    )
+)  # fmt: skip
+# An empty line is around these …
+_APART = frozenset(("p", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "ul", "ol", "dl", "pre", "table"))
+_ALONE = _APART | frozenset(  # … and these begin a line
+    ("div", "li", "dt", "dd", "tr", "section", "article", "header", "footer", "address", "center", "form", "main")
 )
 _CLOSES = {  # what an element that begins ends, and where that stops
     "li": (frozenset({"li"}), frozenset({"ul", "ol"})),
@@ -158,12 +101,22 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture that is written into the hypertext itself, `data:image/png;base64,…`."""
+
+    media_type: str
+    content: bytes = field(repr=False)
+    content_id: str  # under which `Hypertext.safe` shows it
+
+
+@dataclass(frozen=True, slots=True)
 class Hypertext:
     """What a hypertext says."""
 
     lines: list[Line]
     safe: str  # to be shown in a page; empty where nothing would be seen
-    is_whole: bool  # False: something of it is in neither form, or in the text alone
+    pictures: tuple[Picture, ...] = ()
+    is_whole: bool = True  # False: something of it is in neither form, or has lost its form
 
     @property
     def text(self) -> str:
@@ -189,7 +142,7 @@ def hypertext(source: str) -> Hypertext:
             link_rel="noopener noreferrer nofollow",
             attribute_filter=_only_enclosed,
         ).strip()
-    return Hypertext(reader.lines, safe, is_whole=is_whole)
+    return Hypertext(reader.lines, safe, tuple(reader.pictures), is_whole=is_whole)
 
 
 def _only_enclosed(tag: str, name: str, value: str) -> str | None:
@@ -224,6 +177,7 @@ class _Reader:
     above: int = 0  # quote marks before the last line
     in_gmail_quote: bool = False
     all_quoted: bool = False
+    pictures: list[Picture] = field(default_factory=list)
     is_whole: bool = True
 
     def read(self, source: str) -> None:
@@ -252,9 +206,8 @@ class _Reader:
         kept, at = [], 0
         while found := _CODE.search(source, at):
             kept.append(source[at : found.start()])
-            mark = "-->" if found[1] == "!--" else f"</{found[1]}"
-            end = source.find(mark, found.end())
-            at = len(source) if end < 0 else end + len(mark)
+            ends = _RAW.get(found[1].lower(), _COMMENT_ENDS).search(source, found.end())
+            at = ends.end() if ends else len(source)
         kept.append(source[at:])
         text = _unescaped(_ANY_TAG.sub(" ", _BREAK.sub("\n", "".join(kept))))
         for line in text.split("\n"):
@@ -271,6 +224,7 @@ class _Reader:
         if sign in ("!", "?"):
             is_comment = source.startswith("<!--", at)
             end = source.find("-->" if is_comment else ">", at + (4 if is_comment else 2))
+            self.is_whole = self.is_whole and end >= 0
             return len(source) if end < 0 else end + (3 if is_comment else 1)
         if sign == "/":
             if tag := _END.match(source, at):
@@ -286,6 +240,7 @@ class _Reader:
         self._start(name, tag[2])
         if name in _RAW:
             closed = _RAW[name].search(source, tag.end())
+            self.is_whole = self.is_whole and closed is not None
             if name in ("xmp", "textarea"):
                 self._text(html.escape(source[tag.end() : closed.start() if closed else len(source)]))
             return closed.start() if closed else len(source)
@@ -294,7 +249,7 @@ class _Reader:
     # --- elements
 
     def _start(self, name: str, rest: str) -> None:
-        attributes = _attributes(rest) if rest and (name in _ALLOWED or name == "form") else {}
+        attributes = _attributes(rest) if rest and name in _ALLOWED else {}
         if name in _ALONE and self.stack and self.stack[-1].name == "p":
             self._pop()
         if name == "a":
@@ -388,16 +343,28 @@ class _Reader:
         source, alt = attributes.get("src", "").strip(), " ".join(attributes.get("alt", "").split())[:200]
         if alt:
             self._say(f"[{alt}]")
+        if found := _DATA.match(source):
+            source = self._picture(found[1].lower(), source[found.end() :])
         if source.lower().startswith("cid:"):
             self.shows = True
+            source = f"cid:{unquote(source[4:260])}"
             kept = "".join(
                 f' {name}="{attributes[name]}"'
                 for name in ("width", "height")
                 if re.fullmatch(r"[0-9]{1,4}", attributes.get(name, ""))
             )
-            self.safe.write(f'<img src="{html.escape(source[:260])}" alt="{html.escape(alt)}"{kept}>')
+            self.safe.write(f'<img src="{html.escape(source)}" alt="{html.escape(alt)}"{kept}>')
         elif alt:
             self.safe.write(html.escape(f"[{alt}]"))
+
+    def _picture(self, media_type: str, encoded: str) -> str:
+        """Keep a picture; gives the address under which it is shown, empty where it is none."""
+        content = content_of(encoded.encode("utf-8", "replace"), "base64")
+        if not content or len(self.pictures) == _MOST_PICTURES:
+            return ""
+        name = f"picture-{len(self.pictures) + 1}@this.mail"
+        self.pictures.append(Picture(media_type, content, name))
+        return f"cid:{name}"
 
     def _mark(self, name: str, attributes: dict[str, str]) -> Mark | None:
         """Find the marks that mail programs leave around what they quote."""
@@ -477,8 +444,12 @@ def _attributes(rest: str) -> dict[str, str]:
         if number == _MOST_ATTRIBUTES:
             break
         name, quoted, single, bare = one.groups()
-        found.setdefault(name.lower()[:50], _unescaped(quoted or single or bare or "")[:4000])
+        found.setdefault(name.lower()[:50], _value(quoted or single or bare or ""))
     return found
+
+
+def _value(source: str) -> str:
+    return source if source[:5].lower() == "data:" else _unescaped(source)[:4000]
 
 
 def _kept(name: str, attributes: dict[str, str]) -> str:

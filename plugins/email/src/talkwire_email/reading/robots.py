@@ -28,8 +28,8 @@ _PRESENT = frozenset(
 _PRECEDENCE = frozenset({"bulk", "junk", "list", "auto_reply", "auto-reply"})
 _SUPPRESSED = re.compile(r"\b(all|autoreply|oof)\b", re.IGNORECASE)
 _MACHINES = re.compile(
-    r"(mailer-daemon|mail-daemon|maildaemon|postmaster|no[._-]?reply|do[._-]?not[._-]?reply|bounces?|listserv|majordomo"
-    r"|microsoftexchange[0-9a-f]+)([+=_-].*)?"
+    r"(mailer-daemon|mail-daemon|maildaemon|postmaster|bounces?|listserv|majordomo|microsoftexchange[0-9a-f]+"
+    r"|([^+]*[._-])?(no[._-]?reply|do[._-]?not[._-]?reply))([+=_-].*)?"
 )
 
 

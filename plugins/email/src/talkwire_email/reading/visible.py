@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from .hypertext import Line, Mark
 
+_OWN, _QUOTED = Mark.OWN, Mark.QUOTED
 _LONGEST = 400  # characters of a line, or of some lines together, that may be an attribution
 _WROTE = ("wrote", "menulis", "schrieb", "a écrit", "escribió", "ha scritto", "schreef", "escreveu")
 _ON = re.compile(r"(On|Pada|Am|Le|El|Il|Op|Em|Den|W dniu)\b")
@@ -36,23 +37,11 @@ _FROM = frozenset(("from", "dari", "pengirim", "von", "de", "van", "da", "från"
 _OTHERS = frozenset(
     (
         *("sent", "date", "to", "cc", "subject", "dikirim", "terkirim", "tanggal", "kepada", "ke", "perihal", "subjek"),
-        *(
-            "gesendet",
-            "datum",
-            "an",
-            "betreff",
-            "envoyé",
-            "date d'envoi",
-            "à",
-            "objet",
-            "enviado",
-            "enviado el",
-            "para",
-        ),
+        *("gesendet", "datum", "an", "betreff", "envoyé", "date d'envoi", "à", "objet", "enviado", "enviado el", "para"),
         *("asunto", "verzonden", "aan", "onderwerp", "inviato", "data", "a", "oggetto", "enviada em", "assunto"),
         *("skickat", "till", "ämne", "sendt", "til", "emne"),
     )
-)
+)  # fmt: skip
 _FORWARD = re.compile(r"\s*(fwd?|fw|wg|tr|trs|rv|enc|diteruskan|terusan)\s*(\[\d+\])?\s*:", re.IGNORECASE)
 _PHONE = re.compile(
     r"(sent|get) (from|via|using) .{1,40}|get outlook for .{1,20}|(dikirim|terkirim) (dari|melalui|menggunakan) .{1,40}"
@@ -68,7 +57,7 @@ def is_forward(subject: str) -> bool:
 
 def plain_lines(text: str) -> list[Line]:
     """Give the lines of a plain text; those with a quote mark are quoted."""
-    return [Line(line, Mark.QUOTED if line.lstrip().startswith(">") else Mark.OWN) for line in text.split("\n")]
+    return [Line(line, _QUOTED if line.lstrip()[:1] == ">" else _OWN) for line in text.split("\n")]
 
 
 def has_quotes(lines: Sequence[Line]) -> bool:
@@ -76,22 +65,25 @@ def has_quotes(lines: Sequence[Line]) -> bool:
     return any(line.mark is not Mark.OWN for line in lines)
 
 
-def mark_quotes(lines: list[Line], *, forward: bool) -> None:
-    """Mark what is quoted without a sign in its lines.
+def new_text(lines: list[Line], subject: str) -> str:
+    """Give what is new in a mail; all of it, where it passes another one on."""
+    return _whole(lines) if is_forward(subject) or _passes_on(lines) else _visible(lines)
 
-    `forward`: the mail passes another one on, so what follows a block of its headers is what it is about.
-    """
+
+def _passes_on(lines: list[Line]) -> bool:
+    """Mark what is quoted without a sign in its lines; or say that what follows is a mail that was passed on."""
     tries = _MOST_TRIES
     for at, line in enumerate(lines):
         text = line.text.strip()
-        if line.mark is not Mark.OWN or not text or len(text) > _LONGEST:
+        if not text or line.mark is Mark.QUOTED or len(text) > _LONGEST:
             continue
-        if text[0] in _MAY_DIVIDE:
-            if _FORWARDED.fullmatch(text):
-                return
-            if _DIVIDER.fullmatch(text):
-                _cut(lines, at, forward=forward)
-                return
+        if text[0] in _MAY_DIVIDE and _FORWARDED.fullmatch(text):
+            return True
+        if line.mark is not Mark.OWN:
+            continue
+        if text[0] in _MAY_DIVIDE and _DIVIDER.fullmatch(text):
+            _cut(lines, at)
+            return False
         if ":" not in text:
             continue
         if tries and text[-1] == ":" and text.rstrip(": \xa0").lower().endswith(_WROTE):
@@ -104,18 +96,18 @@ def mark_quotes(lines: list[Line], *, forward: bool) -> None:
                 _mark(lines, begun, at + 1, Mark.ATTRIBUTION)
             elif len(_DATED.findall(" ".join(one.text for one in lines[begun : at + 1]))) >= 2:
                 _mark(lines, begun, len(lines), Mark.QUOTED)  # a program that gives quotes no sign
-                return
+                return False
         elif tries and _is_label(text, _FROM):
             tries -= 1
             if sum(_is_label(one.text.strip(), _OTHERS) for one in lines[at + 1 : at + 8]) >= 2:
-                _cut(lines, at, forward=forward)
-                return
+                _cut(lines, at)
+                return False
+    return False
 
 
-def _cut(lines: Sequence[Line], at: int, *, forward: bool) -> None:
-    if not forward:
-        above = at - 1 if at and _RULE.fullmatch(lines[at - 1].text.strip()) else at
-        _mark(lines, above, len(lines), Mark.QUOTED)
+def _cut(lines: Sequence[Line], at: int) -> None:
+    above = at - 1 if at and _RULE.fullmatch(lines[at - 1].text.strip()) else at
+    _mark(lines, above, len(lines), Mark.QUOTED)
 
 
 def _is_label(text: str, labels: frozenset[str]) -> bool:
@@ -124,37 +116,38 @@ def _is_label(text: str, labels: frozenset[str]) -> bool:
     return found is not None and found[1].strip().lower() in labels
 
 
-def visible(lines: Sequence[Line]) -> str:
+def _visible(lines: Sequence[Line]) -> str:
     """Give what is new, or everything where nothing is, and where answers stand between the quoted lines."""
     runs = _runs(lines)
     own = [n for n, (mark, _, _) in enumerate(runs) if mark is Mark.OWN]
     if not own:
-        return _text(lines)
+        return _whole(lines)
     quoted = [n for n, (mark, _, _) in enumerate(runs) if mark is Mark.QUOTED]
     if quoted and sum(n > quoted[0] for n in own) >= 2:
         # Answers below each question: the questions say what they mean.
         last = runs[own[-1]]
         kept = [*lines[: last[1]], *_unsigned(lines[last[1] : last[2]], others=True)]
-        return _text(kept)
+        return _whole(kept)
     texts = []
     for n in own:
         _, begin, end = runs[n]
-        if text := _text(_unsigned(lines[begin:end], others=len(own) > 1)):
+        if text := _whole(_unsigned(lines[begin:end], others=len(own) > 1)):
             texts.append(text)
-    return "\n\n".join(texts) or _text(lines)
+    return "\n\n".join(texts) or _whole(lines)
 
 
 def _runs(lines: Sequence[Line]) -> list[tuple[Mark, int, int]]:
     """Give stretches of own and of quoted lines; empty lines belong to what is before them."""
     runs: list[tuple[Mark, int, int]] = []
+    now, begin = None, 0
     for at, line in enumerate(lines):
         mark = Mark.OWN if line.mark is Mark.OWN else Mark.QUOTED
-        if not line.text.strip() and runs:
-            mark = runs[-1][0]
-        if runs and runs[-1][0] is mark:
-            runs[-1] = (mark, runs[-1][1], at + 1)
-        elif line.text.strip():
-            runs.append((mark, at, at + 1))
+        if mark is not now and line.text.strip():
+            if now is not None:
+                runs.append((now, begin, at))
+            now, begin = mark, at
+    if now is not None:
+        runs.append((now, begin, len(lines)))
     return runs
 
 
@@ -170,7 +163,7 @@ def _unsigned(lines: Sequence[Line], *, others: bool) -> Sequence[Line]:
     return kept if kept or others else lines
 
 
-def _text(lines: Sequence[Line]) -> str:
+def _whole(lines: Sequence[Line]) -> str:
     return "\n".join(line.text.rstrip() for line in lines).strip("\n")
 
 

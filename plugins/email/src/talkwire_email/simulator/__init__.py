@@ -32,7 +32,12 @@ def _app(inbound_url: str) -> web.Application:
 
 
 def _settings(_: str, inbound_url: str) -> dict[str, Any]:
-    return _OFFICES[inbound_url].settings()
+    office = _OFFICES.get(inbound_url)
+    if office is None or not office.imap.port:
+        raise RuntimeError(
+            "the simulator does not run yet: its ports are known once the application of `app` is served"
+        )
+    return office.settings()
 
 
 async def _play(base_url: str, text: str) -> str:

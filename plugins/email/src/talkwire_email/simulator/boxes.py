@@ -34,7 +34,7 @@ class Boxes:
         self.folders: dict[str, Folder] = {}
         self.watchers: set[Callable[[], None]] = set()  # called after each change, from the loop
         self.sizes = 0  # bytes of all mails
-        self._validity = int(time.time())  # another one with each start: UIDs begin anew
+        self._validity = int(time.time() * 2)  # 32 bits; another one with each start, for UIDs begin anew
         self.folder("INBOX")
 
     def folder(self, name: str) -> Folder:

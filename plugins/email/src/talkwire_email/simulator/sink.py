@@ -20,6 +20,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 HOST = "127.0.0.1"
 NAME = "mail.shop.example"
 LARGEST = 26 * 1024**2  # bytes of a mail
+CONNECTIONS = 20
 RECIPIENTS = 50  # of one mail
 SLOW = 5.0  # seconds
 STOP = 5.0  # seconds in which all who were hung up on must be gone
@@ -58,7 +59,11 @@ class Sink:
     async def start(self) -> None:
         """Listen on a free port of this machine."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Talk(self, loop), HOST, self.port)
+
+        def talk() -> asyncio.BaseProtocol:
+            return _Talk(self, loop) if len(self._open) < CONNECTIONS else _Full()
+
+        self._server = await loop.create_server(talk, HOST, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -137,6 +142,15 @@ class Sink:
         if "cut" in self.faults:
             server.reset()
         return "250 2.0.0 Ok: queued"
+
+
+class _Full(asyncio.Protocol):
+    """One connection too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        transport.write(b"421 4.3.2 too many connections\r\n")
+        transport.close()
 
 
 class _Talk(SMTP):

@@ -131,13 +131,29 @@ function bubble(message) {
   const said = revoked ? tookBack(message) : edit ? edit.text : message.text;
   // What we say ourselves is in its text too, but for files; what came in is not.
   const isOurs = message.direction === "out";
-  const files = message.blocks.filter((block) => (isOurs ? block.attachment || block.image : !["text", "choice"].includes(block.type))).map(file);
+  const files = message.blocks.filter((block) => (isOurs ? block.attachment || block.image : !["text", "choice", "original"].includes(block.type))).map(file);
+  const hasWhole = message.blocks.some((block) => block.type === "original");
   return h("article", { class: looks(message), "data-id": message.id, "data-n": message.n },
     h("h3", { class: "hidden" }, titleOf(message)),
     message.subject && h("p", { class: "subject" }, message.subject),
     (said || !files.length) && h("div", { class: revoked ? "said revoked" : "said" }, said),
     files,
+    hasWhole && whole(message),
     about(message));
+}
+
+/** Offer all that came, where the text is only what is new: as text, or in a frame that runs nothing and fetches nothing. */
+function whole(message) {
+  const show = async (event) => {
+    const place = event.currentTarget.closest("p");
+    const { blocks } = await get(`/messages/${message.id}`);
+    const found = blocks.find((block) => block.type === "original");
+    const given = { class: "whole", title: `The whole of message ${message.n}`, tabindex: "0" };
+    place.replaceWith(found.html
+      ? h("iframe", { ...given, sandbox: true, referrerpolicy: "no-referrer", src: `operator/messages/${message.id}/whole` })
+      : h("div", { ...given, role: "region", "aria-label": given.title, title: null }, found.text));
+  };
+  return h("p", { class: "block" }, h("button", { type: "button", class: "link", onclick: show }, icon("file"), " Show the whole message"));
 }
 
 const tookBack = (message) => (message.direction === "in" ? "The customer took this message back." : "This was taken back.");
@@ -168,6 +184,8 @@ function about(message) {
     message.changes.some((change) => change.kind === "edit") && "edited",
     reactions.length > 0 && `reactions: ${reactions.join(" ")}`,
     message.notice && `notice “${message.notice}”`,
+    message.automatic && "automatic",
+    message.cc.length > 0 && `copies to ${message.cc.join(", ")}`,
     message.direction === "out" && `by ${message.author}`,
   ].filter(Boolean);
   const line = h("p", { class: "quiet" }, words.flatMap((word, i) => (i ? [" · ", word] : [word])));

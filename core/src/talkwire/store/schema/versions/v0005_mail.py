@@ -1,5 +1,7 @@
 """What mail needs to be known of messages, what machines said, and where a talk went on."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -8,9 +10,12 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
-_COLUMNS = {
+_COLUMNS: dict[str, tuple[sa.Column[Any], ...]] = {
     "alias": (sa.Column("created_at", sa.BigInteger, nullable=False, server_default="0"),),
-    "conversation": (sa.Column("continues", sa.Text, nullable=False, server_default=""),),
+    "conversation": (
+        sa.Column("continues", sa.Text, nullable=False, server_default=""),
+        sa.Column("subject", sa.Text, nullable=False, server_default=""),
+    ),
     "message": (
         sa.Column("automatic", sa.Integer, nullable=False, server_default="0"),
         sa.Column("known_as", sa.Text, nullable=False, server_default=""),

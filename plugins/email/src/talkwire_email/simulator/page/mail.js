@@ -4,7 +4,7 @@
 const at = (id) => document.getElementById(id);
 const program = at("program"), list = at("list"), address = at("address"), form = at("form"), text = at("text");
 const NAMES = { "budi@correspondent.example": "Budi Santoso" };
-let mails = new Map(), fresh = new Set(), chosen = "", answering = "", isLive = false;
+let mails = new Map(), fresh = new Set(), chosen = "", answering = "", awaited = "", isLive = false;
 
 address.value = new URLSearchParams(location.search).get("address") || "budi@correspondent.example";
 
@@ -22,7 +22,7 @@ function make(tag, className, words) {
 }
 
 function firstWords(mail) {
-  return mail.text.split("\n").filter((line) => line.trim() && !/^>|wrote:$/.test(line)).join(" ").slice(0, 120);
+  return mail.text.split("\n--\n")[0].split("\n").filter((line) => line.trim() && !/^>|wrote:$/.test(line)).join(" ").slice(0, 120);
 }
 
 function entry(mail) {
@@ -60,6 +60,7 @@ function row(term, words) {
 
 function choose(id, moves) {
   const mail = mails.get(id);
+  awaited = mail ? "" : id; // the stream may be slower than the answer to what was sent
   if (!mail) return;
   chosen = id;
   fresh.delete(id);
@@ -178,7 +179,8 @@ function take(mail) {
   if (!mails.has(mail.id) && !mail.mine) fresh.add(mail.id);
   mails.set(mail.id, mail);
   drawList();
-  if (mail.id === chosen && !at("mail").hidden) draw(mail);
+  if (mail.id === awaited) choose(mail.id, true);
+  else if (mail.id === chosen && !at("mail").hidden) draw(mail);
 }
 
 async function begin() {
