@@ -193,8 +193,13 @@ async def test_held_copies_go_out_with_what_they_are_copies_of(acme, post):
     held = await acme.hub.reply(conversation, COPIED, policy=Policy.HOLD)
     await acme.hub.run_until_idle()
     assert (held.policy, post.outs) == (Policy.HOLD, [])
+    post.faults["bob@example.org"] = TryLater("greylisted", after=timedelta(minutes=5))
     await from_ann(acme, "m2", "Here I am")
-    assert sorted(out.recipient for out in post.outs) == ["", "bob@example.org", "carol@example.org"]
+    await acme.reply(conversation, "and more")
+    assert sorted(out.recipient for out in post.outs) == ["", "", "carol@example.org"]
+    post.faults.clear()
+    await acme.hub.pass_time(minutes=5)
+    assert post.outs[-1].recipient == "bob@example.org"
 
 
 async def test_a_part_that_failed_for_one_fails_the_later_parts_of_that_one_alone(acme, post):

@@ -123,3 +123,13 @@ async def test_a_text_longer_than_any_list_should_hold_is_a_file_as_well(letters
     [(_, _, message, name, media_type, _, _, sha256, _)] = await letters.hub.rows(FILES)
     assert (message, name, media_type) == (first.id, "message.txt", "text/plain")
     assert (await bytes_of(letters, sha256)).decode() == text
+
+
+async def test_a_file_that_is_none_costs_its_own_letter_only(letters: Letters) -> None:
+    """A fault of a channel: a listener would bring the same batch for ever."""
+    await letters.comes(
+        letters.letter("a"), letters.letter("b", blocks=(Enclosed(content="text"),)), letters.letter("c")  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert {text for texts in (await letters.talks()).values() for text in texts} == {"a", "c"}
+    [(unread,)] = await letters.hub.rows("SELECT unread FROM envelope")
+    assert "TypeError while its files were stored" in unread

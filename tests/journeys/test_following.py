@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from talkwire import evidence
-from talkwire.model import Address, Alias
+from talkwire.model import Address, Alias, Draft, Text
 from tests.journeys.post_hub import ANN, BOB, Letters
 
 
@@ -129,3 +129,15 @@ async def test_whoever_looks_for_a_letter_by_its_name_finds_it(letters: Letters)
     assert [one.id for one in await find(lambda query: evidence.find(query, "<a>"))] == [theirs.id]
     [part] = await find(lambda query: evidence.find(query, f"<{out.key}@example.org>"))
     assert (part.kind, part.id) == ("delivery", reply.deliveries[0].id)
+
+
+async def test_a_talk_shows_the_newest_subject_and_is_found_by_it(letters: Letters) -> None:
+    await letters.wrote("a", subject="Where is my order 4711?")
+    await letters.wrote("b", "<a>")
+    assert (await letters.talk()).subject == "Where is my order 4711?"
+    found = await letters.hub.daemon.hub.conversations(text="order 4711")
+    assert [one.id for one in found.items] == [(await letters.talk()).id]
+    await letters.hub.daemon.replies.reply(
+        (await letters.talk()).id, Draft(blocks=(Text("It left."),), subject="On its way"), author="agent:ann"
+    )
+    assert (await letters.talk()).subject == "On its way"

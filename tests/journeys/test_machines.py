@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from talkwire import Address, Reply, draft, hookimpl
+from talkwire import Address, Reply, draft, hookimpl, story
 from talkwire.errors import Loop
-from talkwire.testing.hub import WholeHub
+from talkwire.testing.hub import WholeHub, whole_hub
+from talkwire.testing.services import TurnedClock
 from tests.journeys.post_hub import ANN, BOB, SETTINGS, Letters, Posts
 
 ROBOT = '[plugins]\nenabled = ["robot"]\n' + SETTINGS
@@ -47,6 +49,10 @@ async def test_a_machine_of_ours_answers_no_machine(robot: Letters) -> None:
     await robot.wrote("a", automatic=True)
     assert robot.post.sent == []
     assert await failures(robot) == ["automatic"]
+    talk = (await robot.talk()).id
+    told = [line.text for line in (await robot.hub.daemon.store.read(lambda query: story.tell(query, talk))).lines]
+    assert "message 1, automatic" in told
+    assert any("action failed" in line and "code=automatic" in line for line in told)
 
 
 async def test_it_answers_again_once_a_person_writes(robot: Letters) -> None:
@@ -83,18 +89,30 @@ async def test_the_cap_is_lifted_with_time(robot: Letters) -> None:
     assert len(robot.post.sent) == 4
 
 
-async def test_the_cap_outlives_a_restart(start_hub: Any, tmp_path: Any) -> None:
-    letters = Letters(await start_hub(SETTINGS, plugins={"post": Posts()}))
-    await letters.wrote("a")
-    talk = await letters.talk()
-    for number in range(3):
-        await letters.hub.daemon.hub.reply(talk.id, draft(f"{number}"), author="bot", automatic=True)
-    # What counts is in the database: nothing is remembered beside it.
-    with pytest.raises(Loop) as refused:
-        await letters.hub.daemon.hub.reply(talk.id, draft("4"), author="bot", key="k", automatic=True)
-    assert refused.value.code == "automatic_cap"
-    await letters.hub.pass_time(minutes=11)
-    await letters.hub.daemon.hub.reply(talk.id, draft("4"), author="bot", key="k", automatic=True)
+async def test_the_cap_outlives_a_restart(tmp_path: Path, empty_database: Path) -> None:
+    clock = TurnedClock()
+    for start in range(2):
+        async with whole_hub(
+            SETTINGS, tmp_path, template=empty_database, plugins={"post": Posts()}, clock=clock
+        ) as hub:
+            await hub.run_until_idle()
+            letters = Letters(hub)
+            if not start:
+                await letters.wrote("a")
+            talk = (await letters.talk()).id
+            for number in range(0 if start else 3):
+                await hub.daemon.hub.reply(talk, draft(f"{number}"), author="bot", automatic=True)
+            with pytest.raises(Loop, match="3 automatic messages went to this address within 10 minutes"):
+                await hub.daemon.hub.reply(talk, draft("one more"), author="bot", automatic=True)
+
+
+async def test_what_was_refused_may_be_said_later_with_the_same_key(letters: Letters) -> None:
+    await letters.wrote("a", automatic=True)
+    talk, reply = (await letters.talk()).id, letters.hub.daemon.hub.reply
+    with pytest.raises(Loop):
+        await reply(talk, draft("1"), author="bot", key="k", automatic=True)
+    await letters.wrote("b", "<a>")
+    assert not (await reply(talk, draft("1"), author="bot", key="k", automatic=True)).repeated
 
 
 async def test_many_at_once_to_two_threads_of_one_address_are_no_more_than_the_cap(letters: Letters) -> None:

@@ -259,7 +259,8 @@ class Dovecot:
         head, *lines = uids.read_text().splitlines()
         validity = int(re.search(r"V(\d+)", head)[1])
         # The numbers stand in reverse, so that none of them means what it meant.
-        names = [line.split(" ", 1)[1] for line in lines]
+        here = {name.partition(":")[0] for name in self.files(user)}
+        names = [name for line in lines if (name := line.split(" ", 1)[1]).rpartition(":")[2] in here]
         lines = [f"{number} {name}" for number, name in enumerate(reversed(names), 1)]
         head = re.sub(r"N\d+", f"N{len(lines) + 1}", head.replace(f"V{validity}", f"V{validity + 1}"))
         uids.write_text("\n".join([head, *lines]) + "\n")
@@ -351,6 +352,11 @@ class Line:
     def hold(self) -> None:
         """Pass nothing on any more, either way; the connections stay."""
         self._flows.clear()
+
+    @property
+    def is_held(self) -> bool:
+        """Say whether nothing is passed on now."""
+        return not self._flows.is_set()
 
     def flow(self) -> None:
         """Pass everything on again."""

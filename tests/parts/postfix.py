@@ -11,14 +11,12 @@ its process id.
 Sources: postconf(5), master(5), DSN_README, SASL_README of Postfix 3.7, read 2026-11-28; run with Debian's postfix 3.7.11.
 """
 
-import ctypes
 import os
 import pwd
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -166,7 +164,8 @@ class Postfix:
             program = postfix_binary() or "postfix"
             subprocess.run([program, "-c", str(self._etc), "check"], check=True, stdout=log, stderr=log, env=env)
             # Its master itself: `postfix start-fg` is a shell around it, which lets it live on. In a session of its own:
-            # it signals its whole group.
+            # it signals its whole group. A run that is killed leaves it behind: it changes its user, which takes the
+            # signal at a parent's death away.
             self._process = subprocess.Popen(
                 [_MASTER, "-c", str(self._etc), "-s"],
                 stdin=subprocess.DEVNULL,
@@ -174,7 +173,6 @@ class Postfix:
                 stderr=log,
                 env=env,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509  (no thread of ours holds a lock here)
             )
         deadline = time.monotonic() + LIMIT
         while not _greets(self.port):
@@ -231,9 +229,3 @@ def _free_ports(count: int) -> list[int]:
     finally:
         for probe in probes:
             probe.close()
-
-
-def _die_with_parent() -> None:
-    # prctl(PR_SET_PDEATHSIG): a run that is killed leaves no server behind. Linux only; elsewhere it may.
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)

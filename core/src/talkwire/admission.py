@@ -87,7 +87,7 @@ _SET_CURSOR = """
     UPDATE account_state SET cursor = :cursor, last_poll_at = :now WHERE account = :account
 """
 _PLACE_ROWS = """
-    SELECT id, account, last_n, last_at, last_inbound_at, last_inbound, last_text, session,
+    SELECT id, account, last_n, last_at, last_inbound_at, last_inbound, last_text, subject, session,
            reply_until, window_told, unreachable_at, contact_id, answer_code
     FROM conversation WHERE id IN (:ids[])
 """
@@ -112,7 +112,7 @@ _INSERT_MESSAGE = """
 """
 _MOVE_PLACE = """
     UPDATE conversation SET last_n = :n, last_at = :at, last_inbound_at = CAST(:inbound_at AS BIGINT),
-        last_inbound = :inbound, last_text = :text
+        last_inbound = :inbound, last_text = :text, subject = :subject
     WHERE id = :id
 """
 _MOVE_WINDOW = _MOVE_PLACE.replace("WHERE", ", reply_until = :until, window_told = :told WHERE")
@@ -140,6 +140,7 @@ class _Place:
     last_inbound_at: int | None
     last_inbound: str
     last_text: str
+    subject: str
     session: str
     reply_until: int | None
     window_told: int
@@ -255,6 +256,7 @@ def _messages(
         )  # fmt: skip
         place.last_at = max(place.last_at or 0, at)
         place.last_text = item.text[:_PREVIEW]
+        place.subject = item.subject or place.subject
         if at >= (place.last_inbound_at or 0):
             place.last_inbound_at, place.last_inbound = at, following.name_of(item) or item.external_id
         window = windows.get(account)
@@ -322,7 +324,7 @@ def _claim(tx: Tx, kept: Mapping[str, tuple[str, str]]) -> None:
 
 
 def _move(tx: Tx, places: Sequence[_Place]) -> None:
-    rows = [(p.last_n, p.last_at, p.last_inbound_at, p.last_inbound, p.last_text) for p in places]
+    rows = [(p.last_n, p.last_at, p.last_inbound_at, p.last_inbound, p.last_text, p.subject) for p in places]
     pairs = list(zip(places, rows, strict=True))
     # Where no window is, its index stays as it is.
     tx.update(_MOVE_PLACE, [(*row, p.id) for p, row in pairs if p.reply_until is None])

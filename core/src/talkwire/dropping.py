@@ -175,7 +175,8 @@ def is_anything_said(tx: Tx, conversations: Sequence[str]) -> bool:
 
 
 _SILENT = """
-    UPDATE conversation SET last_text = '' WHERE id IN (:ids[]) AND last_text <> ''
+    UPDATE conversation SET last_text = '', subject = ''
+    WHERE id IN (:ids[]) AND (last_text <> '' OR subject <> '')
     AND NOT EXISTS (SELECT 1 FROM message WHERE conversation_id = conversation.id)
 """
 

@@ -47,9 +47,7 @@ _THERE = """
     WHERE a.kind = :kind AND a.scope = :scope AND a.value = :value
 """
 _CONTINUES = "UPDATE conversation SET continues = :old WHERE id = :id AND continues <> :old"
-_SUBJECT = """
-    SELECT subject FROM message WHERE conversation_id = :id AND subject <> '' ORDER BY n DESC LIMIT 1
-"""
+_SUBJECT = "SELECT subject FROM conversation WHERE id = :id"
 _WAITING = "SELECT id FROM delivery WHERE message_id IN (:ids[]) AND state = 0 AND open_since IS NULL"
 _FALLS_BACK = "UPDATE delivery SET reason = 'falls_back' WHERE id = :id"
 _MESSAGE = """
@@ -209,6 +207,18 @@ def waiting_parts(tx: Query, messages: Iterable[str]) -> list[str]:
     """Give the parts of messages that are queued and not on their way."""
     wanted = sorted(set(messages))
     return sorted(row[0] for row in tx.execute(_WAITING, {"ids": wanted})) if wanted else []
+
+
+_BEFORE = """
+    SELECT DISTINCT m.n, m.id, m.policy FROM delivery d JOIN message m ON m.id = d.message_id
+    WHERE d.conversation_id = :id AND d.state = 0 AND d.open_since IS NULL AND m.policy LIKE 'fallback:%'
+    ORDER BY m.n
+"""
+
+
+def before(query: Query, conversation: str) -> list[tuple[str, str]]:
+    """Give what waits in a talk and is to go on elsewhere, as (message, account), in its order."""
+    return [(row[1], named(row[2])) for row in query.execute(_BEFORE, {"id": conversation})]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

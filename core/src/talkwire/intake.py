@@ -145,7 +145,7 @@ class Intake:
             )
             for envelope in batch.envelopes
         ]
-        arrivals = await self._filed(arrivals)
+        await self._filed(arrivals)
         moved = Arrival(None, "", [], {}, micros(self._clock.now()), cursor=(served.name, batch.cursor), fence=fence)
         try:
             await self._store.write(admit_all, [*arrivals, moved])
@@ -179,7 +179,8 @@ class Intake:
         return await self._admit(arrival, accounts)
 
     async def _admit(self, arrival: Arrival, accounts: Mapping[str, Served]) -> Admitted:
-        [arrival] = await self._filed([await self._shaped(arrival, accounts)])
+        arrival = await self._shaped(arrival, accounts)
+        await self._filed([arrival])
         admitted = await self._keep(arrival)
         admitted.unread = [reason for _, reason in arrival.unread]
         await self._pass_on(arrival, accounts)
@@ -286,23 +287,28 @@ class Intake:
             items[i] = (account, kind, storable(shaped)) if shaped is not None else None
         return replace(arrival, items=[item for item in items if item is not None])
 
-    async def _filed(self, arrivals: Sequence[Arrival]) -> list[Arrival]:
+    async def _filed(self, arrivals: Sequence[Arrival]) -> None:
         """Store the files that lie in arrivals, but for those of messages that are here already."""
         items = [(account, item) for arrival in arrivals for account, _, item in arrival.items]
         wanted = {(account, item.external_id) for account, item in items if holds_files(item)}
         known = await self._store.read(lambda query: messages_there(query, wanted)) if wanted else {}
 
-        async def one(account: str, item: Item) -> Item:
-            if not is_to_be_filed(item) or (account, item.external_id) in known:
-                return item
-            return await filed(self._files, item)
-
-        return [
-            replace(arrival, items=[(account, kind, await one(account, item)) for account, kind, item in arrival.items])
-            if any(is_to_be_filed(item) for _, _, item in arrival.items)
-            else arrival
-            for arrival in arrivals
-        ]
+        for arrival in arrivals:
+            if not any(is_to_be_filed(item) for _, _, item in arrival.items):
+                continue
+            stored: list[tuple[str, str, Item]] = []
+            for position, (account, kind, item) in enumerate(arrival.items):
+                if not is_to_be_filed(item) or (account, item.external_id) in known:
+                    stored.append((account, kind, item))
+                    continue
+                try:
+                    stored.append((account, kind, await filed(self._files, item)))
+                except StoreDown:
+                    raise
+                except Exception as error:  # noqa: BLE001  law 7: an item that cannot be stored is kept as unread
+                    _log.error("files of a message not stored", account=account, kind=type(error).__name__)
+                    arrival.unread.append((position, f"{type(error).__name__} while its files were stored"))
+            arrival.items = stored
 
 
 def kept(features: Features, envelope: Envelope) -> tuple[dict[str, str], list[tuple[str, str]]]:

@@ -643,6 +643,7 @@ class Conversation:
     last_at: datetime | None  # None: no message yet
     last_inbound_at: datetime | None  # None: the customer never wrote
     last_text: str  # the beginning of the last message, at most 120 characters
+    subject: str  # of the newest message that has one; empty: none has
     session: SessionState
     answer: Answer
     session_since: datetime | None = None  # when it began, not each reconnect; None: the channel knows no sessions

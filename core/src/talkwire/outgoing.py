@@ -317,6 +317,8 @@ class Replies:
     async def _go_on(self, shut: _Refused, name: str, draft: Draft, asked: _Asked) -> Accepted:
         """Let a reply go on from another account. Errors: `NoAnswer` where it cannot; as `reply`."""
         standing = shut.standing
+        for message, account in await self._store.read(lambda q: elsewhere.before(q, standing.id)):
+            await self.fall_back(message, account, shut.code)  # nobody overtakes what waits
         try:
             rendition, place = await self._elsewhere(standing, name, draft, automatic=asked.automatic)
             instead = _Instead(account=standing.account, conversation=standing.id, code=shut.code)
@@ -524,9 +526,7 @@ class _Seen:
     senders: Mapping[str, Address]
 
 
-_SUBJECT = """
-    SELECT subject FROM message WHERE conversation_id = :id AND subject <> '' ORDER BY n DESC LIMIT 1
-"""
+_SUBJECT = "SELECT subject FROM conversation WHERE id = :id"
 _LAST_INBOUND = """
     SELECT id FROM message WHERE conversation_id = :id AND direction = 'in' ORDER BY n DESC LIMIT 1
 """
@@ -647,7 +647,9 @@ _INSERT_MESSAGE = """
             :reply_to, :subject, :notice, :policy, :degradations, :automatic, :cc, :bcc)
 """
 _MOVE = """
-    UPDATE conversation SET last_n = :n, last_at = :now, last_text = :text WHERE id = :id
+    UPDATE conversation SET last_n = :n, last_at = :now, last_text = :text,
+        subject = CASE WHEN :subject = '' THEN subject ELSE :subject END
+    WHERE id = :id
 """
 _HANDLED = "UPDATE conversation SET handled = 1 WHERE id = :id"
 _COUNT_NOTICE = "UPDATE conversation SET last_n = :n WHERE id = :id"
@@ -891,7 +893,10 @@ def _store_message(tx: Tx, item: _Ready, conversation: str, message: str, n: int
     if item.notice:
         tx.execute(_COUNT_NOTICE, {"id": conversation, "n": n})
     else:
-        tx.execute(_MOVE, {"id": conversation, "n": n, "now": tx.now_us, "text": text[:_PREVIEW]})
+        tx.execute(
+            _MOVE,
+            {"id": conversation, "n": n, "now": tx.now_us, "text": text[:_PREVIEW], "subject": rendition.draft.subject},
+        )
 
 
 def _list(values: Sequence[str]) -> str:

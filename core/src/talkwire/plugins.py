@@ -21,7 +21,7 @@ from .actions import Action
 from .channel import PLAIN_METHODS, Channel
 from .errors import Fault, Refuse
 from .hooks import HOOK_API, OLDEST_HOOK_API, Drop, hook_of
-from .licences import bound_by, licence_of
+from .licences import licence_of
 from .model import Account, Draft, Inbound, Notification, Person
 from .notifier import Notifier
 from .running import Holder, Hook, HookFailed, HookTimeout, PluginRefused, Runner, Way, actions_of, one_of, way_of
@@ -52,10 +52,11 @@ class PluginInfo:
     distribution: str  # empty: not installed, or made in this process
     version: str
     licence: str
-    bound_by: tuple[str, ...]  # what it brings along under the GPL, each with its licence: `some-package GPL-3.0-only`
     state: Literal["available", "enabled", "failed"]
     error: str = ""  # what to do, or the traceback; empty unless failed
     hooks: tuple[str, ...] = ()
+    # What it brings along under the GPL, each with its licence; only where somebody asked: that looks at many distributions.
+    bound_by: tuple[str, ...] = ()  # what it brings along under the GPL; `talkwire plugins` looks, it takes a while
 
 
 @dataclass(frozen=True, slots=True)
@@ -400,7 +401,6 @@ class Plugins:
             distribution=distribution,
             version=dist.version if dist else "",
             licence=licence_of(dist) if dist else "",
-            bound_by=bound_by(distribution) if dist else (),
             state=state,
         )
 

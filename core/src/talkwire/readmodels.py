@@ -73,7 +73,7 @@ def any_like(*columns: str) -> str:
 
 _CONVERSATION = f"""
     SELECT {answers.COLUMNS}, c.channel, c.thread, c.contact_id, c.last_n, c.last_at, c.last_inbound_at, c.last_text,
-           a.kind, a.value, a.name, c.session_since, c.handled, c.continues
+           a.kind, a.value, a.name, c.session_since, c.handled, c.continues, c.subject
     FROM conversation c JOIN address a ON a.id = c.address_id
 """
 _CONTINUED = """
@@ -98,7 +98,7 @@ def conversations(
     account: str = "",
     contact: str = "",
     address: Address | None = None,  # as `account` has it; also the talk in which nothing was said yet
-    text: str = "",  # in the address, the name or the last message of the newest ones
+    text: str = "",  # in the address, the name, the subject or the last message of the newest ones
     session: str | None = None,  # `live` (connected or disconnected), or a `SessionState`
     cursor: str = "",
     limit: int = 50,
@@ -127,7 +127,7 @@ def conversations(
         where.append("c.address_id IN (SELECT id FROM address WHERE contact_id = :contact)")
         params["contact"] = contact
     if text:
-        where += [any_like("a.value", "a.name", "c.last_text"), _NEWEST_CONVERSATIONS]
+        where += [any_like("a.value", "a.name", "c.last_text", "c.subject"), _NEWEST_CONVERSATIONS]
         params |= {"like": like(text), "through": LOOKED_THROUGH}
     if cursor and waiting:
         where.append("(c.handled, c.session_since, c.id) > (:handled, :at, :id)")
@@ -189,7 +189,7 @@ def _conversations(query: Query, view: View, rows: Sequence[Row], language: str)
         further[old] = (*further.get(old, ()), new)
     for row, standing in zip(rows, standings, strict=True):
         channel, thread, contact, last_n, last_at, last_inbound_at, last_text, *rest = row[8:]
-        kind, value, name, since, handled, continues = rest
+        kind, value, name, since, handled, continues, subject = rest
         others = [(account, to) for account, to in ways.get(contact, ()) if account != standing.account]
         yield Conversation(
             id=standing.id,
@@ -202,6 +202,7 @@ def _conversations(query: Query, view: View, rows: Sequence[Row], language: str)
             last_at=when(last_at),
             last_inbound_at=when(last_inbound_at),
             last_text=last_text,
+            subject=subject,
             session=standing.session,
             session_since=when(since),
             session_reason=standing.session_reason if standing.session is SessionState.ENDED else "",

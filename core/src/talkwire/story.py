@@ -74,7 +74,8 @@ _OF_ENVELOPE = """
     WHERE m.envelope_id = :id
 """  # a message's id is made after its envelope's: the first ones behind it are enough
 _TRACED = """
-    SELECT id, conversation_id, envelope_id, direction, n, author, stored_at, text, at, notice FROM message m WHERE
+    SELECT id, conversation_id, envelope_id, direction, n, author, stored_at, text, at, notice, automatic
+    FROM message m WHERE
 """
 _ENVELOPES = "SELECT id, received_at, endpoint, method, items, unread, account FROM envelope WHERE id IN (:ids[])"
 # What was received stands beside a message's row that tells the same; no index leads to that fact.
@@ -166,11 +167,12 @@ def _traced(query: Query, hit: Found) -> tuple[list[Row], set[str]]:
 
 
 def _messages(rows: Sequence[Row], customer: str, *, bodies: bool) -> Iterator[TraceLine]:
-    for id_, place, _, direction, n, author, stored, text, said_at, notice in rows:
+    for id_, place, _, direction, n, author, stored, text, said_at, notice, automatic in rows:
         late = moment(stored) - moment(said_at)
         said = f"message {n}" if direction == "in" else f"notice {n} ({notice})" if notice else f"reply {n}"
         if direction == "in" and late > timedelta(minutes=1):
             said += f", written {_span(late)} before it came"
+        said += ", automatic" if automatic else ""
         yield TraceLine(
             at=moment(stored),
             kind="message",

@@ -62,6 +62,18 @@ async def test_a_connection_that_is_cut_while_we_wait_is_seen_at_once(dovecot, l
     assert subjects(await reader.mails(1)) == ["parcel 1"]
 
 
+async def test_idle_is_begun_anew_every_five_minutes_between_two_looks(dovecot, line, start_reader):
+    reader, services = await start_reader(dovecot.user(), check_every=1500)
+    await reader.batch()
+    async with reader.resting():
+        await line.hears(b"IDLE\r\n")
+        for times in (2, 3):
+            services.clock.advance(timedelta(minutes=5))
+            await line.hears(b"IDLE\r\n", times)
+    assert line.said.count(b"DONE\r\n") == 2
+    assert line.said.count(b"SEARCH") == 1
+
+
 async def test_a_line_that_died_in_silence_is_seen_with_the_next_check(dovecot, line, start_reader):
     reader, services = await start_reader(user := dovecot.user())
     await reader.batch()
@@ -279,6 +291,61 @@ async def test_a_mail_that_the_server_does_not_give_is_announced(lend_channel):
     assert (envelope.path, envelope.body) == ("/INBOX/9/headers", b"")
 
 
+async def test_a_mail_that_is_gone_before_it_is_fetched_is_no_mail(dovecot, line, start_reader):
+    dovecot.put(user := dovecot.user(), *map(mail, range(3)), at=TODAY)
+    reader, _ = await start_reader(user, since_days=1)
+    line.hold_after = b"RFC822.SIZE"
+    async with asyncio.TaskGroup() as group:
+        reading = group.create_task(reader.mails(2))
+        while not line.is_held:
+            await asyncio.sleep(0)
+        [gone] = dovecot.maildir(user).glob(f"*/{dovecot.files(user)[1]}")
+        gone.unlink()
+        line.flow()
+    assert subjects(reading.result()) == ["parcel 0", "parcel 2"]
+    assert (await reader.batch()).envelopes == ()
+
+
+async def test_a_mail_that_the_server_leaves_out_is_announced(lend_channel):
+    """Some servers say OK, and leave out a mail that they cannot make sense of themselves."""
+    summary = b'* 3 FETCH (UID 9 RFC822.SIZE 100 INTERNALDATE "23-Nov-2026 11:00:00 +0000")\r\nTAG OK\r\n'
+    answers = {**LOOKED, b"SEARCH": b"* SEARCH 9\r\nTAG OK\r\n", b"RFC822.SIZE": summary, b"BODY": b"TAG OK\r\n"}
+    async with talker(answers) as port:
+        reader = await at_port(lend_channel, port, since_days=1)
+        [envelope] = await reader.mails(1)
+    assert (envelope.path, envelope.body) == ("/INBOX/9/headers", b"")
+
+
+# --- who we are, as it is said ---------------------------------------------------------------------------
+
+OFFERED = {**LOOKED, b"CAPABILITY": b"* CAPABILITY IMAP4rev1 AUTH=PLAIN AUTH=XOAUTH2 IDLE\r\nTAG OK\r\n"}
+AT_ONCE = {**OFFERED, b"CAPABILITY": b"* CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN IDLE\r\nTAG OK\r\n"}
+PLAIN = b"AGFubkBleGFtcGxlLnRlc3QAcMOkc3M="  # NUL ann@example.test NUL päss
+
+
+@pytest.mark.parametrize(
+    ("answers", "password", "said"),
+    [
+        (OFFERED, 'a "b\\c', b'LOGIN "ann@example.test" "a \\"b\\\\c"'),
+        (AT_ONCE, "päss", b"AUTHENTICATE PLAIN " + PLAIN),
+        ({**OFFERED, b"AUTHENTICATE": b"+ \r\n"}, "päss", b"AUTHENTICATE PLAIN\r\n" + PLAIN),
+    ],
+)
+async def test_any_password_is_said_in_a_way_that_the_server_reads(lend_channel, answers, password, said):
+    async with talker(answers) as port, Line("127.0.0.1", port) as line:
+        reader = await at_port(lend_channel, line.port, password=password)
+        await reader.batch()
+        await reader.stop()
+        assert said in line.said
+
+
+async def test_a_password_with_a_line_break_is_for_a_person(lend_channel):
+    async with talker(LOOKED) as port:
+        reader = await at_port(lend_channel, port, password="a\r\nB DELETE INBOX")
+        with pytest.raises(AccountBroken, match="line break"):
+            await reader.batch()
+
+
 # --- a server of a few lines -----------------------------------------------------------------------------
 
 
@@ -305,7 +372,7 @@ class talker:  # noqa: N801  it is used as a function
         idling = b""
         try:
             while line := await reader.readline():
-                if line == b"DONE\r\n":
+                if b" " not in line:  # it goes on with the command before: DONE, or what was asked for with a plus
                     writer.write(idling + b" OK\r\n")
                     continue
                 tag = idling = line.split()[0]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from talkwire.plugins import Plugins
+from talkwire.licences import bound_by
 from talkwire_email.channel import Email
 from talkwire_email.settings import EmailSettings, Imap, MailTemplate, OAuth, Smtp
 from talkwire_email.simulator import FAULTS
@@ -68,7 +68,6 @@ def test_what_the_gpl_asks_is_said_where_it_is_looked_for() -> None:
         assert "imap.py" in text
 
 
-def test_the_list_of_plugins_says_it_of_this_one_alone() -> None:
-    bound = {info.name: info.bound_by for info in Plugins().infos}
-    assert bound.pop("email") == ("aioimaplib GPL-3.0-only",)
-    assert not any(bound.values())
+def test_what_this_distribution_brings_along_is_read_from_its_metadata() -> None:
+    """`talkwire plugins` prints it; docs/howto/connect-a-mailbox.md types that."""
+    assert bound_by("talkwire-email") == ("aioimaplib GPL-3.0-only",)

@@ -349,11 +349,13 @@ def deliveries(
 
 
 def plugins(as_: Json = False, config: ConfigFile = None) -> None:
-    """List plugins, and why one failed."""
+    """List plugins, what they bring along, and why one failed."""
+    from ..licences import bound_by
     from ..plugins import Plugins
 
     found = place.raw(config)
-    infos = Plugins(found.enabled, channels=found.channels, media=found.media).infos
+    listed = Plugins(found.enabled, channels=found.channels, media=found.media).infos
+    infos = [replace(one, bound_by=bound_by(one.distribution)) if one.distribution else one for one in listed]
     if as_:
         as_json(infos)
         return

@@ -187,6 +187,20 @@ class _Wire(library.IMAP4ClientProtocol):  # type: ignore[misc]  # it has no typ
             self.idle_queue.get_nowait()
 
 
+class _Fetch(library.FetchCommand):  # type: ignore[misc]  # it has no types
+    """A FETCH whose end is known line by line; aioimaplib looks at all lines again with each one that comes."""
+
+    _looked_at = _open = 0  # lines; brackets of the newest answer that are not closed yet
+
+    def wait_data(self) -> bool:
+        for line in self._resp_lines[self._looked_at :]:
+            if not isinstance(line, bytearray):
+                self._open = 0 if _BEGIN.match(line) else self._open
+                self._open += line.count(b"(") - line.count(b")")
+        self._looked_at = len(self._resp_lines)
+        return self._open != 0
+
+
 class ImapMailbox:
     """A `Mailbox` of an IMAP server."""
 
@@ -216,7 +230,8 @@ class ImapMailbox:
         except ssl.SSLCertVerificationError as error:
             raise Untrusted(f"its certificate is not to be believed: {error.verify_message}") from None
         except ssl.SSLError as error:
-            raise Lost(f"does not speak TLS as we do ({error.reason or 'no reason given'})") from None
+            why = error.reason or type(error).__name__
+            raise Lost(f"does not speak TLS from the first byte ({why}), which is usual on port 993") from None
         except OSError as error:
             raise Lost(f"cannot be reached ({_why(error)})") from None
         await self._wait(self._wire.greeted.wait())
@@ -406,7 +421,7 @@ class ImapMailbox:
         return answer
 
     async def _command(self, name: str, *args: str, allowance: int = 8 * _SLACK, **more: Any) -> Any:
-        make = library.FetchCommand if name == "FETCH" else _named(name)
+        make = _Fetch if name == "FETCH" else _named(name)
         return await self._wait(self._wire.execute(make(self._wire.new_tag(), *args, **more)), allowance)
 
     async def _wait(self, work: Any, allowance: int = 8 * _SLACK, patience: float = 0.0) -> Any:

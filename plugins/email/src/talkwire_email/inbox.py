@@ -19,7 +19,7 @@ import asyncio
 import hashlib
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
@@ -251,25 +251,34 @@ class Inbox:
         """Fetch mails that are all small, or all large; gives them by UID."""
         broke = max(self._broke_over[folder, mail.uid] for mail in part)
         only_headers = self._is_large(part[0]) or broke >= _ONLY_HEADERS
+        found = {mail.uid: b"" for mail in part}
+        if broke < _NOT_AT_ALL:
+            found = await self._fetched(box, folder, part, only_headers=only_headers)
+        taken = {}
+        for mail in part:
+            if mail.uid in found:
+                del self._broke_over[folder, mail.uid]
+                taken[mail.uid] = self._envelope(folder, mail, found[mail.uid], only_headers)
+        if missing := [mail.uid for mail in part if mail.uid not in found]:
+            for mail in await box.summaries(missing):  # those that are gone by now are none of ours
+                self._broke_over[folder, mail.uid] = _NOT_AT_ALL if only_headers else _ONLY_HEADERS
+                taken |= await self._taken(box, folder, [mail])
+        return dict(sorted(taken.items()))
+
+    async def _fetched(
+        self, box: Mailbox, folder: str, part: Sequence[Summary], *, only_headers: bool
+    ) -> Mapping[int, bytes]:
+        """Give those that the server gives; where it refuses one, the others all the same."""
         try:
-            found = {} if broke >= _NOT_AT_ALL else await box.fetch(part, only_headers=only_headers)
+            return await box.fetch(part, only_headers=only_headers)
         except Lost:
             self._broke_over.update((folder, mail.uid) for mail in part)
             raise
         except Denied:
-            if len(part) > 1:  # one of them: the others are fetched without it
-                alone = [await self._taken(box, folder, [mail]) for mail in part]
-                return {uid: envelope for one in alone for uid, envelope in one.items()}
-            if broke >= _NOT_AT_ALL:
-                raise
-            self._broke_over[folder, part[0].uid] = _NOT_AT_ALL if only_headers else _ONLY_HEADERS
-            return await self._taken(box, folder, part)
-        if broke >= _NOT_AT_ALL:
-            found = {mail.uid: b"" for mail in part}
-        for mail in part:
-            del self._broke_over[folder, mail.uid]
-        here = [mail for mail in part if mail.uid in found]
-        return {mail.uid: self._envelope(folder, mail, found[mail.uid], only_headers) for mail in here}
+            found: dict[int, bytes] = {}
+            for mail in part if len(part) > 1 else ():
+                found |= await self._fetched(box, folder, [mail], only_headers=only_headers)
+            return found
 
     def _envelope(self, folder: str, mail: Summary, body: bytes, only_headers: bool) -> Envelope:
         query = [("at", mail.came.isoformat())]

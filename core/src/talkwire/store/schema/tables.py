@@ -156,6 +156,7 @@ conversation = Table(
     _time("last_inbound_at", null=True),
     _text("last_inbound"),  # external id
     _text("last_text"),
+    _text("subject"),  # of the newest message that has one
     _text("session", server_default="none"),
     _time("session_at", null=True),
     _text("session_reason"),

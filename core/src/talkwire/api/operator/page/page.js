@@ -53,7 +53,7 @@ function entry(one) {
     news.has(one.id) && h("span", { class: "dot", role: "img", "aria-label": "new" }),
     h("b", {}, nameOf(one)),
     one.last_at && time(one.last_at, moment(one.last_at), { class: "quiet" })),
-  h("span", { class: "entry-text" }, one.last_text || "no message yet"),
+  h("span", { class: "entry-text" }, [one.subject, one.last_text].filter(Boolean).join(" · ") || "no message yet"),
   h("span", { class: "entry-foot quiet" },
     warns && icon("warning", `Cannot be answered: ${one.answer.text}`, 15),
     h("span", {}, one.address.name ? `${one.account} · ${one.address.value}` : one.account))));
@@ -97,7 +97,7 @@ function head(one) {
   at("nobody").hidden = true;
   at("talk").hidden = false;
   at("title").textContent = nameOf(one);
-  at("about").textContent = [one.address.name && one.address.value, one.account, one.channel !== one.account && one.channel, one.thread && `thread ${one.thread}`, live.sessionWords(one)].filter(Boolean).join(" · ");
+  at("about").textContent = [one.address.name && one.address.value, one.account, one.channel !== one.account && one.channel, one.subject || (one.thread && `thread ${one.thread}`), live.sessionWords(one)].filter(Boolean).join(" · ");
   at("trace").href = `trace#of=${one.id}`;
   live.looksAt(one);
   live.drawn(one.id, thread.lastOfTheirs());

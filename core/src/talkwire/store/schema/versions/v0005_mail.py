@@ -12,7 +12,10 @@ depends_on = None
 
 _COLUMNS: dict[str, tuple[sa.Column[Any], ...]] = {
     "alias": (sa.Column("created_at", sa.BigInteger, nullable=False, server_default="0"),),
-    "conversation": (sa.Column("continues", sa.Text, nullable=False, server_default=""),),
+    "conversation": (
+        sa.Column("continues", sa.Text, nullable=False, server_default=""),
+        sa.Column("subject", sa.Text, nullable=False, server_default=""),
+    ),
     "message": (
         sa.Column("automatic", sa.Integer, nullable=False, server_default="0"),
         sa.Column("known_as", sa.Text, nullable=False, server_default=""),
