@@ -36,6 +36,7 @@ class Server:
 
     @contextlib.asynccontextmanager
     async def running(self, port=0) -> "AsyncIterator[Server]":
+        self._silent = asyncio.get_running_loop().create_future()  # what is said after all, also before it is waited for
         server = await asyncio.start_server(self._serve, "127.0.0.1", port, limit=2**26)
         self.port = server.sockets[0].getsockname()[1]
         try:
@@ -108,13 +109,13 @@ class Server:
         if said == CUT:
             return False
         if said == SILENT:
-            self._silent = asyncio.get_running_loop().create_future()
             gone = asyncio.ensure_future(reader.read())
             await asyncio.wait({self._silent, gone}, return_when=asyncio.FIRST_COMPLETED)
             gone.cancel()
             if not self._silent.done():
                 return False
             said = self._silent.result()
+            self._silent = asyncio.get_running_loop().create_future()
         writer.write(said.encode() + b"\r\n")
         return True
 

@@ -28,7 +28,7 @@ def test_a_mail_says_who_writes_to_whom_about_what():
         "Date": "Wed, 27 Nov 2024 01:13:52 +0000",
         "From": "Acme Support <support@example.test>",
         "To": "Ann Lee <ann@example.org>",
-        "Reply-To": OWN.reply_address(KEY),
+        "Reply-To": f"Acme Support <{OWN.reply_address(KEY)}>",
         "Subject": "Your parcel",
         "Message-ID": f"<{KEY}@example.test>",
         "X-Talkwire-Loop": "support@example.test",

@@ -75,7 +75,9 @@ def compose(
             headers.field("From", [*headers.phrase(settings.name), f"<{_usable(own.address).value}>"]),
             headers.field("To", _to(main, out.address.name)),
             headers.field("Cc", _listed(copies)) if copies else "",
-            headers.field("Reply-To", [f"<{own.reply_address(key)}>"]) if settings.plus and own.secret else "",
+            headers.field("Reply-To", [*headers.phrase(settings.name), f"<{own.reply_address(key)}>"])
+            if settings.plus and own.secret
+            else "",
             headers.field("Subject", headers.text(letter.subject)),
             headers.field("Message-ID", [own.message_id(key)]),
             _following(out, own.message_id(key)),
