@@ -171,7 +171,7 @@ smtp = {{ host = "127.0.0.1", port = {port}, tls = "none" }}
             sent = "SELECT count(*) FROM delivery WHERE state >= 20"
             async with asyncio.timeout(100):
                 while (await daemon.store.read(lambda query: query.one(sent)))[0] < count:  # noqa: ASYNC110  it is stored
-                    await asyncio.sleep(0.01)
+                    await asyncio.sleep(0.05)
             return count / (perf_counter() - began)
 
 
