@@ -36,7 +36,9 @@ class Server:
 
     @contextlib.asynccontextmanager
     async def running(self, port=0) -> "AsyncIterator[Server]":
-        self._silent = asyncio.get_running_loop().create_future()  # what is said after all, also before it is waited for
+        self._silent = (
+            asyncio.get_running_loop().create_future()
+        )  # what is said after all, also before it is waited for
         server = await asyncio.start_server(self._serve, "127.0.0.1", port, limit=2**26)
         self.port = server.sockets[0].getsockname()[1]
         try:

@@ -130,8 +130,6 @@ class EmailSettings(Settings):
     """Ask for reports of delivery where the server offers them."""
     read_receipts: bool = False
     """Ask for receipts when a reply is read; most people's programs ask them first."""
-    trusted_authserv: tuple[str, ...] = ()
-    """Names of our own mail servers, whose Authentication-Results are believed."""
 
     @model_validator(mode="after")
     def _can_sign_in(self) -> Self:
