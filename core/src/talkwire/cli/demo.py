@@ -11,6 +11,7 @@ import contextlib
 import html
 import json
 import os
+import random
 import secrets
 import signal
 import socket
@@ -41,6 +42,7 @@ from . import logs
 
 HOST = "127.0.0.1"
 PORT = 9460  # of the start page, where it is free
+_RARE_PORTS = range(20_000, 32_000)  # below those of outgoing connections, which come from 32768 on (Linux)
 PATIENCE = 12.0  # seconds that one step of a check may take; a simulator's slow answer takes 5
 _LOOK_EVERY = 0.05  # seconds
 _EVIDENCE = 120  # characters of a text that are shown
@@ -217,12 +219,15 @@ async def find(say: Say = lambda _: None, among: Sequence[str] | None = None) ->
 
 
 def _free_ports(count: int) -> list[int]:
-    """Find ports that nobody uses now."""
-    with contextlib.ExitStack() as held:
-        taken = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in taken:
-            one.bind((HOST, 0))
-        return [int(one.getsockname()[1]) for one in taken]
+    """Find ports that nobody uses now, and that systems give to nobody who does not ask for them by number."""
+    found: list[int] = []
+    for number in random.sample(_RARE_PORTS, 100):
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind((HOST, number))
+            found.append(number)
+        if len(found) == count:
+            return found
+    raise DemoError(f"no {count} ports of {_RARE_PORTS[0]} to {_RARE_PORTS[-1]} are free here")
 
 
 @contextlib.asynccontextmanager
