@@ -239,7 +239,7 @@ async def test_a_file_that_several_of_our_messages_use_stays(start_acme: Any, li
 
 
 def _uses(tx: Any, items: Any) -> list[None]:
-    from talkwire.outgoing import use_files
+    from talkwire.queueing import use_files
 
     for file, message in items:
         use_files(tx, message, (Text("here"), Media(attachment=file)))

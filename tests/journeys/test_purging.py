@@ -13,7 +13,7 @@ from talkwire import Media, Text, evidence
 from talkwire.cli.looking import _readers
 from talkwire.clock import micros
 from talkwire.media.files import Chunks
-from talkwire.outgoing import use_files
+from talkwire.queueing import use_files
 from talkwire.testing.hub import WholeHub
 from tests.journeys.acme_hub import AcmeHub
 from tests.journeys.listening import listener

@@ -11,7 +11,7 @@ from pydantic_core import from_json, to_json
 from . import lanes
 from .dropping import Gone, delete
 from .model import State
-from .outgoing import part_from_json, part_to_json
+from .parts import part_from_json, part_to_json
 from .store import Tx
 
 # As the index says it; key, the file where the rest lies, and what is looked through.

@@ -12,7 +12,8 @@ from .channel import Channel
 from .errors import SendError, Uncertain, Unsupported
 from .formatting import plain_text
 from .model import Address, Block, Change, ChangeKind, Outgoing, Part, State
-from .outgoing import Replies, use_files
+from .outgoing import Replies
+from .queueing import use_files
 from .store import Store, Tx
 
 _NOTICE = """

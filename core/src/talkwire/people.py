@@ -89,10 +89,10 @@ def key_of(account: str, address: Address) -> Key:
 def resolve(tx: Tx, wanted: Iterable[tuple[str, Address]]) -> dict[Key, Person]:
     """Find the persons of (account, address) pairs; whoever is not there is made.
 
-    Aliases find the same row, and are kept, but for what is only claimed, which is kept and finds nobody; what one account calls another name of an address is to other
-    accounts one more address of the contact, for they cannot write there. Contacts that an alias shows to be one
-    person are merged. The name that a provider shows is the address's; a
-    contact without a name takes it over.
+    Aliases find the same row, and are kept; what is only claimed is kept too, and finds nobody. What one account calls
+    another name of an address is to other accounts one more address of the contact, for they cannot write there.
+    Contacts that an alias shows to be one person are merged. The name that a provider shows is the address's; a contact
+    without a name takes it over.
     """
     names: dict[Key, str] = {}
     accounts: dict[Key, set[str]] = {}

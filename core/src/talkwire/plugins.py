@@ -56,7 +56,7 @@ class PluginInfo:
     error: str = ""  # what to do, or the traceback; empty unless failed
     hooks: tuple[str, ...] = ()
     # What it brings along under the GPL, each with its licence; only where somebody asked: that looks at many distributions.
-    bound_by: tuple[str, ...] = ()  # what it brings along under the GPL; `talkwire plugins` looks, it takes a while
+    bound_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

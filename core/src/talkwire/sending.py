@@ -36,8 +36,9 @@ from .errors import (
 )
 from .http import ExchangeRecord
 from .lanes import Fence, Lane
+from .mending import fail_queued
 from .model import Address, AnswerCode, NotThere, Outgoing, Part, Policy, Receipt, State
-from .outgoing import fail_queued, part_from_json
+from .parts import part_from_json
 from .rates import Backoff, Rates
 from .store import Store, Tx
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from .. import elsewhere, lanes, outgoing
+from .. import elsewhere, lanes, mending
 from ..daemon import Daemon
 from ..errors import NotFound
 from ..model import State
@@ -93,9 +93,9 @@ def _drop(tx: Tx, items: Sequence[int]) -> Sequence[dict[str, int]]:
         parts += [part for part in falling if part not in parts]
         if unknown:
             text = "queued at the backup that was restored; perhaps sent after it"
-            outgoing.unknown_queued(tx, parts, text)
+            mending.unknown_queued(tx, parts, text)
         else:
-            outgoing.fail_queued(tx, parts, "cancelled", "an operator dropped the lane")
+            mending.fail_queued(tx, parts, "cancelled", "an operator dropped the lane")
         lanes.end(tx, [(id_, row[0]) for row in rows if row[0] not in under_way])
         tx.tell("lane.dropped", small={"group": group, "tasks": len(rows) - len(under_way)})
         counts = {"tasks": len(rows) - len(under_way), "parts": len(parts), "under_way": len(under_way)}

@@ -1,0 +1,394 @@
+"""The one transaction of a reply: message, parts, promises and facts, or none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic_core import from_json, to_json
+
+from . import answers, deliveries, elsewhere, lanes, machines, people
+from .answers import AccountView, Standing
+from .errors import KeyReused, Loop, NotFound
+from .formatting import blocks_to_json, plain_text
+from .ids import new_id
+from .mending import fail_queued
+from .model import Accepted, Address, AnswerCode, Block, Degradation, Draft, Policy, Rate, Rendered, Template
+from .parts import insert_deliveries
+from .store import Query, Tx
+from .surroundings import files_of
+
+_PREVIEW = 120  # characters of a conversation's last message
+
+
+@dataclass(frozen=True, slots=True)
+class Rendition:
+    """A reply as it would go out."""
+
+    account: str
+    conversation: str  # empty: there is none yet
+    address: Address
+    draft: Draft
+    rendered: Rendered
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instead:
+    """Where a reply was meant to go that goes on elsewhere."""
+
+    account: str
+    conversation: str
+    code: AnswerCode  # why it could not
+    message: str = ""  # that waits there; empty: it was not stored there
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A rendered reply on its way into the store."""
+
+    rendition: Rendition
+    channel: str
+    view: AccountView
+    author: str
+    key: str  # empty: cannot be repeated
+    hash: str
+    policy: Policy
+    fallback: str  # account, with policy fallback
+    notice: str  # slot; empty: a message
+    pending: str  # why it does not go at once; empty: it does
+    automatic: bool  # a machine of ours says it
+    thread: str = ""  # of the conversation, if there is none yet
+    instead: Instead | None = None  # it goes on here, because it could not go where it was meant to go
+    principal: str = ""  # whose the key is; empty: the author's
+
+    @property
+    def claim(self) -> tuple[str, str]:
+        """Give the key with whose it is."""
+        return self.principal or self.author, self.key
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A reply that was not stored because it cannot be answered now."""
+
+    standing: Standing
+    code: AnswerCode
+    goes_on: bool = False  # nobody was told: it may go on elsewhere
+
+
+_KNOWN = "SELECT hash, result FROM idempotency WHERE principal = :principal AND key = :key"
+_WHICH = "SELECT conversation_id, account FROM message WHERE id = :id"
+_LOCKED = f"SELECT {answers.COLUMNS}, c.last_n, c.handled FROM conversation c WHERE c.id = :id"
+_INSERT_MESSAGE = """
+    INSERT INTO message (id, conversation_id, n, account, direction, at, stored_at, text, blocks,
+                         author, reply_to, subject, notice, policy, degradations, automatic, cc, bcc)
+    VALUES (:id, :conversation, :n, :account, 'out', :now, :now2, :text, :blocks, :author,
+            :reply_to, :subject, :notice, :policy, :degradations, :automatic, :cc, :bcc)
+"""
+_MOVE = """
+    UPDATE conversation SET last_n = :n, last_at = :now, last_text = :text,
+        subject = CASE WHEN :subject = '' THEN subject ELSE :subject END
+    WHERE id = :id
+"""
+_HANDLED = "UPDATE conversation SET handled = 1 WHERE id = :id"
+_COUNT_NOTICE = "UPDATE conversation SET last_n = :n WHERE id = :id"
+_CLAIM_KEY = """
+    INSERT INTO idempotency (principal, key, hash, result, at) VALUES (:principal, :key, '', '', :now)
+    ON CONFLICT (principal, key) DO NOTHING
+"""
+_KEEP_KEY = "UPDATE idempotency SET hash = :hash, result = :result WHERE principal = :principal AND key = :key"
+_DROP_KEY = "DELETE FROM idempotency WHERE principal = :principal AND key = :key"
+
+
+def enqueue(tx: Tx, items: Sequence[Ready]) -> Sequence[Accepted | Refused | KeyReused | Loop]:
+    """Store replies with their parts, tasks and facts; one that cannot be answered is refused."""
+    # The key's row comes before everything else: whoever stores the same key now is waited for.
+    claims = sorted({item.claim for item in items if item.key})
+    tx.many(_CLAIM_KEY, [(principal, key, tx.now_us) for principal, key in claims])
+    ours = {claim for claim in claims if (known := known_key(tx, *claim)) and not known[1]}
+    first = {item.claim: i for i, item in reversed([*enumerate(items)])}
+    fresh = [i for i, item in enumerate(items) if not item.key or (item.claim in ours and first[item.claim] == i)]
+    results: dict[int, Accepted | Refused | KeyReused | Loop] = {}
+    places = dict(zip(fresh, _places(tx, [items[i] for i in fresh]), strict=True))
+    for i in sorted(fresh, key=lambda i: places[i]):
+        results[i] = _enqueue_one(tx, items[i], places[i])
+    _went_on(tx, [(items[i], result) for i, result in results.items() if isinstance(result, Accepted)])
+    for i, item in enumerate(items):
+        if i not in results:
+            known = known_key(tx, *item.claim)
+            results[i] = _repeated(tx, known, item.hash) if known else results[first[item.claim]]
+    return [results[i] for i in range(len(items))]
+
+
+def _repeated(tx: Tx, known: tuple[str, str], digest: str) -> Accepted | KeyReused:
+    try:
+        return again(tx, known, digest)
+    except KeyReused as error:
+        return error
+
+
+def _places(tx: Tx, items: Sequence[Ready]) -> list[str]:
+    """Give the conversations of replies, made where there was none, all of them locked at once."""
+    wanted = [item.rendition for item in items]
+    firsts = [item for item in items if not item.rendition.conversation]
+    persons = people.resolve(tx, dict.fromkeys((i.rendition.account, i.rendition.address) for i in firsts))
+    spots: dict[people.Place, tuple[str, str]] = {}
+    spot_of: dict[int, people.Place] = {}
+    for item in firsts:
+        account = item.rendition.account
+        person = persons[people.key_of(account, item.rendition.address)]
+        spot = spot_of[id(item)] = account, person.address, item.thread
+        spots[spot] = item.channel, person.contact
+    if counted := [item.rendition for item in items if item.automatic and _limit(item) is not None]:
+        machines.lock(
+            tx,
+            [r.conversation for r in counted if r.conversation],
+            [persons[people.key_of(r.account, r.address)].address for r in counted if not r.conversation],
+        )
+    ids, new = people.places(tx, spots, also=[r.conversation for r in wanted if r.conversation])
+    for spot in sorted(new):
+        tx.tell("conversation.opened", account=spot[0], conversation=ids[spot])
+    return [item.rendition.conversation or ids[spot_of[id(item)]] for item in items]
+
+
+def _went_on(tx: Tx, stored: Sequence[tuple[Ready, Accepted]]) -> None:
+    """Link the conversations in which replies went on, and fail what waited where they were meant to go."""
+    learnt: list[deliveries.Learnt] = []
+    for item, accepted in stored:
+        if (instead := item.instead) is None:
+            continue
+        elsewhere.linked(tx, accepted.conversation, instead.conversation)
+        if instead.message:
+            text = f"{instead.code}: it went on from {accepted.account}"
+            parts = elsewhere.waiting_parts(tx, [instead.message])
+            learnt += elsewhere.ended(parts, tx.now_us, deliveries.FELL_BACK, text)
+        tx.tell(
+            "reply.fell_back",
+            account=instead.account,
+            conversation=instead.conversation,
+            ids={"message": accepted.message, "conversation": accepted.conversation, "instead_of": instead.message},
+            small={"code": instead.code.value, "account": accepted.account, "author": item.author},
+        )
+    deliveries.learn(tx, learnt)
+    lanes.drop(tx, "send", [one.delivery for one in learnt])
+
+
+def _still_waits(tx: Tx, message: str) -> bool:
+    """Say whether a message that is to go on elsewhere was not taken back meanwhile."""
+    tx.lock("delivery", elsewhere.waiting_parts(tx, [message]))
+    return bool(elsewhere.waiting_parts(tx, [message]))
+
+
+def _enqueue_one(tx: Tx, item: Ready, conversation: str) -> Accepted | Refused | Loop:
+    rendition = item.rendition
+    row = tx.one(_LOCKED, {"id": conversation})
+    if row is None:
+        raise NotFound("there is no such conversation")
+    if item.automatic and (loop := machines.refusal(tx, conversation, _limit(item))) is not None:
+        _drop_key(tx, item)
+        return loop
+    *columns, last_n, handled = row
+    standing = Standing.of(columns)
+    if item.instead is not None and item.instead.message and not _still_waits(tx, item.instead.message):
+        _drop_key(tx, item)
+        return Refused(standing, item.instead.code)
+    held, applied = "", Policy.FALLBACK if item.instead else None
+    wanted, is_template = item.policy, _only_templates(rendition.draft)
+    code = answers.code_of(standing, item.view, tx.now_us)
+    if code is AnswerCode.WINDOW_CLOSED and is_template:
+        applied = Policy.TEMPLATE
+    elif code is not None:
+        applied = wanted
+        if applied is not Policy.HOLD or not (code in answers.HOLDABLE or code is AnswerCode.ACCOUNT_BROKEN):
+            _drop_key(tx, item)
+            goes_on = wanted is Policy.FALLBACK and elsewhere.falls_back(code)
+            if not goes_on and item.instead is None:
+                tell_refused(tx, [(rendition.account, conversation, code, item.author)])
+            return Refused(standing, code, goes_on=goes_on)
+        if code in answers.HOLDABLE:  # with a broken account the lane waits, and nothing else
+            held = code.value
+            answers.tell_changes(tx, [conversation])  # what is held is released by the change back
+    message, n = new_id(), last_n + 1
+    # Kept for the look before each attempt: what may go now may be too late then.
+    kept: str = wanted if item.instead else applied or (Policy.TEMPLATE if is_template else wanted)
+    kept = f"{kept}:{item.fallback}" if kept == Policy.FALLBACK else kept
+    _store_message(tx, item, conversation, message, n, kept)
+    insert_deliveries(
+        tx,
+        rendition.account,
+        conversation,
+        message,
+        [
+            (position, recipient, part)
+            for position, part in enumerate(rendition.rendered.parts)
+            for recipient in ("", *rendition.draft.cc, *rendition.draft.bcc)
+        ],
+        held=held,
+        pending=item.pending,
+    )
+    use_files(tx, message, rendition.draft.blocks)
+    result = {
+        "message": message,
+        "n": n,
+        "policy": applied,
+        "degradations": rendition.rendered.degradations,
+    }
+    if item.key:
+        principal, key = item.claim
+        tx.execute(
+            _KEEP_KEY,
+            {
+                "principal": principal,
+                "key": key,
+                "hash": item.hash,
+                "result": to_json(result).decode(),
+            },
+        )
+    tx.tell(
+        "reply.queued",
+        account=rendition.account,
+        conversation=conversation,
+        ids={"message": message},
+        small={
+            "n": n,
+            "parts": len(rendition.rendered.parts),
+            "held": held or None,
+            "author": item.author,
+            "notice": item.notice or None,
+        },
+    )
+    if standing.session in answers.LIVE and not handled and _answers(item):
+        tx.execute(_HANDLED, {"id": conversation})
+        tx.tell("session.handled", account=rendition.account, conversation=conversation, small={"author": item.author})
+    return Accepted(
+        message=message,
+        n=n,
+        policy=applied,
+        degradations=rendition.rendered.degradations,
+        conversation=conversation,
+        account=rendition.account,
+    )
+
+
+def _drop_key(tx: Tx, item: Ready) -> None:
+    """Let a refused reply be asked for again under its key."""
+    principal, key = item.claim
+    tx.execute(_DROP_KEY, {"principal": principal, "key": key})
+
+
+def _limit(item: Ready) -> Rate | None:
+    """Say how often a machine may write to one address of this account."""
+    return item.view.features.automatic if item.view.features else None
+
+
+def _answers(item: Ready) -> bool:
+    """Say whether somebody answers with this: no notice, and nothing that a plugin says by itself."""
+    return not item.notice and not item.author.startswith("plugin:")
+
+
+def _only_templates(draft: Draft) -> bool:
+    return all(isinstance(block, Template) for block in draft.blocks)
+
+
+def _store_message(tx: Tx, item: Ready, conversation: str, message: str, n: int, policy: str) -> None:
+    rendition = item.rendition
+    text = plain_text(rendition.draft)
+    tx.execute(
+        _INSERT_MESSAGE,
+        {
+            "id": message,
+            "conversation": conversation,
+            "n": n,
+            "account": rendition.account,
+            "now": tx.now_us,
+            "now2": tx.now_us,
+            "text": text,
+            "blocks": blocks_to_json(rendition.draft.blocks),
+            "author": item.author,
+            "reply_to": rendition.draft.reply_to,
+            "subject": rendition.draft.subject,
+            "notice": item.notice,
+            "policy": policy,
+            "degradations": to_json(rendition.rendered.degradations).decode(),
+            "automatic": int(item.automatic),
+            "cc": _list(rendition.draft.cc),
+            "bcc": _list(rendition.draft.bcc),
+        },
+    )
+    if item.notice:
+        tx.execute(_COUNT_NOTICE, {"id": conversation, "n": n})
+    else:
+        tx.execute(
+            _MOVE,
+            {"id": conversation, "n": n, "now": tx.now_us, "text": text[:_PREVIEW], "subject": rendition.draft.subject},
+        )
+
+
+def _list(values: Sequence[str]) -> str:
+    return to_json(values).decode() if values else ""
+
+
+def tell_refused(tx: Tx, items: Sequence[tuple[str, str, str, str]]) -> Sequence[None]:
+    """Tell of replies (account, conversation, code, author) that nobody can be given."""
+    for account, conversation, code, author in items:
+        small = {"code": code, "author": author}
+        tx.tell("reply.refused", account=account, conversation=conversation, small=small)
+    return [None] * len(items)
+
+
+def fail_fallen(tx: Tx, items: Sequence[tuple[str, str, str]]) -> Sequence[None]:
+    """Fail what waits of messages (id, code, text) that were to go on elsewhere."""
+    for message, code, text in sorted(items):
+        fail_queued(tx, elsewhere.waiting_parts(tx, [message]), code, text)
+    return [None] * len(items)
+
+
+def known_key(query: Query, principal: str, key: str) -> tuple[str, str] | None:
+    """Give (hash, result) of a request under its key; None: the key is new."""
+    row = query.one(_KNOWN, {"principal": principal, "key": key})
+    return (row[0], row[1]) if row else None
+
+
+def again(query: Query, known: tuple[str, str], digest: str) -> Accepted:
+    """Give the first result once more. Errors: `KeyReused` where the request is another."""
+    if known[0] != digest:
+        raise KeyReused("this idempotency key was used for another request")
+    result = from_json(known[1])
+    conversation, account = query.one(_WHICH, {"id": result["message"]}) or ("", "")
+    return Accepted(
+        message=result["message"],
+        n=result["n"],
+        policy=Policy(result["policy"]) if result["policy"] else None,
+        degradations=tuple(Degradation(**d) for d in result["degradations"]),
+        repeated=True,
+        conversation=conversation,
+        account=account,
+    )
+
+
+# A file of ours that several messages use is nobody's alone: it stays where one of them is forgotten.
+_USE = """
+    UPDATE attachment SET message_id = CASE WHEN message_id = '' THEN :message ELSE '*' END
+    WHERE id = :id AND message_id <> :message AND (message_id = '' OR EXISTS
+        (SELECT 1 FROM message WHERE id = attachment.message_id AND direction = 'out'))
+"""
+
+
+def use_files(tx: Tx, message: str, blocks: Sequence[Block]) -> None:
+    """Keep that a message of ours uses files: what no message uses is purged."""
+    for id_ in sorted(files_of(blocks)):
+        tx.execute(_USE, {"id": id_, "message": message})
+
+
+__all__ = [
+    "Instead",
+    "Ready",
+    "Refused",
+    "Rendition",
+    "again",
+    "enqueue",
+    "fail_fallen",
+    "known_key",
+    "tell_refused",
+    "use_files",
+]
