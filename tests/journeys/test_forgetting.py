@@ -348,3 +348,13 @@ async def test_letters_go_with_their_files_and_their_whole_and_copies_to_others_
     }
     assert kept == {"b": (("cat@example.org",), ""), "c": ((), BOB), "d": (("cat@example.org",), "")}
     assert [one.recipient for one in (await letters.messages(BOB))[-1].deliveries] == ["", "cat@example.org"]
+
+
+async def test_what_was_still_to_be_fetched_of_a_forgotten_message_is_fetched_no_more(full_acme: AcmeHub) -> None:
+    full_acme.hub.daemon.lanes.drop("do")  # so that it waits
+    await full_acme.wrote("m1", "look", media=["picture"])
+    await full_acme.wrote("m2", "look", sender=OTHER, media=["another"])
+    assert await full_acme.column("SELECT count(*) FROM task WHERE kind = 'fetch'") == [2]
+    await forget(full_acme.hub, CUSTOMER)
+    assert await full_acme.column("SELECT a.handle FROM task t JOIN attachment a ON a.id = t.ref") == ["another"]
+    assert await full_acme.column("SELECT count(*) FROM task WHERE kind = 'fetch'") == [1]

@@ -33,7 +33,7 @@ _MESSAGES = """
 _DELIVERIES = "SELECT id, account, external_id, conversation_id, recipient FROM delivery WHERE message_id IN (:ids[])"
 _REPORTED = "SELECT DISTINCT envelope_id FROM report WHERE delivery_id IN (:ids[])"
 _BODIES = "SELECT DISTINCT body_ref FROM envelope WHERE id IN (:ids[]) AND body_ref <> ''"
-_FILES = "SELECT DISTINCT sha256 FROM attachment WHERE message_id IN (:ids[]) AND sha256 <> ''"
+_FILES = "SELECT id, sha256 FROM attachment WHERE message_id IN (:ids[])"
 _CHANGED = """
     WITH v(account, external_id) AS (VALUES :ids[2])
     SELECT c.id, c.envelope_id FROM v JOIN change c ON c.account = v.account AND c.external_id = v.external_id
@@ -63,14 +63,15 @@ def messages_gone(tx: Tx, rows: Sequence[Row]) -> Gone:
     raw = sorted((envelopes | {row[1] for row in changes}) - {""})
     gone = _envelopes_gone(tx, raw)
     gone.messages.update(messages)
-    gone.hashes |= {row[0] for row in tx.execute(_FILES, {"ids": messages})}
+    files = tx.execute(_FILES, {"ids": messages})
+    gone.hashes |= {row[1] for row in files if row[1]}
     delete(tx, "message", "id", messages)
     delete(tx, "change", "id", sorted(row[0] for row in changes))
     delete(tx, "delivery", "id", deliveries)
     delete(tx, "report", "delivery_id", deliveries)
     tx.many(_WAITING_REPORTS, external)
     delete(tx, "attachment", "message_id", messages)
-    _lanes_gone(tx, ["do"], [f"fetch:{message}" for message in messages])
+    lanes.drop(tx, "fetch", sorted(row[0] for row in files))
     lanes.drop(tx, "send", deliveries)
     _copies_gone(tx, {(f"send:{part[1]}", lanes.of_part(part[3], part[4])) for part in parts if part[4]})
     delete(tx, "exchange", "delivery_id", deliveries)
