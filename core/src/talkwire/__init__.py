@@ -113,6 +113,7 @@ if TYPE_CHECKING:
     from .model import NotThere as NotThere
     from .model import Option as Option
     from .model import Original as Original
+    from .model import Other as Other
     from .model import Outgoing as Outgoing
     from .model import Part as Part
     from .model import Person as Person
@@ -171,7 +172,7 @@ _WHERE = {
         "Accepted Account AccountNotice AccountState Acknowledge Address AddressChanged Alias Answer AnswerCode"
         " Attachment AttachmentClass Batch Block Buttons Card Change ChangeKind Choice Choices Contact"
         " ContactCard Conversation Degradation Delivery Direction Draft Enclosed Envelope Fact FormLink Forward Inbound Item Level"
-        " Location Media Message NotThere Notification Option Original Outgoing Part Person Policy Problem Rate Reaction"
+        " Location Media Message NotThere Notification Option Original Other Outgoing Part Person Policy Problem Rate Reaction"
         " ReadUpTo Receipt Recipient RemoteMedia RenderContext Rendered Report SessionChange SessionState SignalKind State"
         " StoredChange Template Text Typing TypingSignal Unit Unread Way draft"
     ),

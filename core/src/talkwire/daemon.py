@@ -288,6 +288,7 @@ class Daemon:
             session=session,
             publish=self.hints.publish,
             hub=lambda channel: self.hub.of(self.plugins.giver(channel)),
+            public_url=config.server.public_url,
         )
         self.accounts = Accounts(lent, self.leases)
         self.accounts.make(config.accounts, self.plugins.channels)

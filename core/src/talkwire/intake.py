@@ -49,6 +49,7 @@ class Served(Protocol):
     """An account as intake sees it."""
 
     name: str
+    endpoint: str
     channel: Channel | None  # None: absent or broken at load
     view: Account
 

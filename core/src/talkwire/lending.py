@@ -44,6 +44,7 @@ class Lent:
     session: aiohttp.ClientSession
     publish: Callable[[str, Mapping[str, Any]], None]
     hub: Callable[[str], Hub]  # of the plugin that gives a channel
+    public_url: str = ""  # as providers see us, without a slash at its end
     under_way: set[asyncio.Task[Any]] = field(default_factory=set)  # writes that nobody waits for yet
 
     def soon(self, fn: Callable[[Tx, Sequence[Any]], Sequence[Any]], item: Any) -> None:
@@ -79,6 +80,11 @@ class AccountServices:
             secret_names=kind.features.secret_query,
             timeout=kind.features.send_timeout,
         )
+
+    @property
+    def webhook_url(self) -> str:
+        """Give where the provider finds us; empty: there is no `public_url`."""
+        return f"{public}/in/{self._runtime.endpoint}" if (public := self._lent.public_url) else ""
 
     @property
     def hub(self) -> Hub:

@@ -164,6 +164,15 @@ class ContactCard:
     emails: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Other:
+    """Inbound only: what no other block says, such as an order or a poll."""
+
+    kind: str  # the provider's word for it: `order`
+    text: str  # one line for a person
+    raw: str = field(default="", repr=False)  # JSON of the provider's value, at most 64 kB; empty: not kept
+
+
 type_names: dict[type, str] = {  # of what is stored and served
     Text: "text",
     Media: "media",
@@ -178,6 +187,7 @@ type_names: dict[type, str] = {  # of what is stored and served
     Forward: "forward",
     Choice: "choice",
     ContactCard: "contact",
+    Other: "other",
 }
 
 Block = (
@@ -195,6 +205,7 @@ Block = (
     | Forward
     | Choice
     | ContactCard
+    | Other
 )
 
 

@@ -14,6 +14,7 @@ from talkwire.model import (
     Choice,
     Choices,
     ContactCard,
+    Other,
     Draft,
     FormLink,
     Forward,
@@ -50,6 +51,7 @@ ROWS = [  # a block of each type, with its plain twin
     (Forward("m"), "[forwarded message]"),
     (Choice(id="1", title="Red"), "Red"),
     (ContactCard(name="Ann", phones=("+62",), emails=("a@b.c",)), "Ann\n+62\na@b.c"),
+    (Other(kind="order", text="An order of 2 things", raw="{}"), "An order of 2 things"),
 ]
 
 
@@ -85,6 +87,7 @@ BLOCKS = st.one_of(
     st.builds(FormLink, label=WORDS, url=WORDS),
     st.builds(Choice, id=WORDS, title=WORDS),
     st.builds(ContactCard, name=WORDS, phones=TEXTS, emails=TEXTS),
+    st.builds(Other, kind=WORDS, text=WORDS, raw=WORDS),
 )
 
 

@@ -19,7 +19,7 @@ from .. import model
 from ..formatting import blocks_from_json
 from ..model import Address, Attachment, Block, Draft, Level, Policy, State, type_names
 
-_INBOUND_ONLY = (model.RemoteMedia, model.Original, model.Choice, model.ContactCard)
+_INBOUND_ONLY = (model.RemoteMedia, model.Original, model.Choice, model.ContactCard, model.Other)
 
 StateWord = Annotated[
     Literal["queued", "uncertain", "accepted", "sent", "failed", "delivered", "read"],

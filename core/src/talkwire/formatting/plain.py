@@ -57,6 +57,8 @@ def readable(block: model.Block) -> tuple[Node, ...]:
             return as_written(title)
         case model.ContactCard(name=name, phones=phones, emails=emails):
             return as_written("\n".join((name, *phones, *emails)))
+        case model.Other(text=text):
+            return as_written(text)
 
 
 def headed(card: model.Card) -> tuple[Node, ...]:

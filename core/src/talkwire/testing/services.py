@@ -179,6 +179,7 @@ class LentServices:
     """`Services` for one channel alone."""
 
     account: str
+    webhook_url: str
     log: FilteringBoundLogger
     clock: TurnedClock
     http: Http
@@ -187,6 +188,7 @@ class LentServices:
         self, http: Http, *, account: str = "kit", clock: TurnedClock | None = None, logs: Logs | None = None
     ) -> None:
         self.account = account
+        self.webhook_url = f"https://talk.example.org/in/{account}"  # a test may set another, or none
         self.http = http
         self.clock = clock or TurnedClock()
         self.logs = logs or Logs()

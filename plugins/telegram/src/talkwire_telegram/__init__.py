@@ -1,0 +1,17 @@
+"""Telegram: customers write to a bot, and are answered by it."""
+
+from __future__ import annotations
+
+from talkwire import Channel, hookimpl
+
+from .settings import TelegramSettings
+
+__all__ = ["TelegramSettings"]
+
+
+@hookimpl
+def register_channels() -> list[type[Channel]]:
+    """Give the channel."""
+    from .channel import Telegram
+
+    return [Telegram]

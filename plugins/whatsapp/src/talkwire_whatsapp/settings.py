@@ -1,0 +1,34 @@
+"""The table of an account in `talkwire.toml`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+
+from talkwire import Settings
+
+_DIGITS = r"^[0-9]{5,30}$"
+
+
+class WhatsAppSettings(Settings):
+    """One business number. Accounts of one app may share an `endpoint`: `phone_number_id` chooses among them."""
+
+    phone_number_id: Annotated[str, Field(pattern=_DIGITS)]
+    """Meta's id of the number, not the number itself (WhatsApp Manager, API setup)."""
+    business_account_id: Annotated[str, Field(pattern=r"^([0-9]{5,30})?$")] = ""
+    """Meta's id of the WhatsApp Business Account; its templates are listed there. Empty: no templates."""
+    token: SecretStr
+    """Access token of a system user with whatsapp_business_messaging (and _management for templates)."""
+    app_secret: SecretStr
+    """Secret of the Meta app; it signs what arrives."""
+    verify_token: SecretStr
+    """A word of yours, typed again where the webhook is set up at Meta."""
+    api_url: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")] = "https://graph.facebook.com/v23.0"
+    """Meta's Graph API with its version."""
+    media_hosts: tuple[str, ...] = ("lookaside.fbsbx.com",)
+    """Hosts that files are fetched from with the token, beside that of `api_url`; `host` or `host:port`."""
+    rate: Annotated[int, Field(ge=1, le=1000)] = 80
+    """Messages a second that Meta allows this number (20 for numbers that the Business app uses too)."""
+    mark_read: bool = False
+    """Whether customers see that we read them as soon as a reply goes out."""
