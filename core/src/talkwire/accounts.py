@@ -69,7 +69,7 @@ class Runtime:
         else:
             self._make(kind, config.settings)
         made: Channel | None = self.channel
-        self.rates = Rates(made.features.rates if made else ())
+        self.rates = Rates(made.rates if made else ())
 
     def _make(self, kind: type[Channel], settings: Any) -> None:
         try:

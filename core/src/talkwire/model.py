@@ -516,6 +516,7 @@ class TypingSignal:
     """Show the customer that somebody types."""
 
     on: bool = True
+    last_inbound: str = ""  # external id of the customer's last message, filled in by the core; empty: there is none
 
 
 @dataclass(frozen=True, slots=True)
