@@ -10,10 +10,11 @@ from pydantic_core import from_json, to_json
 from . import answers, deliveries, elsewhere, lanes, machines, people, windows
 from .answers import AccountView, Standing
 from .errors import KeyReused, Loop, NotFound
+from .features import Features
 from .formatting import blocks_to_json, plain_text
 from .ids import new_id
 from .mending import fail_queued
-from .model import Accepted, Address, AnswerCode, Block, Degradation, Draft, Policy, Rate, Rendered, Template
+from .model import Accepted, Address, AnswerCode, Block, Degradation, Draft, Level, Policy, Rate, Rendered, Template
 from .parts import insert_deliveries
 from .store import Query, Tx
 from .surroundings import files_of
@@ -150,9 +151,14 @@ def _places(tx: Tx, items: Sequence[Ready]) -> list[str]:
     ids, new = people.places(tx, spots, also=[r.conversation for r in wanted if r.conversation])
     for spot in sorted(new):
         tx.tell("conversation.opened", account=spot[0], conversation=ids[spot])
-    opens_later = {item.rendition.account for item in firsts if item.view.features and item.view.features.window}
-    windows.born(tx, [ids[spot] for spot in sorted(new) if spot[0] in opens_later])
+    by_template = {item.rendition.account for item in firsts if _begins_by_template(item.view.features)}
+    windows.born(tx, [ids[spot] for spot in sorted(new) if spot[0] in by_template])
     return [item.rendition.conversation or ids[spot_of[id(item)]] for item in items]
+
+
+def _begins_by_template(features: Features | None) -> bool:
+    """Say whether whoever never wrote gets templates only."""
+    return features is not None and features.window is not None and features.template is not Level.REJECTED
 
 
 def _went_on(tx: Tx, stored: Sequence[tuple[Ready, Accepted]]) -> None:

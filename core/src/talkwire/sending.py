@@ -166,7 +166,7 @@ class Sender:
         conversation, _, copied = lane.subject.partition(":")
         await self._count(rates)
         address = (Whose(copied) if copied else await self._address(conversation)) if rates.by_address else Whose("")
-        not_before = rates.take(self._clock.now(), address)
+        not_before = rates.take(self._clock.now(), address, lane.id)
         if not_before is not None:
             await self._store.write(_rate_limited, (lane.id, not_before))
             return
@@ -179,7 +179,7 @@ class Sender:
         outcome = await self._send(channel, attempt)
         self._account.attempted(outcome.word, monotonic() - began)
         if outcome.rests is not None:
-            rates.pause(Whose(copied) if copied else await self._address(conversation), outcome.rests)
+            rates.pause(Whose(copied) if copied else await self._address(conversation), outcome.rests, lane.id)
         if outcome.receipt is not None:
             self._account.backoff.reset()
             self._account.sent(self._clock.now())
