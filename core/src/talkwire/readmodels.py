@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from pydantic_core import from_json
 
 from . import answers, people
-from .answers import Standing, View
+from .answers import OtherWay, Standing, View
 from .clock import moment
 from .deliveries import message_state
 from .errors import HistoryGone, NoSuchPage, NotFound
@@ -190,7 +190,7 @@ def _conversations(query: Query, view: View, rows: Sequence[Row], language: str)
     for row, standing in zip(rows, standings, strict=True):
         channel, thread, contact, last_n, last_at, last_inbound_at, last_text, *rest = row[8:]
         kind, value, name, since, handled, continues, subject = rest
-        others = [(account, to) for account, to in ways.get(contact, ()) if account != standing.account]
+        others = [way for way in ways.get(contact, ()) if way.account != standing.account]
         yield Conversation(
             id=standing.id,
             account=standing.account,
@@ -213,13 +213,13 @@ def _conversations(query: Query, view: View, rows: Sequence[Row], language: str)
         )
 
 
-def _ways(query: Query, view: View, contacts: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
-    """Give the (account, address) pairs by which each contact can be written to first."""
+def _ways(query: Query, view: View, contacts: Sequence[str]) -> dict[str, list[OtherWay]]:
+    """Say by which accounts each contact can be written to first."""
     names = [row[0] for row in query.execute("SELECT account FROM account_state ORDER BY account")]
     reaches = [(name, features.reaches) for name in names if (features := view(name).features) is not None]
-    found: dict[str, list[tuple[str, str]]] = {}
+    found: dict[str, list[OtherWay]] = {}
     for contact, kind, value in people.reached(query, contacts):
-        found.setdefault(contact, []).extend((name, value) for name, kinds in reaches if kind in kinds)
+        found.setdefault(contact, []).extend(OtherWay(name, kind, value) for name, kinds in reaches if kind in kinds)
     return found
 
 
@@ -247,14 +247,16 @@ DELIVERIES = f"""
     {_DELIVERY} WHERE d.message_id IN (:ids[]) ORDER BY d.message_id, d.position, d.recipient, d.generation
 """
 _CHANGES = """
-    SELECT d.message_id, ch.kind, ch.text, ch.blocks, ch.at, ch.by_address, ch.id FROM delivery d
-    JOIN change ch ON ch.account = d.account AND ch.external_id = d.external_id WHERE d.message_id IN (:ids[])
-    UNION
     SELECT m.id, ch.kind, ch.text, ch.blocks, ch.at, ch.by_address, ch.id FROM message m
     JOIN change ch ON ch.account = m.account AND ch.external_id = m.external_id WHERE m.id IN (:ids[])
     UNION
     SELECT ch.message_id, ch.kind, ch.text, ch.blocks, ch.at, ch.by_address, ch.id FROM change ch
     WHERE ch.message_id IN (:ids[])
+"""
+_CHANGES_OF_OURS = f"""{_CHANGES}
+    UNION
+    SELECT d.message_id, ch.kind, ch.text, ch.blocks, ch.at, ch.by_address, ch.id FROM delivery d
+    JOIN change ch ON ch.account = d.account AND ch.external_id = d.external_id WHERE d.message_id IN (:ids[])
 """
 _AS_PLAIN = Degradation(block=0, what="markup_refused", text="The provider refused the marks; it went as plain text.")
 
@@ -297,11 +299,12 @@ def message(query: Query, id_: str) -> Message:
 
 def _messages(query: Query, rows: Sequence[Row]) -> Iterable[Message]:
     ids = [row[0] for row in rows]
+    ours = [row[0] for row in rows if row[3] == Direction.OUT]
     parts: dict[str, list[Row]] = {}
-    for row in query.execute(DELIVERIES, {"ids": ids}) if ids else ():
+    for row in query.execute(DELIVERIES, {"ids": ours}) if ours else ():
         parts.setdefault(row[1], []).append(row)
     changes: dict[str, list[StoredChange]] = {}
-    done = query.execute(_CHANGES, {"ids": ids}) if ids else []
+    done = query.execute(_CHANGES_OF_OURS if ours else _CHANGES, {"ids": ids}) if ids else []
     for id_, kind, text, said, at, by, _ in sorted(done, key=lambda row: (row[4], row[6])):
         change = StoredChange(kind=ChangeKind(kind), text=text, blocks=blocks_from_json(said), at=moment(at), by=by)
         changes.setdefault(id_, []).append(change)
