@@ -71,7 +71,7 @@ class Features:
     # receiving
     webhook: bool = True  # envelopes arrive at `/in/<endpoint>`
     listens: bool = False  # `Channel.listen` polls or holds a connection
-    shared_endpoint: bool = False  # several accounts may share one endpoint
+    shared_endpoint: bool = False  # several accounts may share one endpoint; see `Channel.meant_by`
     kept_headers: frozenset[str] = field(default_factory=frozenset)  # lower case; beside content-type
     secret_query: frozenset[str] = field(default_factory=frozenset)  # never stored
     body_limit: int = 4 * 1024 * 1024  # bytes of one envelope

@@ -292,7 +292,7 @@ class Inbound:
     follows: tuple[str, ...] = ()
     cc: tuple[str, ...] = ()  # who else got it: values of addresses of the same kind, without ours
     answer_at: str = ""  # where answers go, if not to `address`; of the same kind
-    to: str = ""  # account that is meant; only on shared endpoints
+    to: str = ""  # account that is meant, or what the provider calls it (`Channel.meant_by`); only on shared endpoints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
