@@ -13,11 +13,24 @@ from aiohttp import web
 
 from talkwire import Simulator
 
-from .cloud import BUSINESS, OTHER, OURS, Cloud
+from .cloud import BUSINESS, KINDS, OTHER, OURS, Cloud
 from .people import ANA, BUDI, SARI, Person
 from .saying import Number
 
-__all__ = ["ANA", "BUDI", "BUSINESS", "FAULTS", "OTHER", "OURS", "SARI", "Cloud", "Number", "Person", "simulator"]
+__all__ = [
+    "ANA",
+    "BUDI",
+    "BUSINESS",
+    "FAULTS",
+    "KINDS",
+    "OTHER",
+    "OURS",
+    "SARI",
+    "Cloud",
+    "Number",
+    "Person",
+    "simulator",
+]
 
 FAULTS = Cloud.fault_names()
 

@@ -78,7 +78,7 @@ KNOBS = {
     },
 }
 _VERSION = r"/{version:v\d+\.\d+}"
-_KINDS = ("text", "image", "voice", "document", "location", "contact", "order", "poll", "choice", "reaction", "edit", "revoke", "number")  # fmt: skip
+KINDS = ("text", "image", "voice", "document", "location", "contact", "order", "poll", "choice", "reaction", "edit", "revoke", "number")  # fmt: skip
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -487,8 +487,8 @@ class Cloud(SimulatedProvider):
         """Let a customer do something; answers when the endpoint has answered once."""
         given = await self.given(request)
         said = {name: given.get(name, other) for name, other in _SAYS.items()}
-        if not all(isinstance(value, str) for value in said.values()) or said["kind"] not in _KINDS:
-            raise web.HTTPBadRequest(text=f"all are strings; kind is one of {', '.join(_KINDS)}")
+        if not all(isinstance(value, str) for value in said.values()) or said["kind"] not in KINDS:
+            raise web.HTTPBadRequest(text=f"all are strings; kind is one of {', '.join(KINDS)}")
         person = self.people.find(said["from"], said["name"])
         if person is None or len(said["text"]) > checking.TEXT:
             raise web.HTTPBadRequest(
