@@ -23,12 +23,27 @@ MEANT = {
     "BaseMessageProperties": "BaseMessageProperties_1",
     "ContactObject": "ContactObject_1",
     "ErrorObject": "ErrorObject_2",
-} | {f"{kind}Message": f"{kind}Message_1" for kind in "Reaction Audio Document Image Sticker Video Location".split()}
-COMING = (
-    "IncomingMessage SystemMessage ContactSharingMessage UnsupportedMessage ButtonMessage InteractiveMessageReply OrderMessage "
-    "TextMessage_2 ReactionMessage_1 AudioMessage_1 DocumentMessage_1 ImageMessage_1 StickerMessage_1 VideoMessage_1 "
-    "LocationMessage_1"
-).split()
+} | {
+    f"{kind}Message": f"{kind}Message_1"
+    for kind in ["Reaction", "Audio", "Document", "Image", "Sticker", "Video", "Location"]
+}
+COMING = [
+    "IncomingMessage",
+    "SystemMessage",
+    "ContactSharingMessage",
+    "UnsupportedMessage",
+    "ButtonMessage",
+    "InteractiveMessageReply",
+    "OrderMessage",
+    "TextMessage_2",
+    "ReactionMessage_1",
+    "AudioMessage_1",
+    "DocumentMessage_1",
+    "ImageMessage_1",
+    "StickerMessage_1",
+    "VideoMessage_1",
+    "LocationMessage_1",
+]
 
 Valid = Callable[[str, Any], None]
 
@@ -41,7 +56,11 @@ def document(contracts: Any) -> Any:
     schemas = whole["components"]["schemas"]
     for name in COMING:
         schemas[name] = json.loads(
-            re.sub(r"/schemas/(\w+)\b", lambda found: f"/schemas/{MEANT.get(found[1], found[1])}", json.dumps(schemas[name]))
+            re.sub(
+                r"/schemas/(\w+)\b",
+                lambda found: f"/schemas/{MEANT.get(found[1], found[1])}",
+                json.dumps(schemas[name]),
+            )
         )
     schemas["BaseMessageProperties_1"]["required"].remove("from")  # not of who shows no number
     schemas["ContextObject"]["required"].remove("referred_product")  # only of who asks about a product

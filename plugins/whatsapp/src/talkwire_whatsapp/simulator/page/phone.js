@@ -115,6 +115,8 @@ function open(message) {
   sheet.showModal();
 }
 
+at("sheet-off").addEventListener("click", () => sheet.close(""));
+
 // What can be done to a bubble: one menu for all of them, which opens beside the one that was pressed.
 const menu = make("div", "menu");
 menu.popover = "auto";
