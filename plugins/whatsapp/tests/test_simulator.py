@@ -154,6 +154,10 @@ def template(name: str, language: str, *components: dict[str, Any]) -> dict[str,
     return {"name": name, "language": {"code": language}} | ({"components": list(components)} if components else {})
 
 
+HEAD = {"type": "header", "parameters": [{"type": "image", "image": PICTURE}]}
+BODY = {"type": "body", "parameters": [{"type": "text", "text": "Ciwidey"}]}
+
+
 @pytest.mark.parametrize(
     ("kind", "value", "more", "says"),
     [
@@ -192,6 +196,8 @@ def template(name: str, language: str, *components: dict[str, Any]) -> dict[str,
         ("template", template("very_cheap", "en"), {}, 132001),
         ("template", template("spring_beans", "en"), {}, 132015),
         ("template", template("order_sent", "en"), {}, 132000),
+        ("template", template("back_in_stock", "en"), {}, 132012),
+        ("template", template("back_in_stock", "en", HEAD, BODY), {}, 0),
         ("reaction", {"message_id": "wamid.none", "emoji": "👍"}, {}, 131009),
     ],
 )
@@ -225,7 +231,7 @@ async def test_templates_are_listed_a_page_at_a_time(meta: Any) -> None:
         if "next" not in page["paging"]:
             break
         after = {"after": page["paging"]["cursors"]["after"]}
-    assert len(found) == len(set(found)) == 7
+    assert len(found) == len(set(found)) == 8
     assert ("spring_beans", "en", "PAUSED") in found
     _, page = await call(meta, "GET", path, params={"name": "order_sent", "fields": "name,language"})
     assert [one["language"] for one in page["data"]] == ["en", "id"]

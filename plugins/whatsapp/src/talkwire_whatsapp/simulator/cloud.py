@@ -306,7 +306,8 @@ class Cloud(SimulatedProvider):
             raise GraphError(132015)
         filled = templates.filled(found, value.get("components", []))
         options = [{**one, "description": ""} for one in filled.pop("buttons")]
-        return {**filled, "template": f"{found['name']} · {code}", "options": options}
+        head = self._file(filled.pop("head_file", {}))
+        return {**filled, **head, "template": f"{found['name']} · {code}", "options": options}
 
     def _file(self, of: dict[str, Any]) -> dict[str, Any]:
         kind = of.get("type", "")

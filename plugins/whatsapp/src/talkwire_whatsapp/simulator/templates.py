@@ -88,6 +88,14 @@ TEMPLATES = (
         },
         parameter_format="NAMED",
     ),
+    _one(
+        8,
+        "back_in_stock",
+        "en",
+        {"type": "HEADER", "format": "IMAGE", "example": {"header_handle": ["https://shop.example/ciwidey.png"]}},
+        _body("{{1}} is here again.", "Ciwidey"),
+        category="MARKETING",
+    ),
     _one(6, "spring_beans", "en", _body("New beans are here."), status="PAUSED", category="MARKETING"),
     _one(7, "very_cheap", "en", _body("Buy now!"), status="REJECTED", category="MARKETING"),
 )
@@ -126,6 +134,9 @@ def filled(template: dict[str, Any], sent: list[dict[str, Any]]) -> dict[str, An
         match one["type"]:
             case "HEADER" if one["format"] == "TEXT":
                 shown["header"] = _fill(one["text"], values.pop("header", []), "header", template)
+            case "HEADER":
+                kind = one["format"].lower()
+                shown["head_file"] = _shown(kind, values.pop("header", []))
             case "BODY":
                 shown["text"] = _fill(one["text"], values.pop("body", []), "body", template)
             case "FOOTER":
@@ -146,6 +157,12 @@ def _button(n: int, button: dict[str, Any], given: list[dict[str, Any]], templat
     if not isinstance(payload, str) or len(given) > 1:
         raise GraphError(132000, f"button {n}: one parameter of type payload")
     return {"id": payload, "title": button["text"], "url": ""}
+
+
+def _shown(kind: str, given: list[dict[str, Any]]) -> dict[str, Any]:
+    if len(given) != 1 or given[0].get("type") != kind or not isinstance(given[0].get(kind), dict):
+        raise GraphError(132012, f"header: one parameter of type {kind}")
+    return given[0]
 
 
 def _place(component: dict[str, Any]) -> str:
