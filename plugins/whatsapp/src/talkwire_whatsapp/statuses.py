@@ -11,6 +11,7 @@ from datetime import datetime
 
 from talkwire import AccountNotice, Change, ChangeKind, Item, Report, State, Unreadable
 
+from .errors import is_window
 from .values import Json, complaint, line, moment, needed, objects, person, text
 
 _STATES = {
@@ -41,7 +42,16 @@ def status(value: Json, to: str, received: datetime) -> Iterable[Item]:
     code, reason = "", ""
     if state is State.FAILED:
         code, reason = next((complaint(one) for one in objects(value, "errors")), ("", ""))
-    yield Report(state=state, at=at, external_id=external_id, key=key, code=code, reason=line(reason), to=to)
+    yield Report(
+        state=state,
+        at=at,
+        external_id=external_id,
+        key=key,
+        code=code,
+        reason=line(reason),
+        window_shut=code.isdecimal() and is_window(int(code)),
+        to=to,
+    )
 
 
 def _older(word: str, value: Json, to: str, at: datetime) -> Item:
