@@ -85,7 +85,9 @@ def _captions_fit(case: Case, drafted: Drafted, rendered: Rendered, judge: Judge
 
     features = case.channel.features
     feature = features.media_for(case.context().attachments[PICTURE].media_type)
-    for n, part in enumerate(rendered.parts) if feature is not None else ():
+    if feature is None:
+        return
+    for n, part in enumerate(rendered.parts):
         long = max(length(text, features.unit) for text in (part.text, part.plain))
         if part.attachment == PICTURE and long > feature.caption_limit and not part.options:
             raise judge.failure(
