@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from .errors import Unsupported as Unsupported
     from .errors import Wait as Wait
     from .errors import WindowClosed as WindowClosed
+    from .errors import WindowShut as WindowShut
     from .features import Features as Features
     from .features import MediaFeature as MediaFeature
     from .features import OptionFeature as OptionFeature
@@ -162,7 +163,7 @@ _WHERE = {
     "errors": (
         "AccountBroken Conflict HistoryGone KeyReused MarkupRefused NoAnswer NotFound NotSent Refuse Refused"
         " Rejected SendError SessionEnded StoreDown TalkwireError TooLarge TryLater Uncertain Unreachable"
-        " Unreadable Unsupported Wait WindowClosed"
+        " Unreadable Unsupported Wait WindowClosed WindowShut"
     ),
     "features": "Features MediaFeature OptionFeature",
     "formatting": "Dialect PLAIN plain_text render segments split to_json",
