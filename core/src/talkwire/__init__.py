@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from .errors import Unsupported as Unsupported
     from .errors import Wait as Wait
     from .errors import WindowClosed as WindowClosed
+    from .errors import WindowShut as WindowShut
     from .features import Features as Features
     from .features import MediaFeature as MediaFeature
     from .features import OptionFeature as OptionFeature
@@ -151,6 +152,7 @@ if TYPE_CHECKING:
     from .readmodels import Page as Page
     from .readmodels import Troubled as Troubled
     from .simulator import Simulator as Simulator
+    from .simulator.provider import SimulatedProvider as SimulatedProvider
     from .store import Query as Query
     from .store import Tx as Tx
 
@@ -162,7 +164,7 @@ _WHERE = {
     "errors": (
         "AccountBroken Conflict HistoryGone KeyReused MarkupRefused NoAnswer NotFound NotSent Refuse Refused"
         " Rejected SendError SessionEnded StoreDown TalkwireError TooLarge TryLater Uncertain Unreachable"
-        " Unreadable Unsupported Wait WindowClosed"
+        " Unreadable Unsupported Wait WindowClosed WindowShut"
     ),
     "features": "Features MediaFeature OptionFeature",
     "formatting": "Dialect PLAIN plain_text render segments split to_json",
@@ -179,6 +181,7 @@ _WHERE = {
     "notifier": "Focus Handed Notifier NotifierFeatures Shown Suppressed Told",
     "readmodels": "Page Troubled",
     "simulator": "Simulator",
+    "simulator.provider": "SimulatedProvider",
     "store": "Query Tx",
 }
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names.split()}

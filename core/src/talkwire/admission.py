@@ -34,6 +34,7 @@ from .model import (
 )
 from .store import Query, Tx, goes_first
 from .store.writer import RunAgain
+from .windows import refused
 
 _PREVIEW = 120  # characters of a conversation's last message
 _MOST_COPIED = 100  # others that got it as well; a stranger decides how many there are
@@ -187,7 +188,7 @@ def admit(tx: Tx, arrivals: Sequence[Arrival]) -> Sequence[Admitted]:
         _messages(tx, arrivals, inbound, channels, windows, results)
     for account, channel, item, arrival in others:
         _other(tx, account, channel, item, arrival)
-    deliveries.reported(tx, reports)
+    refused(tx, deliveries.reported(tx, reports))
     _tell_unread(tx, arrivals)
     return results
 

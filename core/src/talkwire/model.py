@@ -127,7 +127,7 @@ class Template:
     """A text that the provider has approved before; only its values are ours."""
 
     name: str
-    language: str  # as the provider writes it, `en_US`
+    language: str  # as the provider writes it, `en_US`; empty: the channel takes the one it has, or its own default
     values: tuple[str, ...] = ()
     text: str = ""  # what people see in our own pages
 
@@ -306,6 +306,7 @@ class Report:
     code: str = ""  # the provider's code of a failure
     reason: str = ""  # the provider's own words; for a person, never matched on
     recipient: str = ""  # where one part goes to several people
+    window_shut: bool = False  # it failed because the window for answers has closed: as the error `WindowShut`
     to: str = ""
 
 
@@ -516,6 +517,7 @@ class TypingSignal:
     """Show the customer that somebody types."""
 
     on: bool = True
+    last_inbound: str = ""  # external id of the customer's last message, filled in by the core; empty: there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -591,7 +593,9 @@ class Way:
 
     kind: str  # account | template | hold | wait
     account: str = ""  # kind `account`: which
-    address: str = ""  # kind `account`: the address it would go to
+    address: str = ""  # kind `account`: the address it would go to …
+    address_kind: str = ""  # … and its kind: `email`
+    template: str = ""  # kind `template`: the one that the account names; empty: whoever sends it chooses
     text: str = ""  # for a person
 
 
@@ -835,3 +839,4 @@ class Rate:
     per: timedelta
     key: str = "account"  # or `address`: one person, whatever the thread
     burst: int = 1  # how many may go at once after a rest
+    begins: str = ""  # with key `address`: only addresses whose value begins so; empty: all

@@ -33,8 +33,8 @@ class NewParts:
     pending: str = ""  # why they do not go at once; empty: they do
 
 
-def insert_deliveries(tx: Tx, planned: Iterable[NewParts]) -> None:
-    """Store parts as deliveries, with a promise each unless they are held."""
+def insert_deliveries(tx: Tx, planned: Iterable[NewParts]) -> list[str]:
+    """Store parts as deliveries, with a promise each unless they are held; give their ids."""
     rows: list[dict[str, object]] = []
     tasks: list[lanes.NewTask] = []
     for one in planned:
@@ -60,6 +60,7 @@ def insert_deliveries(tx: Tx, planned: Iterable[NewParts]) -> None:
                 tasks.append(lanes.NewTask(f"send:{one.account}", lane, "send", delivery))
     tx.many(_INSERT_DELIVERY, rows)
     lanes.add(tx, tasks)
+    return [str(row["id"]) for row in rows]
 
 
 def part_to_json(part: Part) -> str:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from pydantic_core import from_json, to_json
 
-from . import answers, deliveries, elsewhere, lanes, machines, people
+from . import answers, deliveries, elsewhere, lanes, machines, people, windows
 from .answers import AccountView, Standing
 from .errors import KeyReused, Loop, NotFound
+from .features import Features
 from .formatting import blocks_to_json, plain_text
 from .ids import new_id
 from .mending import fail_queued
-from .model import Accepted, Address, AnswerCode, Block, Degradation, Draft, Policy, Rate, Rendered, Template
+from .model import Accepted, Address, AnswerCode, Block, Degradation, Draft, Level, Policy, Rate, Rendered, Template
 from .parts import NewParts, insert_deliveries
 from .store import Query, Row, Tx
 from .surroundings import files_of
@@ -53,13 +54,15 @@ class Ready:
     key: str  # empty: cannot be repeated
     hash: str
     policy: Policy
-    fallback: str  # account, with policy fallback
+    named: str  # account, with policy fallback; template, with policy template
     notice: str  # slot; empty: a message
     pending: str  # why it does not go at once; empty: it does
     automatic: bool  # a machine of ours says it
     thread: str = ""  # of the conversation, if there is none yet
     instead: Instead | None = None  # it goes on here, because it could not go where it was meant to go
     principal: str = ""  # whose the key is; empty: the author's
+    opening: Rendition | None = None  # the template that goes out in its place, by policy template
+    opens_for: str = ""  # message that waits, whose policy sends this template; empty: nobody's
 
     @property
     def claim(self) -> tuple[str, str]:
@@ -150,7 +153,14 @@ def _places(tx: Tx, items: Sequence[Ready]) -> list[str]:
     ids, new = people.places(tx, spots, also=[r.conversation for r in wanted if r.conversation])
     for spot in sorted(new):
         tx.tell("conversation.opened", account=spot[0], conversation=ids[spot])
+    by_template = {item.rendition.account for item in firsts if _begins_by_template(item.view.features)}
+    windows.born(tx, [ids[spot] for spot in sorted(new) if spot[0] in by_template])
     return [item.rendition.conversation or ids[spot_of[id(item)]] for item in items]
+
+
+def _begins_by_template(features: Features | None) -> bool:
+    """Say whether whoever never wrote gets templates only."""
+    return features is not None and features.window is not None and features.template is not Level.REJECTED
 
 
 def _went_on(tx: Tx, stored: Sequence[tuple[Ready, Accepted]]) -> None:
@@ -255,8 +265,20 @@ def _enqueue_one(tx: Tx, item: Ready, conversation: str, writing: _Writing) -> A
     held, applied = "", Policy.FALLBACK if item.instead else None
     wanted, is_template = item.policy, _only_templates(rendition.draft)
     code = answers.code_of(standing, item.view, tx.now_us)
+    if code is AnswerCode.WINDOW_CLOSED and wanted is Policy.TEMPLATE:
+        writing.finish()  # a template that was sent just now counts
+    if item.opens_for and not _is_to_be_opened(tx, item, standing, code):
+        return Refused(standing, AnswerCode.WINDOW_CLOSED)
     if code is AnswerCode.WINDOW_CLOSED and is_template:
         applied = Policy.TEMPLATE
+    elif code is AnswerCode.WINDOW_CLOSED and wanted is Policy.TEMPLATE:
+        if item.opening is None:  # it has closed just now
+            _drop_key(tx, item)
+            return Refused(standing, code, goes_on=True)
+        applied, held = wanted, code.value
+        answers.tell_changes(tx, [conversation])  # what is held is released by the change back
+        if not windows.is_asked(tx, standing):
+            _store(tx, item, item.opening, talk, writing, Policy.TEMPLATE)
     elif code is not None:
         applied = wanted
         if applied is not Policy.HOLD or not (code in answers.HOLDABLE or code is AnswerCode.ACCOUNT_BROKEN):
@@ -268,28 +290,11 @@ def _enqueue_one(tx: Tx, item: Ready, conversation: str, writing: _Writing) -> A
         if code in answers.HOLDABLE:  # with a broken account the lane waits, and nothing else
             held = code.value
             answers.tell_changes(tx, [conversation])  # what is held is released by the change back
-    message, n = new_id(), talk.last_n + 1
-    talk.last_n = n
     # Kept for the look before each attempt: what may go now may be too late then.
     kept: str = wanted if item.instead else applied or (Policy.TEMPLATE if is_template else wanted)
-    kept = f"{kept}:{item.fallback}" if kept == Policy.FALLBACK else kept
-    parts = [
-        (position, recipient, part)
-        for position, part in enumerate(rendition.rendered.parts)
-        for recipient in ("", *rendition.draft.cc, *rendition.draft.bcc)
-    ]
-    writing.message(
-        _message(tx, item, conversation, message, n, kept),
-        NewParts(
-            account=rendition.account,
-            conversation=conversation,
-            message=message,
-            parts=parts,
-            held=held,
-            pending=item.pending,
-        ),
-        rendition.draft.blocks,
-    )
+    if kept == Policy.FALLBACK or (kept == Policy.TEMPLATE and not is_template):
+        kept = f"{kept}:{item.named}"
+    message, n = _store(tx, item, rendition, talk, writing, kept, held), talk.last_n
     result = {
         "message": message,
         "n": n,
@@ -307,19 +312,6 @@ def _enqueue_one(tx: Tx, item: Ready, conversation: str, writing: _Writing) -> A
                 "result": to_json(result).decode(),
             },
         )
-    tx.tell(
-        "reply.queued",
-        account=rendition.account,
-        conversation=conversation,
-        ids={"message": message},
-        small={
-            "n": n,
-            "parts": len(rendition.rendered.parts),
-            "held": held or None,
-            "author": item.author,
-            "notice": item.notice or None,
-        },
-    )
     if standing.session in answers.LIVE and not talk.handled and _answers(item):
         talk.handled = True
         tx.execute(_HANDLED, {"id": conversation})
@@ -332,6 +324,50 @@ def _enqueue_one(tx: Tx, item: Ready, conversation: str, writing: _Writing) -> A
         conversation=conversation,
         account=rendition.account,
     )
+
+
+def _store(
+    tx: Tx, item: Ready, rendition: Rendition, talk: _Talk, writing: _Writing, policy: str, held: str = ""
+) -> str:
+    """Add a message with its parts and their promises, and tell it; give its id."""
+    conversation, message = talk.standing.id, new_id()
+    talk.last_n += 1
+    parts = [
+        (position, recipient, part)
+        for position, part in enumerate(rendition.rendered.parts)
+        for recipient in ("", *rendition.draft.cc, *rendition.draft.bcc)
+    ]
+    writing.message(
+        _message(tx, item, rendition, conversation, message, talk.last_n, policy),
+        NewParts(
+            account=rendition.account,
+            conversation=conversation,
+            message=message,
+            parts=parts,
+            held=held,
+            pending=item.pending,
+        ),
+        rendition.draft.blocks,
+    )
+    tx.tell(
+        "reply.queued",
+        account=rendition.account,
+        conversation=conversation,
+        ids={"message": message},
+        small={
+            "n": talk.last_n,
+            "parts": len(rendition.rendered.parts),
+            "held": held or None,
+            "author": item.author,
+            "notice": item.notice or None,
+        },
+    )
+    return message
+
+
+def _is_to_be_opened(tx: Tx, item: Ready, standing: Standing, code: AnswerCode | None) -> bool:
+    """Say whether a template is still wanted that the policy of a message that waits sends."""
+    return code is AnswerCode.WINDOW_CLOSED and not windows.is_asked(tx, standing) and _still_waits(tx, item.opens_for)
 
 
 def _drop_key(tx: Tx, item: Ready) -> None:
@@ -354,8 +390,9 @@ def _only_templates(draft: Draft) -> bool:
     return all(isinstance(block, Template) for block in draft.blocks)
 
 
-def _message(tx: Tx, item: Ready, conversation: str, message: str, n: int, policy: str) -> dict[str, object]:
-    rendition = item.rendition
+def _message(
+    tx: Tx, item: Ready, rendition: Rendition, conversation: str, message: str, n: int, policy: str
+) -> dict[str, object]:
     return {
         "id": message,
         "conversation": conversation,
