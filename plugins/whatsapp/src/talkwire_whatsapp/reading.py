@@ -29,8 +29,8 @@ from talkwire import (
 
 from .content import content, text_of
 from .notices import notice
-from .statuses import status
-from .values import Json, an_object, complaint, inner, line, moment, needed, objects, person, raw, text, whole
+from .statuses import explained, status
+from .values import Json, an_object, inner, line, moment, needed, objects, person, raw, text, whole
 
 _CHANGES = frozenset({"reaction", "edit", "revoke"})
 _CALLS_US = "USER_INITIATED"
@@ -150,7 +150,7 @@ class _People:
 
     def error(self, value: Any) -> Iterable[Item]:
         """Read an error that belongs to no message."""
-        code, words = complaint(an_object(value))
+        code, words = explained(an_object(value))
         if not code and not words:
             raise Unreadable("errors: neither code nor words")
         said = f"WhatsApp reports: {words or 'no words'}" + (f" (code {code})" if code else "")
