@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from talkwire import AccountNotice, Alias, Change, Inbound, Other, Report, Unread, Unreadable
 from talkwire.testing.damage import paths
 from talkwire.testing.shapes import faults
-from talkwire_whatsapp.reading import Ours, read
+from talkwire_whatsapp.reading import Ours, _People, read
 
 from .samples import AT, BUSINESS, CHALLENGE, FOLDER, NOON, NUMBER, SAMPLES, UNKNOWN, body, message, value, wamid
 
@@ -174,6 +174,24 @@ def test_the_contact_says_who_wrote_where_the_message_does_not():
 @pytest.mark.parametrize("wrong", ["", "x" * 501, None, 7])
 def test_nobody_is_made_up(wrong):
     assert isinstance(one({**message("text"), "from": wrong}, contacts=[]), Unread)
+
+
+def test_a_message_costs_the_same_however_many_wrote():
+    """Counted, not timed: each contact is looked at a few times, not once for each message."""
+    looked = []
+
+    class Contact(dict):
+        def get(self, *name):
+            looked.append(name)
+            return super().get(*name)
+
+    people = [contact(f"62812{n:05}", f"Customer {n}") for n in range(300)]
+    texts = [{**message("text"), "from": one["wa_id"], "id": one["wa_id"]} for one in people]
+    reader = _People({"contacts": []}, "", NOON)
+    reader._contacts = tuple(map(Contact, people))
+    found = [item for one in texts for item in reader.message(one)]
+    assert [item.address.name for item in found] == [f"Customer {n}" for n in range(300)]
+    assert len(looked) < 10 * len(people)
 
 
 # --- when -------------------------------------------------------------------------------------------------------
