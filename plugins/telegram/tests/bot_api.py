@@ -130,7 +130,7 @@ class BotApi:
 
     async def _getFile(self, params: Any) -> Any:  # noqa: N802
         id_ = params["file_id"]
-        if id_ == "huge":
+        if id_ in ("huge", "BAAC-big"):
             return _no(400, "Bad Request: file is too big")
         if id_ not in self.files:
             return _no(400, "Bad Request: wrong file_id or the file is temporarily unavailable")
