@@ -24,10 +24,10 @@ def simulator() -> Simulator:
     """Give the simulator to Talkwire, with a token of its own that lives as long as the process."""
     token = f"{BOT['id']}:{secrets.token_urlsafe(26)}"
 
-    def app(inbound_url: str) -> web.Application:
+    def app(_: str) -> web.Application:
         return Messenger(token=token).app()
 
-    def settings(base_url: str, inbound_url: str) -> dict[str, Any]:
+    def settings(base_url: str, _: str) -> dict[str, Any]:
         return {"token": token, "api_url": base_url}
 
     return Simulator(

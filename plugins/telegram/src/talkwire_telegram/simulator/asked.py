@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiohttp import web
+from aiohttp import BodyPartReader, web
 
 from .refusal import bad
 
@@ -99,7 +99,7 @@ async def read(request: web.Request, method: str) -> Asked:
         values |= given
     elif request.content_type == "multipart/form-data":
         async for part in await request.multipart():
-            if not hasattr(part, "read_chunk"):
+            if not isinstance(part, BodyPartReader):
                 raise bad("nested multipart")
             content = bytes(await part.read())
             if part.filename is None:

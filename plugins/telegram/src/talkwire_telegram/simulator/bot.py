@@ -21,7 +21,9 @@ TOAST_LIMIT = 200  # characters of the answer to a pressed button
 FOLDERS = {"photo": "photos", "voice": "voice", "video": "videos", "audio": "music"}
 ACTIONS = {"typing", "upload_photo", "record_video", "upload_video", "record_voice", "upload_voice", "upload_document"}
 ACTIONS |= {"choose_sticker", "find_location", "record_video_note", "upload_video_note"}
-REACTIONS = set("👍👎🔥🥰👏😁🤔🤯😱🤬😢🎉🤩🤮💩🙏👌🕊🤡🥱🥴😍🐳🌚🌭💯🤣🍌🏆💔🤨😐🍓🍾💋🖕😈😴😭🤓👻🙈😇😨🤝🤗🫡🎅🎄☃💅🤪🗿🆒💘🙉🦄😘💊🙊😎👾😡")
+REACTIONS = set(
+    "👍👎🔥🥰👏😁🤔🤯😱🤬😢🎉🤩🤮💩🙏👌🕊🤡🥱🥴😍🐳🌚🌭💯🤣🍌🏆💔🤨😐🍓🍾💋🖕😈😴😭🤓👻🙈😇😨🤝🤗🫡🎅🎄☃💅🤪🗿🆒💘🙉🦄😘💊🙊😎👾😡"
+)
 REACTIONS |= {"❤", "⚡", "❤‍🔥", "👨‍💻", "✍", "🤷‍♂", "🤷", "🤷‍♀"}  # Bot API, "ReactionTypeEmoji"
 _SIDES = 10_000  # pixels of a photo's width and height together
 _RATIO = 20  # of a photo's longer side to its shorter
@@ -57,7 +59,12 @@ class Bot:
     def get_me(self, _: Asked) -> dict[str, Any]:
         """Say who the bot is."""
         sees_all = "privacy" not in self._faults
-        return {**BOT, "can_join_groups": True, "can_read_all_group_messages": sees_all, "supports_inline_queries": False}
+        return {
+            **BOT,
+            "can_join_groups": True,
+            "can_read_all_group_messages": sees_all,
+            "supports_inline_queries": False,
+        }
 
     # --- new messages --------------------------------------------------------------------------------------
 

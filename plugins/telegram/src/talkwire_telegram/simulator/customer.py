@@ -53,14 +53,21 @@ class Customer:
         contents = [self._at_hand(kind)]
         if kind == "album":
             group = str(secrets.randbelow(10**17) + 10**16)
-            contents = [{**self._photo(picture(n)), "media_group_id": group} for n in range(3)]
+            contents = [{**self._photo(picture(n, 200, 150)), "media_group_id": group} for n in range(3)]
         if caption:
             contents[0]["caption"] = caption
         found = self._open(chat)
         return [self._say(found, who, content, topic=topic) for content in contents]
 
     def hand_over(
-        self, content: bytes, *, name: str, media_type: str, chat: int = BUDI["id"], who: int = BUDI["id"], topic: int = 0
+        self,
+        content: bytes,
+        *,
+        name: str,
+        media_type: str,
+        chat: int = BUDI["id"],
+        who: int = BUDI["id"],
+        topic: int = 0,
     ) -> tuple[Said, int]:
         """Send a file of the page's own; pictures go as photos."""
         if media_type in ("image/png", "image/jpeg") and size_of_picture(content):
@@ -82,15 +89,16 @@ class Customer:
                 )
             case "large":
                 return self._document(
-                    self._files.keep(
-                        b"too much", name="film.mp4", media_type="video/mp4", claimed=FETCH_LIMIT + 1
-                    )
+                    self._files.keep(b"too much", name="film.mp4", media_type="video/mp4", claimed=FETCH_LIMIT + 1)
                 )
             case "location":
                 return {"location": {"latitude": -6.917464, "longitude": 107.619125}}
             case "venue":
                 place = {"latitude": -6.917464, "longitude": 107.619125}
-                return {"location": place, "venue": {"location": place, "title": "Kopi Kita", "address": "Jalan Braga 12"}}
+                return {
+                    "location": place,
+                    "venue": {"location": place, "title": "Kopi Kita", "address": "Jalan Braga 12"},
+                }
             case "contact":
                 return {"contact": {"phone_number": "+6281234567890", "first_name": "Siti", "user_id": 5087654321}}
             case "sticker":

@@ -6,6 +6,7 @@ import functools
 import secrets
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,40 +84,63 @@ class Files:
 
 # --- what customers have at hand -----------------------------------------------------------------------------
 
+_SHADOW = 118  # from the middle to where the saucer's shadow ends, of a picture that is 240 high
 _TABLES = ((0xB9, 0x8A, 0x5E), (0x8F, 0x9A, 0x7B), (0x7D, 0x86, 0x9C), (0xA8, 0x7C, 0x7C))
 
 
 @functools.cache
-def picture(n: int = 0, wide: int = 320, high: int = 240) -> bytes:
+def picture(n: int = 0, wide: int = 240, high: int = 180) -> bytes:
     """Draw a cup of coffee from above, as a PNG; another `n` has it on another table."""
-    table = _TABLES[n % len(_TABLES)]
-    middle, centre = wide / 2, high / 2 + (n % 3 - 1) * 8
+    table, scale = _TABLES[n % len(_TABLES)], 240 / high
+    middle, centre = wide / 2, high / 2
     rows = bytearray()
     for y in range(high):
-        rows.append(0)  # the filter of the line: none
-        for x in range(wide):
-            away = ((x - middle) ** 2 + (y - centre) ** 2) ** 0.5
-            rows += bytes(_colour(away, (x - middle) / 40, (y - centre) / 40, table, y / high))
+        line = [_shaded(table, 1.08 - 0.22 * y / high)] * wide
+        for x in range(wide // 2):  # the left half; the right one is its mirror
+            across, down = (x - middle) * scale, (y - centre) * scale
+            away = (across**2 + down**2) ** 0.5
+            if away < _SHADOW:
+                line[x] = line[wide - 1 - x] = _colour(away, across / 40, down / 40, line[0])
+        rows += b"\0" + b"".join(line)  # the filter of the line: none
     head = struct.pack(">IIBBBBB", wide, high, 8, 2, 0, 0, 0)
     chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(bytes(rows), 9)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, content) for kind, content in chunks)
 
 
-def _colour(away: float, x: float, y: float, table: tuple[int, int, int], depth: float) -> tuple[int, int, int]:
-    if away > 108:
-        light = 1.08 - 0.22 * depth - (0.14 if away < 118 else 0)
-        return tuple(min(255, int(part * light)) for part in table)  # type: ignore[return-value]  # three they are
-    if away > 98:  # the saucer's rim
-        return (0xF4, 0xF1, 0xEC)
-    if away > 78:
-        return (0xE4, 0xDF, 0xD7)
-    if away > 70:  # the cup
-        return (0xFB, 0xFA, 0xF7)
-    heart = (x * x + y * y - 1) ** 3 + x * x * y**3  # below nought inside of a heart
-    if heart < 0:
-        return (0xF3, 0xDF, 0xC1)
-    shade = int(away / 4)
-    return (0x6B + shade, 0x42 + shade // 2, 0x26)
+_RINGS = (  # from outside: how far from the middle each begins, its colour
+    (108, b"\xf4\xf1\xec"),  # the saucer's rim
+    (98, b"\xe4\xdf\xd7"),
+    (78, b"\xfb\xfa\xf7"),  # the cup
+    (70, b""),  # coffee, lighter towards its edge
+)
+
+
+def _colour(away: float, x: float, y: float, table: bytes) -> bytes:
+    """Give the colour of one point; edges are mixed, so that they are smooth."""
+    colour = _mixed(table, _shaded(table, 0.87), _SHADOW - away)
+    for begins, ring in _RINGS:
+        if away < begins + 0.5:
+            shade = int(away / 4)
+            colour = _mixed(colour, ring or bytes((0x6B + shade, 0x42 + shade // 2, 0x26)), begins - away)
+    if away < 62:
+        points = ((x + across, y + down) for across in (-0.006, 0.006) for down in (-0.006, 0.006))
+        colour = _mixed(colour, b"\xf3\xdf\xc1", sum(_is_heart(*point) for point in points) / 4 - 0.5)
+    return colour
+
+
+def _is_heart(x: float, y: float) -> bool:
+    return (x * x + y * y - 1) ** 3 + x * x * y**3 < 0
+
+
+def _mixed(below: bytes, above: bytes, inside: float) -> bytes:
+    if inside >= 0.5:
+        return above
+    share = max(0.0, inside + 0.5)
+    return bytes(int(one + (other - one) * share) for one, other in zip(below, above, strict=True)) if share else below
+
+
+def _shaded(colour: Sequence[int], light: float) -> bytes:
+    return bytes(min(255, int(part * light)) for part in colour)
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:

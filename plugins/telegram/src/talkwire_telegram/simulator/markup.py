@@ -101,7 +101,7 @@ def checked_keyboard(markup: Any) -> dict[str, Any] | None:
         return None  # keyboards of the other kind show nothing in the chat
     rows = markup["inline_keyboard"]
     if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
-        raise bad("field \"inline_keyboard\" must be of type Array")
+        raise bad('field "inline_keyboard" must be of type Array')
     for button in (button for row in rows for button in row):
         _check_button(button)
     if sum(len(row) for row in rows) > BUTTONS:
@@ -141,7 +141,7 @@ def found_entities(text: str) -> list[dict[str, Any]]:
     """Mark what Telegram itself marks in a customer's text: commands, addresses of pages and of mailboxes."""
     kinds = {
         "bot_command": r"(?<!\S)/[A-Za-z][A-Za-z0-9_]{0,31}(?:@\w+)?",
-        "url": r"https?://[^\s<>\"]+",
+        "url": r"https?://[^\s<>\"]*[^\s<>\".,;:!?)]",
         "email": r"(?<!\S)[\w.+-]+@[\w-]+\.[\w.-]+\w",
     }
     found = [

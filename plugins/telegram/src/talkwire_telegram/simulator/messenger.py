@@ -18,10 +18,10 @@ from talkwire import SimulatedProvider
 
 from . import asked
 from .bot import Bot
-from .customer import KINDS, Customer, Impossible
+from .customer import Customer, Impossible
 from .files import UPLOAD_LIMIT, Files
 from .files import Full as NoRoom
-from .rates import Counter, Limits, flood
+from .rates import TELEGRAMS, Counter, Limits, flood
 from .refusal import Refusal, bad
 from .updates import Updates
 from .world import BUDI, Full, World
@@ -54,6 +54,7 @@ KNOBS = {  # by who does it
     },
 }
 
+
 class Messenger(SimulatedProvider):
     """What Telegram and the customers remember."""
 
@@ -64,7 +65,7 @@ class Messenger(SimulatedProvider):
         self,
         *,
         token: str,
-        limits: Limits | None = Limits(),  # None: the bot may write as fast as it likes
+        limits: Limits | None = TELEGRAMS,  # None: the bot may write as fast as it likes
         now: Callable[[], float] = time.time,
         slow: float = SLOW,
         retry_every: float = 1.0,  # seconds, until a webhook is called again

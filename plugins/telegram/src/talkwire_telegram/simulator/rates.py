@@ -26,6 +26,9 @@ class Limits:
     group: tuple[int, float] = (20, 60.0)
 
 
+TELEGRAMS = Limits()
+
+
 class Counter:
     """Counts what was written, in sliding windows."""
 

@@ -90,7 +90,9 @@ class Updates:
         given, self.next_id = self.next_id, self.next_id + 1
         now = self._now()
         self.queue = {key: one for key, one in self.queue.items() if one.at > now - KEPT}
-        self.queue[given] = Update({"update_id": given, kind: copy.deepcopy(value)}, now)  # as it is now, whatever is edited later
+        self.queue[given] = Update(
+            {"update_id": given, kind: copy.deepcopy(value)}, now
+        )  # as it is now, whatever is edited later
         self._wake()
         return given
 
@@ -236,6 +238,7 @@ class Updates:
 
     async def _call(self, session: aiohttp.ClientSession, update: Update, hook: Webhook) -> None:
         key = update.wire["update_id"]
+        words = ""
         try:
             for _ in range(2 if "twice" in self._faults else 1):
                 words = await self._answered(session, update, hook)

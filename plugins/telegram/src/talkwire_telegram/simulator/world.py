@@ -47,7 +47,7 @@ class Chat:
     @property
     def is_private(self) -> bool:
         """Say whether it is a chat with one person."""
-        return self.wire["type"] == "private"
+        return bool(self.wire["type"] == "private")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,7 +79,7 @@ class World:
 
     def meet(self, user: dict[str, Any]) -> Chat:
         """Open a private chat with somebody; its id is theirs."""
-        wire = {key: user[key] for key in ("id", "first_name", "last_name", "username") if key in user}
+        wire: dict[str, Any] = {key: value for key, value in user.items() if key not in ("is_bot", "language_code")}
         chat = self.chats[user["id"]] = Chat({**wire, "type": "private"}, [user], last_id=100)
         return chat
 
@@ -99,7 +99,9 @@ class World:
             raise bad("group chat was upgraded to a supergroup chat", migrate_to_chat_id=chat.moved_to)
         if chat.shut:
             raise forbidden(
-                "bot was blocked by the user" if chat.is_private else f"bot was kicked from the {chat.wire['type']} chat"
+                "bot was blocked by the user"
+                if chat.is_private
+                else f"bot was kicked from the {chat.wire['type']} chat"
             )
         return chat
 

@@ -2,7 +2,14 @@
 import { at, clock, complain, composer, live, make, post, talk } from "./frame.js";
 
 const chat = at("chat"), who = at("who"), menu = at("menu"), attach = at("attach"), file = at("file"), log = at("log");
-const HAND = { photo: "🖼 Photo", album: "🗂 Album", voice: "🎙 Voice note", document: "📄 File", location: "📍 Location", venue: "🏠 Venue", contact: "👤 Contact", sticker: "☕ Sticker", dice: "🎲 Dice", large: "🎞 Large film" };
+const HAND = { photo: "Photo", album: "Album", voice: "Voice note", document: "File", location: "Location", venue: "Venue", contact: "Contact", sticker: "Sticker", dice: "Dice", large: "Large film" };
+const LINES = {
+  photo: "M4 5h16v14H4zM4 16l5-5 4 4 2-2 5 5M15.5 9.5h.01", album: "M7 4h13v12H7zM4 8v12h13M7 13l4-4 5 5",
+  voice: "M12 4a2.5 2.5 0 0 1 2.5 2.5v5a2.5 2.5 0 0 1-5 0v-5A2.5 2.5 0 0 1 12 4zM6.5 11a5.5 5.5 0 0 0 11 0M12 16.5V20", document: "M6 3h8l4 4v14H6zM14 3v4h4",
+  location: "M12 3a6 6 0 0 0-6 6c0 4.5 6 12 6 12s6-7.5 6-12a6 6 0 0 0-6-6zM12 9h.01", venue: "M4 10l8-6 8 6v10H4zM10 20v-6h4v6",
+  contact: "M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM5 20a7 7 0 0 1 14 0", sticker: "M4 4h16v9l-7 7H4zM20 13h-7v7M9 9h.01M14 9h.01", dice: "M5 5h14v14H5zM9 9h.01M15 15h.01M12 12h.01",
+  large: "M4 6h16v12H4zM8 6v12M16 6v12M4 12h4M16 12h4", own: "M19.5 11.5l-7.6 7.6a4.6 4.6 0 0 1-6.5-6.5l8-8a3.1 3.1 0 0 1 4.4 4.4l-8 8a1.5 1.5 0 0 1-2.2-2.2l7.3-7.3",
+};
 const EMOJI = ["👍", "❤", "🔥", "🎉", "👎"];
 const DOING = { typing: "typing…", upload_photo: "sending a photo…", upload_document: "sending a file…", upload_video: "sending a video…", record_voice: "recording a voice note…" };
 let chats = [], about = null, opened = "";
@@ -17,9 +24,18 @@ const act = (deed, more = {}) => post("sim/deeds", { deed, ...place(), ...more }
 const nameOf = (user) => [user.first_name, user.last_name].filter(Boolean).join(" ");
 const bytes = (size) => (size < 1000 ? `${size} bytes` : size < 1e6 ? `${Math.round(size / 1000)} kB` : `${(size / 1e6).toFixed(1)} MB`);
 
+function icon(name, size = 20) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg"), path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  for (const [key, value] of Object.entries({ viewBox: "0 0 24 24", width: size, height: size, "aria-hidden": "true", focusable: "false" })) svg.setAttribute(key, value);
+  for (const [key, value] of Object.entries({ d: LINES[name], fill: "none", stroke: "currentColor", "stroke-width": 1.9, "stroke-linecap": "round", "stroke-linejoin": "round" })) path.setAttribute(key, value);
+  svg.append(path);
+  return svg;
+}
+
 // --- text ----------------------------------------------------------------------------------------------------
 
 const TAGS = { bold: "b", italic: "i", underline: "u", strikethrough: "s", code: "code", pre: "pre", blockquote: "blockquote", expandable_blockquote: "blockquote" };
+const BLOCKS = new Set(["pre", "blockquote", "expandable_blockquote"]);
 
 function link(href, inside) {
   if (!/^(https?|mailto|tel|tg):/i.test(href)) return make("span", "", ...inside);
@@ -50,14 +66,20 @@ function dressed(entity, text, inside) {
 function rich(text, entities = [], from = 0, to = text.length) {
   const nodes = [];
   let done = from;
+  const between = (start, end, isAfterBlock, isBeforeBlock) => { // a block breaks the line by itself
+    const piece = text.slice(start, end);
+    return plain(isAfterBlock || isBeforeBlock ? piece.replace(isAfterBlock ? /^\n/ : "", "").replace(isBeforeBlock ? /\n$/ : "", "") : piece);
+  };
+  let isBlock = false;
   for (let n = 0; n < entities.length; n += 1) {
     const one = entities[n], end = one.offset + one.length;
     if (one.offset < done) continue; // lies in the one before
     const within = entities.slice(n + 1).filter((other) => other.offset >= one.offset && other.offset + other.length <= end);
-    nodes.push(...plain(text.slice(done, one.offset)), dressed(one, text.slice(one.offset, end), one.type === "text_link" ? spread(text, within, one.offset, end) : rich(text, within, one.offset, end)));
+    nodes.push(...between(done, one.offset, isBlock, BLOCKS.has(one.type)), dressed(one, text.slice(one.offset, end), one.type === "text_link" ? spread(text, within, one.offset, end) : rich(text, within, one.offset, end)));
     done = end;
+    isBlock = BLOCKS.has(one.type);
   }
-  return [...nodes, ...plain(text.slice(done, to))];
+  return [...nodes, ...between(done, to, isBlock, false)];
 }
 const spread = (text, within, from, to) => (within.length ? rich(text, within, from, to) : [text.slice(from, to)]); // no link in a link
 
@@ -77,15 +99,7 @@ function thing(sign, title, small) {
 }
 
 function pin() {
-  const box = make("div", "shown map");
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  for (const [name, value] of Object.entries({ viewBox: "0 0 24 24", width: 34, height: 34, "aria-hidden": "true" })) svg.setAttribute(name, value);
-  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  path.setAttribute("d", "M12 2a7 7 0 0 0-7 7c0 5 7 13 7 13s7-8 7-13a7 7 0 0 0-7-7zm0 9.5A2.5 2.5 0 1 1 12 6a2.5 2.5 0 0 1 0 5.5z");
-  path.setAttribute("fill", "currentColor");
-  svg.append(path);
-  box.append(svg);
-  return box;
+  return make("div", "shown map", icon("location", 36));
 }
 
 function voice(of) {
@@ -106,9 +120,9 @@ function voice(of) {
 function content(said) {
   if (said.photo) return [picture(said.photo.at(-1), "shown", said.caption ? "Photo" : "Photo without words")];
   if (said.sticker) return [picture(said.sticker, "sticker", `Sticker ${said.sticker.emoji || ""}`)];
-  if (said.dice) return [make("div", "dice", said.dice.emoji), make("small", "meta", `shows ${said.dice.value}`)];
+  if (said.dice) return [make("div", "dice", said.dice.emoji === "🎲" ? "⚀⚁⚂⚃⚄⚅"[said.dice.value - 1] : said.dice.emoji), make("span", "hidden", `shows ${said.dice.value}`)];
   if (said.voice) return [voice(said.voice)];
-  if (said.venue) return [pin(), thing("📍", said.venue.title, said.venue.address)];
+  if (said.venue) return [pin(), thing(icon("venue", 22), said.venue.title, said.venue.address)];
   if (said.location) return [pin(), make("small", "meta", `${said.location.latitude.toFixed(5)}, ${said.location.longitude.toFixed(5)}`)];
   if (said.contact) return [thing(said.contact.first_name[0], nameOf(said.contact), said.contact.phone_number)];
   if (said.video || said.animation) {
@@ -293,8 +307,12 @@ at("form").addEventListener("keydown", (event) => {
 document.addEventListener("click", (event) => {
   if (!menu.hidden && !event.target.closest(".attach")) unfold(false);
 });
+function marked(kind, button) {
+  button.prepend(icon(kind));
+  return button;
+}
 for (const [kind, title] of Object.entries(HAND)) {
-  menu.append(tool(title, () => {
+  menu.append(marked(kind, tool(title, () => {
     unfold(false);
     const text = at("text"), caption = ["photo", "album", "document"].includes(kind) ? text.value.trim() : "";
     act("send", { kind, caption }).then(() => {
@@ -302,12 +320,12 @@ for (const [kind, title] of Object.entries(HAND)) {
       look();
     }).catch(complain);
     text.focus();
-  }));
+  })));
 }
-menu.append(tool("📎 A file of yours", () => {
+menu.append(marked("own", tool("A file of yours", () => {
   unfold(false);
   file.click();
-}));
+})));
 file.addEventListener("change", async () => {
   const [one] = file.files;
   file.value = "";
