@@ -328,7 +328,8 @@ MEANINGS = {  # goes before the comment beside the key, where that is for reader
     ),
     "accounts.NAME.when_closed": (
         "What becomes of a reply that cannot go out now: `reject` it, `hold` it until the customer writes again, or let"
-        " it go out from another account, `fallback:NAME`; see [the how-to](../howto/fall-back.md)"
+        " it go out from another account, `fallback:NAME`; see [the how-to](../howto/fall-back.md). `template:NAME` holds it"
+        " and sends a template of that name at once; see [windows](../howto/answer-after-the-window.md)"
     ),
     "plugins.enabled": "Plugins beside those that accounts and media name; their order is that of the shape hooks",
     "notify.on": (
@@ -353,7 +354,7 @@ _FORMS = {
     "Size": "a size, or a number of bytes",
     "HowOften": "how often, such as `20/m`, `100/s`, `5000/h`; all of it may come at once after a rest; `off`: no limit",
     "ListenAddress": "`host:port`; port 0 is any free one",
-    "WhenClosed": "`reject`, `hold` or `fallback:NAME`",
+    "WhenClosed": "`reject`, `hold`, `template:NAME` or `fallback:NAME`",
     "SecretStr": "text, never shown",
     "Path": "a path; a relative one lies beside the file",
     "str": "text",
@@ -591,7 +592,10 @@ ANSWER_CODES = {
 POLICIES = {
     "reject": "the reply is refused with 409 and the answer; nothing is stored as sent",
     "hold": "the reply is stored and waits until an answer is allowed again",
-    "template": "a text that the provider approved goes in its place; later",
+    "template": (
+        "a text that the provider approved goes at once, and the reply is held; see"
+        " [windows](../howto/answer-after-the-window.md)"
+    ),
     "fallback": "it goes out from another account; see [where a reply falls back](../howto/fall-back.md)",
 }
 QUEUED = {

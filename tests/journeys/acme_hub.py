@@ -13,7 +13,7 @@ from typing import Any
 
 from talkwire import hookimpl
 from talkwire.channel import outcome
-from talkwire.errors import MarkupRefused, NotSent, TryLater, Uncertain, Unreachable, Wait
+from talkwire.errors import MarkupRefused, NotSent, TryLater, Uncertain, Unreachable, Wait, WindowShut
 from talkwire.model import (
     AccountNotice,
     Address,
@@ -55,6 +55,7 @@ ERRORS = {
     "slow_down": TryLater(after=timedelta(seconds=50)),
     "later": TryLater,
     "who_knows": Uncertain,
+    "shut": WindowShut,
 }
 
 
@@ -90,8 +91,9 @@ class FullAcme(acme_module.AcmeChannel):
                     to=to,
                 )
             case "report":
-                state, key = State[value["state"].upper()], value.get("key", "")
-                yield Report(state=state, at=at, external_id=value.get("of", ""), key=key, code=value.get("code", ""))
+                state, key, code = State[value["state"].upper()], value.get("key", ""), value.get("code", "")
+                of, shut = value.get("of", ""), code == "shut"
+                yield Report(state=state, at=at, external_id=of, key=key, code=code, window_shut=shut)
             case "session":
                 state = SessionState(value["state"])
                 yield SessionChange(address=address, state=state, at=at, reason=value.get("reason", ""))

@@ -441,6 +441,58 @@ async def test_a_rate_of_an_address_counts_all_its_threads_together(start_acme: 
     assert acme.texts == ["Hi", "Hi"]
 
 
+@pytest.mark.one_file
+async def test_a_restart_lets_nothing_go_that_the_rate_does_not_allow(start_acme: Any, tmp_path: Any) -> None:
+    """What the provider counts is not what one process remembers; also the part that was under way is counted."""
+    rates = (Rate(count=1, per=timedelta(seconds=10), key="address", burst=2),)
+    before = await start_acme(channel=full(rates=rates), folder=tmp_path)
+    conversation = await before.talk()
+    before.provider.will(before.accept(), hang_after_acceptance())
+    for text in ("one", "two", "three"):
+        await before.hub.reply(conversation, text)
+    await before.under_way()
+    await before.under_way()
+    folder = cut_power(tmp_path, tmp_path / "cut")
+    clock, provider = before.hub.clock, before.provider
+    acme = await start_acme(channel=full(rates=rates), folder=folder, clock=clock, provider=provider)
+    assert acme.texts == ["one", "two"]
+    await acme.hub.pass_time(seconds=9)
+    assert acme.texts == ["one", "two"]
+    await acme.hub.pass_time(seconds=1)
+    assert acme.texts == ["one", "two", "three"]
+
+
+async def test_settings_may_say_the_rate_and_some_addresses_have_their_own(start_acme: Any) -> None:
+    class Slow(FullAcme):
+        @property
+        def rates(self) -> tuple[Rate, ...]:
+            return (Rate(count=1, per=timedelta(seconds=10), key="address", begins="+62812"),)
+
+    acme = await start_acme(channel=full(Slow))
+    for n, sender in enumerate(("6281200000001", "6289900000001")):
+        await acme.wrote(f"m{n}", "Hello", sender=sender)
+    for conversation in await acme.hub.conversations():
+        await acme.reply(conversation, "Hi", "Hi again")
+    assert len(acme.texts) == 3
+    await acme.hub.pass_time(seconds=10)
+    assert len(acme.texts) == 4
+
+
+async def test_an_address_that_is_to_rest_rests_in_all_its_threads(start_acme: Any) -> None:
+    acme = await start_acme(channel=full())
+    for n, thread in enumerate(("orders", "billing")):
+        await acme.wrote(f"m{n}", "Hello", thread=thread)
+    first, second = await acme.hub.conversations()
+    acme.provider.will(no("slow_down"))
+    await acme.reply(first, "one")
+    await acme.reply(second, "two")
+    assert acme.texts == ["one"]
+    await acme.hub.pass_time(seconds=49)
+    assert acme.texts == ["one"]
+    await acme.hub.pass_time(seconds=1)
+    assert sorted(acme.texts) == ["one", "one", "two"]
+
+
 # --- what is kept of it ----------------------------------------------------------------------------------------
 
 

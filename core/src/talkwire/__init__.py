@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from .errors import Unsupported as Unsupported
     from .errors import Wait as Wait
     from .errors import WindowClosed as WindowClosed
+    from .errors import WindowShut as WindowShut
     from .features import Features as Features
     from .features import MediaFeature as MediaFeature
     from .features import OptionFeature as OptionFeature
@@ -120,6 +121,7 @@ if TYPE_CHECKING:
     from .model import Policy as Policy
     from .model import Problem as Problem
     from .model import Rate as Rate
+    from .model import Reachable as Reachable
     from .model import Reaction as Reaction
     from .model import ReadUpTo as ReadUpTo
     from .model import Receipt as Receipt
@@ -163,7 +165,7 @@ _WHERE = {
     "errors": (
         "AccountBroken Conflict HistoryGone KeyReused MarkupRefused NoAnswer NotFound NotSent Refuse Refused"
         " Rejected SendError SessionEnded StoreDown TalkwireError TooLarge TryLater Uncertain Unreachable"
-        " Unreadable Unsupported Wait WindowClosed"
+        " Unreadable Unsupported Wait WindowClosed WindowShut"
     ),
     "features": "Features MediaFeature OptionFeature",
     "formatting": "Dialect PLAIN plain_text render segments split to_json",
@@ -173,7 +175,7 @@ _WHERE = {
         "Accepted Account AccountNotice AccountState Acknowledge Address AddressChanged Alias Answer AnswerCode"
         " Attachment AttachmentClass Batch Block Buttons Card Change ChangeKind Choice Choices Contact"
         " ContactCard Conversation Degradation Delivery Direction Draft Enclosed Envelope Fact FormLink Forward Inbound Item Level"
-        " Location Media Message NotThere Notification Option Original Other Outgoing Part Person Policy Problem Rate Reaction"
+        " Location Media Message NotThere Notification Option Original Other Outgoing Part Person Policy Problem Rate Reachable Reaction"
         " ReadUpTo Receipt Recipient RemoteMedia RenderContext Rendered Report SessionChange SessionState SignalKind State"
         " StoredChange Template Text Typing TypingSignal Unit Unread Way draft"
     ),

@@ -53,6 +53,7 @@ class Runtime:
         self.endpoint = config.endpoint
         self.when_closed: Policy = config.when_closed
         self.fallback = config.fallback
+        self.template = config.template
         self._lent = lent
         self.view = Account(name=config.name, channel=config.channel, since=lent.clock.now())
         self.channel: Channel | None = None
@@ -69,7 +70,7 @@ class Runtime:
         else:
             self._make(kind, config.settings)
         made: Channel | None = self.channel
-        self.rates = Rates(made.features.rates if made else ())
+        self.rates = Rates(made.rates if made else ())
 
     def _make(self, kind: type[Channel], settings: Any) -> None:
         try:
@@ -88,6 +89,7 @@ class Runtime:
             since=self.view.since,
             when_closed=self.when_closed.value,
             fallback=self.fallback,
+            template=self.template,
         )
 
     def pending(self) -> str:

@@ -28,6 +28,7 @@ class Reply:
     key: str = ""  # idempotency within the plugin; empty: made from the fact, so that one fact replies once
     policy: Policy | None = None  # None: what the account says in `when_closed`
     fallback: str = ""  # account that it goes out from by policy fallback; empty: the one that `when_closed` names
+    template: str = ""  # that goes out by policy template, while it waits; empty: the one that `when_closed` names
 
     def __post_init__(self) -> None:
         """Refuse a reply that goes nowhere, or to two places."""

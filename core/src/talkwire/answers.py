@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from .clock import micros, moment
 from .features import Features
-from .model import AccountState, Answer, AnswerCode, SessionState, Way
+from .model import AccountState, Answer, AnswerCode, Level, SessionState, Way
 from .store import Query, Tx
 
 CLOSING = timedelta(hours=1)  # how long before its end a window is told to be closing
@@ -36,6 +37,7 @@ _TEXTS = {
         "hold": "Keep the reply until the customer writes again",
         "wait": "Wait until the customer comes back",
         "template": "Send an approved template",
+        "template:named": "Send the template {template} and keep the reply until the customer writes again",
     },
     "id": {
         AnswerCode.SESSION_ENDED: "Sesi pelanggan sudah berakhir.",
@@ -48,6 +50,7 @@ _TEXTS = {
         "hold": "Simpan balasan sampai pelanggan menulis lagi",
         "wait": "Tunggu sampai pelanggan kembali",
         "template": "Kirim templat yang sudah disetujui",
+        "template:named": "Kirim templat {template} dan simpan balasan sampai pelanggan menulis lagi",
     },
 }
 
@@ -82,9 +85,18 @@ class AccountView:
     since: datetime | None
     when_closed: str = "reject"
     fallback: str = ""  # with policy fallback: the account that replies go out from instead
+    template: str = ""  # with policy template: the one that goes out while the reply waits
 
 
 View = Callable[[str], AccountView]
+
+
+class OtherWay(NamedTuple):
+    """Another way to the same person."""
+
+    account: str
+    kind: str  # of the address
+    address: str
 
 
 def code_of(standing: Standing, view: AccountView, now_us: int) -> AnswerCode | None:
@@ -115,7 +127,7 @@ def answer_of(
     now: datetime,
     *,
     language: str = "en",
-    others: Iterable[tuple[str, str]] = (),  # (account, address) that reach the same contact
+    others: Iterable[OtherWay] = (),
 ) -> Answer:
     """Make the answer object that every page and client gets."""
     code = code_of(standing, view, micros(now))
@@ -135,21 +147,25 @@ def answer_of(
         since=moment(since) if since is not None else view.since,
         until=until,
         text=texts[code],
-        ways=tuple(_ways(code, texts, others)),
+        ways=tuple(_ways(code, view, texts, others)),
     )
 
 
 def _ways(
     code: AnswerCode,
+    view: AccountView,
     texts: Mapping[str, str],
-    others: Iterable[tuple[str, str]],
+    others: Iterable[OtherWay],
 ) -> Iterable[Way]:
     if code is AnswerCode.BLOCKED:
         return
-    for account, address in others:
+    for account, kind, address in others:
         text = texts["account"].format(account=account, address=address)
-        yield Way(kind="account", account=account, address=address, text=text)
+        yield Way(kind="account", account=account, address=address, address_kind=kind, text=text)
     if code is AnswerCode.WINDOW_CLOSED:
+        if view.features is not None and view.features.template is not Level.REJECTED:
+            text = texts["template:named" if view.template else "template"].format(template=view.template)
+            yield Way(kind="template", template=view.template, text=text)
         yield Way(kind="hold", text=texts["hold"])
     if code in (AnswerCode.SESSION_ENDED, AnswerCode.ADDRESS_UNREACHABLE):
         yield Way(kind="wait", text=texts["wait"])

@@ -34,6 +34,7 @@ from .model import (
     Item,
     NotThere,
     Outgoing,
+    Rate,
     Receipt,
     RenderContext,
     Rendered,
@@ -257,6 +258,11 @@ class Channel:
     def routes(self) -> Sequence[Route]:
         """Name own sockets and pages, served under `/c/<account>/`."""
         return ()
+
+    @property
+    def rates(self) -> Sequence[Rate]:
+        """Say how often the provider lets this account send; `features.rates`, unless its settings say otherwise."""
+        return self.features.rates
 
     @classmethod
     def hosts(cls, settings: Any) -> frozenset[str]:

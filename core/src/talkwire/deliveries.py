@@ -93,10 +93,13 @@ class Learnt:
     text: str = ""
 
 
-def reported(tx: Tx, reports: Sequence[tuple[str, Report, str]]) -> None:
-    """Keep every report of (account, report, envelope id), and join those that match a part."""
+def reported(tx: Tx, reports: Sequence[tuple[str, Report, str]]) -> list[tuple[str, int]]:
+    """Keep every report of (account, report, envelope id), and join those that match a part.
+
+    Gives the parts (id, when) that failed because a window has closed.
+    """
     if not reports:
-        return
+        return []
     keys = sorted({report.key for _, report, _ in reports if report.key})
     by_key = {row[1]: row[0] for row in tx.execute(_BY_KEY, {"keys": keys})} if keys else {}
     ids = sorted({(account, r.external_id) for account, r, _ in reports if r.external_id})
@@ -108,6 +111,7 @@ def reported(tx: Tx, reports: Sequence[tuple[str, Report, str]]) -> None:
     named = {one for account, r, _ in reports if r.recipient for _, one in _match(account, r, by_key, by_external)}
     beside = _beside(tx, named)
     learnt: list[Learnt] = []
+    shut: list[tuple[str, int]] = []
     rows = []
     for account, report, envelope in reports:
         found = _match(account, report, by_key, by_external)
@@ -122,8 +126,10 @@ def reported(tx: Tx, reports: Sequence[tuple[str, Report, str]]) -> None:
             )  # fmt: skip
             if delivery is not None:
                 learnt.append(_learnt(delivery, report.state, at, report.code, report.reason))
+                shut += [(delivery, at)] if report.window_shut else []
     learn(tx, learnt)
     tx.many(_INSERT_REPORT, rows)
+    return shut
 
 
 def _by_external(tx: Tx, ids: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[tuple[str, str]]]:

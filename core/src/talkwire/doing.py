@@ -9,7 +9,7 @@ from typing import Protocol
 import structlog
 from pydantic_core import from_json, to_json
 
-from . import actions, elsewhere, lanes, notifying, timers
+from . import actions, elsewhere, lanes, notifying, timers, windows
 from .actions import Action, DropTimer, Notice, Notify, Reply, SetTimer, Signal, Withdraw
 from .errors import AccountBroken, NotFound, NotSent, StoreDown, TalkwireError, TryLater, Wait
 from .ids import new_id
@@ -112,6 +112,8 @@ class Doer:
                 await self._fetching.fetch(task.ref)
             elif task.kind == elsewhere.KIND:
                 await self._replies.fall_back(task.ref, *elsewhere.promised(task.body))
+            elif task.kind == windows.KIND:
+                await self._replies.send_template(task.ref, windows.promised(task.body))
             else:
                 failure = await self._failure(task)
         except OnItsWay:
@@ -134,6 +136,8 @@ class Doer:
             elif task.kind == elsewhere.KIND:
                 _, code, said = elsewhere.promised(task.body)
                 await self._replies.give_up_falling(task.ref, code, text, said)
+            elif task.kind == windows.KIND:
+                await self._replies.give_up_template(task.ref, windows.promised(task.body), text)
             else:
                 failure = "failed", text
         await self._store.write(_ended, (self._fence, task, failure))
@@ -168,6 +172,7 @@ class Doer:
             key=action.key or key,
             policy=action.policy,
             fallback=action.fallback,
+            template=action.template,
             automatic=True,
         )
 

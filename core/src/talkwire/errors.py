@@ -8,7 +8,8 @@ TalkwireError
 │   ├── TryLater        the provider said no for now: again after `after`
 │   ├── Wait            nobody is there: held until `wake`
 │   ├── Refused         the provider said no for ever: failed
-│   │   └── MarkupRefused   … to the markup: once more as plain text
+│   │   ├── MarkupRefused   … to the markup: once more as plain text
+│   │   └── WindowShut      … because its window for answers has closed: what the reply's policy says
 │   ├── Unreachable     this address cannot be reached until it writes again
 │   ├── AccountBroken   a person must act: the account's sending sleeps
 │   └── Uncertain       not known: said so, never silently sent again
@@ -96,6 +97,10 @@ class Refused(SendError):
 
 class MarkupRefused(Refused):
     """The provider could not read our markup and documents that nothing was sent."""
+
+
+class WindowShut(Refused):
+    """The provider says that its window for answers has closed, whatever we thought; nothing was sent."""
 
 
 class Unreachable(SendError):

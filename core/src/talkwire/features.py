@@ -27,6 +27,7 @@ class OptionFeature:
     most: int = 0  # how many the provider takes; more of them become a numbered list
     title_limit: int = 20  # characters
     description_limit: int = 0  # characters; 0: no descriptions
+    id_limit: int = 0  # bytes of an option's id in UTF-8; with longer ones they become a numbered list; 0: no limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -137,18 +137,26 @@ class Hub:
         key: str = "",
         policy: Policy | None = None,
         fallback: str = "",
+        template: str = "",
         automatic: bool = False,
     ) -> Accepted:
         """Say something in a conversation (its id), or to (account, address).
 
         Committed when this returns; `author` (`agent:ann`) and `key` make it repeatable: the same again stores
         nothing new. `policy` says what to do where no answer is allowed, `fallback` from which account it goes out by
-        policy fallback; left out they are what the account's `when_closed` says. `automatic`: no person wrote it, so it
-        answers no machine. Errors: `NotFound`, `WindowClosed`, `SessionEnded` and the other `NoAnswer`, `Unsupported`,
+        policy fallback, `template` which one goes out by policy template while it waits; left out they are what the
+        account's `when_closed` says. `automatic`: no person wrote it, so it answers no machine. Errors: `NotFound`, `WindowClosed`, `SessionEnded` and the other `NoAnswer`, `Unsupported`,
         `Refuse`, `KeyReused`, and `Loop` of what is automatic: nothing is stored as sent.
         """
         return await self._replies.reply(
-            to, draft, author=author, key=key, policy=policy, fallback=fallback, automatic=automatic
+            to,
+            draft,
+            author=author,
+            key=key,
+            policy=policy,
+            fallback=fallback,
+            template=template,
+            automatic=automatic,
         )
 
     # --- live talks ------------------------------------------------------------------------------

@@ -95,6 +95,11 @@ class Leases:
         self._held.pop(name, None)  # nothing more is begun until it is taken again
         return False
 
+    def number(self, name: str) -> int:
+        """Give a number that is another one whenever another daemon had this between; 0: nobody else can."""
+        held = self._held.get(name)
+        return held.fence if held is not None else 0
+
     async def same_settings(self, settings: str) -> bool:
         """Leave the hash of our settings; False: another daemon runs that has others."""
         return self._store.is_sqlite or await self._store.write(_compare, (self.owner, settings))

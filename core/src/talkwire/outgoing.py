@@ -9,8 +9,8 @@ from typing import Protocol
 
 from pydantic_core import to_json
 
-from . import answers, deliveries, elsewhere, mending, people, surroundings
-from .answers import AccountView, Standing
+from . import answers, deliveries, elsewhere, mending, people, surroundings, windows
+from .answers import AccountView, OtherWay, Standing
 from .channel import Channel
 from .clock import Clock, micros
 from .errors import KeyReused, Loop, NoAnswer, NotFound, Refuse, ReplyError, Unsupported, no_answer
@@ -69,6 +69,7 @@ class Replies:
         key: str = "",
         policy: Policy | None = None,
         fallback: str = "",
+        template: str = "",
         strict: bool = False,
         notice: str = "",
         automatic: bool = False,
@@ -77,31 +78,38 @@ class Replies:
 
         `key` makes it repeatable: the same author and key give the first result again. `policy`
         says what to do where no answer is allowed; None takes the account's `when_closed`. `fallback` names the
-        account that it goes out from by policy fallback; empty: the one that `when_closed` names.
+        account that it goes out from by policy fallback, `template` the one that goes out at once by policy template
+        while the reply waits; empty: what `when_closed` names.
         `strict` refuses a reply that loses anything in its channel. `notice` names the slot of what is no reply.
         `automatic`: a machine says it.
 
         Errors: `NotFound` · `NoAnswer` with the answer object, nothing stored as sent ·
         `Unsupported`, `Refuse`, `KeyReused`, `Loop` (only of what is automatic): nothing stored.
         """
-        digest = _digest(to, draft, policy, fallback) if key else ""
+        digest = _digest(to, draft, policy, fallback, template) if key else ""
         if key and (known := await self._store.read(lambda q: known_key(q, author, key))):
             return await self._store.read(lambda q: again(q, known, digest))
         where = await self._store.read(lambda q: self._target(q, to))
-        wanted, instead = self._wanted(where.account, policy, fallback, notice)
+        wanted, named = self._wanted(where.account, policy, fallback, template, notice)
         asked = _Asked(author=author, key=key, hash=digest, strict=strict, notice=notice, automatic=automatic)
         if wanted is Policy.FALLBACK and (shut := await self._shut(where)) is not None:
-            return await self._go_on(shut, instead, draft, asked)
+            return await self._go_on(shut, named, draft, asked)
         try:
             rendition = await self._rendered(where, draft, automatic=automatic)
         except NoAnswer as no:
             await self._store.write(tell_refused, (where.account, where.conversation, no.code, author))
             raise
-        result = await self._queue(rendition, asked, wanted, instead)
+        result = await self._queue(rendition, asked, wanted, named)
+        if isinstance(result, Refused) and result.goes_on and wanted is Policy.TEMPLATE:
+            try:
+                opening = await self._rendered(where, windows.template(named), formatted=True, automatic=automatic)
+            except Unsupported as error:
+                raise Unsupported(f'the template "{named}" cannot go: {error}', kind=error.kind) from error
+            result = await self._queue(rendition, asked, wanted, named, opening=opening)
         if not isinstance(result, Refused):
             return result
         if result.goes_on:  # it was shut just now
-            return await self._go_on(result, instead, draft, asked)
+            return await self._go_on(result, named, draft, asked)
         raise await self._no_answer(result.standing, self._sending(rendition.account))
 
     async def render(self, to: Target, draft: Draft, *, notice: str = "", automatic: bool = False) -> Rendition:
@@ -110,10 +118,10 @@ class Replies:
         Errors: as `reply`, but for the answer.
         """
         where = await self._store.read(lambda q: self._target(q, to))
-        wanted, instead = self._wanted(where.account, None, "", notice)
+        wanted, named = self._wanted(where.account, None, "", "", notice)
         if wanted is Policy.FALLBACK and (shut := await self._shut(where)) is not None:
             try:
-                return (await self._elsewhere(shut.standing, instead, draft, automatic=automatic))[0]
+                return (await self._elsewhere(shut.standing, named, draft, automatic=automatic))[0]
             except (NoAnswer, NotFound):  # it would be refused: this is what could not go
                 pass
         return await self._rendered(where, draft, automatic=automatic)
@@ -123,10 +131,12 @@ class Replies:
         rendition: Rendition,
         asked: _Asked,
         policy: Policy,
-        fallback: str = "",
+        named: str = "",
         *,
         thread: str | None = None,
         instead: Instead | None = None,
+        opening: Rendition | None = None,
+        opens_for: str = "",
     ) -> Accepted | Refused:
         """Store a rendered reply. Errors: `Unsupported` where it must lose nothing; `KeyReused`; `NotFound`."""
         losses = rendition.rendered.degradations
@@ -143,13 +153,15 @@ class Replies:
             asked.key,
             asked.hash,
             policy,
-            fallback,
+            named,
             asked.notice,
             sending.pending(),
             asked.automatic,
             _thread(rendition, features) if thread is None else thread,
             instead,
             asked.principal,
+            opening,
+            opens_for,
         )
         result = await self._store.write(enqueue, ready)
         if isinstance(result, KeyReused | Loop):
@@ -208,19 +220,27 @@ class Replies:
 
     # --- where it cannot go: from another account ---------------------------------------------------
 
-    def _wanted(self, account: str, policy: Policy | None, fallback: str, notice: str) -> tuple[Policy, str]:
-        """Say what becomes of a reply that cannot go out, and by policy fallback from which account it goes on.
+    def _wanted(
+        self, account: str, policy: Policy | None, fallback: str, template: str, notice: str
+    ) -> tuple[Policy, str]:
+        """Say what becomes of a reply that cannot go out, with the account that it goes on from, or the template.
 
-        Errors: `Refuse` where no account is named.
+        Errors: `Refuse` where neither is named that the policy needs.
         """
         view = self._sending(account).standing
         wanted = policy or Policy(view.when_closed)
         if fallback and wanted is not Policy.FALLBACK:
             raise Refuse("an account to fall back on is named with policy fallback only")
-        if wanted is not Policy.FALLBACK:
+        if template and wanted is not Policy.TEMPLATE:
+            raise Refuse("a template is named with policy template only")
+        if wanted not in (Policy.FALLBACK, Policy.TEMPLATE):
             return wanted, ""
         if notice:
             return Policy.REJECT, ""  # it belongs to the talk as it is now
+        if wanted is Policy.TEMPLATE:
+            if not (template or view.template):
+                raise Refuse(f'"{account}" has no template: name one, or set when_closed = "template:NAME"')
+            return wanted, template or view.template
         name = fallback or view.fallback
         if not name:
             raise Refuse(f'"{account}" has no account to fall back on: name one, or set when_closed = "fallback:NAME"')
@@ -311,6 +331,29 @@ class Replies:
         text = f"{said}, and it did not go on elsewhere: {why}"
         await self._store.write(fail_fallen, (message, code.value, text))
 
+    # --- where it cannot go: a template first --------------------------------------------------------
+
+    async def send_template(self, message: str, name: str) -> None:
+        """Send the template that the policy of a message names that waits; a second time does nothing.
+
+        What waits fails where the template cannot go.
+        """
+        waits = await self._store.read(lambda q: elsewhere.stored(q, message))
+        if waits is None:
+            return
+        asked = _Asked(author=waits.author, automatic=waits.automatic)
+        try:
+            where = await self._store.read(lambda q: self._target(q, waits.conversation))
+            rendition = await self._rendered(where, windows.template(name), formatted=True, automatic=waits.automatic)
+            await self._queue(rendition, asked, Policy.TEMPLATE, name, opens_for=message)
+        except (ReplyError, NotFound) as error:
+            await self.give_up_template(message, name, str(error))
+
+    async def give_up_template(self, message: str, name: str, why: str) -> None:
+        """Fail what waits of a message whose template could not go."""
+        text = f"the provider allows no answer now, and the template {name} did not go: {why}"
+        await self._store.write(fail_fallen, (message, AnswerCode.WINDOW_CLOSED.value, text))
+
     async def _no_answer(self, standing: Standing, sending: Sending) -> NoAnswer:
         others = await self._store.read(lambda q: self.others(q, standing.id, standing.account))
         return no_answer(
@@ -322,8 +365,8 @@ class Replies:
             raise NotFound(f'there is no account "{account}"')
         return found
 
-    def others(self, query: Query, conversation: str, account: str) -> list[tuple[str, str]]:
-        """Give (account, address) pairs that reach the same contact another way."""
+    def others(self, query: Query, conversation: str, account: str) -> list[OtherWay]:
+        """Say by which accounts the same contact is reached another way."""
         contacts = [row[0] for row in query.execute(_CONTACT, {"id": conversation})]
         names = [row[0] for row in query.execute("SELECT account FROM account_state ORDER BY account")]
         found = []
@@ -333,7 +376,7 @@ class Replies:
                 if name == account or sending is None or sending.channel is None:
                     continue
                 if kind in sending.channel.features.reaches:
-                    found.append((name, value))
+                    found.append(OtherWay(name, kind, value))
         return found
 
     # --- what people do to a message that is on its way -----------------------------------------
@@ -417,13 +460,15 @@ def _thread(rendition: Rendition, features: Features | None) -> str:
     return new_id() if features is not None and features.threads and not rendition.conversation else ""
 
 
-def _digest(to: Target, draft: Draft, policy: Policy | None, fallback: str) -> str:
+def _digest(to: Target, draft: Draft, policy: Policy | None, fallback: str, template: str) -> str:
     place = to if isinstance(to, str) else f"{to[0]} {to[1].kind} {to[1].value}"
     said: list[object] = [place, blocks_to_json(draft.blocks), draft.reply_to, draft.subject, policy or ""]
     if draft.cc or draft.bcc:  # without them it is as it was before there were any
         said += [draft.cc, draft.bcc]
     if fallback:
         said.append(fallback)
+    if template:
+        said.append(["template", template])
     return hashlib.sha256(to_json(said)).hexdigest()
 
 

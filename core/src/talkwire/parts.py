@@ -29,8 +29,8 @@ def insert_deliveries(
     generation: int = 0,
     held: str = "",
     pending: str = "",
-) -> None:
-    """Store parts (position, recipient, part) as deliveries, with a promise each unless they are held."""
+) -> list[str]:
+    """Store parts (position, recipient, part) as deliveries, with a promise each unless they are held; give their ids."""
     made = [(new_id(), *part) for part in parts]
     tx.many(
         _INSERT_DELIVERY,
@@ -51,8 +51,9 @@ def insert_deliveries(
             for delivery, position, recipient, part in made
         ],
     )
+    ids = [delivery for delivery, *_ in made]
     if held:
-        return
+        return ids
     group = f"send:{account}"
     lanes.add(
         tx,
@@ -61,6 +62,7 @@ def insert_deliveries(
             for delivery, _, recipient, _ in made
         ],
     )
+    return ids
 
 
 def part_to_json(part: Part) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydantic_core import from_json, to_json
 
-from . import answers, deliveries, elsewhere, lanes, machines, people
+from . import answers, deliveries, elsewhere, lanes, machines, people, windows
 from .answers import AccountView, Standing
 from .errors import KeyReused, Loop, NotFound
 from .formatting import blocks_to_json, plain_text
@@ -53,13 +53,15 @@ class Ready:
     key: str  # empty: cannot be repeated
     hash: str
     policy: Policy
-    fallback: str  # account, with policy fallback
+    named: str  # account, with policy fallback; template, with policy template
     notice: str  # slot; empty: a message
     pending: str  # why it does not go at once; empty: it does
     automatic: bool  # a machine of ours says it
     thread: str = ""  # of the conversation, if there is none yet
     instead: Instead | None = None  # it goes on here, because it could not go where it was meant to go
     principal: str = ""  # whose the key is; empty: the author's
+    opening: Rendition | None = None  # the template that goes out in its place, by policy template
+    opens_for: str = ""  # message that waits, whose policy sends this template; empty: nobody's
 
     @property
     def claim(self) -> tuple[str, str]:
@@ -148,6 +150,8 @@ def _places(tx: Tx, items: Sequence[Ready]) -> list[str]:
     ids, new = people.places(tx, spots, also=[r.conversation for r in wanted if r.conversation])
     for spot in sorted(new):
         tx.tell("conversation.opened", account=spot[0], conversation=ids[spot])
+    opens_later = {item.rendition.account for item in firsts if item.view.features and item.view.features.window}
+    windows.born(tx, [ids[spot] for spot in sorted(new) if spot[0] in opens_later])
     return [item.rendition.conversation or ids[spot_of[id(item)]] for item in items]
 
 
@@ -195,8 +199,19 @@ def _enqueue_one(tx: Tx, item: Ready, conversation: str) -> Accepted | Refused |
     held, applied = "", Policy.FALLBACK if item.instead else None
     wanted, is_template = item.policy, _only_templates(rendition.draft)
     code = answers.code_of(standing, item.view, tx.now_us)
+    if item.opens_for and not _is_to_be_opened(tx, item, standing, code):
+        return Refused(standing, AnswerCode.WINDOW_CLOSED)
     if code is AnswerCode.WINDOW_CLOSED and is_template:
         applied = Policy.TEMPLATE
+    elif code is AnswerCode.WINDOW_CLOSED and wanted is Policy.TEMPLATE:
+        if item.opening is None:  # it has closed just now
+            _drop_key(tx, item)
+            return Refused(standing, code, goes_on=True)
+        applied, held = wanted, code.value
+        answers.tell_changes(tx, [conversation])  # what is held is released by the change back
+        if not windows.is_asked(tx, standing):
+            last_n += 1
+            _store(tx, item, item.opening, conversation, last_n, Policy.TEMPLATE)
     elif code is not None:
         applied = wanted
         if applied is not Policy.HOLD or not (code in answers.HOLDABLE or code is AnswerCode.ACCOUNT_BROKEN):
@@ -208,25 +223,12 @@ def _enqueue_one(tx: Tx, item: Ready, conversation: str) -> Accepted | Refused |
         if code in answers.HOLDABLE:  # with a broken account the lane waits, and nothing else
             held = code.value
             answers.tell_changes(tx, [conversation])  # what is held is released by the change back
-    message, n = new_id(), last_n + 1
+    n = last_n + 1
     # Kept for the look before each attempt: what may go now may be too late then.
     kept: str = wanted if item.instead else applied or (Policy.TEMPLATE if is_template else wanted)
-    kept = f"{kept}:{item.fallback}" if kept == Policy.FALLBACK else kept
-    _store_message(tx, item, conversation, message, n, kept)
-    insert_deliveries(
-        tx,
-        rendition.account,
-        conversation,
-        message,
-        [
-            (position, recipient, part)
-            for position, part in enumerate(rendition.rendered.parts)
-            for recipient in ("", *rendition.draft.cc, *rendition.draft.bcc)
-        ],
-        held=held,
-        pending=item.pending,
-    )
-    use_files(tx, message, rendition.draft.blocks)
+    if kept == Policy.FALLBACK or (kept == Policy.TEMPLATE and not is_template):
+        kept = f"{kept}:{item.named}"
+    message = _store(tx, item, rendition, conversation, n, kept, held)
     result = {
         "message": message,
         "n": n,
@@ -244,6 +246,37 @@ def _enqueue_one(tx: Tx, item: Ready, conversation: str) -> Accepted | Refused |
                 "result": to_json(result).decode(),
             },
         )
+    if standing.session in answers.LIVE and not handled and _answers(item):
+        tx.execute(_HANDLED, {"id": conversation})
+        tx.tell("session.handled", account=rendition.account, conversation=conversation, small={"author": item.author})
+    return Accepted(
+        message=message,
+        n=n,
+        policy=applied,
+        degradations=rendition.rendered.degradations,
+        conversation=conversation,
+        account=rendition.account,
+    )
+
+
+def _store(tx: Tx, item: Ready, rendition: Rendition, conversation: str, n: int, policy: str, held: str = "") -> str:
+    """Store a message with its parts and their promises, and tell it; give its id."""
+    message = new_id()
+    _store_message(tx, item, rendition, conversation, message, n, policy)
+    insert_deliveries(
+        tx,
+        rendition.account,
+        conversation,
+        message,
+        [
+            (position, recipient, part)
+            for position, part in enumerate(rendition.rendered.parts)
+            for recipient in ("", *rendition.draft.cc, *rendition.draft.bcc)
+        ],
+        held=held,
+        pending=item.pending,
+    )
+    use_files(tx, message, rendition.draft.blocks)
     tx.tell(
         "reply.queued",
         account=rendition.account,
@@ -257,17 +290,12 @@ def _enqueue_one(tx: Tx, item: Ready, conversation: str) -> Accepted | Refused |
             "notice": item.notice or None,
         },
     )
-    if standing.session in answers.LIVE and not handled and _answers(item):
-        tx.execute(_HANDLED, {"id": conversation})
-        tx.tell("session.handled", account=rendition.account, conversation=conversation, small={"author": item.author})
-    return Accepted(
-        message=message,
-        n=n,
-        policy=applied,
-        degradations=rendition.rendered.degradations,
-        conversation=conversation,
-        account=rendition.account,
-    )
+    return message
+
+
+def _is_to_be_opened(tx: Tx, item: Ready, standing: Standing, code: AnswerCode | None) -> bool:
+    """Say whether a template is still wanted that the policy of a message that waits sends."""
+    return code is AnswerCode.WINDOW_CLOSED and not windows.is_asked(tx, standing) and _still_waits(tx, item.opens_for)
 
 
 def _drop_key(tx: Tx, item: Ready) -> None:
@@ -290,8 +318,9 @@ def _only_templates(draft: Draft) -> bool:
     return all(isinstance(block, Template) for block in draft.blocks)
 
 
-def _store_message(tx: Tx, item: Ready, conversation: str, message: str, n: int, policy: str) -> None:
-    rendition = item.rendition
+def _store_message(
+    tx: Tx, item: Ready, rendition: Rendition, conversation: str, message: str, n: int, policy: str
+) -> None:
     text = plain_text(rendition.draft)
     tx.execute(
         _INSERT_MESSAGE,

@@ -1,13 +1,38 @@
-"""How often we may send: GCRA, in memory, empty after a start and after a hand-over."""
+"""How often we may send: GCRA, in memory; after a start or a hand-over it is counted anew from what is stored."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
+from .clock import micros, moment
 from .model import Rate
+from .store import Query
 
 _FORGET = 10_000  # keys kept before those that are free again are dropped
+_MOST_RECALLED = 100_000  # attempts; more in so short a time are no rate that anybody declares
+
+# What was said to the provider, and what may have been said as a daemon was cut off.
+_SENT = """
+    SELECT at, address, value FROM (
+        SELECT DISTINCT e.delivery_id AS part, e.at AS at, d.recipient AS recipient, c.address_id AS address, a.value AS value
+        FROM exchange e JOIN delivery d ON d.id = e.delivery_id
+        JOIN conversation c ON c.id = d.conversation_id JOIN address a ON a.id = c.address_id
+        WHERE e.at > :since AND d.account = :account
+        UNION ALL
+        SELECT d.id, d.open_since, d.recipient, c.address_id, a.value FROM delivery d
+        JOIN conversation c ON c.id = d.conversation_id JOIN address a ON a.id = c.address_id
+        WHERE d.state = 0 AND d.open_since > :since AND d.account = :account
+    ) sent WHERE recipient = '' ORDER BY at DESC LIMIT :most
+"""
+
+
+class Whose(NamedTuple):
+    """An address, as rates see it."""
+
+    id: str
+    value: str = ""  # empty: not known, so that no rate of some addresses is meant
 
 
 class Rates:
@@ -15,12 +40,33 @@ class Rates:
 
     def __init__(self, rates: Sequence[Rate]) -> None:
         self._rates = tuple(rates)
-        self.by_address = any(rate.key == "address" for rate in rates)
+        self._by_address = any(rate.key == "address" for rate in rates)
+        # How far back one has to look to know what counts now: twice the time in which a whole burst is free again.
+        self.horizon = 2 * max(map(_whole, rates), default=timedelta())
         self._free_at: dict[tuple[int, str], datetime] = {}  # theoretical arrival times
+        self._paused: dict[str, datetime] = {}  # address → until when the provider wants nothing for it
         self._forget_over = _FORGET
 
-    def take(self, now: datetime, address: str) -> datetime | None:
-        """Take one send to an address (its id); None: go, else not before that moment, and nothing was taken.
+    @property
+    def by_address(self) -> bool:
+        """Say whether it matters whom a send goes to."""
+        return self._by_address or bool(self._paused)
+
+    def pause(self, address: Whose, until: datetime) -> None:
+        """Send nothing to an address before the provider's own moment, in none of its threads."""
+        self._paused[address.id] = max(until, self._paused.get(address.id, until))
+
+    def recall(self, sent: Iterable[tuple[datetime, Whose]], now: datetime) -> None:
+        """Count what was sent within the horizon, oldest first, by whoever did, instead of what was counted here."""
+        self._free_at = {}
+        begun = now - self.horizon  # perhaps with a whole burst just gone
+        for at, whose in sent:
+            for key, rate in self._keys(whose):
+                free = max(self._free_at.get(key, begun + _whole(rate)), at)
+                self._free_at[key] = free + rate.per / rate.count
+
+    def take(self, now: datetime, address: Whose | str) -> datetime | None:
+        """Take one send to an address; None: go, else not before that moment, and nothing was taken.
 
         A rate that has just begun allows its `burst` at once, then one every `per / count`.
         """
@@ -30,15 +76,20 @@ class Rates:
             self._forget(now)
         return blocked
 
-    def free_at(self, now: datetime, address: str) -> datetime | None:
-        """Say when a send to an address (its id) may go; None: now. Nothing is taken."""
+    def free_at(self, now: datetime, address: Whose | str) -> datetime | None:
+        """Say when a send to an address may go; None: now. Nothing is taken."""
         return self._look(now, address)[1]
 
-    def _look(self, now: datetime, address: str) -> tuple[list[tuple[tuple[int, str], datetime]], datetime | None]:
+    def _look(
+        self, now: datetime, address: Whose | str
+    ) -> tuple[list[tuple[tuple[int, str], datetime]], datetime | None]:
         moves: list[tuple[tuple[int, str], datetime]] = []
-        blocked: datetime | None = None
-        for number, rate in enumerate(self._rates):
-            key = (number, address if rate.key == "address" else "")
+        whose = Whose(address) if isinstance(address, str) else address
+        blocked = self._paused.get(whose.id)
+        if blocked is not None and blocked <= now:
+            del self._paused[whose.id]
+            blocked = None
+        for key, rate in self._keys(whose):
             step = rate.per / rate.count
             free = max(self._free_at.get(key, now), now)
             allowed = free - step * (rate.burst - 1)
@@ -46,6 +97,11 @@ class Rates:
                 blocked = max(blocked or allowed, allowed)
             moves.append((key, free + step))
         return moves, blocked
+
+    def _keys(self, whose: Whose) -> Iterable[tuple[tuple[int, str], Rate]]:
+        for number, rate in enumerate(self._rates):
+            if whose.value.startswith(rate.begins):
+                yield (number, whose.id if rate.key == "address" else ""), rate
 
     def account_free_at(self, now: datetime) -> datetime | None:
         """Say when the account may send again; None: now."""
@@ -62,11 +118,23 @@ class Rates:
     def set_back(self, by: timedelta) -> None:
         """Free what is not free yet as soon as it would have been, by a clock that was set back."""
         self._free_at = {key: at - by for key, at in self._free_at.items()}
+        self._paused = {address: at - by for address, at in self._paused.items()}
 
     def _forget(self, now: datetime) -> None:
         if len(self._free_at) > self._forget_over:
             self._free_at = {key: at for key, at in self._free_at.items() if at > now}
             self._forget_over = max(_FORGET, 2 * len(self._free_at))  # strangers' addresses may all be busy
+
+
+def _whole(rate: Rate) -> timedelta:
+    return rate.per / rate.count * rate.burst
+
+
+def recent(query: Query, account: str, horizon: timedelta) -> list[tuple[datetime, Whose]]:
+    """Give what an account sent within the horizon, oldest first: by which daemon does not matter."""
+    values = {"account": account, "since": micros(query.now - horizon), "most": _MOST_RECALLED}
+    rows = query.execute(_SENT, values)
+    return [(moment(at), Whose(address, value)) for at, address, value in reversed(rows)]
 
 
 class Backoff:

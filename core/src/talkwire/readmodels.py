@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from pydantic_core import from_json
 
 from . import answers, people
-from .answers import Standing, View
+from .answers import OtherWay, Standing, View
 from .clock import moment
 from .deliveries import message_state
 from .errors import HistoryGone, NoSuchPage, NotFound
@@ -190,7 +190,7 @@ def _conversations(query: Query, view: View, rows: Sequence[Row], language: str)
     for row, standing in zip(rows, standings, strict=True):
         channel, thread, contact, last_n, last_at, last_inbound_at, last_text, *rest = row[8:]
         kind, value, name, since, handled, continues, subject = rest
-        others = [(account, to) for account, to in ways.get(contact, ()) if account != standing.account]
+        others = [way for way in ways.get(contact, ()) if way.account != standing.account]
         yield Conversation(
             id=standing.id,
             account=standing.account,
@@ -213,13 +213,13 @@ def _conversations(query: Query, view: View, rows: Sequence[Row], language: str)
         )
 
 
-def _ways(query: Query, view: View, contacts: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
-    """Give the (account, address) pairs by which each contact can be written to first."""
+def _ways(query: Query, view: View, contacts: Sequence[str]) -> dict[str, list[OtherWay]]:
+    """Say by which accounts each contact can be written to first."""
     names = [row[0] for row in query.execute("SELECT account FROM account_state ORDER BY account")]
     reaches = [(name, features.reaches) for name in names if (features := view(name).features) is not None]
-    found: dict[str, list[tuple[str, str]]] = {}
+    found: dict[str, list[OtherWay]] = {}
     for contact, kind, value in people.reached(query, contacts):
-        found.setdefault(contact, []).extend((name, value) for name, kinds in reaches if kind in kinds)
+        found.setdefault(contact, []).extend(OtherWay(name, kind, value) for name, kinds in reaches if kind in kinds)
     return found
 
 

@@ -79,7 +79,8 @@ def _often(count: int, unit: str) -> Rate:
     return Rate(count=count, per=timedelta(seconds=_UNITS[unit]), key="address", burst=count)
 
 
-WhenClosed = Annotated[str, Field(pattern=rf"^(reject|hold|fallback:{NAME.pattern})$")]
+TEMPLATE = r"[A-Za-z0-9_.-]{1,512}"  # names of templates
+WhenClosed = Annotated[str, Field(pattern=rf"^(reject|hold|template:{TEMPLATE}|fallback:{NAME.pattern})$")]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Size = Annotated[int, BeforeValidator(_size)]  # bytes
 ListenAddress = Annotated[Listen, BeforeValidator(_listen)]
@@ -287,7 +288,12 @@ class AccountKeys(Table):
     @property
     def fallback(self) -> str:
         """Name the account that replies go out from in its place; empty: none."""
-        return self.when_closed.partition(":")[2]
+        return self.when_closed.partition(":")[2] if self.policy is Policy.FALLBACK else ""
+
+    @property
+    def template(self) -> str:
+        """Name the template that goes out while a reply waits; empty: none."""
+        return self.when_closed.partition(":")[2] if self.policy is Policy.TEMPLATE else ""
 
     @property
     def policy(self) -> Policy:

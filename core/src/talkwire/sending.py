@@ -17,7 +17,7 @@ from typing import Protocol
 
 import structlog
 
-from . import answers, deliveries, elsewhere, lanes
+from . import answers, deliveries, elsewhere, lanes, windows
 from .answers import AccountView, Standing
 from .channel import Channel
 from .clock import Clock, micros, moment
@@ -33,19 +33,20 @@ from .errors import (
     Uncertain,
     Unreachable,
     Wait,
+    WindowShut,
 )
 from .http import ExchangeRecord
 from .lanes import Fence, Lane
 from .mending import fail_queued
 from .model import Address, AnswerCode, NotThere, Outgoing, Part, Policy, Receipt, State
 from .parts import part_from_json
-from .rates import Backoff, Rates
+from .rates import Backoff, Rates, Whose, recent
 from .store import Store, Tx
 
 _log = structlog.get_logger("talkwire.sending")
 _AGAIN = timedelta(seconds=1)  # between two tries to store an outcome
 _REMEMBERED = 10_000  # conversations whose address is known without a look
-_ADDRESS = "SELECT address_id FROM conversation WHERE id = :id"
+_ADDRESS = "SELECT a.id, a.value FROM conversation c JOIN address a ON a.id = c.address_id WHERE c.id = :id"
 _ON_THE_WAY = 20  # external ids in `Outgoing.references`
 
 # What the account's HTTP records while a part is on its way lies here until the outcome is stored.
@@ -100,6 +101,8 @@ class _Attempt:
     message: str = ""
     conversation: str = ""
     fallback: str = ""  # account that the message goes on from where the address cannot be reached; empty: none
+    policy: str = ""  # of its message, as it is kept
+    until: int | None = None  # when we thought that the window closes; None: no window
 
 
 @dataclass(slots=True)
@@ -114,8 +117,11 @@ class _Outcome:
     code: str = ""
     text: str = ""
     unreachable: bool = False
+    shut: bool = False  # the provider says that the window has closed …
+    put_off: bool = False  # … and the part waits, or goes on from elsewhere
     later: datetime | None = None  # tried again then …
     counted: bool = True  # … and that counts as an attempt
+    rests: datetime | None = None  # the provider wants nothing for the address before that, in none of its threads
     held: str = ""  # waits to be woken, for this reason
     as_plain: bool = False  # the markup was refused: once more as plain text
     reason: str = ""  # shown while it is queued
@@ -138,7 +144,9 @@ class Sender:
         self._account = account
         self._fence = fence
         self.group = f"send:{account.name}"
-        self._addresses: dict[str, str] = {}  # conversation → address, which it keeps for ever
+        self._addresses: dict[str, Whose] = {}  # conversation → address, which it keeps for ever
+        self._counted_for: int | None = None  # as which holder of the group the rates were counted; None: not yet
+        self._counting = asyncio.Lock()
 
     def may_run(self) -> datetime | None:
         """Say until when nothing is started; None: go."""
@@ -156,7 +164,8 @@ class Sender:
             return
         rates = self._account.rates
         conversation, _, copied = lane.subject.partition(":")
-        address = (copied or await self._address(conversation)) if rates.by_address else ""
+        await self._count(rates)
+        address = (Whose(copied) if copied else await self._address(conversation)) if rates.by_address else Whose("")
         not_before = rates.take(self._clock.now(), address)
         if not_before is not None:
             await self._store.write(_rate_limited, (lane.id, not_before))
@@ -169,18 +178,30 @@ class Sender:
         began = monotonic()
         outcome = await self._send(channel, attempt)
         self._account.attempted(outcome.word, monotonic() - began)
+        if outcome.rests is not None:
+            rates.pause(Whose(copied) if copied else await self._address(conversation), outcome.rests)
         if outcome.receipt is not None:
             self._account.backoff.reset()
             self._account.sent(self._clock.now())
         await self._close(outcome)
 
-    async def _address(self, conversation: str) -> str:
+    async def _count(self, rates: Rates) -> None:
+        """Count what was sent before this daemon sends: the provider knows nothing of a restart."""
+        if not rates.horizon or self._counted_for == self._fence.number(self.group):
+            return
+        async with self._counting:
+            if self._counted_for != (number := self._fence.number(self.group)):
+                sent = await self._store.read(lambda query: recent(query, self._account.name, rates.horizon))
+                rates.recall(sent, self._clock.now())
+                self._counted_for = number
+
+    async def _address(self, conversation: str) -> Whose:
         """Give whose conversation it is: all threads of an address are one to the provider."""
         if conversation not in self._addresses:
             row = await self._store.read(lambda query: query.one(_ADDRESS, {"id": conversation}))
             if len(self._addresses) >= _REMEMBERED:
                 self._addresses.clear()
-            self._addresses[conversation] = row[0] if row else conversation
+            self._addresses[conversation] = Whose(row[0], row[1]) if row else Whose(conversation)
         return self._addresses[conversation]
 
     async def _close(self, outcome: _Outcome) -> None:
@@ -242,6 +263,11 @@ class Sender:
         outcome.exchanges = records
         return outcome
 
+    def _closes(self, error: Refused) -> bool:
+        """Say whether the provider closes a window with this; where the channel has none, nothing would open it again."""
+        features = self._account.standing.features
+        return isinstance(error, WindowShut) and features is not None and features.window is not None
+
     def _read(self, outcome: _Outcome, error: SendError) -> None:
         now, account = self._clock.now(), self._account
         outcome.code, outcome.text = error.code, str(error)
@@ -255,6 +281,7 @@ class Sender:
                 outcome.reason = "rate_limited"
             case TryLater():
                 outcome.later = now + (error.after or lanes.backoff(outcome.attempt.out.attempt))
+                outcome.rests = outcome.later if error.after else None
                 outcome.reason = "rate_limited"
             case Wait():
                 outcome.held, outcome.counted, outcome.reason = error.reason, False, error.reason
@@ -266,7 +293,7 @@ class Sender:
             case Unreachable():
                 outcome.learnt, outcome.unreachable = State.FAILED, True
             case Refused():
-                outcome.learnt = State.FAILED
+                outcome.learnt, outcome.shut = State.FAILED, self._closes(error)
             case _:
                 outcome.learnt = State.UNCERTAIN
 
@@ -302,7 +329,6 @@ _NAME = """COALESCE(NULLIF(m.known_as, ''), m.external_id,
                     (SELECT max(d.external_id) FROM delivery d WHERE d.message_id = m.id AND d.position = 0))"""
 _EXTERNAL = f"SELECT {_NAME} FROM message m WHERE m.id = :id"
 _REFERENCES = f"SELECT {_NAME} FROM message m WHERE m.conversation_id = :id ORDER BY m.n DESC LIMIT :most"
-_AGAIN_HELD = "UPDATE delivery SET reason = :reason WHERE id = :id"
 
 
 def open_attempt(tx: Tx, items: Sequence[_Opening]) -> Sequence[_Attempt | None]:
@@ -381,6 +407,8 @@ def _open_one(tx: Tx, item: _Opening, task: lanes.Task, row: Sequence[object]) -
         message=str(message),
         conversation=standing.id,
         fallback="" if recipient else elsewhere.named(policy),
+        policy=policy,
+        until=standing.reply_until,
     )
 
 
@@ -404,13 +432,7 @@ def _may_go(
         _fail(tx, delivery, "gave_up", "tried for too long")
     elif code is AnswerCode.WINDOW_CLOSED and policy == Policy.TEMPLATE:
         return True
-    elif (instead := elsewhere.named(policy)) and elsewhere.falls_back(code):
-        assert code is not None  # it is closed
-        elsewhere.promise(tx, message, standing.id, instead, code)
-    elif policy == Policy.HOLD and code in answers.HOLDABLE:
-        tx.execute(_AGAIN_HELD, {"id": delivery, "reason": code})
-        answers.tell_changes(tx, [standing.id])  # what is held is released by the change back
-    else:
+    elif code is None or not windows.put_off(tx, message, standing.id, delivery, policy, code):
         _fail(tx, delivery, str(code), "the conversation could not be answered any more")
     lanes.end(tx, [(task.lane, task.id)])
     return False
@@ -475,6 +497,7 @@ def close_attempt(tx: Tx, outcomes: Sequence[_Outcome]) -> Sequence[None]:
     held = lanes.ours(tx, outcomes[0].fence, (o.group for o in outcomes))
     outcomes_in_order = sorted(outcomes, key=lambda o: o.attempt.delivery)
     ours = [o for o in outcomes_in_order if o.group in held]
+    tx.lock("conversation", [o.attempt.conversation for o in ours if o.shut])
     tx.lock("delivery", [o.attempt.delivery for o in outcomes])
     tx.many(
         _SET_EXTERNAL,
@@ -487,6 +510,7 @@ def close_attempt(tx: Tx, outcomes: Sequence[_Outcome]) -> Sequence[None]:
         tx, [o.attempt.delivery for o in outcomes_in_order if o.receipt and o.receipt.external_id]
     )
     fall = {o.attempt.delivery for o in ours if o.unreachable and o.attempt.fallback}  # they go on from elsewhere
+    fall |= {o.attempt.delivery for o in ours if o.shut and _put_off(tx, o)}
     learnt = [x for o in outcomes_in_order if o.attempt.delivery not in fall for x in _learnt(tx, o)]
     deliveries.learn(tx, [*learnt, *news])
     lanes.lock(tx, (o.attempt.lane for o in ours))
@@ -526,6 +550,17 @@ def _learnt(tx: Tx, outcome: _Outcome) -> list[Learnt]:
     ]
 
 
+def _put_off(tx: Tx, outcome: _Outcome) -> bool:
+    """Close the window that the provider says is closed, and do what the message's policy says; False: it fails."""
+    attempt = outcome.attempt
+    if not windows.shut(tx, attempt.conversation, attempt.until):
+        outcome.learnt, outcome.later = None, tx.now + lanes.backoff(attempt.out.attempt)  # it is open again
+        return True
+    code = AnswerCode.WINDOW_CLOSED
+    outcome.put_off = windows.put_off(tx, attempt.message, attempt.conversation, attempt.delivery, attempt.policy, code)
+    return outcome.put_off
+
+
 def _store_outcome(tx: Tx, outcome: _Outcome) -> None:
     attempt = outcome.attempt
     if outcome.as_plain:
@@ -533,7 +568,7 @@ def _store_outcome(tx: Tx, outcome: _Outcome) -> None:
     if outcome.unreachable and attempt.fallback:
         code, said = AnswerCode.ADDRESS_UNREACHABLE, outcome.text
         elsewhere.promise(tx, attempt.message, attempt.conversation, attempt.fallback, code, said=said)
-    elif outcome.learnt is State.FAILED:
+    elif outcome.learnt is State.FAILED and not outcome.put_off:
         _fail_later_parts(tx, attempt.delivery)
     if outcome.unreachable and not attempt.out.recipient:  # who got a copy is not whom we talk to
         ids = [row[0] for row in tx.execute(_SAME_ADDRESS, {"id": attempt.delivery})]

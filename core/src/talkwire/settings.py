@@ -22,7 +22,7 @@ from pydantic_core import to_json
 from .channel import Channel
 from .errors import Fault, SettingsError
 from .facts import FACTS
-from .model import Policy
+from .model import Level, Policy
 from .plugins import Plugins
 from .references import References, Step
 from .sections import (
@@ -46,7 +46,9 @@ Raw = dict[str, Any]
 
 _ROOT = (*SECTIONS, "plugins", "accounts", "recipients", "notify", "webhooks")
 _OURS = tuple(AccountKeys.model_fields)
-_WHEN_CLOSED = "write reject, hold, or fallback:NAME with the name of another account"
+_WHEN_CLOSED = (
+    "write reject, hold, template:NAME with the name of a template, or fallback:NAME with that of another account"
+)
 _IN_WORDS = {"tuple_type": "write a list in brackets", "path_type": "write a path in quotes"}  # pydantic's kinds
 _SHARED = ("general", "retention", "accounts", "recipients", "notify", "webhooks")  # must be equal in all daemons
 
@@ -60,6 +62,7 @@ class AccountConfig:
     endpoint: str
     when_closed: Policy
     fallback: str = ""  # with policy fallback: the account that replies go out from instead
+    template: str = ""  # with policy template: the one that goes out while the reply waits
     settings: Any = field(default=None, repr=False)  # the channel's `Settings`; None: the channel is absent
 
 
@@ -243,6 +246,7 @@ class RawConfig:
             endpoint=keys.endpoint or name,
             when_closed=keys.policy,
             fallback=keys.fallback,
+            template=keys.template,
             settings=self._model(channel.Settings, rest, "accounts", name, also=_OURS) if channel else None,
         )
 
@@ -258,8 +262,11 @@ class RawConfig:
                 self._fault(("accounts", account.name, "endpoint"), reason)
 
     def _fallbacks(self, accounts: Iterable[AccountConfig], channels: Mapping[str, type[Channel]]) -> None:
-        """Refuse accounts that cannot take the place of another."""
+        """Refuse accounts that cannot take the place of another, and templates where there are none."""
         for account in accounts:
+            channel = channels.get(account.channel)
+            if account.template and channel is not None and channel.features.template is Level.REJECTED:
+                self._fault(("accounts", account.name, "when_closed"), "its channel has no templates; choose another")
             name, place = account.fallback, ("accounts", account.name, "when_closed")
             other = self.accounts.get(name)
             if not name:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from talkwire.model import Rate
-from talkwire.rates import Backoff, Rates
+from talkwire.rates import Backoff, Rates, Whose
 from talkwire.testing.services import NOON
 
 SECOND = timedelta(seconds=1)
@@ -39,6 +42,51 @@ def test_an_account_is_asked_without_its_addresses() -> None:
     rates = Rates([Rate(count=1, per=SECOND, key="address")])
     rates.take(NOON, "a")
     assert rates.account_free_at(NOON) is None
+
+
+def test_a_rate_of_some_addresses_holds_for_those_alone() -> None:
+    rates = Rates(
+        [Rate(count=20, per=60 * SECOND, key="address", begins="-"), Rate(count=1, per=SECOND, key="address")]
+    )
+    group, person = Whose("a", "-100123"), Whose("b", "123")
+    assert (rates.take(NOON, group), rates.take(NOON, person)) == (None, None)
+    assert rates.take(NOON, group) == NOON + 3 * SECOND
+    assert rates.take(NOON, person) == NOON + SECOND
+    assert rates.take(NOON, Whose("c")) is None  # whose value nobody knows is in no such group
+
+
+def test_an_address_rests_until_the_providers_own_moment_and_no_other_does() -> None:
+    rates = Rates([])
+    rates.pause(Whose("a"), NOON + 7 * SECOND)
+    rates.pause(Whose("a"), NOON + 3 * SECOND)
+    assert rates.by_address
+    assert (rates.take(NOON, "a"), rates.take(NOON, "b")) == (NOON + 7 * SECOND, None)
+    assert rates.take(NOON + 7 * SECOND, "a") is None
+    assert not rates.by_address
+
+
+@given(
+    gaps=st.lists(st.integers(0, 4000), min_size=1, max_size=60),  # milliseconds between two that want to go
+    cut=st.integers(0, 60),
+    count=st.integers(1, 10),
+    burst=st.integers(1, 5),
+)
+@settings(max_examples=100, deadline=None)
+def test_no_time_sees_more_than_was_declared_whenever_it_begins_anew(gaps, cut, count, burst) -> None:
+    rate = Rate(count=count, per=10 * SECOND, burst=burst)
+    rates, now, sent = Rates([rate]), NOON, []
+    for number, gap in enumerate(gaps):
+        now += timedelta(milliseconds=gap)
+        if number == cut:  # killed, and started again by whoever: it knows what lies in the store within the horizon
+            rates = Rates([rate])
+            rates.recall([(at, Whose("a")) for at in sent if at > now - rates.horizon], now)
+        while (later := rates.take(now, "a")) is not None:
+            now = later
+        sent.append(now)
+    step = rate.per / count
+    for i, first in enumerate(sent):
+        for j, last in enumerate(sent[i:], i):
+            assert j - i + 1 <= (last - first) / step + burst + 1e-6
 
 
 def test_each_failure_waits_longer_and_one_that_comes_meanwhile_counts_as_the_same() -> None:

@@ -272,6 +272,7 @@ async def _reply(call: Call[None, Any], to: Target, body: ReplyIn) -> Accepted:
         key=key,
         policy=body.policy,
         fallback=body.fallback,
+        template=body.template,
         strict=body.strict,
         automatic=body.automatic or _is_machine(call),
     )

@@ -18,6 +18,7 @@ from pydantic_core import to_json
 from .. import model
 from ..formatting import blocks_from_json
 from ..model import Address, Attachment, Block, Draft, Level, Policy, State, type_names
+from ..sections import TEMPLATE
 
 _INBOUND_ONLY = (model.RemoteMedia, model.Original, model.Choice, model.ContactCard, model.Other)
 
@@ -135,10 +136,12 @@ class ReplyIn(DraftIn):
 
     key: Annotated[str, Field(max_length=200)] = ""
     """Makes it repeatable, as the header Idempotency-Key does."""
-    policy: Literal[Policy.REJECT, Policy.HOLD, Policy.FALLBACK] | None = None
+    policy: Policy | None = None
     """What to do where no answer is allowed; nothing: as the account's `when_closed` says."""
     fallback: Annotated[str, Field(pattern=r"^[a-z0-9-]{0,64}$")] = ""
     """Account that it goes out from by policy fallback; empty: the one that `when_closed` names."""
+    template: Annotated[str, Field(pattern=rf"^({TEMPLATE})?$")] = ""
+    """Template that goes out at once by policy template, while the reply waits; empty: the one that `when_closed` names."""
     strict: bool = False
     """Refuse it where the channel would say anything less well."""
     automatic: bool = False
@@ -259,6 +262,7 @@ class OptionsOut(Out):
     most: int
     title_limit: int
     description_limit: int
+    id_limit: int  # bytes of UTF-8; 0: none
 
 
 class CapabilitiesOut(Out):

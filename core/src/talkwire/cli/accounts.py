@@ -78,6 +78,7 @@ def show(name: _Name, config: ConfigFile = None) -> None:
             say("             providers cannot reach this: set [server] public_url")
     if account.when_closed is not Policy.REJECT:
         goes_on = f"go out from {account.fallback}" if account.fallback else "wait until the customer writes again"
+        goes_on += f", who gets the template {account.template} at once" if account.template else ""
         say(f"  closed     replies that cannot go out {goes_on}")
     if account.settings is not None:
         said = {key: _masked(value) for key, value in account.settings.model_dump(mode="json").items()}

@@ -26,6 +26,7 @@ class Dialect:
     strike: tuple[str, str] | None = None
     code: tuple[str, str] | None = None
     pre: tuple[str, str] | None = None  # a code block, with its line breaks
+    language: Callable[[str], str] | None = None  # a code block's language → what stands before the code, inside `pre`
     quote: str | None = None  # before each line
     bullet: str = "- "
     link: Callable[[str, str], str] | None = None  # (text already in the dialect, url) → text
@@ -34,6 +35,7 @@ class Dialect:
     heading: tuple[str, str] | None = None  # None: as bold
     only_at_borders: bool = False  # True: a mark inside a word is none, and such text is shown without it
     spans_lines: bool = True  # False: marks must close before a line break and open again after
+    counted: Callable[[str], str] = field(default=_unchanged)  # text with marks → what of it the provider counts
 
     @property
     def is_plain(self) -> bool:

@@ -75,13 +75,16 @@ class WholeHub:
         key: str = "",
         policy: Policy | None = None,
         fallback: str = "",
+        template: str = "",
     ) -> Accepted:
         """Reply in a conversation. Errors: as `Replies.reply`."""
         from ..model import draft
 
         to = conversation if isinstance(conversation, str) else conversation.id
         what = draft(said) if isinstance(said, str) else said
-        return await self.daemon.replies.reply(to, what, author=author, key=key, policy=policy, fallback=fallback)
+        return await self.daemon.replies.reply(
+            to, what, author=author, key=key, policy=policy, fallback=fallback, template=template
+        )
 
     # --- time ----------------------------------------------------------------------------------------
 

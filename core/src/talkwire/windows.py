@@ -1,0 +1,140 @@
+"""What becomes of a reply whose window is closed, by our clock or because the provider says so: the message's policy.
+
+hold          it waits, and goes out in its order when the customer writes
+template:N    as hold, and the template N goes out at once, once in each closed window
+fallback:A    it goes on from another account (`elsewhere`)
+reject        it fails
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic_core import from_json, to_json
+
+from . import answers, elsewhere, lanes
+from .answers import Standing
+from .clock import moment
+from .lanes import NewTask
+from .model import AnswerCode, Draft, Policy, State, Template
+from .parts import insert_deliveries, part_from_json
+from .store import Query, Tx
+
+KIND = "template"  # of a task
+
+_WINDOW = "SELECT account, reply_until, window_told FROM conversation WHERE id = :id"
+_BORN = "UPDATE conversation SET reply_until = :now, window_told = 2, answer_code = :code WHERE id = :id"
+_SHUT = "UPDATE conversation SET reply_until = :now, window_told = 2 WHERE id = :id"
+_HELD = "UPDATE delivery SET reason = :reason WHERE id = :id AND state = 0"
+_ASKED = """
+    SELECT 1 FROM message m WHERE m.conversation_id = :id AND m.direction = 'out' AND m.policy = 'template'
+    AND m.stored_at >= :since AND EXISTS (SELECT 1 FROM delivery d WHERE d.message_id = m.id AND d.state <> :failed)
+    LIMIT 1
+"""
+_REFUSED = """
+    SELECT d.id, d.account, d.conversation_id, d.message_id, d.position, d.recipient, d.generation, d.part, d.state,
+           m.policy, c.last_inbound_at
+    FROM delivery d JOIN message m ON m.id = d.message_id JOIN conversation c ON c.id = d.conversation_id
+    WHERE d.id IN (:ids[]) AND c.reply_until IS NOT NULL AND NOT EXISTS (SELECT 1 FROM delivery o WHERE o.message_id = d.message_id
+        AND o.position = d.position AND o.recipient = d.recipient AND o.generation > d.generation)
+    ORDER BY d.message_id, d.position, d.recipient
+"""
+_CONVERSATIONS = "SELECT DISTINCT conversation_id FROM delivery WHERE id IN (:ids[])"
+
+
+def template(name: str) -> Draft:
+    """Make the draft of a template of that name; in which language it goes its channel says."""
+    return Draft(blocks=(Template(name=name, language=""),))
+
+
+def template_of(policy: str) -> str:
+    """Give the template of `template:NAME`, as a message's policy is kept; empty for any other policy."""
+    word, _, name = policy.partition(":")
+    return name if word == Policy.TEMPLATE else ""
+
+
+def born(tx: Tx, conversations: Sequence[str]) -> None:
+    """Close the window of conversations that we begin: nobody has written in them who could be answered."""
+    code = AnswerCode.WINDOW_CLOSED.value
+    tx.many(_BORN, [{"id": id_, "now": tx.now_us, "code": code} for id_ in sorted(conversations)])
+
+
+def put_off(tx: Tx, message: str, conversation: str, delivery: str, policy: str, code: AnswerCode) -> bool:
+    """Let a part that cannot go now wait or go on, by its message's policy; False: it fails."""
+    if (instead := elsewhere.named(policy)) and elsewhere.falls_back(code):
+        elsewhere.promise(tx, message, conversation, instead, code)
+        return True
+    opening = template_of(policy) if code is AnswerCode.WINDOW_CLOSED else ""
+    if not opening and not (policy == Policy.HOLD and code in answers.HOLDABLE):
+        return False
+    tx.execute(_HELD, {"id": delivery, "reason": code})
+    answers.tell_changes(tx, [conversation])  # what is held is released by the change back
+    if opening:
+        lanes.add(tx, [NewTask("do", conversation, KIND, message, to_json({"template": opening}).decode())])
+    return True
+
+
+def promised(body: str) -> str:
+    """Read what a task says: the template."""
+    return str(from_json(body)["template"])
+
+
+def is_asked(query: Query, standing: Standing) -> bool:
+    """Say whether a template went out, or is on its way, since the window closed."""
+    values = {"id": standing.id, "since": standing.reply_until or 0, "failed": int(State.FAILED)}
+    return query.one(_ASKED, values) is not None
+
+
+# --- what only the provider knew -------------------------------------------------------------------------------
+
+
+def shut(tx: Tx, conversation: str, until: int | None) -> bool:
+    """Believe a provider that says a window has closed: it has, from now on, until the customer writes again.
+
+    `until` is when we thought that it closes, as the attempt began. False: the customer wrote meanwhile, and it is
+    open again. The conversation is locked already.
+    """
+    row = tx.one(_WINDOW, {"id": conversation})
+    if row is None:
+        return True
+    account, now_until, told = row
+    if now_until is None or now_until > tx.now_us:
+        if now_until is not None and now_until > (until or 0):
+            return False
+        tx.execute(_SHUT, {"id": conversation, "now": tx.now_us})
+        if told < 2:
+            small = {"until": moment(tx.now_us).isoformat()}
+            tx.tell("window.closed", account=account, conversation=conversation, small=small)
+    answers.tell_changes(tx, [conversation])
+    return True
+
+
+def refused(tx: Tx, parts: Sequence[tuple[str, int]]) -> None:
+    """Take reports that parts (id, when) failed because the window has closed.
+
+    The conversation's answer is that of a closed window, where its channel has any. A part that has failed stays so; where its message's policy
+    lets it wait or go on, another generation of it does.
+    """
+    when = dict(sorted(parts))
+    if not when:
+        return
+    ids = sorted(when)
+    tx.lock("conversation", [row[0] for row in tx.execute(_CONVERSATIONS, {"ids": ids})])
+    tx.lock("delivery", ids)
+    for row in tx.execute(_REFUSED, {"ids": ids}):
+        id_, account, conversation, message, position, recipient, generation, part, state, policy, inbound = row
+        if state != State.FAILED or (inbound is not None and inbound > when[id_]):
+            continue  # it arrived after all, or the customer has written since
+        _, until, _ = tx.one(_WINDOW, {"id": conversation}) or ("", None, 0)
+        shut(tx, conversation, until)
+        if policy in (Policy.REJECT, Policy.TEMPLATE):
+            continue
+        again = (position, recipient, part_from_json(part))
+        code = AnswerCode.WINDOW_CLOSED
+        [made] = insert_deliveries(
+            tx, account, conversation, message, [again], generation=generation + 1, held=code.value
+        )
+        put_off(tx, message, conversation, made, policy, code)
+
+
+__all__ = ["KIND", "born", "is_asked", "promised", "put_off", "refused", "shut", "template", "template_of"]
