@@ -39,9 +39,11 @@ FEATURES = Features(
     edits=True,
     rates=(
         Rate(count=30, per=timedelta(seconds=1)),
-        Rate(
-            count=1, per=timedelta(seconds=1), key="address", burst=3
-        ),  # "short bursts" are allowed, no number is named
+        # "Short bursts" are allowed, no number is named.
+        Rate(count=1, per=timedelta(seconds=1), key="address", burst=3),
+        # Groups: with the burst 20 in any minute.
+        Rate(count=15, per=timedelta(minutes=1), key="address", burst=5, begins="-"),
     ),
     send_timeout=timedelta(seconds=60),  # files of 50 MB go up in it
+    listens=True,  # where Telegram does not call us
 )

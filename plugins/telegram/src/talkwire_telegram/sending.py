@@ -30,13 +30,13 @@ from talkwire import (
 )
 
 from .errors import Floods, is_gone, is_no_photo, is_unchanged, lacks_what_is_replied_to, meaning
+from .reading import PRESSED
 from .rendering import FIELDS, Payload, payload_of
 
 if TYPE_CHECKING:
     from .calls import TelegramBot
 
 _ACKNOWLEDGED_LIMIT = 200  # characters (answerCallbackQuery)
-CALLBACK = "cb:"
 
 
 class Sending:
@@ -98,8 +98,8 @@ class Sending:
                     shown = [{"type": "emoji", "emoji": emoji}] if emoji else []
                     values = {"chat_id": message[0], "message_id": message[1], "reaction": shown}
                     await self._hint(address, "setMessageReaction", values)
-            case Acknowledge(external_id=external_id, text=text) if external_id.startswith(CALLBACK):
-                values = {"callback_query_id": external_id.removeprefix(CALLBACK)}
+            case Acknowledge(external_id=external_id, text=text) if external_id.startswith(PRESSED):
+                values = {"callback_query_id": external_id.removeprefix(PRESSED)}
                 if text:
                     values["text"] = text[:_ACKNOWLEDGED_LIMIT]
                 await self._hint(address, "answerCallbackQuery", values)
