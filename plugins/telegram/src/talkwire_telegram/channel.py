@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterable
 from typing import ClassVar
 
-from talkwire import Channel, Draft, Features, Outgoing, Receipt, RenderContext, Rendered, SignalKind
+from talkwire import (
+    Attachment,
+    Batch,
+    Channel,
+    Draft,
+    Envelope,
+    Features,
+    Item,
+    Outgoing,
+    Receipt,
+    RenderContext,
+    Rendered,
+    SignalKind,
+)
 
 from .calls import make_bot
 from .features import FEATURES
+from .reading import read
+from .receiving import Receiving
 from .rendering import render
 from .sending import Sending
 from .settings import TelegramSettings
@@ -24,7 +40,40 @@ class Telegram(Channel):
     def prepare(self) -> None:
         """Make the bot; it asks nothing yet."""
         self.bot = make_bot(self)
+        self.receiving = Receiving(self, self.bot)
         self._sending = Sending(self, self.bot)
+
+    # --- in --------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Let Telegram call us, or be asked."""
+        await self.receiving.open()
+
+    async def removed(self) -> None:
+        """Let Telegram call us no more."""
+        await self.receiving.removed()
+
+    def authenticate(self, envelope: Envelope) -> None:
+        """Let only in what shows the secret that Telegram was told."""
+        self.receiving.authenticate(envelope)
+
+    def parse(self, envelope: Envelope) -> Iterable[Item]:
+        """Say what an update means."""
+        return read(envelope)
+
+    def listen(self, cursor: str) -> AsyncIterator[Batch]:
+        """Ask for what is new, where Telegram does not call us."""
+        return self.receiving.listen(cursor)
+
+    def fetch(self, attachment: Attachment) -> AsyncIterator[bytes]:
+        """Download a file."""
+        return self.receiving.fetch(attachment)
+
+    async def probe(self) -> str:
+        """Ask who we are."""
+        return await self.receiving.probe()
+
+    # --- out -------------------------------------------------------------------------------------
 
     def render(self, draft: Draft, context: RenderContext) -> Rendered:
         """Make the requests of a draft, complete but for whom they go to."""
