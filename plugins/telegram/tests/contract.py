@@ -1,20 +1,18 @@
 """The Bot API's own description, and whether a value is what it says.
 
-The file is not ours: it lies in `shared/contracts` beside the checkout, or where `TALKWIRE_CONTRACTS` points.
+The file is not ours, and lies where tests/parts/contracts.py says. Without it nothing is compared, which the test that
+asks for the fixture `contracts` says loudly.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.parts.contracts import contracts_folder
 
-_PLACES = (os.environ.get("TALKWIRE_CONTRACTS", ""), str(Path(__file__).parents[4] / "shared" / "contracts"))
 _PLAIN: dict[str, tuple[type, ...]] = {
     "Integer": (int,),
     "Float": (int, float),
@@ -26,24 +24,21 @@ _PLAIN: dict[str, tuple[type, ...]] = {
 
 
 @cache
-def description() -> dict[str, Any]:
-    """Read it. Skips the test, loudly, where it is not there."""
-    for place in filter(None, _PLACES):
-        file = Path(place) / "telegram-bot-api.json"
-        if file.exists():
-            read: dict[str, Any] = json.loads(file.read_text("utf-8"))
-            return read
-    pytest.skip("telegram-bot-api.json is not beside the checkout; TALKWIRE_CONTRACTS names its folder")
+def description() -> dict[str, Any] | None:
+    """Read it; None where it is not there."""
+    folder = contracts_folder()
+    return None if folder is None else json.loads((folder / "telegram-bot-api.json").read_text("utf-8"))
 
 
 def faults(value: Any, kind: str, where: str = "") -> list[str]:
     """Say where a value is not of a type of the Bot API; what the description does not know is a fault, too."""
-    return list(_faults(value, kind, where or kind))
+    return [] if description() is None else list(_faults(value, kind, where or kind))
 
 
 def result_faults(method: str, value: Any) -> list[str]:
     """Say where a result is not what a method returns."""
-    return _best([faults(value, kind, method) for kind in description()["methods"][method]["returns"]])
+    known = description()
+    return [] if known is None else _best([faults(value, kind, method) for kind in known["methods"][method]["returns"]])
 
 
 def _faults(value: Any, kind: str, where: str) -> Iterator[str]:
@@ -57,7 +52,9 @@ def _faults(value: Any, kind: str, where: str) -> Iterator[str]:
         if not isinstance(value, _PLAIN[kind]) or (isinstance(value, bool) and bool not in _PLAIN[kind]):
             yield f"{where} is no {kind}"
     else:
-        yield from _object_faults(value, description()["types"][kind], where)
+        known = description()
+        assert known is not None  # asked before
+        yield from _object_faults(value, known["types"][kind], where)
 
 
 def _object_faults(value: Any, of: dict[str, Any], where: str) -> Iterator[str]:

@@ -653,6 +653,18 @@ async def test_the_stream_tells_everything_and_then_each_change(client, messenge
     assert then["message"]["message"]["text"] == "after"
 
 
+def test_what_the_bot_api_does_not_describe_is_seen_in_every_answer_and_update_above(contracts):
+    assert contracts.is_dir()
+    chat = {"id": 1, "type": "private"}
+    assert faults({"update_id": 1, "message": {"message_id": 1, "date": 1, "chat": chat}}, "Update") == []
+    assert faults({"update_id": "1", "message": {"message_id": 1, "chat": chat, "txt": ""}}, "Update") == [
+        "Update.update_id is no Integer",
+        "Update.message.txt is unknown",
+        "Update.message.date is missing",
+    ]
+    assert result_faults("sendMediaGroup", [{}]) != []
+
+
 def test_it_shares_no_code_with_the_channel():
     folder = Path(package.__file__).parent
     for file in folder.glob("*.py"):
