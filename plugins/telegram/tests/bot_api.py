@@ -128,6 +128,13 @@ class BotApi:
     async def _answerCallbackQuery(self, params: Any) -> Any:  # noqa: N802
         return True
 
+    async def _sendMessage(self, params: Any) -> Any:  # noqa: N802
+        return {
+            "message_id": next(self._messages),
+            "date": 1795780800,
+            "chat": {"id": params["chat_id"], "type": "private"},
+        }
+
     async def _getFile(self, params: Any) -> Any:  # noqa: N802
         id_ = params["file_id"]
         if id_ in ("huge", "BAAC-big"):

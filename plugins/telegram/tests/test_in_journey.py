@@ -6,11 +6,13 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from talkwire import draft
 from talkwire.errors import AddressUnreachable, Rejected
 from talkwire.testing.hub import WholeHub, whole_hub
 
@@ -113,6 +115,21 @@ async def test_who_stops_the_bot_is_not_written_to_until_they_come_back(called, 
         await called.reply(conversation, "Hello?")
     await call(called, api, "unblocked")
     assert (await called.conversation).answer.allowed
+
+
+async def test_who_writes_to_a_business_is_answered_in_its_name(called, api):
+    await call(called, api, "text", "business", "business_owner", "business_bot")
+    threads = {c.thread: c for c in await called.conversations()}
+    assert sorted(threads) == ["", "business:bc-1"]
+    [message] = await called.messages(threads["business:bc-1"])
+    assert message.text == "Is it still there?"
+    await called.reply(threads["business:bc-1"], replace(draft("Yes"), reply_to=message.id))
+    await called.run_until_idle()
+    [sent] = api.params("sendMessage")
+    assert sent["business_connection_id"] == "bc-1"
+    assert sent["chat_id"] == 42
+    assert f"bc-1:42:{sent['reply_parameters']['message_id']}" == message.external_id
+    assert "message_thread_id" not in sent
 
 
 async def test_a_group_that_becomes_a_supergroup_stays_one_contact(called, api):

@@ -67,6 +67,8 @@ ALLOWED_UPDATES = (  # the last list that was set stays, also for getUpdates; re
     "callback_query",
     "message_reaction",
     "my_chat_member",
+    "business_message",
+    "edited_business_message",
 )
 _NOT_FOR_US = frozenset(  # what we never ask for; it may come until Telegram has heard that
     [
