@@ -153,6 +153,7 @@ if TYPE_CHECKING:
     from .readmodels import Page as Page
     from .readmodels import Troubled as Troubled
     from .simulator import Simulator as Simulator
+    from .simulator.provider import SimulatedProvider as SimulatedProvider
     from .store import Query as Query
     from .store import Tx as Tx
 
@@ -181,6 +182,7 @@ _WHERE = {
     "notifier": "Focus Handed Notifier NotifierFeatures Shown Suppressed Told",
     "readmodels": "Page Troubled",
     "simulator": "Simulator",
+    "simulator.provider": "SimulatedProvider",
     "store": "Query Tx",
 }
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names.split()}

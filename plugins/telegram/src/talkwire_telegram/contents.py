@@ -140,6 +140,9 @@ def contents(message: Mapping[str, Any]) -> tuple[str, tuple[Block, ...], bool]:
         if key in keys and other in keys:
             keys.remove(other)
     said = [key for key in keys if key not in _TO_THE_CHAT]
+    known = [key for key in said if key in _READ or key == "rich_message"]
+    if known or message.get("text") or len(said) < len(keys):
+        said = known  # a message says one thing: what is new beside it says more about that, and is no thing of its own
     blocks: list[Block] = []
     if (origin := message.get("forward_origin")) is not None:
         blocks.append(Other(kind="forward_origin", text=_cut(f"Forwarded{_origin(origin)}"), raw=_raw(origin)))
