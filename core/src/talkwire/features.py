@@ -52,7 +52,9 @@ class Features:
     copies: Level = Level.REJECTED  # `Draft.cc` and `bcc`, each a delivery of its own; FULL or REJECTED
     forward: Level = Level.REJECTED  # `Forward`; FULL: the channel's own `render` reads it
     # life
-    reaches: frozenset[str] = field(default_factory=frozenset)  # kinds of address we may write to first
+    reaches: frozenset[str] = field(
+        default_factory=frozenset
+    )  # kinds of address we may write to first; with `window` and `template` by template
     threads: bool = False  # whoever writes first opens a thread of its own, also to an address that is known
     automatic: Rate | None = None  # how often a machine of ours may write to one address; None: as it likes
     reports: State = State.SENT  # the largest state it can ever claim
@@ -61,7 +63,7 @@ class Features:
     edits: bool = False  # `Channel.edit` replaces in place, and takes away
     movable: bool = False  # a conversation may be moved to another channel
     # sending
-    rates: tuple[Rate, ...] = ()
+    rates: tuple[Rate, ...] = ()  # those that depend on settings: `Channel.rates`
     idempotent: bool = False  # the provider folds two requests with the same `Outgoing.key`
     references: bool = False  # `Outgoing.references` is filled in
     reconciles: bool = False  # `Channel.reconcile` can tell whether a part arrived

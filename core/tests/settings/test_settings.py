@@ -172,15 +172,23 @@ def test_an_account_names_the_one_that_takes_its_place():
     assert (made.accounts["mail"].when_closed, made.accounts["mail"].fallback) == (Policy.REJECT, "")
 
 
+WHEN_CLOSED = (
+    "write reject, hold, template:NAME with the name of a template, or fallback:NAME with that of another account"
+)
+
+
 @pytest.mark.parametrize(
     ("when_closed", "reason"),
     [
         ("fallback:mial", "no such account mial; did you mean mail?"),
         ("fallback:site", "an account cannot take its own place; name another one"),
         ("fallback:other", "accounts.other writes to nobody first: its channel cannot; choose another"),
-        ("fallback", "write reject, hold, or fallback:NAME with the name of another account"),
-        ("template", "write reject, hold, or fallback:NAME with the name of another account"),
-        ("fallback: mail", "write reject, hold, or fallback:NAME with the name of another account"),
+        ("fallback", WHEN_CLOSED),
+        ("template", WHEN_CLOSED),
+        ("template:", WHEN_CLOSED),
+        ("template:Order Ready", WHEN_CLOSED),
+        ("template:again", "its channel has no templates; choose another"),
+        ("fallback: mail", WHEN_CLOSED),
     ],
 )
 def test_an_account_that_cannot_take_the_place_is_a_fault(when_closed, reason):
