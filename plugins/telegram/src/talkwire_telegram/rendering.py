@@ -33,14 +33,13 @@ from talkwire import (
 from talkwire import render as as_parts
 
 from .entities import Entity, read
-from .features import CAPTION_LIMIT, DATA_LIMIT, ENTITIES_LIMIT, PHOTO_LIMIT
+from .features import CAPTION_LIMIT, DATA_LIMIT, ENTITIES_LIMIT, PHOTO_LIMIT, PHOTOS
 
 # What a button may open: "HTTP or tg:// URL" (InlineKeyboardButton).
 _BUTTON_URL = re.compile(r"(?:https?|tg)://\S+", re.IGNORECASE)
-_PHOTOS = frozenset({"image/jpeg", "image/png", "image/webp"})
 # "MPEG4 videos, other formats may be sent as Document", "GIF", ".MP3 or .M4A format", ".OGG file encoded with OPUS".
 _METHODS = {
-    **dict.fromkeys(_PHOTOS, "sendPhoto"),
+    **dict.fromkeys(PHOTOS, "sendPhoto"),
     "image/gif": "sendAnimation",
     "video/mp4": "sendVideo",
     **dict.fromkeys(("audio/mpeg", "audio/mp4", "audio/m4a", "audio/x-m4a"), "sendAudio"),
@@ -54,6 +53,7 @@ FIELDS = {  # method → the name of what it sends
     "sendVoice": "voice",
     "sendDocument": "document",
 }
+_JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 _ROW = 24  # characters of the titles that stand in one row, so that a phone shows them whole
 _IN_A_ROW = 3
 
@@ -70,7 +70,7 @@ class Payload:
     def json(self) -> str:
         """Write it into a part."""
         said = {name: getattr(self, name) for name in self.__slots__ if getattr(self, name)}
-        return json.dumps(said, separators=(",", ":"), ensure_ascii=False)
+        return _JSON.encode(said)
 
     @classmethod
     def read(cls, text: str) -> Payload:
@@ -95,7 +95,7 @@ def payload_of(part: Part, attachment: Attachment | None) -> Payload:
 def _method(attachment: Attachment | None) -> str:
     if attachment is None:
         return "sendMessage"
-    if attachment.media_type in _PHOTOS and attachment.size > PHOTO_LIMIT:
+    if attachment.media_type in PHOTOS and attachment.size > PHOTO_LIMIT:
         return "sendDocument"
     return _METHODS.get(attachment.media_type, "sendDocument")
 
@@ -159,7 +159,7 @@ class _Shaping:
 
     def _look_at(self, position: int, file: str) -> None:
         attachment = self._context.attachments.get(file)
-        if attachment is not None and attachment.media_type in _PHOTOS and attachment.size > PHOTO_LIMIT:
+        if attachment is not None and attachment.media_type in PHOTOS and attachment.size > PHOTO_LIMIT:
             self._note(
                 position, "picture_as_file", f"The picture has {attachment.size} bytes and goes as a file, not shown."
             )
