@@ -19,7 +19,9 @@ from talkwire_telegram.simulator import files
 
 ACCOUNTS = {"livechat": "Live chat", "whatsapp": "WhatsApp", "telegram": "Telegram", "email": "E-mail"}
 ASKED = "Is the Ciwidey back?"
-WIDE, HIGH = 360, 740  # pixels of one phone
+WIDE, HIGH = 360, 840  # pixels of one phone
+LONGER = f".phone, .program {{ width: {WIDE}px !important; height: {HIGH}px !important; max-height: none !important; }}"
+ROUND = 24  # pixels that a page of ours has around its phone, both sides together
 CUP = (640, 480)  # pixels of the picture in the message
 PATIENCE = 20.0  # seconds for a reply to arrive
 LOOK_EVERY = 0.05  # seconds
@@ -115,6 +117,7 @@ async def mailbox(page: Any, player: demo.Player, answer: Callable[[], Awaitable
     await answer()
     await page.locator(".entry", has_text="Kopi Kita").first.click()
     await page.get_by_text("Shall I put one aside?").wait_for()
+    await page.locator("#files").scroll_into_view_if_needed()
 
 
 ASK: Mapping[str, Callable[[Any, demo.Player, Callable[[], Awaitable[None]]], Awaitable[None]]] = {
@@ -143,12 +146,18 @@ async def _take(browser: Any, stage: demo.Stage, host: Host, scheme: str) -> dic
     player_by_account = {player.account: player for player in stage.players}
     picture = await host.upload(files.picture(0, *CUP), "braga.png")
     context = await browser.new_context(
-        color_scheme=scheme, locale="en-GB", timezone_id="UTC", viewport={"width": WIDE, "height": HIGH}
+        color_scheme=scheme,
+        locale="en-GB",
+        timezone_id="UTC",
+        viewport={"width": WIDE, "height": HIGH},
+        bypass_csp=True,  # for `LONGER`
     )
     shown = {}
     for account in ACCOUNTS:
         page = await context.new_page()
         page.set_default_timeout(10_000)  # milliseconds
+        if account != "livechat":
+            await page.set_viewport_size({"width": WIDE + ROUND, "height": HIGH + ROUND})
         losses: list[str] = []
 
         async def answer(account: str = account, losses: list[str] = losses) -> None:
@@ -157,7 +166,10 @@ async def _take(browser: Any, stage: demo.Stage, host: Host, scheme: str) -> dic
         await ASK[account](page, player_by_account[account], answer)
         await page.evaluate("document.activeElement && document.activeElement.blur()")
         await page.wait_for_timeout(600)  # until what moves has come to rest
-        shown[account] = (await page.screenshot(), losses)
+        await page.add_style_tag(content=LONGER)
+        await page.evaluate("for (const log of document.querySelectorAll('.log')) log.scrollTop = log.scrollHeight")
+        drawn = page if account == "livechat" else page.locator(".phone, .program")
+        shown[account] = (await drawn.screenshot(), losses)
     await context.close()
     return shown
 
@@ -169,12 +181,12 @@ async def _compose(browser: Any, shown: Mapping[str, tuple[bytes, list[str]]], s
         f'<img src="data:image/png;base64,{base64.b64encode(picture).decode()}"></figure>'
         for account, (picture, _) in shown.items()
     )
-    page = await browser.new_page(viewport={"width": 4 * WIDE + 5 * 24, "height": HIGH + 110})
+    page = await browser.new_page(viewport={"width": 4 * WIDE + 5 * 24, "height": 100})
     await page.set_content(
-        f"<style>body {{ margin: 0; padding: 20px 24px 24px; display: flex; gap: 24px; background: {back}; color: {front};"
+        f"<!doctype html><style>body {{ margin: 0; padding: 20px 24px 24px; display: flex; gap: 24px; background: {back}; color: {front};"
         " font: 600 20px system-ui, sans-serif; width: max-content }"
         " figure { margin: 0 } figcaption { padding: 0 0 12px 6px }"
-        f" img {{ display: block; border-radius: 26px; border: 1px solid {line} }}</style>{figures}"
+        f" img {{ display: block; width: {WIDE}px; height: {HIGH}px; object-fit: cover; border-radius: 26px; border: 1px solid {line} }}</style>{figures}"
     )
     await page.locator("body").screenshot(path=file)
     await page.close()
