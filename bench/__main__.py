@@ -23,7 +23,7 @@ from typing import Any
 
 import aiohttp
 
-from bench import livechat, load, mailbox, mailing, payload
+from bench import livechat, load, mailbox, mailing, payload, sending
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = Path(__file__).parent / "out" / "results.json"
@@ -310,6 +310,28 @@ async def mail_out(results: Results, cycles: int) -> None:
         results.add(f"mail_out_{mode}", found, "1/s", ratios, "600 mails; ratio to aiosmtplib send_message, kept")
 
 
+async def send_telegram(results: Results, cycles: int) -> None:
+    """Replies to Telegram, durable, beside aiohttp's client alone on the same stub."""
+    await _sent(results, cycles, "telegram")
+
+
+async def send_whatsapp(results: Results, cycles: int) -> None:
+    """Replies to WhatsApp, durable, beside aiohttp's client alone on the same stub."""
+    await _sent(results, cycles, "whatsapp")
+
+
+async def _sent(results: Results, cycles: int, channel: str) -> None:
+    rates: dict[str, list[float]] = {"bare": [], "bare-uvloop": [], "ours": [], "ours-uvloop": []}
+    async with sending.stub() as to:
+        for _ in range(cycles):
+            for mode, found in rates.items():
+                found.append(await sending.rate(mode, channel, to, 1500 if mode.startswith("ours") else 4000))
+    for mode, found in rates.items():
+        ratios = [mine / one for mine, one in zip(found, rates["bare"], strict=True)]
+        note = f"{sending.AT_ONCE} at once; ratio to aiohttp's client, json="
+        results.add(f"send_{channel}_{mode}", found, "1/s", ratios, note)
+
+
 async def starting(results: Results, cycles: int) -> None:
     """Whole processes: until the daemon is ready, and `--help`, as ratios to importing aiohttp and pydantic."""
     base, ready, helps = await asyncio.to_thread(_processes, cycles)
@@ -363,6 +385,8 @@ ALL: dict[str, Callable[[Results, int], Awaitable[None]]] = {
     "livechat": live_chat,
     "mail_in": mail_in,
     "mail_out": mail_out,
+    "send_telegram": send_telegram,
+    "send_whatsapp": send_whatsapp,
     "starting": starting,
 }
 

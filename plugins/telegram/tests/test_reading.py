@@ -81,12 +81,12 @@ RICH = "Order\nI want two, see this (https://shop.example/2)\n1. red\n2. blue\nS
 MESSAGES = {
     "text": ("Halo 🙏 apa kabar?",),
     "text_links": ("👋👋 our shop (https://shop.example/?a=1), https://a.example",),
-    "photo": ("It is broken", media("l", "photo.jpg", "image/jpeg", 150000)),
+    "photo": ("", media("l", "photo.jpg", "image/jpeg", 150000, "It is broken")),
     "document": ("", media("doc", "Rechnung 11.pdf", "application/pdf", 345678)),
     "document_large": ("", media("big", "film.mkv", "video/x-matroska", 3000000000)),
     "audio": ("", media("song", "song.mp3", "audio/mpeg", 4400000)),
     "voice": ("", media("voice", "voice.ogg", "audio/ogg", 16000)),
-    "video": ("Listen to the noise", media("film", "video.mp4", "video/mp4", 2500000)),
+    "video": ("", media("film", "video.mp4", "video/mp4", 2500000, "Listen to the noise")),
     "video_note": ("", media("note", "video_note.mp4", "video/mp4", 700000)),
     "animation": ("", media("gif", "cat.mp4", "video/mp4", 90000)),
     "live_photo": (
@@ -126,7 +126,7 @@ MESSAGES = {
 }
 WITH_MORE = {
     "text_reply": said("text_reply", "Yes, that one", reply_to="42:90"),
-    "album_1": said("album_1", "Both sides", media("a1", "photo.jpg", "image/jpeg", 50000), group="13579"),
+    "album_1": said("album_1", "", media("a1", "photo.jpg", "image/jpeg", 50000, "Both sides"), group="13579"),
     "album_2": said("album_2", "", media("a2", "photo.jpg", "image/jpeg", 60000), group="13579"),
     "private_topic": said("private_topic", "In a topic", thread="77"),
     "group": said("group", "Does anybody know?", at=GROUP, author="Ben"),

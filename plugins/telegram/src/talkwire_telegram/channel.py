@@ -41,7 +41,7 @@ class Telegram(Channel):
         """Make the bot; it asks nothing yet."""
         self.bot = make_bot(self)
         self.receiving = Receiving(self, self.bot)
-        self._sending = Sending(self, self.bot)
+        self.sending = Sending(self, self.bot)
 
     # --- in --------------------------------------------------------------------------------------
 
@@ -81,12 +81,12 @@ class Telegram(Channel):
 
     async def send(self, out: Outgoing) -> Receipt:
         """Send one of them."""
-        return await self._sending.send(out)
+        return await self.sending.send(out)
 
     async def edit(self, out: Outgoing, external_id: str) -> Receipt:
         """Replace what a message says, or take it away."""
-        return await self._sending.edit(out, external_id)
+        return await self.sending.edit(out, external_id)
 
     async def signal(self, address: str, signal: SignalKind) -> None:
         """Show that somebody types, react to a message, or end the waiting of a pressed button."""
-        await self._sending.signal(address, signal)
+        await self.sending.signal(address, signal)
