@@ -7,6 +7,7 @@ many a second; the sink is in the process that measures, on another core.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 import tempfile
@@ -119,6 +120,7 @@ async def ours(port: int, count: int) -> float:
     import talkwire_email
     from talkwire import Address, Inbound, draft
     from talkwire.daemon import Daemon
+    from talkwire.serving import collecting_seldom
     from talkwire.settings import RawConfig, load_raw
     from talkwire.store.schema.upgrade import CORE, upgrade
 
@@ -138,7 +140,8 @@ smtp = {{ host = "127.0.0.1", port = {port}, tls = "none" }}
         loaded = load_raw(RawConfig(text, Path(folder) / "talkwire.toml", {}), extra={"email": talkwire_email})
         upgrade(url, [CORE])
         daemon = Daemon(loaded.config, loaded.plugins)
-        async with daemon.running():
+        async with daemon.running(), contextlib.AsyncExitStack() as stack:
+            stack.enter_context(collecting_seldom())  # as `talkwire run` does it
             at = datetime.now(UTC)
             items = [
                 Inbound(

@@ -76,6 +76,7 @@ async def main(word: str) -> None:
                     await look_at_shop(await context.new_page(), await context.new_page(), stage, scheme, word)
                     await look_at_mailbox(await context.new_page(), stage, scheme, word)
                     await look_at_telegram(await context.new_page(), stage, scheme, word)
+                    await look_at_whatsapp(await context.new_page(), stage, scheme, word)
                     await context.close()
                 await browser.close()
     if any(word in name for name in TROUBLE):
@@ -149,6 +150,7 @@ async def play(stage: demo.Stage) -> None:
         await phone.simulator.play(phone.base_url, "Great, thank you")
         await mails(stage, api)
         await telegrams(stage)
+        await whatsapp(stage, api)
         await customers.write("ann", "Take your time", name="Ann Lindqvist")
         await live(stage, customers, api)
 
@@ -270,6 +272,85 @@ async def look_at_mailbox(page: Any, stage: demo.Stage, scheme: str, word: str) 
     await take("mailbox-write-narrow")
 
 
+async def whatsapp(stage: demo.Stage, api: Api) -> None:
+    """Let a customer on WhatsApp write, show a picture, press a button, and be answered with all that there is."""
+    (phone,) = [player for player in stage.players if player.account == "whatsapp"]
+
+    async with aiohttp.ClientSession(raise_for_status=True) as session:
+
+        async def does(**what: str) -> None:
+            await session.post(f"{phone.base_url}/sim/messages", json=what)
+
+        async def newest() -> str:
+            shown = (await (await session.get(f"{phone.base_url}/sim/messages")).json())["messages"]
+            return str([one["id"] for one in shown if one["to_phone"]][-1])
+
+        await does(text="Is the *Ciwidey* back?")
+        await does(kind="image", text="This one, from last month")
+        await api.reply("from last month", blocks=WHATSAPP_RICH, wait="read")
+        await does(kind="choice", answers=await newest(), choice="y")
+        await does(kind="reaction", answers=await newest(), text="❤️")
+        await api.reply("Yes, please", blocks=[WHATSAPP_LIST], wait="read")
+        await does(kind="choice", answers=await newest(), choice="moka")
+        await api.reply("For a moka", blocks=[WHATSAPP_TEMPLATE], wait="read")
+        await does(kind="voice")
+
+
+WHATSAPP_RICH: list[dict[str, Any]] = [
+    {
+        "type": "text",
+        "markdown": "It is **back** since Tuesday, as\n\n- whole beans\n- ground for a *moka*\n\n> Palm sugar, jasmine.\n\n"
+        "See https://shop.example/ciwidey",
+    },
+    {
+        "type": "buttons",
+        "text": "Shall I put one aside?",
+        "options": [{"id": "y", "title": "Yes, please"}, {"id": "n", "title": "No, thank you"}],
+    },
+]
+WHATSAPP_LIST: dict[str, Any] = {
+    "type": "list",
+    "text": "How shall we grind it?",
+    "button": "Choose",
+    "options": [
+        {"id": "whole", "title": "Not at all", "description": "Whole beans"},
+        {"id": "moka", "title": "For a moka", "description": "Fine, but not as fine as for espresso"},
+        {"id": "filter", "title": "For a filter", "description": "As coarse as sugar"},
+    ],
+}
+WHATSAPP_TEMPLATE: dict[str, Any] = {
+    "type": "template",
+    "name": "order_sent",
+    "language": "en",
+    "values": ["4711", "Budi", "today before 6 pm", "4711"],
+}
+
+
+async def look_at_whatsapp(page: Any, stage: demo.Stage, scheme: str, word: str) -> None:
+    """Take the pictures of the customer's phone with WhatsApp."""
+    (phone,) = [player for player in stage.players if player.account == "whatsapp"]
+    page.set_default_timeout(10_000)  # milliseconds
+
+    async def take(name: str) -> None:
+        if word in name:
+            await page.wait_for_timeout(250)  # until what was just drawn has been laid out
+            await page.screenshot(path=SCREENS / f"{name}-{scheme}.png")
+            print(f"docs/screens/{name}-{scheme}.png")
+
+    await page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
+    await page.goto(f"{phone.base_url}/")
+    await page.get_by_role("button", name="Yes, please").scroll_into_view_if_needed()
+    await page.locator("h1").click()
+    await page.locator(".chip").scroll_into_view_if_needed()
+    await take("whatsapp-wide")
+    await page.set_viewport_size({"width": NARROW[0], "height": NARROW[1]})
+    await page.locator(".bubble").last.scroll_into_view_if_needed()
+    await take("whatsapp-narrow")
+    await page.get_by_role("button", name="☰ Choose").click()
+    await page.get_by_role("radio", name="For a moka").check()
+    await take("whatsapp-list-narrow")
+
+
 async def live(stage: demo.Stage, customers: Customers, api: Api) -> None:
     """Let three sessions live: one answered, one away, one that nobody has answered yet."""
     for who, name, minutes in (("lena", "Lena Vogel", 12), ("", "", 7), ("omar", "Omar Said", 4)):
@@ -315,12 +396,21 @@ class Api:
         self._url = f"{stage.api}/api/v1"
         self.session: aiohttp.ClientSession
 
-    async def reply(self, text: str, answer: str, *, wait: str = "", policy: str | None = None) -> None:
+    async def reply(
+        self,
+        text: str,
+        answer: str = "",
+        *,
+        blocks: Sequence[dict[str, Any]] = (),
+        wait: str = "",
+        policy: str | None = None,
+    ) -> None:
         """Reply to whoever wrote this, and wait until it has left the queue."""
         found = []
         while not found:
             found = (await self._ask("GET", f"/conversations?text={text}"))["items"]
-        said = {"text": answer} | ({"policy": policy} if policy else {})
+        said: dict[str, Any] = {"blocks": blocks} if blocks else {"text": answer}
+        said |= {"policy": policy} if policy else {}
         accepted = await self._ask("POST", f"/conversations/{found[0]['id']}/replies", json=said)
         for _ in range(200):
             state = (await self._ask("GET", f"/messages/{accepted['message']}"))["state"]

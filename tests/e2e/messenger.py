@@ -1,6 +1,7 @@
 """A made-up provider that shows everything a page has to draw: names, windows, sessions, reads, and each way to fail.
 
-In: `POST /in/messenger` with `X-Token`, `{"items": [{"kind": "message" | "report" | "session" | "typing", …}]}`.
+In: `POST /in/messenger` with `X-Token`, `{"items": [{"kind": "message" | "report" | "session" | "typing" | "edit" |
+"revoke" | "reaction", …}]}`.
 Out: what `Messenger.will` says, in order; after that every part is taken.
 """
 
@@ -18,12 +19,15 @@ import aiohttp
 from talkwire import (
     Address,
     Alias,
+    Change,
+    ChangeKind,
     Channel,
     Enclosed,
     Envelope,
     Features,
     Inbound,
     Item,
+    Level,
     Original,
     Outgoing,
     Receipt,
@@ -38,6 +42,7 @@ from talkwire import (
     each,
     hookimpl,
 )
+from talkwire.formatting import blocks_from_json
 
 TOKEN = "made-up-token-0123456789"
 SETTINGS = '\n[accounts.messenger]\nchannel = "messenger"\n'
@@ -52,7 +57,9 @@ class Messenger(Channel):
 
     type = "messenger"
     Settings: ClassVar[type[Settings]] = MessengerSettings
-    features = Features(text_limit=320, reports=State.READ, window=timedelta(hours=24), sessions=True, edits=True)
+    features = Features(
+        text_limit=320, reports=State.READ, window=timedelta(hours=24), sessions=True, edits=True, template=Level.FULL
+    )
     will: ClassVar[list[Any]] = []  # receipts, or errors to raise
     sent: ClassVar[list[Outgoing]] = []
     signals: ClassVar[list[tuple[str, SignalKind]]] = []
@@ -78,11 +85,19 @@ class Messenger(Channel):
             yield SessionChange(address=address, state=SessionState(value["state"]), at=at, reason=reason)
         elif value["kind"] == "typing":
             yield Typing(address=address, on=value["on"])
+        elif value["kind"] in list(ChangeKind):
+            kind = ChangeKind(value["kind"])
+            yield Change(kind=kind, external_id=value["of"], address=address, at=at, text=value.get("text", ""))
         else:
             whole = Original(text=value.get("whole", ""), html=value.get("html", ""))
             picture = Enclosed(content=b64decode(value.get("picture", "")), name="logo.png", content_id="logo@1")
             blocks = (whole, picture) if picture.content else (whole,) if whole != Original() else ()
-            yield Inbound(external_id=value["id"], address=address, at=at, text=value["text"], blocks=blocks)
+            blocks += tuple(Enclosed(content=b64decode(data), name=name) for name, data in value.get("files", ()))
+            blocks += blocks_from_json(json.dumps(value.get("blocks", [])))
+            group = value.get("group", "")
+            yield Inbound(
+                external_id=value["id"], address=address, at=at, text=value["text"], blocks=blocks, group=group
+            )
 
     async def send(self, out: Outgoing) -> Receipt:
         answer = self.will.pop(0) if self.will else Receipt(state=State.SENT)
@@ -113,10 +128,15 @@ class Customers:
         self._url = f"{api}/in/messenger"
         self._ids = itertools.count(1)
 
-    async def write(self, who: str, text: str, *, name: str = "", ago: timedelta = timedelta(), **more: Any) -> None:
-        """Let somebody write."""
+    async def change(self, who: str, kind: str, of: str, text: str = "") -> None:
+        """Let somebody edit or take back what they said, or react."""
+        await self._says({"kind": kind, "from": who, "of": of, "text": text}, timedelta())
+
+    async def write(self, who: str, text: str, *, name: str = "", ago: timedelta = timedelta(), **more: Any) -> str:
+        """Let somebody write; give the id of it."""
         id_ = f"m{next(self._ids)}"
         await self._says({"kind": "message", "id": id_, "from": who, "name": name, "text": text, **more}, ago)
+        return id_
 
     async def session(self, who: str, state: str, *, ago: timedelta = timedelta(), **more: str) -> None:
         """Let a session open, drop or end."""

@@ -209,10 +209,13 @@ async def test_of_several_addresses_the_newest_is_taken(acme, post):
 async def test_the_ways_out_name_the_account_that_would_be_taken(acme, post):
     old = await ended(acme)
     ways = (await found(acme, old.id)).answer.ways
-    assert [(way.kind, way.account, way.address) for way in ways] == [
-        ("account", "post", "ann@example.org"),
-        ("wait", "", ""),
+    assert [(way.kind, way.account, way.address_kind, way.address) for way in ways] == [
+        ("account", "post", "email", "ann@example.org"),
+        ("wait", "", "", ""),
     ]
+    with pytest.raises(SessionEnded) as refused:
+        await acme.hub.reply(old, "Hi", policy=Policy.REJECT)
+    assert refused.value.answer.ways == ways
 
 
 async def test_an_account_that_cannot_send_now_takes_nobodys_place(acme, post):

@@ -325,7 +325,7 @@ class Daemon:
         """Send for an account from now on, and listen for it."""
         if runtime.channel is None:
             return
-        sender = Sender(self.store, self.clock, runtime, self.leases)
+        sender = Sender(self.store, self.clock, runtime, self.leases, self.lanes)
         need = runtime.channel.features.send_timeout
         self.lanes.serve(sender.group, sender.work, need=need, may_run=sender.may_run)
         self.leases.want([sender.group, f"listen:{runtime.name}"], need)

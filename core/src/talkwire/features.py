@@ -25,8 +25,9 @@ class OptionFeature:
 
     level: Level = Level.PARTIAL  # PARTIAL: they become a numbered list in the text
     most: int = 0  # how many the provider takes; more of them become a numbered list
-    title_limit: int = 20  # characters
-    description_limit: int = 0  # characters; 0: no descriptions
+    title_limit: int = 20  # characters, or UTF-16 code units where texts are counted in them
+    description_limit: int = 0  # as title_limit; 0: no descriptions
+    links: int | None = None  # options that open a page: how many, and then no others beside them; None: as any other
     id_limit: int = 0  # bytes of an option's id in UTF-8; with longer ones they become a numbered list; 0: no limit
 
 
@@ -36,6 +37,7 @@ class Features:
 
     # text
     text_limit: int | None = None  # in `unit`, of one part; None: no limit
+    beside_limit: int | None = None  # in `unit`, of a text with options or a card's picture; None: as text_limit
     unit: Unit = Unit.CHARACTERS
     parts: int = 10  # a reply that would need more is refused
     dialect: Dialect = PLAIN  # marks and escapes; PLAIN for channels without any
@@ -52,7 +54,9 @@ class Features:
     copies: Level = Level.REJECTED  # `Draft.cc` and `bcc`, each a delivery of its own; FULL or REJECTED
     forward: Level = Level.REJECTED  # `Forward`; FULL: the channel's own `render` reads it
     # life
-    reaches: frozenset[str] = field(default_factory=frozenset)  # kinds of address we may write to first
+    reaches: frozenset[str] = field(
+        default_factory=frozenset
+    )  # kinds of address we may write to first; with `window` and `template` by template
     threads: bool = False  # whoever writes first opens a thread of its own, also to an address that is known
     automatic: Rate | None = None  # how often a machine of ours may write to one address; None: as it likes
     reports: State = State.SENT  # the largest state it can ever claim
@@ -61,7 +65,7 @@ class Features:
     edits: bool = False  # `Channel.edit` replaces in place, and takes away
     movable: bool = False  # a conversation may be moved to another channel
     # sending
-    rates: tuple[Rate, ...] = ()
+    rates: tuple[Rate, ...] = ()  # those that depend on settings: `Channel.rates`
     idempotent: bool = False  # the provider folds two requests with the same `Outgoing.key`
     references: bool = False  # `Outgoing.references` is filled in
     reconciles: bool = False  # `Channel.reconcile` can tell whether a part arrived
@@ -70,15 +74,19 @@ class Features:
     # receiving
     webhook: bool = True  # envelopes arrive at `/in/<endpoint>`
     listens: bool = False  # `Channel.listen` polls or holds a connection
-    shared_endpoint: bool = False  # several accounts may share one endpoint
+    shared_endpoint: bool = False  # several accounts may share one endpoint; see `Channel.meant_by`
     kept_headers: frozenset[str] = field(default_factory=frozenset)  # lower case; beside content-type
     secret_query: frozenset[str] = field(default_factory=frozenset)  # never stored
     body_limit: int = 4 * 1024 * 1024  # bytes of one envelope
 
-    def media_for(self, media_type: str) -> MediaFeature | None:
-        """Find the family that carries a media type; None where none does."""
+    def media_for(self, media_type: str, size: int = 0) -> MediaFeature | None:
+        """Find the family that carries a media type; None where none does.
+
+        `size` in bytes: the first that has room for so many, else the last that would carry the type.
+        """
         family = media_type.split("/", 1)[0] + "/*"
-        return next((m for m in self.media if _matches(m.types, media_type, family)), None)
+        found = [m for m in self.media if _matches(m.types, media_type, family)]
+        return next((m for m in found if size <= m.limit), found[-1] if found else None)
 
 
 def _matches(types: Iterable[str], media_type: str, family: str) -> bool:

@@ -13,8 +13,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -27,6 +28,7 @@ from .store import Query, Store, Tx
 
 _log = structlog.get_logger("talkwire.lanes")
 _AT_ONCE = 8  # lanes of one group served at the same time
+_AHEAD = 4  # times as many are looked up, so that not each of them costs a look
 _PAUSE = timedelta(seconds=1)  # of a group, where the store is down
 RESTORED = "restored"  # held since a backup was brought back: what waits may have been done since
 
@@ -320,6 +322,23 @@ class _Group:
     running: dict[int, asyncio.Task[None]]
     paused: datetime | None = None  # not before that moment: the store was down
     rests: bool = False  # nothing is begun until it is served anew
+    # Lanes that were due at the last look, and for which no place was free; they may have been served since.
+    ahead: deque[Lane] = field(default_factory=deque)
+
+    @property
+    def turns(self) -> int:
+        """Count those that work; one of them may have two lanes for a moment."""
+        return len(set(self.running.values()))
+
+
+@dataclass(slots=True)
+class _Turn:
+    """What one task serves."""
+
+    task: asyncio.Task[None]
+    group: _Group
+    lane: Lane
+    following: Lane | None = None  # lent, and not begun yet
 
 
 def _always() -> None:
@@ -334,7 +353,8 @@ class Lanes:
         self._clock = clock
         self._fence = fence
         self._groups: dict[str, _Group] = {}
-        self._ended: set[int] = set()  # lanes whose turn ended while we looked: the look may be older than that
+        self._ended: set[int] = set()  # lanes whose turn ended since we looked: the look may be older than that
+        self._turns: dict[asyncio.Task[None], _Turn] = {}
         self._stopping = False
         self.pump = Pump("lanes", self._step, clock, slow_poll=timedelta(seconds=5))
 
@@ -363,6 +383,46 @@ class Lanes:
         found.rests = True
         if found.running:
             await asyncio.wait(found.running.values(), timeout=patience.total_seconds())
+
+    def another(self, name: str) -> Lane | None:
+        """Lend whoever serves a lane of this group the next one that is due; None: there is none, or nothing may begin.
+
+        For work that stores how one lane's turn ended and begins the next one's in the same transaction, after which it
+        calls `go_on`, or `give_back` where that came to nothing.
+        """
+        group, turn = self._groups.get(name), self._turn()
+        if group is None or turn is None or turn.following is not None or not self._may_begin(name, group):
+            return None
+        while group.ahead:
+            lane = group.ahead.popleft()
+            if lane.id not in group.running and lane.id not in self._ended:
+                turn.following, group.running[lane.id] = lane, turn.task
+                return lane
+        return None
+
+    def go_on(self) -> None:
+        """Say that a lane's turn has ended, and that of the lent one has begun: what is raised from now on is its."""
+        turn = self._turn()
+        assert turn is not None
+        assert turn.following is not None
+        self._left(turn, turn.lane)
+        turn.lane, turn.following = turn.following, None
+
+    def give_back(self) -> None:
+        """Give a lent lane back, with which nothing was done."""
+        turn = self._turn()
+        assert turn is not None
+        assert turn.following is not None
+        self._left(turn, turn.following)
+        turn.following = None
+        self.pump.wake()
+
+    def _turn(self) -> _Turn | None:
+        return self._turns.get(asyncio.current_task())  # type: ignore[arg-type]
+
+    def _left(self, turn: _Turn, lane: Lane) -> None:
+        turn.group.running.pop(lane.id, None)
+        self._ended.add(lane.id)
 
     def drop(self, group: str) -> None:
         """Serve a group no longer."""
@@ -403,29 +463,41 @@ class Lanes:
             if not_before is not None and not_before > now:
                 soonest = min(soonest or not_before, not_before)
                 continue
-            if len(group.running) < group.most:
-                wanted.append((name, group.most + len(group.running)))
+            if group.turns < group.most:
+                wanted.append((name, _AHEAD * group.most + len(group.running)))
         if not wanted:
             return soonest
         self._ended.clear()
+        for name, _ in wanted:
+            self._groups[name].ahead.clear()
         due, following = await self._store.read(lambda query: _look(query, wanted))
         for lane in due:
             found = self._groups.get(lane.group)
             if found is None or found.rests or lane.id in found.running or lane.id in self._ended:
                 continue
-            if len(found.running) < found.most:
+            if found.turns < found.most:
                 self._start(found, lane)
+            else:
+                found.ahead.append(lane)
         return min((m for m in (soonest, following) if m is not None), default=None)
+
+    def _may_begin(self, name: str, group: _Group) -> bool:
+        if self._stopping or group.rests or not self._fence.holds(name, group.need):
+            return False
+        not_before = group.may_run() or group.paused
+        return not_before is None or not_before <= self._clock.now()
 
     def _start(self, group: _Group, lane: Lane) -> None:
         if self._stopping:  # since we looked
             return
         task = self.pump.tasks.create_task(self._serve(group, lane), name=f"lane {lane.group}")
-        group.running[lane.id] = task
+        group.running[lane.id], self._turns[task] = task, _Turn(task, group, lane)
 
-        def ended(_: asyncio.Task[None]) -> None:
-            group.running.pop(lane.id, None)
-            self._ended.add(lane.id)
+        def ended(task: asyncio.Task[None]) -> None:
+            turn = self._turns.pop(task)
+            self._left(turn, turn.lane)
+            if turn.following is not None:
+                self._left(turn, turn.following)
             self.pump.wake()
 
         task.add_done_callback(ended)
@@ -444,6 +516,8 @@ class Lanes:
         except StoreDown:
             raise
         except Exception as error:  # noqa: BLE001  one task
+            if (turn := self._turn()) is not None:
+                lane = turn.lane
             _log.error("task failed", group=lane.group, kind=type(error).__name__, exc_info=error)
             again = self._clock.now() + backoff(lane.attempts)
             await self._store.write(postpone, (lane.id, again, f"{type(error).__name__} in the core"))

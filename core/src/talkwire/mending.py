@@ -8,7 +8,7 @@ from typing import Any
 from . import deliveries, lanes
 from .errors import Conflict, NotFound
 from .model import State
-from .parts import insert_deliveries, part_from_json
+from .parts import NewParts, insert_deliveries, part_from_json
 from .store import Row, Tx
 
 # --- taking back, again, settled -------------------------------------------------------------------
@@ -61,14 +61,14 @@ def _send_again(tx: Tx, row: Row, author: str) -> None:
         ids={"message": str(message)},
         small={"position": int(str(position)), "author": author},
     )
-    insert_deliveries(
-        tx,
-        str(account),
-        str(conversation),
-        str(message),
-        [(int(str(position)), str(recipient), part_from_json(str(part)))],
+    again = NewParts(
+        account=str(account),
+        conversation=str(conversation),
+        message=str(message),
+        parts=[(int(str(position)), str(recipient), part_from_json(str(part)))],
         generation=int(str(generation)) + 1,
     )
+    insert_deliveries(tx, [again])
 
 
 def settle(tx: Tx, items: Sequence[tuple[str, str, str]]) -> Sequence[None]:

@@ -296,7 +296,7 @@ class Inbound:
     cc: tuple[str, ...] = ()  # who else got it: values of addresses of the same kind, without ours
     answer_at: str = ""  # where answers go, if not to `address`; of the same kind
     acknowledge: bool = False  # the provider waits to hear of it: once it is kept, the core gives an `Acknowledge`
-    to: str = ""  # account that is meant; only on shared endpoints
+    to: str = ""  # account that is meant, or what the provider calls it (`Channel.meant_by`); only on shared endpoints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -532,6 +532,7 @@ class TypingSignal:
     """Show the customer that somebody types."""
 
     on: bool = True
+    last_inbound: str = ""  # external id of the customer's last message, filled in by the core; empty: there is none
 
 
 @dataclass(frozen=True, slots=True)

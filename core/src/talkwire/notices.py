@@ -156,7 +156,7 @@ def _changed(tx: Tx, items: Sequence[_Done]) -> Sequence[None]:
         said = item.said
         change = Change(kind=item.kind, external_id="", address=said.address, at=tx.now, text=item.text)
         store_change(tx, said.account, item.conversation, f"notice:{item.key}", said.message, change, item.blocks)
-        use_files(tx, said.message, item.blocks)
+        use_files(tx, [(said.message, item.blocks)])
     return [None] * len(items)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from pydantic_core import to_json
@@ -89,7 +90,7 @@ class Replies:
         digest = _digest(to, draft, policy, fallback, template) if key else ""
         if key and (known := await self._store.read(lambda q: known_key(q, author, key))):
             return await self._store.read(lambda q: again(q, known, digest))
-        where = await self._store.read(lambda q: self._target(q, to))
+        where = await self._store.read(lambda q: self._looked_up(q, to, draft))
         wanted, named = self._wanted(where.account, policy, fallback, template, notice)
         asked = _Asked(author=author, key=key, hash=digest, strict=strict, notice=notice, automatic=automatic)
         if wanted is Policy.FALLBACK and (shut := await self._shut(where)) is not None:
@@ -117,7 +118,7 @@ class Replies:
 
         Errors: as `reply`, but for the answer.
         """
-        where = await self._store.read(lambda q: self._target(q, to))
+        where = await self._store.read(lambda q: self._looked_up(q, to, draft))
         wanted, named = self._wanted(where.account, None, "", "", notice)
         if wanted is Policy.FALLBACK and (shut := await self._shut(where)) is not None:
             try:
@@ -190,7 +191,9 @@ class Replies:
         if told is not None:
             draft = told.on(draft)
         asked = surroundings.asked_for(draft, conversation, channel.features)
-        seen = await self._store.read(lambda q: surroundings.seen(q, asked)) if asked else surroundings.NOTHING
+        seen = where.seen
+        if asked != where.asked:  # `format_reply` names other files, or nobody looked
+            seen = await self._store.read(lambda q: surroundings.seen(q, asked)) if asked else surroundings.NOTHING
         draft = surroundings.with_copies(draft, channel.features, address, seen.last_inbound)
         context = RenderContext(
             account=account,
@@ -207,6 +210,17 @@ class Replies:
         if not rendered.parts:
             raise Unsupported("the draft has nothing that could be sent")
         return Rendition(account, conversation, address, draft, rendered)
+
+    def _looked_up(self, query: Query, to: Target, draft: Draft) -> _Where:
+        """Say where a reply goes, with what its channel is shown beside it: one look for both. Errors: `NotFound`."""
+        where = self._target(query, to)
+        sending = self._account(where.account)
+        if sending is None or sending.channel is None:
+            return where
+        asked = surroundings.asked_for(draft, where.conversation, sending.channel.features)
+        with contextlib.suppress(NotFound):  # of a file that `format_reply` may take out; it is looked for again
+            return replace(where, asked=asked, seen=surroundings.seen(query, asked) if asked else surroundings.NOTHING)
+        return where
 
     def _target(self, query: Query, to: Target) -> _Where:
         """Say where a reply goes. Errors: `NotFound`."""
@@ -423,6 +437,8 @@ class _Where:
     account: str
     conversation: str  # empty: there is none yet
     address: Address
+    asked: surroundings.Asked | None = None  # what was looked for …
+    seen: surroundings.Seen = surroundings.NOTHING  # … and found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from pydantic_core import from_json, to_json
 
@@ -19,50 +20,47 @@ _INSERT_DELIVERY = """
 """
 
 
-def insert_deliveries(
-    tx: Tx,
-    account: str,
-    conversation: str,
-    message: str,
-    parts: Sequence[tuple[int, str, Part]],
-    *,
-    generation: int = 0,
-    held: str = "",
-    pending: str = "",
-) -> list[str]:
-    """Store parts (position, recipient, part) as deliveries, with a promise each unless they are held; give their ids."""
-    made = [(new_id(), *part) for part in parts]
-    tx.many(
-        _INSERT_DELIVERY,
-        [
-            {
-                "id": delivery,
-                "message": message,
-                "conversation": conversation,
-                "account": account,
-                "position": position,
-                "recipient": recipient,
-                "generation": generation,
-                "part": part_to_json(part),
-                "text": part.plain or part.text,
-                "now": tx.now_us,
-                "reason": held or pending,
-            }
-            for delivery, position, recipient, part in made
-        ],
-    )
-    ids = [delivery for delivery, *_ in made]
-    if held:
-        return ids
-    group = f"send:{account}"
-    lanes.add(
-        tx,
-        [
-            lanes.NewTask(group, lanes.of_part(conversation, recipient), "send", delivery)
-            for delivery, _, recipient, _ in made
-        ],
-    )
-    return ids
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewParts:
+    """Parts of one message, on their way into the store."""
+
+    account: str
+    conversation: str
+    message: str
+    parts: Sequence[tuple[int, str, Part]]  # position, recipient, part
+    generation: int = 0
+    held: str = ""  # why they wait, without a promise to send; empty: they do not
+    pending: str = ""  # why they do not go at once; empty: they do
+
+
+def insert_deliveries(tx: Tx, planned: Iterable[NewParts]) -> list[str]:
+    """Store parts as deliveries, with a promise each unless they are held; give their ids."""
+    rows: list[dict[str, object]] = []
+    tasks: list[lanes.NewTask] = []
+    for one in planned:
+        for position, recipient, part in one.parts:
+            delivery = new_id()
+            rows.append(
+                {
+                    "id": delivery,
+                    "message": one.message,
+                    "conversation": one.conversation,
+                    "account": one.account,
+                    "position": position,
+                    "recipient": recipient,
+                    "generation": one.generation,
+                    "part": part_to_json(part),
+                    "text": part.plain or part.text,
+                    "now": tx.now_us,
+                    "reason": one.held or one.pending,
+                }
+            )
+            if not one.held:
+                lane = lanes.of_part(one.conversation, recipient)
+                tasks.append(lanes.NewTask(f"send:{one.account}", lane, "send", delivery))
+    tx.many(_INSERT_DELIVERY, rows)
+    lanes.add(tx, tasks)
+    return [str(row["id"]) for row in rows]
 
 
 def part_to_json(part: Part) -> str:
@@ -79,4 +77,4 @@ def part_from_json(text: str) -> Part:
     return Part(**said)
 
 
-__all__ = ["insert_deliveries", "part_from_json", "part_to_json"]
+__all__ = ["NewParts", "insert_deliveries", "part_from_json", "part_to_json"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pydantic_core import from_json, to_json
@@ -10,12 +10,13 @@ from pydantic_core import from_json, to_json
 from . import answers, deliveries, elsewhere, lanes, machines, people, windows
 from .answers import AccountView, Standing
 from .errors import KeyReused, Loop, NotFound
+from .features import Features
 from .formatting import blocks_to_json, plain_text
 from .ids import new_id
 from .mending import fail_queued
-from .model import Accepted, Address, AnswerCode, Block, Degradation, Draft, Policy, Rate, Rendered, Template
-from .parts import insert_deliveries
-from .store import Query, Tx
+from .model import Accepted, Address, AnswerCode, Block, Degradation, Draft, Level, Policy, Rate, Rendered, Template
+from .parts import NewParts, insert_deliveries
+from .store import Query, Row, Tx
 from .surroundings import files_of
 
 _PREVIEW = 120  # characters of a conversation's last message
@@ -80,7 +81,7 @@ class Refused:
 
 _KNOWN = "SELECT hash, result FROM idempotency WHERE principal = :principal AND key = :key"
 _WHICH = "SELECT conversation_id, account FROM message WHERE id = :id"
-_LOCKED = f"SELECT {answers.COLUMNS}, c.last_n, c.handled FROM conversation c WHERE c.id = :id"
+_LOCKED = f"SELECT {answers.COLUMNS}, c.last_n, c.handled FROM conversation c WHERE c.id IN (:ids[])"
 _INSERT_MESSAGE = """
     INSERT INTO message (id, conversation_id, n, account, direction, at, stored_at, text, blocks,
                          author, reply_to, subject, notice, policy, degradations, automatic, cc, bcc)
@@ -112,8 +113,10 @@ def enqueue(tx: Tx, items: Sequence[Ready]) -> Sequence[Accepted | Refused | Key
     fresh = [i for i, item in enumerate(items) if not item.key or (item.claim in ours and first[item.claim] == i)]
     results: dict[int, Accepted | Refused | KeyReused | Loop] = {}
     places = dict(zip(fresh, _places(tx, [items[i] for i in fresh]), strict=True))
+    writing = _Writing(tx, places.values())
     for i in sorted(fresh, key=lambda i: places[i]):
-        results[i] = _enqueue_one(tx, items[i], places[i])
+        results[i] = _enqueue_one(tx, items[i], places[i], writing)
+    writing.finish()
     _went_on(tx, [(items[i], result) for i, result in results.items() if isinstance(result, Accepted)])
     for i, item in enumerate(items):
         if i not in results:
@@ -150,9 +153,14 @@ def _places(tx: Tx, items: Sequence[Ready]) -> list[str]:
     ids, new = people.places(tx, spots, also=[r.conversation for r in wanted if r.conversation])
     for spot in sorted(new):
         tx.tell("conversation.opened", account=spot[0], conversation=ids[spot])
-    opens_later = {item.rendition.account for item in firsts if item.view.features and item.view.features.window}
-    windows.born(tx, [ids[spot] for spot in sorted(new) if spot[0] in opens_later])
+    by_template = {item.rendition.account for item in firsts if _begins_by_template(item.view.features)}
+    windows.born(tx, [ids[spot] for spot in sorted(new) if spot[0] in by_template])
     return [item.rendition.conversation or ids[spot_of[id(item)]] for item in items]
+
+
+def _begins_by_template(features: Features | None) -> bool:
+    """Say whether whoever never wrote gets templates only."""
+    return features is not None and features.window is not None and features.template is not Level.REJECTED
 
 
 def _went_on(tx: Tx, stored: Sequence[tuple[Ready, Accepted]]) -> None:
@@ -183,22 +191,82 @@ def _still_waits(tx: Tx, message: str) -> bool:
     return bool(elsewhere.waiting_parts(tx, [message]))
 
 
-def _enqueue_one(tx: Tx, item: Ready, conversation: str) -> Accepted | Refused | Loop:
+@dataclass(slots=True)
+class _Talk:
+    """A conversation as the replies of one transaction leave it."""
+
+    standing: Standing
+    last_n: int
+    handled: bool
+
+
+class _Writing:
+    """The rows of replies, collected so that each table is written once: a statement costs more than a row of it."""
+
+    def __init__(self, tx: Tx, conversations: Iterable[str]) -> None:
+        self._tx = tx
+        ids = sorted(set(conversations))
+        rows = tx.execute(_LOCKED, {"ids": ids}) if ids else []
+        self._talks = {row[0]: _talk(row) for row in rows}
+        self._messages: list[dict[str, object]] = []
+        self._moved: list[dict[str, object]] = []
+        self._counted: list[dict[str, object]] = []
+        self._parts: list[NewParts] = []
+        self._files: list[tuple[str, Sequence[Block]]] = []
+
+    def talk(self, conversation: str) -> _Talk:
+        """Give a conversation, which is locked. Errors: `NotFound`."""
+        try:
+            return self._talks[conversation]
+        except KeyError:
+            raise NotFound("there is no such conversation") from None
+
+    def message(self, row: dict[str, object], parts: NewParts, blocks: Sequence[Block]) -> None:
+        """Add a message with its parts, as the newest of its conversation."""
+        self._messages.append(row)
+        self._parts.append(parts)
+        self._files.append((parts.message, blocks))
+        talk = {"id": row["conversation"], "n": row["n"]}
+        if row["notice"]:
+            self._counted.append(talk)
+        else:
+            text = str(row["text"])[:_PREVIEW]
+            self._moved.append({**talk, "now": row["now"], "text": text, "subject": row["subject"]})
+
+    def finish(self) -> None:
+        """Write what was collected, table by table."""
+        tx = self._tx
+        tx.many(_COUNT_NOTICE, self._counted)
+        tx.many(_MOVE, self._moved)
+        tx.many(_INSERT_MESSAGE, self._messages)
+        insert_deliveries(tx, self._parts)
+        use_files(tx, self._files)
+        for rows in (self._counted, self._moved, self._messages, self._parts, self._files):
+            rows.clear()
+
+
+def _talk(row: Row) -> _Talk:
+    *columns, last_n, handled = row
+    return _Talk(Standing.of(columns), last_n, bool(handled))
+
+
+def _enqueue_one(tx: Tx, item: Ready, conversation: str, writing: _Writing) -> Accepted | Refused | Loop:
     rendition = item.rendition
-    row = tx.one(_LOCKED, {"id": conversation})
-    if row is None:
-        raise NotFound("there is no such conversation")
+    talk = writing.talk(conversation)
+    if item.automatic:
+        writing.finish()  # what a machine said just now counts
     if item.automatic and (loop := machines.refusal(tx, conversation, _limit(item))) is not None:
         _drop_key(tx, item)
         return loop
-    *columns, last_n, handled = row
-    standing = Standing.of(columns)
+    standing = talk.standing
     if item.instead is not None and item.instead.message and not _still_waits(tx, item.instead.message):
         _drop_key(tx, item)
         return Refused(standing, item.instead.code)
     held, applied = "", Policy.FALLBACK if item.instead else None
     wanted, is_template = item.policy, _only_templates(rendition.draft)
     code = answers.code_of(standing, item.view, tx.now_us)
+    if code is AnswerCode.WINDOW_CLOSED and wanted is Policy.TEMPLATE:
+        writing.finish()  # a template that was sent just now counts
     if item.opens_for and not _is_to_be_opened(tx, item, standing, code):
         return Refused(standing, AnswerCode.WINDOW_CLOSED)
     if code is AnswerCode.WINDOW_CLOSED and is_template:
@@ -210,8 +278,7 @@ def _enqueue_one(tx: Tx, item: Ready, conversation: str) -> Accepted | Refused |
         applied, held = wanted, code.value
         answers.tell_changes(tx, [conversation])  # what is held is released by the change back
         if not windows.is_asked(tx, standing):
-            last_n += 1
-            _store(tx, item, item.opening, conversation, last_n, Policy.TEMPLATE)
+            _store(tx, item, item.opening, talk, writing, Policy.TEMPLATE)
     elif code is not None:
         applied = wanted
         if applied is not Policy.HOLD or not (code in answers.HOLDABLE or code is AnswerCode.ACCOUNT_BROKEN):
@@ -223,12 +290,11 @@ def _enqueue_one(tx: Tx, item: Ready, conversation: str) -> Accepted | Refused |
         if code in answers.HOLDABLE:  # with a broken account the lane waits, and nothing else
             held = code.value
             answers.tell_changes(tx, [conversation])  # what is held is released by the change back
-    n = last_n + 1
     # Kept for the look before each attempt: what may go now may be too late then.
     kept: str = wanted if item.instead else applied or (Policy.TEMPLATE if is_template else wanted)
     if kept == Policy.FALLBACK or (kept == Policy.TEMPLATE and not is_template):
         kept = f"{kept}:{item.named}"
-    message = _store(tx, item, rendition, conversation, n, kept, held)
+    message, n = _store(tx, item, rendition, talk, writing, kept, held), talk.last_n
     result = {
         "message": message,
         "n": n,
@@ -246,7 +312,8 @@ def _enqueue_one(tx: Tx, item: Ready, conversation: str) -> Accepted | Refused |
                 "result": to_json(result).decode(),
             },
         )
-    if standing.session in answers.LIVE and not handled and _answers(item):
+    if standing.session in answers.LIVE and not talk.handled and _answers(item):
+        talk.handled = True
         tx.execute(_HANDLED, {"id": conversation})
         tx.tell("session.handled", account=rendition.account, conversation=conversation, small={"author": item.author})
     return Accepted(
@@ -259,31 +326,36 @@ def _enqueue_one(tx: Tx, item: Ready, conversation: str) -> Accepted | Refused |
     )
 
 
-def _store(tx: Tx, item: Ready, rendition: Rendition, conversation: str, n: int, policy: str, held: str = "") -> str:
-    """Store a message with its parts and their promises, and tell it; give its id."""
-    message = new_id()
-    _store_message(tx, item, rendition, conversation, message, n, policy)
-    insert_deliveries(
-        tx,
-        rendition.account,
-        conversation,
-        message,
-        [
-            (position, recipient, part)
-            for position, part in enumerate(rendition.rendered.parts)
-            for recipient in ("", *rendition.draft.cc, *rendition.draft.bcc)
-        ],
-        held=held,
-        pending=item.pending,
+def _store(
+    tx: Tx, item: Ready, rendition: Rendition, talk: _Talk, writing: _Writing, policy: str, held: str = ""
+) -> str:
+    """Add a message with its parts and their promises, and tell it; give its id."""
+    conversation, message = talk.standing.id, new_id()
+    talk.last_n += 1
+    parts = [
+        (position, recipient, part)
+        for position, part in enumerate(rendition.rendered.parts)
+        for recipient in ("", *rendition.draft.cc, *rendition.draft.bcc)
+    ]
+    writing.message(
+        _message(tx, item, rendition, conversation, message, talk.last_n, policy),
+        NewParts(
+            account=rendition.account,
+            conversation=conversation,
+            message=message,
+            parts=parts,
+            held=held,
+            pending=item.pending,
+        ),
+        rendition.draft.blocks,
     )
-    use_files(tx, message, rendition.draft.blocks)
     tx.tell(
         "reply.queued",
         account=rendition.account,
         conversation=conversation,
         ids={"message": message},
         small={
-            "n": n,
+            "n": talk.last_n,
             "parts": len(rendition.rendered.parts),
             "held": held or None,
             "author": item.author,
@@ -318,39 +390,28 @@ def _only_templates(draft: Draft) -> bool:
     return all(isinstance(block, Template) for block in draft.blocks)
 
 
-def _store_message(
+def _message(
     tx: Tx, item: Ready, rendition: Rendition, conversation: str, message: str, n: int, policy: str
-) -> None:
-    text = plain_text(rendition.draft)
-    tx.execute(
-        _INSERT_MESSAGE,
-        {
-            "id": message,
-            "conversation": conversation,
-            "n": n,
-            "account": rendition.account,
-            "now": tx.now_us,
-            "now2": tx.now_us,
-            "text": text,
-            "blocks": blocks_to_json(rendition.draft.blocks),
-            "author": item.author,
-            "reply_to": rendition.draft.reply_to,
-            "subject": rendition.draft.subject,
-            "notice": item.notice,
-            "policy": policy,
-            "degradations": to_json(rendition.rendered.degradations).decode(),
-            "automatic": int(item.automatic),
-            "cc": _list(rendition.draft.cc),
-            "bcc": _list(rendition.draft.bcc),
-        },
-    )
-    if item.notice:
-        tx.execute(_COUNT_NOTICE, {"id": conversation, "n": n})
-    else:
-        tx.execute(
-            _MOVE,
-            {"id": conversation, "n": n, "now": tx.now_us, "text": text[:_PREVIEW], "subject": rendition.draft.subject},
-        )
+) -> dict[str, object]:
+    return {
+        "id": message,
+        "conversation": conversation,
+        "n": n,
+        "account": rendition.account,
+        "now": tx.now_us,
+        "now2": tx.now_us,
+        "text": plain_text(rendition.draft),
+        "blocks": blocks_to_json(rendition.draft.blocks),
+        "author": item.author,
+        "reply_to": rendition.draft.reply_to,
+        "subject": rendition.draft.subject,
+        "notice": item.notice,
+        "policy": policy,
+        "degradations": to_json(rendition.rendered.degradations).decode(),
+        "automatic": int(item.automatic),
+        "cc": _list(rendition.draft.cc),
+        "bcc": _list(rendition.draft.bcc),
+    }
 
 
 def _list(values: Sequence[str]) -> str:
@@ -403,10 +464,9 @@ _USE = """
 """
 
 
-def use_files(tx: Tx, message: str, blocks: Sequence[Block]) -> None:
-    """Keep that a message of ours uses files: what no message uses is purged."""
-    for id_ in sorted(files_of(blocks)):
-        tx.execute(_USE, {"id": id_, "message": message})
+def use_files(tx: Tx, messages: Iterable[tuple[str, Sequence[Block]]]) -> None:
+    """Keep that messages of ours (id, blocks) use files: what no message uses is purged."""
+    tx.many(_USE, [{"id": id_, "message": message} for message, blocks in messages for id_ in sorted(files_of(blocks))])
 
 
 __all__ = [

@@ -44,7 +44,7 @@ class Rates:
         # How far back one has to look to know what counts now: twice the time in which a whole burst is free again.
         self.horizon = 2 * max(map(_whole, rates), default=timedelta())
         self._free_at: dict[tuple[int, str], datetime] = {}  # theoretical arrival times
-        self._paused: dict[str, datetime] = {}  # address → until when the provider wants nothing for it
+        self._paused: dict[str, tuple[datetime, int]] = {}  # address → until when it gets nothing, but from which lane
         self._forget_over = _FORGET
 
     @property
@@ -52,9 +52,12 @@ class Rates:
         """Say whether it matters whom a send goes to."""
         return self._by_address or bool(self._paused)
 
-    def pause(self, address: Whose, until: datetime) -> None:
-        """Send nothing to an address before the provider's own moment, in none of its threads."""
-        self._paused[address.id] = max(until, self._paused.get(address.id, until))
+    def pause(self, address: Whose, until: datetime, lane: int) -> None:
+        """Send nothing to an address before the provider's own moment, in none of its threads.
+
+        The lane that was told is not meant: it waits by itself, and a person may release it.
+        """
+        self._paused[address.id] = (until, lane)
 
     def recall(self, sent: Iterable[tuple[datetime, Whose]], now: datetime) -> None:
         """Count what was sent within the horizon, oldest first, by whoever did, instead of what was counted here."""
@@ -65,12 +68,12 @@ class Rates:
                 free = max(self._free_at.get(key, begun + _whole(rate)), at)
                 self._free_at[key] = free + rate.per / rate.count
 
-    def take(self, now: datetime, address: Whose | str) -> datetime | None:
+    def take(self, now: datetime, address: Whose | str, lane: int = 0) -> datetime | None:
         """Take one send to an address; None: go, else not before that moment, and nothing was taken.
 
         A rate that has just begun allows its `burst` at once, then one every `per / count`.
         """
-        moves, blocked = self._look(now, address)
+        moves, blocked = self._look(now, address, lane)
         if blocked is None:
             self._free_at.update(moves)
             self._forget(now)
@@ -81,14 +84,11 @@ class Rates:
         return self._look(now, address)[1]
 
     def _look(
-        self, now: datetime, address: Whose | str
+        self, now: datetime, address: Whose | str, lane: int = 0
     ) -> tuple[list[tuple[tuple[int, str], datetime]], datetime | None]:
         moves: list[tuple[tuple[int, str], datetime]] = []
         whose = Whose(address) if isinstance(address, str) else address
-        blocked = self._paused.get(whose.id)
-        if blocked is not None and blocked <= now:
-            del self._paused[whose.id]
-            blocked = None
+        blocked = self._rest(whose.id, now, lane) if self._paused else None
         for key, rate in self._keys(whose):
             step = rate.per / rate.count
             free = max(self._free_at.get(key, now), now)
@@ -97,6 +97,13 @@ class Rates:
                 blocked = max(blocked or allowed, allowed)
             moves.append((key, free + step))
         return moves, blocked
+
+    def _rest(self, address: str, now: datetime, lane: int) -> datetime | None:
+        until, told = self._paused.get(address, (now, 0))
+        if until <= now:
+            self._paused.pop(address, None)
+            return None
+        return None if told == lane else until
 
     def _keys(self, whose: Whose) -> Iterable[tuple[tuple[int, str], Rate]]:
         for number, rate in enumerate(self._rates):
@@ -118,7 +125,7 @@ class Rates:
     def set_back(self, by: timedelta) -> None:
         """Free what is not free yet as soon as it would have been, by a clock that was set back."""
         self._free_at = {key: at - by for key, at in self._free_at.items()}
-        self._paused = {address: at - by for address, at in self._paused.items()}
+        self._paused = {address: (at - by, lane) for address, (at, lane) in self._paused.items()}
 
     def _forget(self, now: datetime) -> None:
         if len(self._free_at) > self._forget_over:

@@ -247,14 +247,16 @@ DELIVERIES = f"""
     {_DELIVERY} WHERE d.message_id IN (:ids[]) ORDER BY d.message_id, d.position, d.recipient, d.generation
 """
 _CHANGES = """
-    SELECT d.message_id, ch.kind, ch.text, ch.blocks, ch.at, ch.by_address, ch.id FROM delivery d
-    JOIN change ch ON ch.account = d.account AND ch.external_id = d.external_id WHERE d.message_id IN (:ids[])
-    UNION
     SELECT m.id, ch.kind, ch.text, ch.blocks, ch.at, ch.by_address, ch.id FROM message m
     JOIN change ch ON ch.account = m.account AND ch.external_id = m.external_id WHERE m.id IN (:ids[])
     UNION
     SELECT ch.message_id, ch.kind, ch.text, ch.blocks, ch.at, ch.by_address, ch.id FROM change ch
     WHERE ch.message_id IN (:ids[])
+"""
+_CHANGES_OF_OURS = f"""{_CHANGES}
+    UNION
+    SELECT d.message_id, ch.kind, ch.text, ch.blocks, ch.at, ch.by_address, ch.id FROM delivery d
+    JOIN change ch ON ch.account = d.account AND ch.external_id = d.external_id WHERE d.message_id IN (:ids[])
 """
 _AS_PLAIN = Degradation(block=0, what="markup_refused", text="The provider refused the marks; it went as plain text.")
 
@@ -297,11 +299,12 @@ def message(query: Query, id_: str) -> Message:
 
 def _messages(query: Query, rows: Sequence[Row]) -> Iterable[Message]:
     ids = [row[0] for row in rows]
+    ours = [row[0] for row in rows if row[3] == Direction.OUT]
     parts: dict[str, list[Row]] = {}
-    for row in query.execute(DELIVERIES, {"ids": ids}) if ids else ():
+    for row in query.execute(DELIVERIES, {"ids": ours}) if ours else ():
         parts.setdefault(row[1], []).append(row)
     changes: dict[str, list[StoredChange]] = {}
-    done = query.execute(_CHANGES, {"ids": ids}) if ids else []
+    done = query.execute(_CHANGES_OF_OURS if ours else _CHANGES, {"ids": ids}) if ids else []
     for id_, kind, text, said, at, by, _ in sorted(done, key=lambda row: (row[4], row[6])):
         change = StoredChange(kind=ChangeKind(kind), text=text, blocks=blocks_from_json(said), at=moment(at), by=by)
         changes.setdefault(id_, []).append(change)

@@ -8,6 +8,7 @@ An attempt that is found open was cut by a crash or a lapsed lease: it may have 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -36,7 +37,7 @@ from .errors import (
     WindowShut,
 )
 from .http import ExchangeRecord
-from .lanes import Fence, Lane
+from .lanes import Fence, Lane, Lanes
 from .mending import fail_queued
 from .model import Address, AnswerCode, NotThere, Outgoing, Part, Policy, Receipt, State
 from .parts import part_from_json
@@ -138,7 +139,8 @@ class _Outcome:
 class Sender:
     """Sends for one account."""
 
-    def __init__(self, store: Store, clock: Clock, account: Account, fence: Fence) -> None:
+    def __init__(self, store: Store, clock: Clock, account: Account, fence: Fence, served: Lanes) -> None:
+        self._lanes = served
         self._store = store
         self._clock = clock
         self._account = account
@@ -158,32 +160,65 @@ class Sender:
         return max((w for w in waits if w is not None and w > now), default=None)
 
     async def work(self, lane: Lane) -> None:
-        """Serve the head of one lane."""
+        """Serve the head of one lane, then of others that are due, as long as nothing is in their way."""
         channel = self._account.channel
-        if channel is None:
+        if channel is None or not await self._may_send(lane):
             return
+        attempt = await self._store.write(open_attempt, self._opening(lane))
+        while attempt is not None:
+            if attempt.was_open:
+                attempt = await self._decide(channel, lane, attempt)
+                continue
+            began = monotonic()
+            outcome = await self._send(channel, attempt)
+            self._account.attempted(outcome.word, monotonic() - began)
+            if outcome.rests is not None:
+                self._account.rates.pause(await self._whose(lane), outcome.rests, lane.id)
+            if outcome.receipt is not None:
+                self._account.backoff.reset()
+                self._account.sent(self._clock.now())
+            following = await self._following()
+            if following is None:
+                await self._close(outcome)
+                return
+            lane, attempt = following, await self._turn(outcome, following)
+
+    def _opening(self, lane: Lane) -> _Opening:
+        return _Opening(lane.id, self._account.standing, self._fence)
+
+    async def _may_send(self, lane: Lane) -> bool:
+        """Say whether the provider's rates let a lane's head go now; where they do not, it is due when they do."""
         rates = self._account.rates
-        conversation, _, copied = lane.subject.partition(":")
         await self._count(rates)
-        address = (Whose(copied) if copied else await self._address(conversation)) if rates.by_address else Whose("")
-        not_before = rates.take(self._clock.now(), address)
+        whose = await self._whose(lane) if rates.by_address else Whose("")
+        not_before = rates.take(self._clock.now(), whose, lane.id)
         if not_before is not None:
             await self._store.write(_rate_limited, (lane.id, not_before))
-            return
-        attempt = await self._store.write(open_attempt, _Opening(lane.id, self._account.standing, self._fence))
-        if attempt is not None and attempt.was_open:
-            attempt = await self._decide(channel, lane, attempt)
-        if attempt is None:
-            return
-        began = monotonic()
-        outcome = await self._send(channel, attempt)
-        self._account.attempted(outcome.word, monotonic() - began)
-        if outcome.rests is not None:
-            rates.pause(Whose(copied) if copied else await self._address(conversation), outcome.rests)
-        if outcome.receipt is not None:
-            self._account.backoff.reset()
-            self._account.sent(self._clock.now())
-        await self._close(outcome)
+        return not_before is None
+
+    async def _following(self) -> Lane | None:
+        """Give the next lane that may send now; None: there is none, or it cannot be said."""
+        following = self._lanes.another(self.group)
+        if following is None:
+            return None
+        with contextlib.suppress(StoreDown):
+            if await self._may_send(following):
+                return following
+        self._lanes.give_back()
+        return None
+
+    async def _turn(self, outcome: _Outcome, following: Lane) -> _Attempt | None:
+        """Store what became of an attempt, and open the next lane's, in one transaction."""
+        try:
+            attempt = await self._store.write(close_and_open, (outcome, self._opening(following)))
+        except Exception as error:
+            self._lanes.give_back()
+            await self._close(outcome)  # whatever was wrong with the other: nobody else knows this
+            if isinstance(error, StoreDown):
+                return None
+            raise
+        self._lanes.go_on()
+        return attempt
 
     async def _count(self, rates: Rates) -> None:
         """Count what was sent before this daemon sends: the provider knows nothing of a restart."""
@@ -194,6 +229,11 @@ class Sender:
                 sent = await self._store.read(lambda query: recent(query, self._account.name, rates.horizon))
                 rates.recall(sent, self._clock.now())
                 self._counted_for = number
+
+    async def _whose(self, lane: Lane) -> Whose:
+        """Say whom the head of a lane goes to."""
+        conversation, _, copied = lane.subject.partition(":")
+        return Whose(copied) if copied else await self._address(conversation)
 
     async def _address(self, conversation: str) -> Whose:
         """Give whose conversation it is: all threads of an address are one to the provider."""
@@ -533,6 +573,16 @@ def close_attempt(tx: Tx, outcomes: Sequence[_Outcome]) -> Sequence[None]:
         ],
     )  # fmt: skip
     return [None] * len(outcomes)
+
+
+def close_and_open(tx: Tx, items: Sequence[tuple[_Outcome, _Opening]]) -> Sequence[_Attempt | None]:
+    """Store outcomes, and open the attempts of other lanes' heads."""
+    heads = lanes.due_heads(tx, sorted(opening.lane for _, opening in items))
+    # Conversations are locked before deliveries, and those before lanes, those of both halves in one order.
+    tx.lock("conversation", [outcome.attempt.conversation for outcome, _ in items if outcome.shut])
+    tx.lock("delivery", [*(outcome.attempt.delivery for outcome, _ in items), *(task.ref for task in heads.values())])
+    close_attempt(tx, [outcome for outcome, _ in items])
+    return open_attempt(tx, [opening for _, opening in items])
 
 
 def _learnt(tx: Tx, outcome: _Outcome) -> list[Learnt]:

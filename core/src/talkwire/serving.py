@@ -86,7 +86,7 @@ async def serve(daemon: Daemon, *, started: Callable[[Bound], None] = lambda _: 
                 beside.create_task(_read_again(daemon, again)),
                 beside.create_task(systemd.watch(daemon.stuck)),
             ]
-            with _collecting_seldom(), standstill.watched(STUCK):
+            with collecting_seldom(), standstill.watched(STUCK):
                 await stop.wait()
             for task in tasks:
                 task.cancel()
@@ -144,7 +144,7 @@ def _reloads(systemd: Systemd, daemon: Daemon, bound: Bound, *, begins: bool) ->
 
 
 @contextlib.contextmanager
-def _collecting_seldom() -> Iterator[None]:
+def collecting_seldom() -> Iterator[None]:
     """Let the collector of cycles look at what is new, and at that seldom.
 
     It stopped everything for 70 ms when it looked through all that a daemon has made by its start. What requests hold

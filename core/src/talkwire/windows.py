@@ -17,7 +17,7 @@ from .answers import Standing
 from .clock import moment
 from .lanes import NewTask
 from .model import AnswerCode, Draft, Policy, State, Template
-from .parts import insert_deliveries, part_from_json
+from .parts import NewParts, insert_deliveries, part_from_json
 from .store import Query, Tx
 
 KIND = "template"  # of a task
@@ -112,8 +112,8 @@ def shut(tx: Tx, conversation: str, until: int | None) -> bool:
 def refused(tx: Tx, parts: Sequence[tuple[str, int]]) -> None:
     """Take reports that parts (id, when) failed because the window has closed.
 
-    The conversation's answer is that of a closed window, where its channel has any. A part that has failed stays so; where its message's policy
-    lets it wait or go on, another generation of it does.
+    The conversation's answer is that of a closed window, where its channel has any. A part that has failed stays so;
+    where its message's policy lets it wait or go on, another generation of it does.
     """
     when = dict(sorted(parts))
     if not when:
@@ -131,9 +131,15 @@ def refused(tx: Tx, parts: Sequence[tuple[str, int]]) -> None:
             continue
         again = (position, recipient, part_from_json(part))
         code = AnswerCode.WINDOW_CLOSED
-        [made] = insert_deliveries(
-            tx, account, conversation, message, [again], generation=generation + 1, held=code.value
+        following = NewParts(
+            account=account,
+            conversation=conversation,
+            message=message,
+            parts=[again],
+            generation=generation + 1,
+            held=code.value,
         )
+        [made] = insert_deliveries(tx, [following])
         put_off(tx, message, conversation, made, policy, code)
 
 

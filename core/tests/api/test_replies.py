@@ -45,7 +45,11 @@ async def test_the_same_key_with_another_body_is_422_key_reused(customer, api):
         ({"policy": "fallback", "fallback": "nowhere"}, 404, "not_found", "nowhere"),
         ({"policy": "hold", "fallback": "shop"}, 422, "refused", "only"),
         ({"policy": "fallback", "fallback": "Not A Name"}, 422, "invalid", ""),
-        ({"policy": "template"}, 422, "invalid", ""),
+        ({"policy": "template"}, 422, "refused", "when_closed"),
+        ({"policy": "template", "template": "again"}, 422, "unsupported", "again"),
+        ({"policy": "hold", "template": "again"}, 422, "refused", "only"),
+        ({"policy": "template", "template": "Not a name"}, 422, "invalid", ""),
+        ({"policy": "nonsense"}, 422, "invalid", ""),
         ({"cc": ["ann@example.org"]}, 422, "unsupported", "cc"),
         ({"cc": [""]}, 422, "invalid", ""),
         ({"cc": ["ann@example.org"] * 51}, 422, "invalid", ""),
@@ -101,7 +105,14 @@ async def test_no_answer_allowed_is_409_with_the_answer_object_and_nothing_is_st
         "icon": "warning",
         "text": "The time in which the provider allows answers is over.",
         "ways": [
-            {"kind": "hold", "account": "", "address": "", "text": "Keep the reply until the customer writes again"}
+            {
+                "kind": "hold",
+                "account": "",
+                "address": "",
+                "address_kind": "",
+                "template": "",
+                "text": "Keep the reply until the customer writes again",
+            }
         ],
     }
     assert [m["direction"] for m in (await api.get(f"/conversations/{conversation}/messages"))["items"]] == ["in"]

@@ -57,9 +57,9 @@ def test_a_rate_of_some_addresses_holds_for_those_alone() -> None:
 
 def test_an_address_rests_until_the_providers_own_moment_and_no_other_does() -> None:
     rates = Rates([])
-    rates.pause(Whose("a"), NOON + 7 * SECOND)
-    rates.pause(Whose("a"), NOON + 3 * SECOND)
+    rates.pause(Whose("a"), NOON + 7 * SECOND, lane=5)
     assert rates.by_address
+    assert rates.take(NOON, "a", 5) is None  # it waits by itself
     assert (rates.take(NOON, "a"), rates.take(NOON, "b")) == (NOON + 7 * SECOND, None)
     assert rates.take(NOON + 7 * SECOND, "a") is None
     assert not rates.by_address

@@ -54,8 +54,34 @@ async def test_a_mail_that_is_taken_is_sent_under_its_message_id(server, lent):
 
 
 async def test_one_connection_serves_many_mails_one_after_the_other(server, lent):
-    await asyncio.gather(*(lent.channel.send(outgoing(f"Mail {n}")) for n in range(5)))
+    for n in range(5):
+        await lent.channel.send(outgoing(f"Mail {n}"))
     assert (server.lines, len(server.taken)) == (1, 5)
+
+
+@pytest.mark.parametrize("lines", [1, 2, 3])
+async def test_mails_at_once_go_over_as_many_connections_as_the_account_allows(server, lines):
+    async with mailing(server, smtp={"connections": lines}) as lent:
+        await asyncio.gather(*(lent.channel.send(outgoing(f"Mail {n}")) for n in range(9)))
+    assert (server.lines, len(server.taken)) == (lines, 9)
+
+
+@pytest.mark.parametrize("refused", ["421 4.7.0 too many connections", "554 5.7.1 one is enough", CUT])
+async def test_a_server_that_lets_one_line_in_gets_all_mails_over_it(server, lent, refused):
+    await lent.channel.send(outgoing("the first"))
+    server.answers["CONNECT"] = refused
+    receipts = await asyncio.gather(*(lent.channel.send(outgoing(f"Mail {n}")) for n in range(9)))
+    assert {receipt.state for receipt in receipts} == {State.SENT}
+    assert (server.lines, len(server.taken)) == (3, 10), "it is asked once for each further line, and then no more"
+
+
+async def test_a_line_that_may_not_sign_in_beside_another_is_left_out(server):
+    async with mailing(server, smtp={"password": PASSWORD}) as lent:
+        server.offers.append("AUTH PLAIN")
+        await lent.channel.send(outgoing("the first"))
+        server.answers["AUTH"] = "432 4.3.2 concurrent connections limit exceeded"
+        await asyncio.gather(*(lent.channel.send(outgoing(f"Mail {n}")) for n in range(5)))
+    assert len(server.taken) == 6
 
 
 async def test_a_line_of_a_dot_alone_does_not_end_the_mail(server, lent):
@@ -231,7 +257,7 @@ async def test_a_server_that_stops_to_answer_before_the_mail_has_got_nothing(ser
 
 
 async def test_who_waits_too_long_for_the_line_has_sent_nothing_either(server, lent):
-    lent.channel.postbox = impatient(lent)
+    lent.channel.postbox = impatient(lent, connections=1)
     server.answers["."] = SILENT
     first = asyncio.ensure_future(lent.channel.send(outgoing()))
     while "DATA" not in server.said:
@@ -243,8 +269,10 @@ async def test_who_waits_too_long_for_the_line_has_sent_nothing_either(server, l
     assert first.cancelled()
 
 
-def impatient(lent):
-    return Postbox(lent.channel.settings, lent.channel, patience=timedelta(seconds=0.1))
+def impatient(lent, **smtp):
+    settings = lent.channel.settings
+    settings = settings.model_copy(update={"smtp": settings.smtp.model_copy(update=smtp)})
+    return Postbox(settings, lent.channel, patience=timedelta(seconds=0.1))
 
 
 @pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA"])

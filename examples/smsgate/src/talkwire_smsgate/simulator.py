@@ -48,7 +48,7 @@ KNOBS = {
         "reports_early": "reports before Kannel answers",
         "reports_twice": "reports each thing twice",
     },
-    "The customer's messages": {
+    "The customer’s messages": {
         "duplicate": "come twice",
         "wrong_token": "carry a wrong token",
     },

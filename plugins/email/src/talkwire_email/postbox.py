@@ -1,12 +1,12 @@
-"""Mail out by SMTP: one kept connection, one mail for one recipient at a time.
+"""Mail out by SMTP: a few kept lines, on each of them one mail for one recipient at a time.
 
     connect ── sign in ── MAIL FROM ── RCPT TO ── DATA ──▶ 354 │ bytes ──▶ 250
                     nothing has left: NotSent, TryLater        │ cut here: Uncertain
 
-Encryption is what the account says, never less. A connection that the server closed while it was idle is made again before
-the next mail, which does not notice.
+A line that the server closed while it was idle is made again before the next mail, which does not notice. A server that lets
+fewer lines in than the account asks for gets fewer.
 
-Source: RFC 5321, 4.1 to 4.5; RFC 3207; RFC 3461; RFC 6531; aiosmtplib 5.1.3 as it behaves; read and run 2026-11-28.
+Source: RFC 5321, 4.1 to 4.5; RFC 3461; RFC 6531; aiosmtplib 5.1.3 as it behaves; read and run 2026-11-28.
 """
 
 from __future__ import annotations
@@ -14,13 +14,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import ssl
-from asyncio import TimerHandle
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from aiosmtplib import SMTP, SMTPAuthenticationError, SMTPException, SMTPHeloError, SMTPResponseException
+from aiosmtplib import SMTP, SMTPException, SMTPResponseException
 
 from talkwire import (
     AccountBroken,
@@ -36,6 +34,7 @@ from talkwire import (
 )
 
 from .addresses import mailbox
+from .line import Line, Server
 from .own import Own
 from .refusals import Stage, meaning
 from .settings import EmailSettings
@@ -49,9 +48,8 @@ if TYPE_CHECKING:
 _PATIENCE = timedelta(seconds=25)
 _GOODBYE = 2  # seconds for the server to answer ours
 _BUSY = timedelta(seconds=5)  # until a mail is tried again that waited for others of its account
-_IDLE = 60  # seconds that a connection is kept which nobody uses; servers close theirs after five minutes (RFC 5321, 4.5.3.2)
-_AGAIN = timedelta(minutes=5)  # until we sign in again at a server that says "not now"
-_GO_ON, _CLOSING, _FINAL = 354, 421, 500
+_FEWER = 600  # seconds until a server is asked again for as many lines as it did not let in
+_GO_ON, _CLOSING = 354, 421
 _OK, _NO = range(200, 300), range(400, 600)
 _LARGE = 256 * 1024  # bytes of files that are encoded beside the event loop
 _DOT = re.compile(rb"^\.", re.MULTILINE)
@@ -74,45 +72,47 @@ class Postbox:
     def __init__(self, settings: EmailSettings, channel: Email, *, patience: timedelta = _PATIENCE) -> None:
         self._settings = settings
         self._channel = channel
-        self._server = settings.smtp
-        self._user = self._server.user or settings.address
         own = mailbox(settings.address)
         self._sender = own.value if own is not None else settings.address
-        self._patience = patience.total_seconds()  # for a turn, and once more for all until the mail itself
+        self._server = Server(settings, channel, self._sender)
+        self._patience = patience.total_seconds()  # for a line, and once more for all until the mail itself
         self._is_closing = False
-        self._lock = asyncio.Lock()  # one connection, one mail at a time
-        self._client: SMTP | None = None
-        self._trusted: ssl.SSLContext | None = None
-        self._resting: TimerHandle | None = None
+        self._lines = [Line(self._server, self._patience) for _ in range(settings.smtp.connections)]
+        # Those that nobody uses; the one that was used last is taken first, so that few are kept where few are needed.
+        self._free: asyncio.LifoQueue[Line] = asyncio.LifoQueue()
+        self._too_many: set[Line] = set()  # that the server did not let in
+        for line in self._lines:
+            self._free.put_nowait(line)
 
     async def send(self, out: Outgoing, own: Own) -> Receipt:
         """Hand one mail for one recipient to the server. Errors: a leaf of `SendError`."""
         mail = await self._written(out, own)
-        async with self._channel.services.exchange("smtp") as said, self._turn():
-            return await self._hand_over(mail, out, own, said)
+        async with self._channel.services.exchange("smtp") as said, self._turn() as line:
+            return await self._hand_over(line, mail, out, own, said)
 
     async def close(self) -> None:
-        """Say goodbye, where there is a connection; one that is used now ends with that mail."""
+        """Say goodbye on every line; one that is used now ends with its mail."""
         self._is_closing = True
-        self._rested()
-        with contextlib.suppress(SMTPException, OSError, TimeoutError):
+        for line in self._lines:
+            line.rested()
+        free: list[Line] = []
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_GOODBYE):
-                async with self._lock:
-                    if self._client is not None and self._client.is_connected:
-                        await self._client.quit()
-        if not self._lock.locked():
-            self._drop()
+                while len(free) < len(self._lines) - len(self._too_many):
+                    free.append(await self._free.get())
+                    await free[-1].quit()
+        for line in free:
+            self._give_back(line)  # a mail that comes all the same has a line for itself
 
     async def probe(self) -> str:
         """Sign in; say what the server offers."""
-        async with self._turn():
-            async with self._before_data():
-                client = await self._connected()
+        async with self._turn() as line:
+            client = await line.connected()
             offers = [name.upper() for name in ("dsn", "smtputf8") if client.supports_extension(name)]
             if limit := _size(client):
                 offers.append(f"mails up to {limit / 1024**2:.0f} MB")
             offered = f", offers {', '.join(offers)}" if offers else ""
-            return f"SMTP {self._place}: {self._signed_in}{offered}"
+            return f"SMTP {self._place}: {self._server.signed_in}{offered}"
 
     # --- one mail ---
 
@@ -132,9 +132,9 @@ class Postbox:
             return await asyncio.to_thread(build)
         return build()
 
-    async def _hand_over(self, mail: Mail, out: Outgoing, own: Own, said: Exchange) -> Receipt:
+    async def _hand_over(self, line: Line, mail: Mail, out: Outgoing, own: Own, said: Exchange) -> Receipt:
         async with self._before_data():
-            client = await self._announced(mail, out, said)
+            client = await self._announced(line, mail, out, said)
         try:
             if (protocol := client.protocol) is None:
                 raise SMTPException("the connection is gone")
@@ -153,26 +153,25 @@ class Postbox:
         if reply.code in _OK:
             return Receipt(state=State.SENT, external_id=own.message_id(out.copy_of or out.key))
         if reply.code == _CLOSING:
-            self._drop()
+            line.drop()
         raise self._meaning(reply.code, reply.message, Stage.CONTENT, out)
 
-    async def _announced(self, mail: Mail, out: Outgoing, said: Exchange) -> SMTP:
+    async def _announced(self, line: Line, mail: Mail, out: Outgoing, said: Exchange) -> SMTP:
         """Say who writes to whom, until the server waits for the mail itself; once more where an old line was dead."""
-        was_kept = self._client is not None
-        client = await self._connected()
+        client, was_used, line.was_used = await line.connected(), line.was_used, True
         try:
-            return await self._announce(client, mail, out, said)
+            return await self._announce(line, client, mail, out, said)
         except _Cut:
-            self._drop()
-            if not was_kept:
+            line.drop()
+            if not was_used:
                 raise NotSent(f"{self._place} closed the connection before the mail") from None
         said.sent("(the connection had been closed; a new one)\n")
         try:
-            return await self._announce(await self._connected(), mail, out, said)
+            return await self._announce(line, await line.connected(), mail, out, said)
         except _Cut:
             raise NotSent(f"{self._place} closed the connection before the mail") from None
 
-    async def _announce(self, client: SMTP, mail: Mail, out: Outgoing, said: Exchange) -> SMTP:
+    async def _announce(self, line: Line, client: SMTP, mail: Mail, out: Outgoing, said: Exchange) -> SMTP:
         limit = _size(client)
         if limit and len(mail.content) > limit:
             raise Refused(
@@ -198,13 +197,13 @@ class Postbox:
         if code == _CLOSING:
             raise _Cut
         if code not in _OK:
-            raise await self._refused(client, code, words, Stage.SENDER, out)
+            raise await self._refused(line, client, code, words, Stage.SENDER, out)
         code, words = await self._say(client, said, "RCPT", *recipient)
         if code not in _OK:
-            raise await self._refused(client, code, words, Stage.RECIPIENT, out)
+            raise await self._refused(line, client, code, words, Stage.RECIPIENT, out)
         code, words = await self._say(client, said, "DATA")
         if code != _GO_ON:
-            raise await self._refused(client, code, words, Stage.CONTENT, out)
+            raise await self._refused(line, client, code, words, Stage.CONTENT, out)
         return client
 
     async def _say(self, client: SMTP, said: Exchange, *words: str) -> tuple[int, str]:
@@ -220,13 +219,13 @@ class Postbox:
         said.received(f"{reply.code} {reply.message}\n")
         return reply.code, reply.message
 
-    async def _refused(self, client: SMTP, code: int, words: str, stage: Stage, out: Outgoing) -> SendError:
+    async def _refused(self, line: Line, client: SMTP, code: int, words: str, stage: Stage, out: Outgoing) -> SendError:
         """Take the begun mail back, so that the line is good for the next one; give what the no means."""
         try:
             if client.is_connected:
                 await client.rset()
         except (SMTPException, OSError):
-            self._drop()
+            line.drop()
         if code not in _NO:
             return NotSent(f"{self._place} answered {stage} with {code}, which means nothing there", code=str(code))
         return self._meaning(code, words, stage, out)
@@ -234,32 +233,58 @@ class Postbox:
     def _meaning(self, code: int, words: str, stage: Stage, out: Outgoing) -> SendError:
         if code not in _NO:
             return Uncertain(f"{self._place} answered the mail with {code}, which means nothing", code=str(code))
-        return meaning(code, words, stage, attempt=out.attempt, fix=self._fix)
+        return meaning(code, words, stage, attempt=out.attempt, fix=self._server.fix)
 
-    # --- the line ---
+    # --- the lines ---
 
     @contextlib.asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """Wait for the line; drop it where something happened on it that we did not understand."""
+    async def _turn(self) -> AsyncIterator[Line]:
+        """Wait for a line that is connected; drop it where something happened on it that we did not understand."""
+        line = await self._taken()
         try:
-            async with asyncio.timeout(self._patience):
-                await self._lock.acquire()
-        except TimeoutError:
-            raise TryLater("other mails of this account are still on their way", after=_BUSY, code="busy") from None
-        self._rested()
-        try:
-            yield
+            yield line
         except (AccountBroken, Refused, TryLater, Unreachable):
             raise
         except BaseException:
-            self._drop()
+            line.drop()
             raise
         finally:
-            if self._is_closing:
-                self._drop()
-            elif self._client is not None:
-                self._resting = asyncio.get_running_loop().call_later(_IDLE, self._rest)
-            self._lock.release()
+            self._give_back(line)
+
+    async def _taken(self) -> Line:
+        """Take a line, and connect it."""
+        until = asyncio.get_running_loop().time() + self._patience
+        while True:
+            try:
+                async with asyncio.timeout_at(until):
+                    line = await self._free.get()
+            except TimeoutError:
+                raise TryLater("other mails of this account are still on their way", after=_BUSY, code="busy") from None
+            line.rested()
+            try:
+                async with self._before_data():
+                    await line.connected()
+            except (NotSent, TryLater):
+                # A server that has a line of ours and lets no other in: what goes out goes out over that one.
+                if any(other.is_connected for other in self._lines if other is not line):
+                    self._too_many.add(line)
+                    asyncio.get_running_loop().call_later(_FEWER, self._give_back, line)
+                    continue
+                self._give_back(line)
+                raise
+            except BaseException:
+                line.drop()
+                self._give_back(line)
+                raise
+            return line
+
+    def _give_back(self, line: Line) -> None:
+        self._too_many.discard(line)
+        if self._is_closing:
+            line.drop()
+        else:
+            line.rest()
+        self._free.put_nowait(line)
 
     @contextlib.asynccontextmanager
     async def _before_data(self) -> AsyncIterator[None]:
@@ -269,163 +294,9 @@ class Postbox:
         except TimeoutError:  # aiosmtplib's own are such, too
             raise NotSent(f"{self._place} did not answer in time") from None
 
-    async def _connected(self) -> SMTP:
-        """Give the kept connection, or a new one that is signed in."""
-        if self._client is not None and self._client.is_connected:
-            return self._client
-        self._client = None
-        client = await self._connect()
-        try:
-            await self._sign_in(client)
-        except BaseException:
-            client.close()
-            raise
-        self._client = client
-        return client
-
-    async def _connect(self) -> SMTP:
-        server = self._server
-        if server.tls != "none" and self._trusted is None:
-            self._trusted = await asyncio.to_thread(self._trust)
-        client = SMTP(
-            hostname=server.host,
-            port=server.port,
-            local_hostname=self._sender.rpartition("@")[2],
-            timeout=self._patience,
-            use_tls=server.tls == "tls",
-            start_tls=server.tls == "starttls",  # never None, which would send in the clear where it is not offered
-            tls_context=self._trusted if server.tls != "none" else None,
-        )
-        try:
-            await client.connect()
-            if client.is_ehlo_or_helo_needed:
-                await _greet(client)
-        except TimeoutError:
-            client.close()
-            raise
-        except (SMTPException, OSError, ValueError) as error:
-            client.close()
-            raise NotSent(self._why_no_line(error)) from error
-        return client
-
-    def _trust(self) -> ssl.SSLContext:
-        try:
-            return ssl.create_default_context(cafile=self._server.ca_file)
-        except OSError as error:
-            raise NotSent(
-                f"the certificates of smtp.ca_file cannot be read: {error.strerror or 'no certificates'}"
-            ) from None
-
-    def _why_no_line(self, error: Exception) -> str:
-        """Say for a person why there is no connection."""
-        cause: BaseException | None = error
-        while cause is not None:
-            if isinstance(cause, ssl.SSLCertVerificationError):
-                return f"the certificate of {self._place} is not believed: {cause.verify_message}"
-            if isinstance(cause, ssl.SSLError):
-                return f"{self._place} speaks no TLS that we can use; smtp.tls and smtp.port must fit each other"
-            cause = cause.__cause__
-        if isinstance(error, SMTPResponseException):
-            return f"{self._place} does not let us in: {error.code} {' '.join(str(error.message).split())[:200]}"
-        if self._server.tls == "starttls" and type(error) is SMTPException:
-            return f"{self._place} offers no STARTTLS: nothing is sent without encryption"
-        return f"{self._place} cannot be reached ({type(error.__cause__ or error).__name__})"
-
-    async def _sign_in(self, client: SMTP) -> None:
-        if not self._has_secret:
-            return
-        try:
-            if self._server.password is not None:
-                await self._sign_in_by_password(client, self._server.password.get_secret_value())
-            else:
-                await self._sign_in_by_token(client)
-        except SMTPAuthenticationError as error:
-            words = " ".join(str(error.message).split())[:200]
-            text = f"{self._place} refused our sign-in as {self._user}: {error.code} {words}"
-            if error.code < _FINAL:
-                raise TryLater(text, after=_AGAIN, scope="account", code=str(error.code)) from None
-            raise AccountBroken(f"{text}. {self._fix}", code=str(error.code)) from None
-        except TimeoutError:
-            raise
-        except (SMTPException, OSError) as error:
-            raise NotSent(f"{self._place} closed the connection while we signed in") from error
-
-    async def _sign_in_by_password(self, client: SMTP, password: str) -> None:
-        by_name: dict[str, Callable[..., Any]] = {  # in this order: the line is encrypted, or never leaves this machine
-            "plain": client.auth_plain,
-            "login": client.auth_login,
-            "cram-md5": client.auth_crammd5,
-        }
-        name = next((name for name in by_name if name in client.server_auth_methods), "")
-        if not name:
-            offered = ", ".join(sorted(client.server_auth_methods)) or "none"
-            raise AccountBroken(f"{self._place} offers no way to sign in with a password ({offered}). {self._fix}")
-        await by_name[name](self._user, password)
-
-    async def _sign_in_by_token(self, client: SMTP) -> None:
-        tokens = self._channel.tokens
-        if tokens is None or "xoauth2" not in client.server_auth_methods:
-            raise AccountBroken(f"{self._place} takes no tokens (XOAUTH2). {self._fix}")
-        token = await tokens.bearer()
-        try:
-            await client.auth_xoauth2(self._user, token)
-        except SMTPAuthenticationError as error:
-            tokens.forget(token)  # it may have been taken back before its time
-            if error.code < _FINAL or (newer := await tokens.bearer()) == token:
-                raise
-            await client.auth_xoauth2(self._user, newer)
-
-    def _drop(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
-
-    def _rest(self) -> None:
-        """Let a line go that nobody used for a while."""
-        self._resting = None
-        client = self._client
-        if client is None or self._lock.locked():
-            return
-        if client.protocol is not None and client.is_connected:
-            client.protocol.write(b"QUIT\r\n")
-        self._drop()
-
-    def _rested(self) -> None:
-        if self._resting is not None:
-            self._resting.cancel()
-            self._resting = None
-
-    # --- words ---
-
-    @property
-    def _has_secret(self) -> bool:
-        return self._server.password is not None or self._channel.tokens is not None
-
     @property
     def _place(self) -> str:
-        return f"{self._server.host}:{self._server.port}"
-
-    @property
-    def _signed_in(self) -> str:
-        how = {"tls": "TLS", "starttls": "STARTTLS", "none": "not encrypted"}[self._server.tls]
-        return f"signed in as {self._user}, {how}" if self._has_secret else f"connected without signing in, {how}"
-
-    @property
-    def _fix(self) -> str:
-        """Say what a person does where our sign-in is at fault."""
-        table = f"accounts.{self._channel.account}"
-        by_token = self._server.password is None and self._channel.tokens is not None
-        what = f"{table}.oauth" if by_token else f"{table}.smtp.password"
-        return f"Put {what} right (user {self._user}), then: talkwire accounts resume {self._channel.account}"
-
-
-async def _greet(client: SMTP) -> None:
-    try:
-        await client.ehlo()
-    except SMTPHeloError:
-        if not client.is_connected:
-            raise
-        await client.helo()
+        return self._server.place
 
 
 def _size(client: SMTP) -> int:

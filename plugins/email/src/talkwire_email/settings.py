@@ -70,6 +70,8 @@ class Smtp(Server):
     port: Annotated[int, Field(ge=1, le=65535)] = 465
     tls: Literal["tls", "starttls", "none"] = "tls"
     """`tls` from the first byte (465), `starttls` (587), `none` only on this machine."""
+    connections: Annotated[int, Field(ge=1, le=8)] = 3
+    """Lines that are kept at most, each with one mail at a time; Microsoft 365 lets no more than three in."""
 
     @model_validator(mode="after")
     def _is_safe(self) -> Self:

@@ -29,7 +29,7 @@ _ALONE = frozenset({"code", "pre"})  # "can't contain other entities", nor be pa
 _ENTITY_URL = re.compile(r"(?:https?|tg)://", re.IGNORECASE)
 
 # Telegram itself makes spaces of them (tdlib, `clean_input_string`), a tab's among them.
-_CONTROLS = {n: " " for n in range(0x20) if chr(n) not in "\t\n"}
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ _ARGUMENT = {"text_link": "url", "pre": "language"}
 
 
 def _clean(text: str) -> str:
-    return text.translate(_CONTROLS)
+    return _CONTROL.sub(" ", text)
 
 
 def _linked(text: str, url: str) -> str:

@@ -54,6 +54,7 @@ FIELDS = {  # method → the name of what it sends
     "sendVoice": "voice",
     "sendDocument": "document",
 }
+_JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 _ROW = 24  # characters of the titles that stand in one row, so that a phone shows them whole
 _IN_A_ROW = 3
 
@@ -70,7 +71,7 @@ class Payload:
     def json(self) -> str:
         """Write it into a part."""
         said = {name: getattr(self, name) for name in self.__slots__ if getattr(self, name)}
-        return json.dumps(said, separators=(",", ":"), ensure_ascii=False)
+        return _JSON.encode(said)
 
     @classmethod
     def read(cls, text: str) -> Payload:

@@ -26,6 +26,7 @@ _FOLDER = Path(__file__).parent / "page"
 _CSP = {
     "font-src": "'none'",
     "form-action": "'none'",
+    "media-src": "'self'",  # voice notes and films
     "frame-src": "'self'",  # the whole of a mail, which is a document of its own
     "require-trusted-types-for": "'script'",  # no string becomes markup: the browser refuses innerHTML
 }

@@ -3,6 +3,7 @@
 const API = "/api/v1";
 const SILENCE = 45_000; // milliseconds; the server says something every 15 seconds
 let signingIn = null;
+let ahead = 0; // milliseconds by which the daemon's clock is ahead of this machine's
 
 /** What the API refused. */
 export class Problem extends Error {
@@ -37,7 +38,12 @@ async function ask(method, path, body, { headers = {}, signal = undefined } = {}
   return await read(answer);
 }
 
+/** Give the daemon's time in milliseconds, to the second: windows close by its clock. */
+export const now = () => Date.now() + ahead;
+
 async function read(answer) {
+  const date = Date.parse(answer.headers.get("Date"));
+  if (Math.abs(date - now()) > 2000) ahead = date - Date.now();
   if (answer.status === 204) return null;
   const said = await answer.json().catch(() => ({}));
   if (!answer.ok) throw new Problem(answer.status, said);

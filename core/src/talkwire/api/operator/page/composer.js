@@ -1,14 +1,17 @@
-// The reply: what is typed, what would go out, whether it may, and the ways out where it may not.
+// The reply: what is typed, what would go out, whether it may and until when, and the ways out where it may not.
 
 import { at, h, icon, moment, nameOf, say } from "./dom.js";
-import { Problem, get, post } from "./api.js";
+import { Problem, now, post } from "./api.js";
 import { lossList } from "./thread.js";
 
 const PREVIEW_AFTER = 250; // milliseconds without a key
+const SOON = 3_600_000; // milliseconds before its end in which a window is counted down
+const LONGEST = 86_400_000; // milliseconds that a browser waits without losing count
 const box = at("text");
 let conversation = null;
 let asked = null; // aborts the preview that is under way
 let timer = 0;
+let ticking = 0;
 let refreshed = () => {};
 
 // --- drafts: kept in this browser until they are sent -----------------------------------------------------
@@ -59,6 +62,7 @@ export function open(chosen) {
   conversation = chosen;
   at("reply").hidden = !chosen;
   at("refused").textContent = "";
+  clearTimeout(ticking);
   if (!chosen) return;
   box.value = draftOf(chosen.id).text;
   answer(chosen);
@@ -89,8 +93,32 @@ export function answer(fresh) {
     ].filter(Boolean)));
   }
   at("until").textContent = allowed && until ? `Answer until ${moment(until)}.` : "";
+  countDown();
   if (before && before.allowed !== allowed) say(allowed ? "This conversation can be answered again." : words);
   if (before && !before.allowed && allowed) at("refused").textContent = "";
+}
+
+/** Count down what is left of a window that closes soon, left of the button that sends. */
+function countDown() {
+  clearTimeout(ticking);
+  const { allowed, until } = conversation.answer;
+  const left = allowed && until ? Date.parse(until) - now() : Infinity; // milliseconds
+  const isSoon = left <= SOON;
+  const closing = at("closing");
+  if (isSoon && closing.hidden) {
+    closing.prepend(icon("clock", "This window closes soon", 20));
+    say(`The time to answer ends at ${moment(until)}.`);
+  }
+  if (!isSoon) closing.querySelector(".icon")?.remove();
+  closing.hidden = !isSoon;
+  at("left").textContent = isSoon ? span(Math.max(0, left)) : "";
+  if (left > 0 && left < Infinity) ticking = setTimeout(countDown, isSoon ? left % 1000 || 1000 : Math.min(left - SOON, LONGEST));
+}
+
+/** Say how long it is: minutes and seconds. */
+function span(milliseconds) {
+  const seconds = Math.ceil(milliseconds / 1000);
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 }
 
 function wayOut(way, ways) {
@@ -98,7 +126,8 @@ function wayOut(way, ways) {
   const goesOn = ways.find((one) => one.kind === "account" && one.account === way.account) === way;
   const act = {
     hold: () => send({ policy: "hold" }),
-    account: () => send({ policy: goesOn ? "fallback" : null, account: way.account, address: way.address }),
+    template: way.template && (() => send({ policy: "template", template: way.template })),
+    account: () => send({ policy: goesOn ? "fallback" : null, account: way.account, to: { kind: way.address_kind, value: way.address } }),
   }[way.kind];
   return act ? h("button", { type: "button", class: "small", onclick: act }, way.text) : way.text;
 }
@@ -153,29 +182,29 @@ function drawPreview(said, refused = "") {
 
 // --- sending --------------------------------------------------------------------------------------------------
 
-async function send({ policy = null, account = "", address = "" } = {}) {
+async function send({ policy = null, account = "", to = null, template = "" } = {}) {
   const { id } = conversation;
   const text = box.value;
   if (!text.trim()) {
     box.focus();
     return say("Write the reply first.");
   }
-  const way = [policy, account, address].filter(Boolean).join(" ");
+  const way = [policy, account, to?.value, template].filter(Boolean).join(" ");
   const headers = { "Idempotency-Key": keyOf(id, text, way) };
   at("send").disabled = true;
   at("refused").textContent = "";
   try {
     let said;
     if (account && !policy) {
-      const to = await addressOf(address);
-      said = await post(`/accounts/${account}/replies`, { text, to }, { headers });
+      said = await post(`/accounts/${account}/replies`, { text, to: { ...to, name: nameOf(conversation) } }, { headers });
     } else {
-      said = await post(`/conversations/${id}/replies`, { text, ...(policy && { policy }), ...(account && { fallback: account }) }, { headers });
+      said = await post(`/conversations/${id}/replies`, { text, ...(policy && { policy }), ...(account && { fallback: account }), ...(template && { template }) }, { headers });
     }
     sent(id, text);
-    if (account) say(`Written from ${account} to ${address}.`);
+    if (account) say(`Written from ${account} to ${to.value}.`);
     else if (said.policy === "fallback") say(`The talk goes on from ${said.account}.`);
-    if (policy === "hold") say("Kept until the customer writes again.");
+    if (said.policy === "hold") say("Kept until the customer writes again.");
+    if (said.policy === "template") say("The template goes out; the reply is kept until the customer writes again.");
   } catch (error) {
     refuse(error, id);
   } finally {
@@ -199,11 +228,4 @@ function refuse(error, id) {
   if (isHere && error.said?.answer) answer({ ...conversation, answer: error.said.answer });
   if (isHere) at("refused").textContent = `Not sent; your draft is kept. ${why}`;
   if (error.said?.answer) refreshed();
-}
-
-async function addressOf(value) {
-  const contact = await get(`/contacts/${conversation.contact}`);
-  const found = contact.addresses.find((one) => one.value === value);
-  const kind = found?.kind || (value.includes("@") ? "email" : value.startsWith("+") ? "phone" : conversation.address.kind);
-  return { kind, value, name: nameOf(conversation) };
 }

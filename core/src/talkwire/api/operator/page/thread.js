@@ -72,11 +72,12 @@ export function lastOfTheirs() {
 
 function put(message) {
   const before = messages.get(message.id);
+  const log = at("log");
+  const old = log.querySelector(`[data-id="${CSS.escape(message.id)}"]`);
+  old?.querySelectorAll(".file:not(:has(.shown))").forEach((node) => sight.observe(node)); // perhaps it is here now
   if (before && JSON.stringify(before) === JSON.stringify(message)) return;
   messages.set(message.id, message);
   if (before) tellTrouble(before, message);
-  const log = at("log");
-  const old = log.querySelector(`[data-id="${CSS.escape(message.id)}"]`);
   if (old && sameBody(before, message)) {
     const focused = old.contains(document.activeElement) ? document.activeElement.dataset.does : "";
     const isOpen = Boolean(old.querySelector("details[open]"));
@@ -84,19 +85,32 @@ function put(message) {
     if (isOpen) old.querySelector("details")?.setAttribute("open", "");
     if (focused) (old.querySelector(`[data-does="${focused}"]`) || at("text")).focus();
     old.className = looks(message);
+    albums(log);
     return;
   }
   const node = bubble(message);
   if (old) {
     old.replaceWith(node);
+    albums(log);
     return;
   }
   const next = [...log.querySelectorAll(".bubble")].find((other) => Number(other.dataset.n) > message.n);
   log.insertBefore(node, next || null);
   days(log);
+  albums(log);
 }
 
 const sameBody = (a, b) => a.text === b.text && a.changes.length === b.changes.length && a.blocks.length === b.blocks.length;
+
+/** Draw the pictures of one album as one: what follows each other in a group. */
+function albums(log) {
+  const all = [...log.querySelectorAll(".bubble")];
+  for (const [i, node] of all.entries()) {
+    const belongs = (other) => Boolean(node.dataset.group) && other?.dataset.group === node.dataset.group;
+    node.classList.toggle("goes-on", belongs(all[i + 1]));
+    node.classList.toggle("went-on", belongs(all[i - 1]));
+  }
+}
 
 /** Put a line before the first message of each day. */
 function days(log) {
@@ -131,13 +145,15 @@ function bubble(message) {
   const said = revoked ? tookBack(message) : edit ? edit.text : message.text;
   // What we say ourselves is in its text too, but for files; what came in is not.
   const isOurs = message.direction === "out";
-  const files = message.blocks.filter((block) => (isOurs ? block.attachment || block.image : !["text", "choice", "original"].includes(block.type))).map(file);
+  const drawn = (block) => (isOurs ? block.attachment || block.image : !["text", "original"].includes(block.type));
+  const files = revoked ? [] : message.blocks.filter(drawn).map(block_);
   const hasWhole = message.blocks.some((block) => block.type === "original");
-  return h("article", { class: looks(message), "data-id": message.id, "data-n": message.n },
+  return h("article", { class: looks(message), "data-id": message.id, "data-n": message.n, "data-group": message.group || null },
     h("h3", { class: "hidden" }, titleOf(message)),
     message.subject && h("p", { class: "subject" }, message.subject),
     (said || !files.length) && h("div", { class: revoked ? "said revoked" : "said" }, said),
     files,
+    edit && !revoked && asItWas(message),
     hasWhole && whole(message),
     about(message));
 }
@@ -163,22 +179,95 @@ function titleOf(message) {
   return message.direction === "out" ? `Reply ${message.n}` : `Message ${message.n} of the customer`;
 }
 
-/** Draw a block that is more than text: what it is, and a way to a file. */
+/** Offer what stood there before it was edited, the first text above. */
+function asItWas(message) {
+  const edits = message.changes.filter((change) => change.kind === "edit").map((change) => change.text);
+  return h("details", { class: "block" }, h("summary", {}, "Before it was edited"),
+    h("ol", {}, [message.text, ...edits.slice(0, -1)].map((text) => h("li", { class: "part-text" }, text || "(no text)"))));
+}
+
+/** Draw a block that is more than text. */
+function block_(block) {
+  if (block.attachment || block.image) return file(block);
+  const draw = { choice, contact, location: place, other }[block.type];
+  return draw ? draw(block) : h("p", { class: "block" }, icon("file"), ` ${plain(block.type)}: ${block.name || block.title || block.label || ""}`);
+}
+
+const choice = (block) => h("p", { class: "block quiet" }, icon("check"), ` chose “${block.title}”`);
+
+function contact(block) {
+  return h("div", { class: "block" }, icon("person"), ` ${block.name}`,
+    h("ul", { class: "quiet" }, [...block.phones, ...block.emails].map((way) => h("li", {}, way))));
+}
+
+function place(block) {
+  const point = `${block.latitude.toFixed(6)}, ${block.longitude.toFixed(6)}`;
+  const url = `https://www.openstreetmap.org/?mlat=${block.latitude.toFixed(6)}&mlon=${block.longitude.toFixed(6)}`;
+  const name = [block.name, block.address].filter(Boolean).join(", ");
+  return h("p", { class: "block" }, icon("place"), " ", name && `${name} · `, h("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, point));
+}
+
+/** Draw what no other block says: in one line, and as it came. */
+function other(block) {
+  return h("div", { class: "block" }, icon("file"), ` ${plain(block.kind)}: ${block.text}`,
+    block.raw && h("details", {}, h("summary", {}, "As it came"), h("pre", { class: "part-text" }, indented(block.raw))));
+}
+
+function indented(raw) {
+  try {
+    return JSON.stringify(JSON.parse(raw), null, 2);
+  } catch {
+    return raw;
+  }
+}
+
+/** Draw a file: a way to it, and what it shows or says as soon as it is seen. */
 function file(block) {
   const id = block.attachment || block.image;
-  const words = block.caption || block.name || block.title || block.label || plain(block.type);
-  if (!id) return h("p", { class: "block" }, icon("file"), ` ${plain(block.type)}: ${words}`);
+  const words = block.caption || block.name || block.title || plain(block.type);
   const fetchIt = async () => {
     const { link } = await get(`/attachments/${id}`);
-    if (!link) return say("The file is still with the provider.");
-    const url = new URL(link, location.href);
-    return location.assign(url.pathname + url.search);
+    return link ? location.assign(ours(link)) : say("The file is still with the provider.");
   };
-  return h("p", { class: "block" }, h("button", { type: "button", class: "link", onclick: fetchIt }, icon("file"), ` ${words}`));
+  const node = h("div", { class: "block file" },
+    h("button", { type: "button", class: "link", onclick: fetchIt }, icon("file"), " ", h("span", {}, words)));
+  node.show = () => show(node, id, block.caption || "");
+  sight.observe(node);
+  return node;
+}
+
+const SHOWN = { // elements for kinds of files that a browser shows and that run nothing
+  "image/png": "img", "image/jpeg": "img", "image/gif": "img", "image/webp": "img",
+  "audio/": "audio", "video/mp4": "video", "video/webm": "video",
+};
+const sight = new IntersectionObserver((seen) => seen.filter((one) => one.isIntersecting).forEach(({ target }) => {
+  sight.unobserve(target);
+  target.show().catch(() => {}); // the way to the file is there in any case
+}), { rootMargin: "200px" });
+
+async function show(node, id, caption) {
+  const { link, name, media_type: type } = await get(`/attachments/${id}`);
+  const tag = SHOWN[type] || SHOWN[type.replace(/[^/]*$/, "")];
+  if (!link || !tag) return;
+  const words = caption || name || plain(type);
+  if (!caption && name) node.querySelector("button span").textContent = name;
+  const shown = h(tag, { src: ours(link), class: "shown", alt: tag === "img" ? words : null, "aria-label": tag === "img" ? null : words, controls: tag !== "img", preload: tag === "img" ? null : "none" });
+  shown.addEventListener("error", () => shown.remove()); // it is no such thing after all
+  const log = at("log");
+  const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
+  if (tag === "img") shown.addEventListener("load", () => { if (isAtEnd) log.scrollTop = log.scrollHeight; });
+  node.prepend(shown);
+}
+
+/** Give a link to a file on this server, by whatever name the daemon is called outside. */
+function ours(link) {
+  const url = new URL(link, location.href);
+  return url.pathname + url.search;
 }
 
 function about(message) {
-  const reactions = message.changes.filter((change) => change.kind === "reaction" && change.text).map((change) => change.text);
+  const byWhom = new Map(message.changes.filter((change) => change.kind === "reaction").map((change) => [change.by, change.text]));
+  const reactions = [...byWhom.values()].filter(Boolean); // the last of each; an empty one takes it back
   const words = [
     time(message.at, clockTime(message.at)),
     message.changes.some((change) => change.kind === "edit") && "edited",
