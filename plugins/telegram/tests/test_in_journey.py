@@ -72,6 +72,7 @@ async def test_what_telegram_calls_with_is_kept_once_and_nothing_that_anybody_el
     assert conversation.address.name == "Ann Lee"
     messages = await called.messages(conversation)
     assert [message.text for message in messages] == ["Halo 🙏 apa kabar?", "Yes, that one"]
+    assert [change.text for change in messages[0].changes] == ["Halo, apa kabar hari ini?"]
     assert len(await called.facts("message.repeated")) == 2
     secret = api.webhook["secret_token"]
     assert not [row for row in await called.rows("SELECT headers, query FROM envelope") if secret in str(row)]
