@@ -27,9 +27,13 @@ from talkwire import (
     each,
 )
 from talkwire_telegram import reading
+from talkwire_telegram.contents import _ABOUT, _TO_THE_CHAT
 from talkwire_telegram.texts import readable, rich_text
 from talkwire_telegram.values import Entity
 
+from . import contract
+
+CONTENTS_ABOUT = _ABOUT | _TO_THE_CHAT
 SAMPLES = Path(__file__).parent / "samples"
 T = datetime.fromtimestamp(1795780800, UTC)
 RECEIVED = datetime(2026, 11, 28, 12, tzinfo=UTC)
@@ -118,6 +122,12 @@ MESSAGES = {
     "users_shared": ("", other("users_shared", "Shared: Ben, 44")),
     "gift": ("", other("gift", "A gift. Thank you!")),
     "giveaway": ("", other("giveaway", "A giveaway with 3 winners")),
+    "chat_shared": ("", other("chat_shared", "Shared the chat Lift repairs")),
+    "refunded": ("", other("refunded_payment", "Paid 50 XTR (in its smallest unit), and got it back")),
+    "giveaway_winners": ("", other("giveaway_winners", "1 won a giveaway")),
+    "gift_upgrade": ("", other("gift_upgrade_sent", "A gift was made a unique one")),
+    "unique_gift": ("", other("unique_gift", "A gift: Cake-7")),
+    "passport": ("", other("passport_data", "Documents of Telegram Passport, which we do not open")),
     "rich_message": (RICH,),
     "unknown_content": ("", other("hologram", "Something that only Telegram shows (hologram)")),
     "empty": ("", other("empty", "A message without content")),
@@ -251,6 +261,32 @@ ROWS = {
 def test_a_sample_means_what_its_source_says(name):
     assert "Bot API 10.1" in (SAMPLES / f"{name}.source").read_text()
     assert sample(name) == ROWS[name]
+
+
+STRANGE = {"unknown_content", "unknown_kind"}  # what no version has yet
+
+
+def test_every_sample_is_what_the_bot_api_describes(contracts):
+    wrong = {
+        path.stem for path in SAMPLES.glob("*.json") if contract.faults(json.loads(path.read_text("utf-8")), "Update")
+    }
+    assert wrong == STRANGE
+    assert contracts.is_dir()
+
+
+def test_every_kind_of_content_that_the_bot_api_describes_has_a_sample_or_is_known_to_say_nothing(contracts):
+    known = json.loads((contracts / "telegram-bot-api.json").read_text("utf-8"))["types"]
+    fields = {field["name"] for field in known["Message"]["fields"]}
+    sampled = {
+        key
+        for path in SAMPLES.glob("*.json")
+        for value in json.loads(path.read_text("utf-8")).values()
+        if isinstance(value, dict)
+        for key in value
+    }
+    assert fields - CONTENTS_ABOUT - sampled == set()
+    kinds = {field["name"] for field in known["Update"]["fields"]} - {"update_id"}
+    assert kinds == reading._KINDS.keys() | reading._NOT_FOR_US
 
 
 def test_the_providers_own_value_stands_beside_what_has_no_block_of_its_own():

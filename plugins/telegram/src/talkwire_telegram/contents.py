@@ -301,6 +301,10 @@ _READ: dict[str, Callable[[str, Any], Iterable[Block]]] = {
     "users_shared": _lines(_shared),
     "chat_shared": _lines(lambda shared: f"Shared the chat {shared.get('title') or shared['chat_id']}"),
     "gift": _lines(lambda gift: f"A gift. {gift.get('text') or ''}"),
+    "gift_upgrade_sent": _lines(lambda _: "A gift was made a unique one"),
+    "unique_gift": _lines(lambda unique: f"A gift: {unique['gift']['name']}"),
+    "giveaway_winners": _lines(lambda giveaway: f"{giveaway['winner_count']} won a giveaway"),
+    "passport_data": lambda key, _: [Other(kind=key, text="Documents of Telegram Passport, which we do not open")],
     "giveaway": _lines(lambda giveaway: f"A giveaway with {giveaway['winner_count']} winners"),
     "web_app_data": _lines(lambda data: f"{data['button_text']}: {data['data']}"),
 }

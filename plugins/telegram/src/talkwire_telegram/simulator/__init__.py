@@ -32,7 +32,7 @@ def simulator() -> Simulator:
 
     return Simulator(
         channel="telegram",
-        title="Telegram",
+        title="Phone (Telegram)",
         app=app,
         settings=settings,
         play=_play,
