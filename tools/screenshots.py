@@ -209,12 +209,12 @@ async def whatsapp(stage: demo.Stage, api: Api) -> None:
 
         await does(text="Is the *Ciwidey* back?")
         await does(kind="image", text="This one, from last month")
-        await api.reply("from last month", blocks=WHATSAPP_RICH, wait="read")
+        await api.reply("Ciwidey", blocks=WHATSAPP_RICH, wait="read")
         await does(kind="choice", answers=await newest(), choice="y")
         await does(kind="reaction", answers=await newest(), text="❤️")
-        await api.reply("Yes, please", blocks=[WHATSAPP_LIST], wait="read")
+        await api.reply("Ciwidey", blocks=[WHATSAPP_LIST], wait="read")
         await does(kind="choice", answers=await newest(), choice="moka")
-        await api.reply("For a moka", blocks=[WHATSAPP_TEMPLATE], wait="read")
+        await api.reply("Ciwidey", blocks=[WHATSAPP_TEMPLATE], wait="read")
         await does(kind="voice")
 
 
