@@ -7,6 +7,7 @@ make screenshots ARGS=start only those whose name holds the word
 from __future__ import annotations
 
 import asyncio
+import base64
 import html
 import re
 import shutil
@@ -28,6 +29,7 @@ from talkwire import Buttons, Draft, Notice, Option, Refused, State, Text, Tx, U
 from talkwire.cli import demo  # noqa: E402
 from tests.e2e.messenger import SETTINGS, Customers, Messenger, MessengerPlugin  # noqa: E402
 from tests.parts.chromium import launch_options  # noqa: E402
+from tests.parts.pictures import png  # noqa: E402
 
 SCREENS = ROOT / "docs" / "screens"
 WIDE, NARROW, MIDDLE = (1280, 800), (360, 740), (900, 740)
@@ -122,6 +124,7 @@ async def play(stage: demo.Stage) -> None:
         await customers.session(
             "+6281234567890", "ended", ago=timedelta(minutes=20), address="phone", name="Budi Santoso"
         )
+        await rich(customers)
         await customers.write("ann", "Hello! I ordered a lamp last week.", name="Ann Lindqvist", ago=26 * HOUR)
         await api.reply("ordered a lamp", "Good day Ann. May I have the number of the order?", policy="hold")
         await customers.write("ann", "It is 4711", name="Ann Lindqvist", ago=timedelta(minutes=9))
@@ -136,6 +139,28 @@ async def play(stage: demo.Stage) -> None:
         await whatsapp(stage, api)
         await customers.write("ann", "Take your time", name="Ann Lindqvist")
         await live(stage, customers, api)
+
+
+async def rich(customers: Customers) -> None:
+    """Let somebody send one of everything, almost a day ago."""
+    ago, who = timedelta(hours=23, minutes=23), {"name": "Rosa Pires"}
+    colours = ((196, 120, 60), (90, 130, 110), (70, 90, 150))
+    said = await customers.write("rosa", "The lamp stands here", ago=ago + timedelta(minutes=2), **who)
+    for n, colour in enumerate(colours):
+        files = [[f"lamp-{n + 1}.png", base64.b64encode(png(240, 150, colour)).decode()]]
+        await customers.write("rosa", "" if n else "Three pictures of it", ago=ago, group="album", files=files, **who)
+    place = {"type": "location", "latitude": -6.914744, "longitude": 107.60981, "name": "Bandung", "address": ""}
+    contact = {"type": "contact", "name": "My neighbour", "phones": ["+62 811 222 333"], "emails": []}
+    order = {
+        "type": "other",
+        "kind": "order",
+        "text": "2 things for 48.00 EUR",
+        "raw": '{"product_items": [{"quantity": 2}]}',
+    }
+    for block in (place, contact, order, {"type": "choice", "id": "y", "title": "Yes, please"}):
+        await customers.write("rosa", block.get("title", ""), ago=ago, blocks=[block], **who)
+    await customers.change("rosa", "edit", said, "The lamp stands there")
+    await customers.change("rosa", "reaction", said, "👍")
 
 
 MAILS = (
@@ -411,6 +436,16 @@ async def look(page: Any, stage: demo.Stage, scheme: str, word: str) -> None:
     await size(WIDE)
     await choose("Noor Haddad")
     await take("window-wide")
+    await choose("Rosa Pires")
+    await page.locator("#left", has_text=":").wait_for()
+    await page.locator("img.shown").nth(2).wait_for()
+    await box.fill("Thank you, Rosa.")
+    await page.locator("#preview-parts li").first.wait_for()
+    await take("closing-wide")
+    await box.fill("")
+    await page.locator("#preview").wait_for(state="hidden")
+    await page.locator("#log").evaluate("log => log.scrollTo(0, 0)")
+    await take("blocks-wide")
     await choose("Mia Keller")
     await take("uncertain-wide")
     await choose("Sam Okafor")

@@ -25,7 +25,7 @@ Answer AnswerCode Answered Attachment AttachmentClass Batch Block Buttons Card C
 Conflict Contact ContactCard Conversation Degradation Delivery Dialect Direction Draft Drop DropTimer Enclosed Envelope Fact
 Features Focus FormLink Forward HOOK_API Handed HistoryGone Hub Inbound Installation Item KeyReused Level Location MarkupRefused Media
 MediaFeature Message NoAnswer NotFound NotSent NotThere Notice Notification Notifier NotifierFeatures Notify Option
-OptionFeature Original Other Outgoing PLAIN Page Pages Part Payload Person Policy Principal Problem Query Rate Reaction ReadUpTo Receipt
+OptionFeature Original Other Outgoing PLAIN Page Pages Part Payload Person Policy Principal Problem Query Rate Reachable Reaction ReadUpTo Receipt
 Recipient Refuse Refused Rejected RemoteMedia RenderContext Rendered Reply Report Route Scope SendError SessionChange
 SessionEnded SessionState SessionStep SetTimer Settings Shown Signal SignalKind SimulatedProvider Simulator State StoreDown StoredChange
 Suppressed TalkwireError Template Text Told TooLarge Troubled TryLater Tx Typing TypingSignal Uncertain Unit

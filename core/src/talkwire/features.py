@@ -28,6 +28,7 @@ class OptionFeature:
     title_limit: int = 20  # characters, or UTF-16 code units where texts are counted in them
     description_limit: int = 0  # as title_limit; 0: no descriptions
     links: int | None = None  # options that open a page: how many, and then no others beside them; None: as any other
+    id_limit: int = 0  # bytes of an option's id in UTF-8; with longer ones they become a numbered list; 0: no limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

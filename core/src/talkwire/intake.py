@@ -398,7 +398,7 @@ def _short(error: Exception) -> str:
 
 _TEXTS: dict[type, Callable[[Any], tuple[str, ...]]] = {
     Inbound: attrgetter(
-        "text", "external_id", "address.value", "address.name", "thread", "reply_to", "group", "subject"
+        "text", "external_id", "address.value", "address.name", "author", "thread", "reply_to", "group", "subject"
     ),
     Report: attrgetter("external_id", "key", "code", "reason", "recipient"),
 }

@@ -26,6 +26,7 @@ class Dialect:
     strike: tuple[str, str] | None = None
     code: tuple[str, str] | None = None
     pre: tuple[str, str] | None = None  # a code block, with its line breaks
+    language: Callable[[str], str] | None = None  # a code block's language → what stands before the code, inside `pre`
     quote: str | None = None  # before each line
     bullet: str = "- "
     link: Callable[[str, str], str] | None = None  # (text already in the dialect, url) → text
@@ -35,11 +36,10 @@ class Dialect:
     # True: a mark inside a word is none, and one ends at the first sign of its kind that stands at a border; text
     # inside a word, or with such a sign in it, is shown without the mark.
     only_at_borders: bool = False
-    unseen: str = (
-        ""  # a sign that is no white space, but beside which no mark begins or ends; `escape` may put it anywhere
-    )
+    unseen: str = ""  # a sign that is no white space, but beside which no mark begins or ends; `escape` may use it
     # False: marks must close before a line break and open again after; a code block may span lines, but for a quote's.
     spans_lines: bool = True
+    counted: Callable[[str], str] = field(default=_unchanged)  # text with marks → what of it the provider counts
 
     @property
     def is_plain(self) -> bool:

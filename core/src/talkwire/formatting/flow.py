@@ -17,8 +17,8 @@ DEPTH_LIMIT = 4  # quotes and lists inside each other that still indent; each co
 class Mark(NamedTuple):
     """What holds for a stretch of the flow, from the outside in.
 
-    Kinds: bold, italic, strike, code, pre, heading, link (argument: its URL), quote, item (argument:
-    columns to indent), bullet (argument: a number, or nothing for the dialect's own bullet). Table,
+    Kinds: bold, italic, strike, code, pre (argument: its language, or nothing), heading, link (argument: its
+    URL), quote, item (argument: columns to indent), bullet (argument: a number, or nothing for the dialect's own bullet). Table,
     address and flat change nothing, but say that something else once stood there.
     """
 
@@ -54,8 +54,8 @@ def flow(nodes: Iterable[Node], marks: Marks = (), *, keeps: Callable[[str], boo
                 yield from _inline(spans, marks, keeps)
             case Heading(_, spans):
                 yield from _inline(spans, (*marks, Mark("heading")), keeps)
-            case CodeBlock(text):
-                yield Piece(text, (*marks, Mark("pre")))
+            case CodeBlock(text, language):
+                yield Piece(text, (*marks, Mark("pre", language)))
             case Quote(inner):
                 yield from flow(inner, _deeper(marks, Mark("quote")), keeps=keeps)
             case List(items, start):
@@ -215,8 +215,9 @@ def _marked(mark: Mark, pieces: list[Piece], dialect: Dialect, depth: int) -> st
         return dialect.escape(mark.arg) if mark.arg else dialect.bullet
     pair: tuple[str, str] | None = getattr(dialect, mark.kind, None) if mark.kind not in _OTHERWISE else None
     if mark.kind in ("code", "pre") and pair:
+        named = dialect.language(mark.arg) if mark.arg and dialect.language else ""
         code = dialect.escape_code("".join(piece.text for piece in pieces))
-        before, after = pair
+        before, after = pair[0] + named, pair[1]
         if not code.strip():
             return code
         if mark.kind == "code" and dialect.only_at_borders:

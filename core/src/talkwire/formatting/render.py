@@ -179,6 +179,8 @@ class _Rendering:
         """Give the options in the provider's limits; none where they cannot be told apart any more."""
         if feature.level is not model.Level.FULL or len(options) > feature.most or feature.title_limit < 2:
             return ()
+        if feature.id_limit and any(length(option.id, model.Unit.BYTES) > feature.id_limit for option in options):
+            return ()  # what comes back would be another
         opening = sum(bool(option.url) for option in options)
         if opening and feature.links is not None and not opening == len(options) <= feature.links:
             return ()
@@ -293,7 +295,8 @@ class _Rendering:
 
     def measured(self, text: str, twin: str) -> int:
         """Measure the longer of both: where markup is refused, the twin has to fit too."""
-        return max(length(text, self.features.unit), length(twin, self.features.unit))
+        unit = self.features.unit
+        return max(length(self.features.dialect.counted(text), unit), length(twin, unit))
 
     # --- what comes of it ---
 

@@ -268,6 +268,7 @@ def _drafts(channel: type[Channel]) -> Iterator[Drafted]:
     yield text("a short text", "Hello")
     yield text("a text of two and a half parts", (words * (limit * 5 // 2 // len(words) + 1)).strip())
     yield text("a text that every unit counts differently", (turned * (limit * 3 // 2 // len(turned) + 1)).strip())
+    yield text("a text without a space, of characters that UTF-16 counts twice", "😀" * (limit * 3 // 2))
     yield text(
         "marks, links, a list, code",
         "# Heading\n\nSome **bold**, *italic*, ~~struck~~, `code` & <angle> marks_in_words 1 * 2.\n\n"
@@ -291,6 +292,10 @@ def _drafts(channel: type[Channel]) -> Iterator[Drafted]:
     if features.media:
         shown = Media(attachment=PICTURE, caption="The parcel as it *came*")
         yield Drafted("a picture with a caption", Draft(blocks=(shown,)))
+        most = max(media.caption_limit for media in features.media)
+        if 0 < most < limit:
+            caption = (turned * (most * 3 // 2 // len(turned) + 1)).strip()
+            yield Drafted("a picture with a long caption", Draft(blocks=(Media(attachment=PICTURE, caption=caption),)))
 
 
 def with_header(envelope: Envelope, name: str, value: str) -> Envelope:
