@@ -312,12 +312,12 @@ async def whatsapp(stage: demo.Stage, api: Api) -> None:
 
         await does(text="Is the *Ciwidey* back?")
         await does(kind="image", text="This one, from last month")
-        await api.reply("from last month", blocks=WHATSAPP_RICH, wait="read")
+        await api.reply("account:whatsapp", blocks=WHATSAPP_RICH, wait="read")
         await does(kind="choice", answers=await newest(), choice="y")
         await does(kind="reaction", answers=await newest(), text="❤️")
-        await api.reply("Yes, please", blocks=[WHATSAPP_LIST], wait="read")
+        await api.reply("account:whatsapp", blocks=[WHATSAPP_LIST], wait="read")
         await does(kind="choice", answers=await newest(), choice="moka")
-        await api.reply("For a moka", blocks=[WHATSAPP_TEMPLATE], wait="read")
+        await api.reply("account:whatsapp", blocks=[WHATSAPP_TEMPLATE], wait="read")
         await does(kind="voice")
 
 
@@ -364,9 +364,9 @@ async def look_at_whatsapp(page: Any, stage: demo.Stage, scheme: str, word: str)
 
     await page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
     await page.goto(f"{phone.base_url}/")
-    await page.get_by_role("button", name="Yes, please").scroll_into_view_if_needed()
+    await page.locator(".chip").wait_for()
     await page.locator("h1").click()
-    await page.locator(".chip").scroll_into_view_if_needed()
+    await page.locator("#log").evaluate("node => { node.scrollTop = 0 }")
     await take("whatsapp-wide")
     await page.set_viewport_size({"width": NARROW[0], "height": NARROW[1]})
     await page.locator(".bubble").last.scroll_into_view_if_needed()
@@ -430,10 +430,11 @@ class Api:
         wait: str = "",
         policy: str | None = None,
     ) -> None:
-        """Reply to whoever wrote this, and wait until it has left the queue."""
+        """Reply to whoever wrote this last, or to `account:NAME`'s newest talk, and wait until it has left the queue."""
         found = []
+        where = f"account={text.removeprefix('account:')}" if text.startswith("account:") else f"text={text}"
         while not found:
-            found = (await self._ask("GET", f"/conversations?text={text}"))["items"]
+            found = (await self._ask("GET", f"/conversations?{where}"))["items"]
         said: dict[str, Any] = {"blocks": blocks} if blocks else {"text": answer}
         said |= {"policy": policy} if policy else {}
         accepted = await self._ask("POST", f"/conversations/{found[0]['id']}/replies", json=said)
