@@ -23,7 +23,7 @@ from typing import Any
 
 import aiohttp
 
-from bench import livechat, load, mailbox, mailing, payload, sending
+from bench import livechat, load, mailbox, mailing, payload, sending, whatsapp
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = Path(__file__).parent / "out" / "results.json"
@@ -112,13 +112,20 @@ class Results:
         OUT.write_text(json.dumps({"about": about, "rows": self.rows}, indent=1) + "\n")
 
 
-async def throughput(results: Results, cycles: int, servers: list[Server]) -> None:
+def _payloads(number: int, _: bool) -> list[bytes]:
+    return payload.requests(PATH, "127.0.0.1", number)
+
+
+async def throughput(
+    results: Results, cycles: int, servers: list[Server], make: Callable[[int, bool], list[bytes]] = _payloads
+) -> None:
     """Measure servers in turn, the first being bare; give rates and CPU as ratios of each cycle."""
     rates: dict[str, list[float]] = {server.name: [] for server in servers}
     costs: dict[str, list[float]] = {server.name: [] for server in servers}
     for cycle in range(-1, cycles):  # the first warms up
         for server in servers:
-            made = payload.requests(PATH, "127.0.0.1", 24_000 if server.name.startswith("bare") else 16_000)
+            is_ours = not server.name.startswith("bare")
+            made = make(16_000 if is_ours else 24_000, is_ours)
             before = server.cpu()
             rate = await load.burst(server.port, made, BURST)
             if cycle >= 0:
@@ -140,6 +147,16 @@ async def sqlite(results: Results, cycles: int) -> None:
     """The whole inbound transaction on SQLite FULL, beside one raw insert with group commit."""
     with serving("bare", "ours-uvloop", "bare-uvloop", "raw_insert-uvloop") as servers:
         await throughput(results, cycles, servers)
+
+
+async def whatsapp_in(results: Results, cycles: int) -> None:
+    """WhatsApp's signed texts, the whole path on SQLite FULL; then statuses, three for each message of ours."""
+    with serving("bare", "ours_whatsapp-uvloop") as servers:
+        servers[1].name = "inbound_durable_whatsapp"
+        await throughput(results, cycles, servers, whatsapp.texts)
+    with serving("bare", "ours_whatsapp-uvloop", BENCH_SENT="1") as servers:
+        servers[0].name, servers[1].name = "bare_statuses", "inbound_statuses_whatsapp"
+        await throughput(results, cycles, servers, whatsapp.statuses)
 
 
 async def told(results: Results, cycles: int) -> None:
@@ -378,6 +395,7 @@ def _until_ready(command: list[str]) -> float:
 
 ALL: dict[str, Callable[[Results, int], Awaitable[None]]] = {
     "sqlite": sqlite,
+    "whatsapp_in": whatsapp_in,
     "told": told,
     "postgres": postgres,
     "journey": journey,

@@ -216,6 +216,25 @@ async def test_a_handshake_that_one_account_forbids_may_be_that_of_another(start
     assert await acme.hub.rows(ENVELOPES) == []
 
 
+async def test_a_person_whom_two_daemons_made_at_once_is_one_when_their_other_name_is_said_again(
+    full_acme: AcmeHub,
+) -> None:
+    await full_acme.wrote("m1", "Hello", aliases=["handle:ann"])
+
+    def twice(tx: Any, items: Any) -> list[None]:
+        tx.execute("INSERT INTO contact (id, name, created_at) VALUES ('c2', '', 1)")
+        tx.execute(
+            "INSERT INTO address (id, kind, scope, value, contact_id, name, created_at)"
+            " VALUES ('a2', 'handle', 'shop', 'ann', 'c2', '', 1)"
+        )
+        return [None] * len(items)
+
+    await full_acme.hub.daemon.store.write(twice, None)
+    await full_acme.wrote("m2", "Hello again", aliases=["handle:ann"])
+    assert len(await full_acme.column("SELECT id FROM contact")) == 1
+    assert len(await full_acme.column("SELECT value FROM alias")) == 1
+
+
 # --- what it says --------------------------------------------------------------------------------------------
 
 

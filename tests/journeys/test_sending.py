@@ -534,14 +534,17 @@ async def test_what_was_said_over_another_line_is_kept_without_secrets(start_acm
 class DownOnce:
     """A store that is down when an outcome is to be stored for the first time."""
 
-    def __init__(self, store: Any) -> None:
+    def __init__(self, store: Any, fn: Any = sending.close_attempt, error: Exception | None = None) -> None:
         self._store = store
-        self.refused = 0
+        self._fn = fn
+        self._error = error or StoreDown("the disk is full")
+        self.refused = self.written = 0
 
     async def write(self, fn: Any, item: Any) -> Any:
-        if fn is sending.close_attempt and not self.refused:
+        if fn is self._fn and not self.refused:
             self.refused += 1
-            raise StoreDown("the disk is full")
+            raise self._error
+        self.written += fn is self._fn
         return await self._store.write(fn, item)
 
 
@@ -557,3 +560,71 @@ async def test_an_outcome_that_cannot_be_stored_now_is_stored_when_the_store_is_
     await full_acme.hub.run_until_idle()
     assert await full_acme.hub.states(conversation) == ["accepted"]
     assert full_acme.texts == ["one"]
+
+
+# --- from one lane to the next ----------------------------------------------------------------------------------
+
+
+async def crowd(acme: AcmeHub, count: int) -> tuple[Any, asyncio.Event]:
+    """Let as many customers wait for a reply as are not served at once; give who sends, and what lets it go on."""
+    for number in range(count):
+        await acme.wrote(f"m{number}", "Hello", sender=f"62811{number:05}")
+    conversations = await acme.column("SELECT id FROM conversation ORDER BY id")
+    acme.provider.will(busy(after=10))
+    await acme.reply(conversations[0], "to 0")  # now the account waits, and all others with it
+    go_on = asyncio.Event()
+    acme.provider.will(*(slow(go_on, acme.accept()) for _ in range(8)))
+    for number, conversation in enumerate(conversations[1:], 1):
+        await acme.hub.reply(conversation, f"to {number}")
+    await acme.hub.run_until_idle()
+    acme.hub.clock.advance(timedelta(seconds=11))
+    async with asyncio.timeout(5):
+        while len(acme.texts) < 9:  # as many as are served at once; the others were seen, and wait
+            await asyncio.sleep(0)
+    return acme.hub.daemon.lanes._groups["send:shop"].work.__self__, go_on  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "error", [None, StoreDown("the disk is full"), ZeroDivisionError("in the next lane")], ids=repr
+)
+async def test_a_crowd_is_served_from_lane_to_lane_each_once_whatever_happens_between(
+    full_acme: AcmeHub, error: Exception | None
+) -> None:
+    sender, go_on = await crowd(full_acme, 30)
+    sender._store = store = DownOnce(sender._store, sending.close_and_open, error)
+    store.refused = error is None
+    go_on.set()
+    await full_acme.hub.run_until_idle()
+    assert store.written > 9, "most of them began where another one ended"
+    await full_acme.hub.pass_time(seconds=30)  # the lane in which something happened is tried again
+    assert sorted(full_acme.texts[1:]) == sorted(f"to {number}" for number in range(30))
+    states = await full_acme.column("SELECT DISTINCT state FROM delivery")
+    assert states == [State.ACCEPTED]
+    assert await full_acme.column("SELECT count(*) FROM task WHERE kind = 'send'") == [0]
+
+
+async def test_a_lane_in_which_more_waits_has_its_turn_after_those_that_came_before_it(full_acme: AcmeHub) -> None:
+    _, go_on = await crowd(full_acme, 20)
+    [first] = await full_acme.column("SELECT conversation_id FROM message WHERE text = 'to 0'")
+    for number in range(3):
+        await full_acme.hub.reply(first, f"more {number}")
+    go_on.set()
+    await full_acme.hub.run_until_idle()
+    assert [text for text in full_acme.texts[1:] if text in ("to 0", "more 0", "more 1", "more 2")] == [
+        "to 0",
+        "more 0",
+        "more 1",
+        "more 2",
+    ]
+    assert full_acme.texts.index("more 1") > full_acme.texts.index("to 19")
+
+
+async def test_nothing_begins_any_more_once_a_provider_says_not_now(full_acme: AcmeHub) -> None:
+    _, go_on = await crowd(full_acme, 30)
+    full_acme.provider.will(*(busy(after=50) for _ in range(8)))
+    go_on.set()
+    await full_acme.hub.run_until_idle()
+    assert len(full_acme.texts) <= 17, "those that were under way, and those that began before the first of them ended"
+    await full_acme.hub.pass_time(seconds=51)
+    assert sorted(set(full_acme.texts)) == sorted(f"to {number}" for number in range(30))
+    assert await full_acme.column("SELECT DISTINCT state FROM delivery") == [State.ACCEPTED]

@@ -8,7 +8,7 @@ from typing import Any
 from talkwire.testing import Answers, Case, Reply, Sample, Seen
 from talkwire_whatsapp.channel import WhatsApp
 
-from .samples import AT, AYU, CHALLENGE, NUMBER, SAMPLES, SETTINGS, UNKNOWN, signed
+from .samples import AT, AYU, CHALLENGE, KIT, NUMBER, SETTINGS, UNKNOWN, signed
 
 
 def _error(code: int, words: str, status: int, **more: Any) -> Reply:
@@ -62,7 +62,7 @@ def case(channel: type[WhatsApp] = WhatsApp) -> Case:
         channel=channel,
         settings=SETTINGS,
         sign=signed,
-        samples=(*SAMPLES, CHALLENGE),
+        samples=(*KIT, CHALLENGE),
         unknown=UNKNOWN,
         answers=Answers(
             accept=accept,

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from talkwire import AccountNotice, Alias, Change, Inbound, Other, Report, Unread, Unreadable
 from talkwire.testing.damage import paths
 from talkwire.testing.shapes import faults
-from talkwire_whatsapp.reading import Ours, read
+from talkwire_whatsapp.reading import Ours, _People, read
 
 from .samples import AT, BUSINESS, CHALLENGE, FOLDER, NOON, NUMBER, SAMPLES, UNKNOWN, body, message, value, wamid
 
@@ -115,6 +115,7 @@ JSON = st.recursive(
 PLACES = [(sample.name, path) for sample in (*SAMPLES, *UNKNOWN) for path in paths(json.loads(sample.raw().body))]
 
 
+@settings(max_examples=100, deadline=None)
 @given(place=st.sampled_from(PLACES), new=JSON)
 @example(place=("location", ("entry", 0, "changes", 0, "value", "messages", 0, "location", "latitude")), new=1e999)
 @example(place=("text", ("entry", 0, "changes", 0, "value", "messages", 0, "timestamp")), new="9" * 5000)
@@ -133,6 +134,7 @@ def test_whatever_stands_anywhere_is_read_or_unread_and_never_breaks_or_lies(pla
     assert [fault for item in found for fault in faults(item)] == []
 
 
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(JSON, max_size=3), st.lists(JSON, max_size=3), st.lists(JSON, max_size=2))
 def test_every_message_status_and_error_gives_at_least_one_item(messages, statuses, errors):
     whole = {**value("text"), "messages": messages, "statuses": statuses, "errors": errors}
@@ -172,6 +174,24 @@ def test_the_contact_says_who_wrote_where_the_message_does_not():
 @pytest.mark.parametrize("wrong", ["", "x" * 501, None, 7])
 def test_nobody_is_made_up(wrong):
     assert isinstance(one({**message("text"), "from": wrong}, contacts=[]), Unread)
+
+
+def test_a_message_costs_the_same_however_many_wrote():
+    """Counted, not timed: each contact is looked at a few times, not once for each message."""
+    looked = []
+
+    class Contact(dict):
+        def get(self, *name):
+            looked.append(name)
+            return super().get(*name)
+
+    people = [contact(f"62812{n:05}", f"Customer {n}") for n in range(300)]
+    texts = [{**message("text"), "from": one["wa_id"], "id": one["wa_id"]} for one in people]
+    reader = _People({"contacts": []}, "", NOON)
+    reader._contacts = tuple(map(Contact, people))
+    found = [item for one in texts for item in reader.message(one)]
+    assert [item.address.name for item in found] == [f"Customer {n}" for n in range(300)]
+    assert len(looked) < 10 * len(people)
 
 
 # --- when -------------------------------------------------------------------------------------------------------
@@ -248,6 +268,13 @@ def test_a_reason_is_one_line_of_bounded_length():
     [report] = items(delivery(failed))
     assert len(report.reason) <= 300
     assert "\n" not in report.reason
+
+
+def test_a_code_that_a_person_must_act_on_says_what_to_do():
+    failed = copy.deepcopy(value("status_failed"))
+    failed["statuses"][0]["errors"] = [{"code": 131042, "title": "Business eligibility payment issue"}]
+    [report] = items(delivery(failed))
+    assert "set up a payment method" in report.reason
 
 
 def test_a_status_without_an_id_is_known_by_our_key():

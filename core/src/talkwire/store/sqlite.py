@@ -56,6 +56,7 @@ class Place:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.wal = path.with_name(f"{path.name}-wal")  # its write-ahead log
         self.lost = ""  # why nothing may be written until the next start
         self._first = _identity(there(path))
 
@@ -120,18 +121,17 @@ class SqliteDriver:
         if self._place is None:
             return
         self._place.check()
-        wal = self._place.path.with_name(f"{self._place.path.name}-wal")
         try:
             if self._wal is None:  # SQLite makes it with the first commit, and keeps it while a connection is open
-                self._wal = Place(wal)
+                self._wal = Place(self._place.wal)
             self._wal.check()
         except (StoreDown, SchemaError) as error:
-            self._save(self._place, wal)
+            self._save(self._place)
             raise StoreDown(self._place.lost) from error
 
-    def _save(self, place: Place, wal: Path) -> None:
+    def _save(self, place: Place) -> None:
         """Bring what stands in a log that lost its name into the database file: we have it open still."""
-        place.lost = f"the database's log was removed: {wal} is gone; restart the daemon"
+        place.lost = f"the database's log was removed: {place.wal} is gone; restart the daemon"
         with contextlib.suppress(StoreDown):
             self._run("PRAGMA wal_checkpoint(FULL)")
 

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
 from urllib.parse import urlsplit
 
-from talkwire import AccountBroken, Channel, Refused, SendError, TryLater, Uncertain, Unreadable, outcome
+from talkwire import AccountBroken, Channel, Refused, Uncertain, Unreadable
 
+from .errors import check
 from .settings import WhatsAppSettings
 from .values import Json, complaint, inner, number, whole
 
 USER_AGENT = "Talkwire"  # without any, Meta's file servers answer 404 ("Media", read 2026-11-22)
-_NO_SUCH_OBJECT = 33  # subcode of 100: the id is not known, or not to this token ("Error codes", read 2026-11-22)
-_CODES: dict[int | str, type[SendError]] = {  # as far as they come for questions
-    **dict.fromkeys(("0", "3", "10", "190", "200", "131005", "131031", "368"), AccountBroken),
-    **dict.fromkeys(("1", "2", "4", "613", "80007", "130429", "131000", "131016", "133004"), TryLater),
-    "100": Refused,
-}
+_GONE = 33  # subcode of 100: the id is not known, or not to this token ("Error codes", read 2026-11-22)
 
 
 class Graph:
@@ -26,10 +21,8 @@ class Graph:
     def __init__(self, channel: Channel, settings: WhatsAppSettings) -> None:
         self._channel = channel
         self._url = settings.api_url.rstrip("/")
-        self._headers = {
-            "Authorization": f"Bearer {settings.token.get_secret_value()}",
-            "User-Agent": USER_AGENT,
-        }
+        self._token = settings.token.get_secret_value()
+        self._headers = {"Authorization": f"Bearer {self._token}", "User-Agent": USER_AGENT}
         self.number = settings.phone_number_id
         self.scheme = urlsplit(self._url).scheme
         self.hosts = type(channel).hosts(settings)
@@ -37,29 +30,26 @@ class Graph:
     async def get(self, path: str, params: Mapping[str, str]) -> Json:
         """Ask for a thing. Errors: as `Http.request`, and what Meta's codes mean."""
         answer = await self._channel.http.get(f"{self._url}/{path}", params=params, headers=self._headers)
-        _refused(answer)
-        try:
-            return whole(answer.body)
-        except Unreadable as error:
-            raise Uncertain(f"Meta's answer (HTTP {answer.status}) makes no sense: {error}") from error
+        if words := _gone(answer.body) if answer.status >= 400 else "":
+            raise Refused(f"Meta knows no such id, or the token may not see it: {words}", code="100")
+        found = check(answer, hide=self._token)
+        if not isinstance(found, dict):
+            raise Uncertain(f"Meta's answer (HTTP {answer.status}) makes no sense")
+        return found
 
     def download(self, url: str) -> AsyncIterator[bytes]:
         """Fetch a file. Errors: as `Http.download`."""
         return self._channel.http.download(url, headers=self._headers)
 
 
-def _refused(answer: Any) -> None:
-    """Raise what an answer means that is no yes."""
-    if answer.status < 400:
-        return
+def _gone(body: bytes) -> str:
+    """Give Meta's words where it says that there is no such thing; empty: it says something else."""
     try:
-        error = inner(whole(answer.body), "error")
+        error = inner(whole(body), "error")
     except Unreadable:
-        error = {}
+        return ""
     code, words = complaint(error)
-    if code == "100" and number(error, "error_subcode") == _NO_SUCH_OBJECT:
-        raise Refused(f"Meta knows no such id, or the token may not see it: {words[:200]}", code=code)
-    outcome(answer, _CODES, code=code)
+    return words[:200] or "it gives no words" if code == "100" and number(error, "error_subcode") == _GONE else ""
 
 
 async def who_we_are(graph: Graph) -> str:

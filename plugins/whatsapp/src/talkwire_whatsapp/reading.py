@@ -29,8 +29,8 @@ from talkwire import (
 
 from .content import content, text_of
 from .notices import notice
-from .statuses import status
-from .values import Json, an_object, complaint, inner, line, moment, needed, objects, person, raw, text, whole
+from .statuses import explained, status
+from .values import Json, an_object, inner, line, moment, needed, objects, person, raw, text, whole
 
 _CHANGES = frozenset({"reaction", "edit", "revoke"})
 _CALLS_US = "USER_INITIATED"
@@ -115,10 +115,11 @@ def _messages(value: Json, to: str, received: datetime) -> Iterator[Item]:
 class _People:
     """Reads the values of one change, which share a number of ours and the contacts that wrote to it."""
 
-    __slots__ = ("_contacts", "_received", "_to")
+    __slots__ = ("_by_id", "_contacts", "_received", "_to")
 
     def __init__(self, value: Json, to: str, received: datetime) -> None:
-        self._contacts = value.get("contacts")
+        self._contacts = objects(value, "contacts")
+        self._by_id: dict[str, Json] | None = None  # made when somebody is looked for among several
         self._to = to
         self._received = received
 
@@ -150,7 +151,7 @@ class _People:
 
     def error(self, value: Any) -> Iterable[Item]:
         """Read an error that belongs to no message."""
-        code, words = complaint(an_object(value))
+        code, words = explained(an_object(value))
         if not code and not words:
             raise Unreadable("errors: neither code nor words")
         said = f"WhatsApp reports: {words or 'no words'}" + (f" (code {code})" if code else "")
@@ -195,15 +196,12 @@ class _People:
 
     def _contact(self, wa_id: str, user_id: str) -> Json:
         contacts = self._contacts
-        if type(contacts) is not list:
-            return {}
-        for one in contacts:
-            if type(one) is dict and (
-                (wa_id and one.get("wa_id") == wa_id) or (user_id and one.get("user_id") == user_id)
-            ):
-                return one
-        # A wa_id and the number that wrote need not be the same.
-        return contacts[0] if len(contacts) == 1 and type(contacts[0]) is dict else {}
+        if len(contacts) < 2:  # a wa_id and the number that wrote need not be the same
+            return contacts[0] if contacts else {}
+        if self._by_id is None:
+            self._by_id = {text(one, name): one for name in ("user_id", "wa_id") for one in contacts}
+            self._by_id.pop("", None)
+        return self._by_id.get(wa_id) or self._by_id.get(user_id) or {}
 
     def _changed(self, kind: str, message: Json, id_: str, who: Address, at: datetime) -> Change:
         value = inner(message, kind)

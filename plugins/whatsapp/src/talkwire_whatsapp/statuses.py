@@ -11,7 +11,7 @@ from datetime import datetime
 
 from talkwire import AccountNotice, Change, ChangeKind, Item, Report, State, Unreadable
 
-from .errors import is_window
+from .errors import is_window, meaning
 from .values import Json, complaint, line, moment, needed, objects, person, text
 
 _STATES = {
@@ -39,19 +39,20 @@ def status(value: Json, to: str, received: datetime) -> Iterable[Item]:
         return
     key = text(value, "biz_opaque_callback_data")
     external_id = needed(value, "id", "status.") if not key else text(value, "id")
-    code, reason = "", ""
-    if state is State.FAILED:
-        code, reason = next((complaint(one) for one in objects(value, "errors")), ("", ""))
+    if state is not State.FAILED:
+        yield Report(state=state, at=at, external_id=external_id, key=key, to=to)
+        return
+    code, reason = next(map(explained, objects(value, "errors")), ("", ""))
+    shut = code.isdecimal() and is_window(int(code))
     yield Report(
-        state=state,
-        at=at,
-        external_id=external_id,
-        key=key,
-        code=code,
-        reason=line(reason),
-        window_shut=code.isdecimal() and is_window(int(code)),
-        to=to,
+        state=state, at=at, external_id=external_id, key=key, code=code, reason=reason, window_shut=shut, to=to
     )
+
+
+def explained(error: Json) -> tuple[str, str]:
+    """Give code and words of an error, in our words where we know what must be done."""
+    code, words = complaint(error)
+    return code, line(str(meaning(int(code), words)) if code.isdecimal() else words)
 
 
 def _older(word: str, value: Json, to: str, at: datetime) -> Item:
