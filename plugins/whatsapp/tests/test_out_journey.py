@@ -96,6 +96,7 @@ async def test_after_a_day_a_template_goes_at_once_and_the_reply_when_the_custom
     await talk.hub.run_until_idle()
     assert (accepted.policy, talk.said) == (Policy.TEMPLATE, ["hello_world"])
     assert talk.meta.shown[0].json()["template"]["language"]["code"] == "en_US"
+    assert [one.text for one in await talk.hub.messages(conversation)][1:] == ["Hello", "It is here"]
     await talk.hub.pass_time(minutes=1)
     await talk.comes(again(24 * 3600 + 60))
     assert talk.said == ["hello_world", "It is here"]
