@@ -84,7 +84,7 @@ def test_without_values_nothing_is_filled_in():
     }
 
 
-@pytest.mark.parametrize(("reader", "language"), [("id", "id"), ("en", "en_US"), ("fr", "en_US")])
+@pytest.mark.parametrize(("reader", "language"), [("id", "id"), ("en", "en_US"), ("fr", "en_US"), ("id-ID", "id")])
 def test_without_a_language_it_is_the_readers_else_one_that_is_approved(reader, language):
     block = Template(name="hello_world", language="")
     assert sent(block, context=replace(CONTEXT, language=reader))["language"]["code"] == language

@@ -68,7 +68,7 @@ class _Shaping:
 
     def __init__(self, draft: Draft, context: RenderContext, templates: Templates) -> None:
         self._draft, self._context, self._templates = draft, context, templates
-        self._words = _WORDS.get(context.language, _WORDS["en"])
+        self._words = _WORDS.get(context.language[:2], _WORDS["en"])
         self.degradations: list[Degradation] = []
         self.known: Draft | None = None  # with the texts of its templates, where whoever wrote it left them out
 
