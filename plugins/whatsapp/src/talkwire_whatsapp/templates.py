@@ -296,7 +296,7 @@ class Templates:
         found: list[Known] = []
         for _ in range(_PAGES_MOST):
             answer = await self._channel.http.get(url, params=query, headers=self._channel.authorisation)
-            said = check(answer, hide=settings.token.get_secret_value())
+            said = check(answer, hide=settings.token.get_secret_value(), account=self._channel.account)
             found += self._readable(said.get("data") if isinstance(said, dict) else None)
             after = _following(said)
             if not after:
