@@ -4,6 +4,7 @@ pytest_plugins = [
     "tests.parts.room",  # first: others ask where temporary files go
     "pytester",  # for tests of the collector itself
     "tests.parts.cap",
+    "tests.parts.contracts",  # before what asks it: its asserts are rewritten
     "tests.parts.wants",
     "tests.parts.numbers",
     "tests.parts.loopback",

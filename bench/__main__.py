@@ -23,7 +23,7 @@ from typing import Any
 
 import aiohttp
 
-from bench import livechat, load, mailbox, mailing, payload
+from bench import livechat, load, mailbox, mailing, payload, sending, whatsapp
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = Path(__file__).parent / "out" / "results.json"
@@ -112,13 +112,20 @@ class Results:
         OUT.write_text(json.dumps({"about": about, "rows": self.rows}, indent=1) + "\n")
 
 
-async def throughput(results: Results, cycles: int, servers: list[Server]) -> None:
+def _payloads(number: int, _: bool) -> list[bytes]:
+    return payload.requests(PATH, "127.0.0.1", number)
+
+
+async def throughput(
+    results: Results, cycles: int, servers: list[Server], make: Callable[[int, bool], list[bytes]] = _payloads
+) -> None:
     """Measure servers in turn, the first being bare; give rates and CPU as ratios of each cycle."""
     rates: dict[str, list[float]] = {server.name: [] for server in servers}
     costs: dict[str, list[float]] = {server.name: [] for server in servers}
     for cycle in range(-1, cycles):  # the first warms up
         for server in servers:
-            made = payload.requests(PATH, "127.0.0.1", 24_000 if server.name.startswith("bare") else 16_000)
+            is_ours = not server.name.startswith("bare")
+            made = make(16_000 if is_ours else 24_000, is_ours)
             before = server.cpu()
             rate = await load.burst(server.port, made, BURST)
             if cycle >= 0:
@@ -140,6 +147,16 @@ async def sqlite(results: Results, cycles: int) -> None:
     """The whole inbound transaction on SQLite FULL, beside one raw insert with group commit."""
     with serving("bare", "ours-uvloop", "bare-uvloop", "raw_insert-uvloop") as servers:
         await throughput(results, cycles, servers)
+
+
+async def whatsapp_in(results: Results, cycles: int) -> None:
+    """WhatsApp's signed texts, the whole path on SQLite FULL; then statuses, three for each message of ours."""
+    with serving("bare", "ours_whatsapp-uvloop") as servers:
+        servers[1].name = "inbound_durable_whatsapp"
+        await throughput(results, cycles, servers, whatsapp.texts)
+    with serving("bare", "ours_whatsapp-uvloop", BENCH_SENT="1") as servers:
+        servers[0].name, servers[1].name = "bare_statuses", "inbound_statuses_whatsapp"
+        await throughput(results, cycles, servers, whatsapp.statuses)
 
 
 async def told(results: Results, cycles: int) -> None:
@@ -310,6 +327,28 @@ async def mail_out(results: Results, cycles: int) -> None:
         results.add(f"mail_out_{mode}", found, "1/s", ratios, "600 mails; ratio to aiosmtplib send_message, kept")
 
 
+async def send_telegram(results: Results, cycles: int) -> None:
+    """Replies to Telegram, durable, beside aiohttp's client alone on the same stub."""
+    await _sent(results, cycles, "telegram")
+
+
+async def send_whatsapp(results: Results, cycles: int) -> None:
+    """Replies to WhatsApp, durable, beside aiohttp's client alone on the same stub."""
+    await _sent(results, cycles, "whatsapp")
+
+
+async def _sent(results: Results, cycles: int, channel: str) -> None:
+    rates: dict[str, list[float]] = {"bare": [], "bare-uvloop": [], "ours": [], "ours-uvloop": []}
+    async with sending.stub() as to:
+        for _ in range(cycles):
+            for mode, found in rates.items():
+                found.append(await sending.rate(mode, channel, to, 1500 if mode.startswith("ours") else 4000))
+    for mode, found in rates.items():
+        ratios = [mine / one for mine, one in zip(found, rates["bare"], strict=True)]
+        note = f"{sending.AT_ONCE} at once; ratio to aiohttp's client, json="
+        results.add(f"send_{channel}_{mode}", found, "1/s", ratios, note)
+
+
 async def starting(results: Results, cycles: int) -> None:
     """Whole processes: until the daemon is ready, and `--help`, as ratios to importing aiohttp and pydantic."""
     base, ready, helps = await asyncio.to_thread(_processes, cycles)
@@ -356,6 +395,7 @@ def _until_ready(command: list[str]) -> float:
 
 ALL: dict[str, Callable[[Results, int], Awaitable[None]]] = {
     "sqlite": sqlite,
+    "whatsapp_in": whatsapp_in,
     "told": told,
     "postgres": postgres,
     "journey": journey,
@@ -363,6 +403,8 @@ ALL: dict[str, Callable[[Results, int], Awaitable[None]]] = {
     "livechat": live_chat,
     "mail_in": mail_in,
     "mail_out": mail_out,
+    "send_telegram": send_telegram,
+    "send_whatsapp": send_whatsapp,
     "starting": starting,
 }
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from aiohttp import web
 
-from bench import livechat, payload
+from bench import livechat, payload, whatsapp
 
 
 async def main(name: str, url: str) -> None:
@@ -135,6 +135,14 @@ async def ours_livechat(url: str) -> None:
     await _daemon(url, {"livechat": talkwire_livechat}, livechat.ACCOUNT)
 
 
+async def ours_whatsapp(url: str) -> None:
+    """The same with a number on WhatsApp instead of the channel; `BENCH_SENT`: it has sent before."""
+    import talkwire_whatsapp
+
+    before = whatsapp.sent_before if os.environ.get("BENCH_SENT") else None
+    await _daemon(url, {"whatsapp": talkwire_whatsapp}, whatsapp.ACCOUNT, before)
+
+
 async def ours_email(url: str) -> None:
     """The same with a mailbox instead of the channel; the account comes by the environment."""
     import talkwire_email
@@ -142,7 +150,7 @@ async def ours_email(url: str) -> None:
     await _daemon(url, {"email": talkwire_email}, os.environ["BENCH_ACCOUNT"])
 
 
-async def _daemon(url: str, plugins: dict[str, Any], account: str = "") -> None:
+async def _daemon(url: str, plugins: dict[str, Any], account: str = "", before: Any = None) -> None:
     import structlog
 
     from talkwire.api.principals import create_keys
@@ -165,6 +173,8 @@ async def _daemon(url: str, plugins: dict[str, Any], account: str = "") -> None:
         async with asyncio.TaskGroup() as group:
             served = group.create_task(serve(daemon, started=bound.set_result))
             port = int((await bound).public.rpartition(":")[2])
+            if before is not None:
+                await before(daemon.store)
             await _until_closed(port, await daemon.store.write(create_keys, ("bench", "bot")))
             served.cancel()
 
@@ -178,6 +188,7 @@ SERVERS = {
     "ours_answers": ours_answers,
     "ours_livechat": ours_livechat,
     "ours_email": ours_email,
+    "ours_whatsapp": ours_whatsapp,
 }
 
 

@@ -27,7 +27,7 @@ FOLDERS = ("core", "plugins/*", "examples/*")
 # Nobody may be pulled into the GPL by an extra of ours either; `testing` stays with authors.
 ONLY_FOR_AUTHORS = {"testing"}
 # LGPL-3.0-only: separate, replaceable packages, neither changed nor vendored.
-LGPL_BY_NAME = {"psycopg", "psycopg-binary", "psycopg-pool"}
+LGPL_BY_NAME = {"psycopg", "psycopg-binary", "psycopg-pool", "python-telegram-bot"}
 
 
 def main() -> int:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import side_by_side
 from playwright.async_api import async_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,6 +28,7 @@ sys.path.insert(0, str(ROOT))
 from plugins.livechat.tests.widget import scenes  # noqa: E402
 from talkwire import Buttons, Draft, Notice, Option, Refused, State, Text, Tx, Uncertain, Wait, draft  # noqa: E402
 from talkwire.cli import demo  # noqa: E402
+from talkwire_telegram.simulator import FORUM, SITI  # noqa: E402
 from tests.e2e.messenger import SETTINGS, Customers, Messenger, MessengerPlugin  # noqa: E402
 from tests.parts.chromium import launch_options  # noqa: E402
 from tests.parts.pictures import png  # noqa: E402
@@ -58,6 +60,9 @@ async def main(word: str) -> None:
     if word.startswith(("trace", "terminal")):  # these need nothing of the rest
         await trouble(word)
         return
+    if word.startswith("rich"):
+        await rich()
+        return
     with tempfile.TemporaryDirectory(prefix="talkwire-demo-") as folder:
         simulators = [one for one in await demo.find() if one.channel != "everything"]  # that one is for tests
         plugins = {"messenger": MessengerPlugin()}
@@ -72,14 +77,26 @@ async def main(word: str) -> None:
                     await look(await context.new_page(), stage, scheme, word)
                     await look_at_shop(await context.new_page(), await context.new_page(), stage, scheme, word)
                     await look_at_mailbox(await context.new_page(), stage, scheme, word)
+                    await look_at_telegram(await context.new_page(), stage, scheme, word)
+                    await look_at_whatsapp(await context.new_page(), stage, scheme, word)
                     await context.close()
                 await browser.close()
     if any(word in name for name in TROUBLE):
         await trouble(word)
     if word in "chat-form chat-consent":
         await ask(["form", "consent"])
+    if word in "rich-light rich-dark":
+        await rich()
     if word in "manual-wide":
         await manual(SCREENS / "manual-wide-light.png")
+
+
+async def rich() -> None:
+    """Draw one rich message as each channel shows it."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(**launch_options())
+        await side_by_side.draw(browser, SCREENS)
+        await browser.close()
 
 
 async def manual(file: Path) -> None:
@@ -135,6 +152,8 @@ async def play(stage: demo.Stage) -> None:
         await api.reply("Where is my parcel", "It arrives **today** before 6 pm.", wait="delivered")
         await phone.simulator.play(phone.base_url, "Great, thank you")
         await mails(stage, api)
+        await telegrams(stage)
+        await whatsapp(stage, api)
         await customers.write("ann", "Take your time", name="Ann Lindqvist")
         await live(stage, customers, api)
 
@@ -188,6 +207,67 @@ async def mails(stage: demo.Stage, api: Api) -> None:
         await api.reply("Great, thank you!", "You are welcome.", wait="delivered")
 
 
+async def telegrams(stage: demo.Stage) -> None:
+    """Let a customer ask by Telegram, with a photo, and two of a group in a topic; each is answered."""
+    (bot,) = [player for player in stage.players if player.account == "telegram"]
+    hub = stage.daemon.hub
+    async with aiohttp.ClientSession(raise_for_status=True) as session:
+
+        async def do(**deed: Any) -> dict[str, Any]:
+            answer = await session.post(f"{bot.base_url}/sim/deeds", json=deed)
+            return dict(await answer.json())
+
+        async def answered(text: str, draft_: Draft) -> None:
+            async def found() -> Any:
+                return (await hub.conversations(account="telegram", text=text)).items
+
+            talk = (await side_by_side.until(found))[0].id
+            accepted = await hub.reply(talk, draft_, author="agent:demo")
+
+            async def has_left() -> bool:
+                return (await hub.message(accepted.message)).state is not State.QUEUED
+
+            await side_by_side.until(has_left)
+
+        await do(deed="write", text="/start")
+        asked = await do(deed="write", text="Is the Ciwidey back?")
+        await answered("Ciwidey", RICH)
+        await do(deed="react", message=asked["message"] + 1, emoji="❤")
+        await do(deed="send", kind="photo", caption="From last time")
+        await do(deed="send", kind="voice")
+        forum = {"chat": FORUM, "topic": 2}
+        await do(deed="write", text="Which one is less sour?", who=SITI["id"], **forum)
+        await do(deed="write", text="I liked the Gayo", **forum)
+        await answered("liked the Gayo", draft("The **Gayo** has less acid, and more body."))
+
+
+async def look_at_telegram(page: Any, stage: demo.Stage, scheme: str, word: str) -> None:
+    """Take the pictures of the customer's Telegram."""
+    (bot,) = [player for player in stage.players if player.account == "telegram"]
+    page.set_default_timeout(10_000)  # milliseconds
+
+    async def take(name: str) -> None:
+        if word in name:
+            await page.mouse.move(1270, 790)
+            await page.wait_for_timeout(250)  # until what was just drawn has been laid out
+            await page.screenshot(path=SCREENS / f"{name}-{scheme}.png")
+            print(f"docs/screens/{name}-{scheme}.png")
+
+    await page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
+    await page.goto(f"{bot.base_url}/")
+    await page.get_by_role("button", name="Yes, please").wait_for()
+    await take("telegram-wide")
+    await page.set_viewport_size({"width": NARROW[0], "height": NARROW[1]})
+    await page.get_by_role("button", name="Attach").click()
+    await take("telegram-narrow")
+    await page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
+    await page.goto(f"{bot.base_url}/?chat={FORUM}/2")
+    await page.get_by_text("more body").wait_for()
+    await page.get_by_label("have numbers that jump").check()
+    await take("telegram-topic-wide")
+    await page.get_by_role("button", name="All is well").click()
+
+
 async def look_at_mailbox(page: Any, stage: demo.Stage, scheme: str, word: str) -> None:
     """Take the pictures of the customer's mail program."""
     (post,) = [player for player in stage.players if player.account == "email"]
@@ -215,6 +295,85 @@ async def look_at_mailbox(page: Any, stage: demo.Stage, scheme: str, word: str) 
     await page.get_by_label("Subject").fill("One more thing")
     await page.get_by_role("textbox", name="Text").fill("Can the courier call me before?")
     await take("mailbox-write-narrow")
+
+
+async def whatsapp(stage: demo.Stage, api: Api) -> None:
+    """Let a customer on WhatsApp write, show a picture, press a button, and be answered with all that there is."""
+    (phone,) = [player for player in stage.players if player.account == "whatsapp"]
+
+    async with aiohttp.ClientSession(raise_for_status=True) as session:
+
+        async def does(**what: str) -> None:
+            await session.post(f"{phone.base_url}/sim/messages", json=what)
+
+        async def newest() -> str:
+            shown = (await (await session.get(f"{phone.base_url}/sim/messages")).json())["messages"]
+            return str([one["id"] for one in shown if one["to_phone"]][-1])
+
+        await does(text="Is the *Ciwidey* back?")
+        await does(kind="image", text="This one, from last month")
+        await api.reply("account:whatsapp", blocks=WHATSAPP_RICH, wait="read")
+        await does(kind="choice", answers=await newest(), choice="y")
+        await does(kind="reaction", answers=await newest(), text="❤️")
+        await api.reply("account:whatsapp", blocks=[WHATSAPP_LIST], wait="read")
+        await does(kind="choice", answers=await newest(), choice="moka")
+        await api.reply("account:whatsapp", blocks=[WHATSAPP_TEMPLATE], wait="read")
+        await does(kind="voice")
+
+
+WHATSAPP_RICH: list[dict[str, Any]] = [
+    {
+        "type": "text",
+        "markdown": "It is **back** since Tuesday, as\n\n- whole beans\n- ground for a *moka*\n\n> Palm sugar, jasmine.\n\n"
+        "See https://shop.example/ciwidey",
+    },
+    {
+        "type": "buttons",
+        "text": "Shall I put one aside?",
+        "options": [{"id": "y", "title": "Yes, please"}, {"id": "n", "title": "No, thank you"}],
+    },
+]
+WHATSAPP_LIST: dict[str, Any] = {
+    "type": "list",
+    "text": "How shall we grind it?",
+    "button": "Choose",
+    "options": [
+        {"id": "whole", "title": "Not at all", "description": "Whole beans"},
+        {"id": "moka", "title": "For a moka", "description": "Fine, but not as fine as for espresso"},
+        {"id": "filter", "title": "For a filter", "description": "As coarse as sugar"},
+    ],
+}
+WHATSAPP_TEMPLATE: dict[str, Any] = {
+    "type": "template",
+    "name": "order_sent",
+    "language": "en",
+    "values": ["4711", "Budi", "today before 6 pm", "4711"],
+}
+
+
+async def look_at_whatsapp(page: Any, stage: demo.Stage, scheme: str, word: str) -> None:
+    """Take the pictures of the customer's phone with WhatsApp."""
+    (phone,) = [player for player in stage.players if player.account == "whatsapp"]
+    page.set_default_timeout(10_000)  # milliseconds
+
+    async def take(name: str) -> None:
+        if word in name:
+            await page.wait_for_timeout(250)  # until what was just drawn has been laid out
+            await page.screenshot(path=SCREENS / f"{name}-{scheme}.png")
+            print(f"docs/screens/{name}-{scheme}.png")
+
+    await page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
+    await page.goto(f"{phone.base_url}/")
+    await page.locator(".chip").wait_for()
+    await page.locator("h1").click()
+    await page.locator("#log").evaluate("node => { node.scrollTop = 0 }")
+    await take("whatsapp-wide")
+    await page.set_viewport_size({"width": NARROW[0], "height": NARROW[1]})
+    await page.locator(".bubble").last.scroll_into_view_if_needed()
+    await take("whatsapp-narrow")
+    await page.get_by_role("button", name="☰ Choose").click()
+    await page.get_by_role("radio", name="For a moka").check()
+    await take("whatsapp-list-narrow")
 
 
 async def live(stage: demo.Stage, customers: Customers, api: Api) -> None:
@@ -262,12 +421,22 @@ class Api:
         self._url = f"{stage.api}/api/v1"
         self.session: aiohttp.ClientSession
 
-    async def reply(self, text: str, answer: str, *, wait: str = "", policy: str | None = None) -> None:
-        """Reply to whoever wrote this, and wait until it has left the queue."""
+    async def reply(
+        self,
+        text: str,
+        answer: str = "",
+        *,
+        blocks: Sequence[dict[str, Any]] = (),
+        wait: str = "",
+        policy: str | None = None,
+    ) -> None:
+        """Reply to whoever wrote this last, or to `account:NAME`'s newest talk, and wait until it has left the queue."""
         found = []
+        where = f"account={text.removeprefix('account:')}" if text.startswith("account:") else f"text={text}"
         while not found:
-            found = (await self._ask("GET", f"/conversations?text={text}"))["items"]
-        said = {"text": answer} | ({"policy": policy} if policy else {})
+            found = (await self._ask("GET", f"/conversations?{where}"))["items"]
+        said: dict[str, Any] = {"blocks": blocks} if blocks else {"text": answer}
+        said |= {"policy": policy} if policy else {}
         accepted = await self._ask("POST", f"/conversations/{found[0]['id']}/replies", json=said)
         for _ in range(200):
             state = (await self._ask("GET", f"/messages/{accepted['message']}"))["state"]

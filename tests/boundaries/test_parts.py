@@ -15,6 +15,7 @@ UNICORN = """
 from tests.parts.wants import PARTS, Part
 
 PARTS["unicorn"] = Part(packages=("unicorn",), is_here=lambda: False)
+PARTS["map"] = Part(packages=(), is_here=lambda: False, elsewhere="draw a map")
 """
 OURS = ("numbers", "wants", "loopback", "cap")
 
@@ -112,6 +113,13 @@ def test_a_missing_part_is_skipped_loudly(inner):
 def test_a_missing_part_fails_where_all_is_required(inner, monkeypatch):
     monkeypatch.setenv("TALKWIRE_REQUIRE", "all")
     inner(NEEDY).assert_outcomes(errors=1)
+
+
+def test_what_is_in_no_package_is_skipped_even_then_and_as_loudly(inner, monkeypatch):
+    monkeypatch.setenv("TALKWIRE_REQUIRE", "all")
+    result = inner('import pytest\n\n@pytest.mark.needs("map")\ndef test_it(): pass\n')
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["1 tests skipped for want of: map (1)", "type: draw a map"])
 
 
 def test_a_part_nobody_knows_is_refused(inner):

@@ -25,6 +25,7 @@ from talkwire.model import (
     Inbound,
     Item,
     Outgoing,
+    Reachable,
     Receipt,
     RemoteMedia,
     Report,
@@ -87,7 +88,12 @@ class FullAcme(acme_module.AcmeChannel):
                     thread=value.get("thread", ""),
                     reply_to=value.get("reply_to", ""),
                     group=value.get("group", ""),
-                    blocks=tuple(RemoteMedia(handle=handle, name=handle) for handle in value.get("media", ())),
+                    blocks=tuple(
+                        RemoteMedia(handle=handle, name=handle, caption=value.get("caption", ""))
+                        for handle in value.get("media", ())
+                    ),
+                    author=value.get("author", ""),
+                    acknowledge=value.get("waits", False),
                     to=to,
                 )
             case "report":
@@ -105,6 +111,8 @@ class FullAcme(acme_module.AcmeChannel):
                 yield Typing(address=address, on=value["on"])
             case "moved":
                 yield AddressChanged(old=address, new=self._address(value["new"], {}), at=at)
+            case "reachable":
+                yield Reachable(address=address, on=value["on"], at=at, reason="they stopped us")
             case "notice":
                 yield AccountNotice(code="suspended", text="Acme suspended us.", at=at, broken=value["broken"])
             case "naive":

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from talkwire import Drop, accounts, doing, hookimpl
+from talkwire.channel import Answered
 from talkwire.errors import NotFound, NotSent, Rejected, Uncertain, Unreadable, UnsafeUrl
 from talkwire.model import AccountState, Address, Inbound, SessionChange
 from talkwire.testing.hub import whole_hub
@@ -171,6 +172,67 @@ async def test_accounts_that_share_an_endpoint_each_get_theirs(start_acme: Any) 
     ]
     [unread] = await acme.column("SELECT unread FROM envelope")
     assert [position for position, _ in json.loads(unread)] == [1]
+
+
+async def test_accounts_that_share_an_endpoint_are_meant_by_the_names_that_the_provider_has_for_them(
+    start_acme: Any,
+) -> None:
+    class Numbered(FullAcme):
+        features = replace(FullAcme.features, shared_endpoint=True)
+
+        @classmethod
+        def meant_by(cls, settings: Any) -> tuple[str, ...]:
+            return (settings.token.get_secret_value(), "the firm")
+
+    other = SETTINGS.replace("accounts.shop", "accounts.second").replace("{more}", 'endpoint = "shop"')
+    other = other.replace("kit-token-0123456789", "second-token-0123456789").format(url="http://127.0.0.1:9")
+    acme = await start_acme(channel=Numbered, settings=other, more='endpoint = "shop"')
+    names = ["second-token-0123456789", "the firm", "second", "", "kit-token-0123456789", "a stranger"]
+    await acme.says([message(f"m{n}", to=to) for n, to in enumerate(names)])
+    assert await acme.hub.rows("SELECT external_id, account FROM message ORDER BY external_id") == [
+        ("m0", "second"),
+        ("m1", "shop"),
+        ("m2", "second"),
+        ("m3", "shop"),
+        ("m4", "shop"),
+    ]
+    [unread] = await acme.column("SELECT unread FROM envelope")
+    assert [position for position, _ in json.loads(unread)] == [5]
+
+
+async def test_a_handshake_that_one_account_forbids_may_be_that_of_another(start_acme: Any) -> None:
+    class Asked(FullAcme):
+        features = replace(FullAcme.features, shared_endpoint=True)
+
+        def answer(self, envelope: Any) -> Answered | None:
+            asked = envelope.param("are-you")
+            return (Answered("yes") if asked == self.account else Answered(status=403)) if asked else None
+
+    other = SETTINGS.replace("accounts.shop", "accounts.second").replace("{more}", 'endpoint = "shop"')
+    acme = await start_acme(channel=Asked, settings=other.format(url="http://127.0.0.1:9"), more='endpoint = "shop"')
+    for asked, status, said in (("shop", 200, "yes"), ("second", 200, "yes"), ("third", 403, "")):
+        answered = await acme.hub.deliver("shop", method="GET", query={"are-you": asked})
+        assert (answered.status, answered.body) == (status, said)
+    assert await acme.hub.rows(ENVELOPES) == []
+
+
+async def test_a_person_whom_two_daemons_made_at_once_is_one_when_their_other_name_is_said_again(
+    full_acme: AcmeHub,
+) -> None:
+    await full_acme.wrote("m1", "Hello", aliases=["handle:ann"])
+
+    def twice(tx: Any, items: Any) -> list[None]:
+        tx.execute("INSERT INTO contact (id, name, created_at) VALUES ('c2', '', 1)")
+        tx.execute(
+            "INSERT INTO address (id, kind, scope, value, contact_id, name, created_at)"
+            " VALUES ('a2', 'handle', 'shop', 'ann', 'c2', '', 1)"
+        )
+        return [None] * len(items)
+
+    await full_acme.hub.daemon.store.write(twice, None)
+    await full_acme.wrote("m2", "Hello again", aliases=["handle:ann"])
+    assert len(await full_acme.column("SELECT id FROM contact")) == 1
+    assert len(await full_acme.column("SELECT value FROM alias")) == 1
 
 
 # --- what it says --------------------------------------------------------------------------------------------

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hmac
+import json
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from pydantic import ConfigDict, Field
@@ -11,7 +14,7 @@ from pydantic import ConfigDict, Field
 from talkwire import auth
 from talkwire.channel import Channel, Settings
 from talkwire.errors import Rejected
-from talkwire.model import Envelope
+from talkwire.model import Envelope, Inbound, Item, Other
 from talkwire.testing import (
     CHECKS,
     Answers,
@@ -339,6 +342,19 @@ async def test_what_parse_reads_must_be_kept_or_a_replay_would_mean_something_el
     with pytest.raises(Failure) as caught:
         await BY_NAME["check_parse_is_pure"](named)
     assert "kept_headers" in caught.value.remedy
+
+
+class Keeps(AcmeChannel):
+    """Keeps of each message the value that it was read from."""
+
+    def one(self, value: Any) -> Iterable[Item]:
+        for item in super().one(value):
+            block = Other(kind="event", text="An event", raw=json.dumps(value))
+            yield replace(item, blocks=(block,)) if isinstance(item, Inbound) else item
+
+
+async def test_what_a_block_keeps_as_it_came_may_hold_what_is_new() -> None:
+    await BY_NAME["check_unknown_kinds_are_survived"](replace(ACME, channel=Keeps))
 
 
 async def test_a_secret_in_a_query_must_not_be_kept() -> None:

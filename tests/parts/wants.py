@@ -1,7 +1,8 @@
 """The real parts a test may need, each found or loudly missed.
 
 A test says `@pytest.mark.needs("kannel")`, or asks for a fixture that stands for a part (`postgres_url`, `browser`).
-Where the part is missing the test is skipped and counted at the end; with TALKWIRE_REQUIRE=all it fails instead.
+Where the part is missing the test is skipped and counted at the end; with TALKWIRE_REQUIRE=all it fails instead, unless
+the part is one that nobody can install.
 """
 
 import importlib.util
@@ -17,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.parts.contracts import contracts_folder
+
 FAKESMSC = Path("/usr/lib/kannel/test/fakesmsc")  # where Debian's kannel-extras puts it
 SECONDS_WITH_REAL_PARTS = 60  # a cap for one test, unless it says otherwise: a first initdb or browser takes seconds
 
@@ -26,6 +29,7 @@ class Part:
     packages: tuple[str, ...]  # of Debian and Ubuntu
     is_here: Callable[[], bool]
     fixtures: tuple[str, ...] = ()  # a test that asks for one of these needs the part
+    elsewhere: str = ""  # how to get what is in no package; without it a test may be skipped under TALKWIRE_REQUIRE=all
 
 
 def postgres_binary(name: str) -> str | None:
@@ -82,6 +86,12 @@ PARTS = {
     "systemd": Part(packages=("systemd",), is_here=lambda: shutil.which("systemd-analyze") is not None),
     "strace": Part(packages=("strace",), is_here=lambda: shutil.which("strace") is not None),
     "faketime": Part(packages=("faketime",), is_here=lambda: shutil.which("faketime") is not None),
+    "contracts": Part(
+        packages=(),
+        is_here=lambda: contracts_folder() is not None,
+        fixtures=("contracts",),
+        elsewhere="export TALKWIRE_CONTRACTS=FOLDER, with the providers' API descriptions in it",
+    ),
     "mount": Part(packages=("mount",), is_here=lambda: _may_mount(), fixtures=("small_disk", "failing_disk")),  # noqa: PLW0108
 }
 
@@ -124,7 +134,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if not missing:
         return
     reason = f"for want of {', '.join(missing)}; type: {install_line(missing)}"
-    if os.environ.get("TALKWIRE_REQUIRE") == "all":
+    if os.environ.get("TALKWIRE_REQUIRE") == "all" and not all(PARTS[name].elsewhere for name in missing):
         pytest.fail(f"TALKWIRE_REQUIRE=all, and this cannot run {reason}", pytrace=False)
     item.user_properties.extend(("want", name) for name in missing)  # travels to xdist's controller
     pytest.skip(reason)
@@ -144,4 +154,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def install_line(names: list[str]) -> str:
     packages = [package for name in names for package in PARTS[name].packages]
-    return f"apt-get install --no-install-recommends {' '.join(packages)}"
+    lines = [f"apt-get install --no-install-recommends {' '.join(packages)}"] if packages else []
+    return "; ".join([*lines, *(PARTS[name].elsewhere for name in names if PARTS[name].elsewhere)])

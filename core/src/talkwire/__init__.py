@@ -121,6 +121,7 @@ if TYPE_CHECKING:
     from .model import Policy as Policy
     from .model import Problem as Problem
     from .model import Rate as Rate
+    from .model import Reachable as Reachable
     from .model import Reaction as Reaction
     from .model import ReadUpTo as ReadUpTo
     from .model import Receipt as Receipt
@@ -152,6 +153,7 @@ if TYPE_CHECKING:
     from .readmodels import Page as Page
     from .readmodels import Troubled as Troubled
     from .simulator import Simulator as Simulator
+    from .simulator.provider import SimulatedProvider as SimulatedProvider
     from .store import Query as Query
     from .store import Tx as Tx
 
@@ -173,13 +175,14 @@ _WHERE = {
         "Accepted Account AccountNotice AccountState Acknowledge Address AddressChanged Alias Answer AnswerCode"
         " Attachment AttachmentClass Batch Block Buttons Card Change ChangeKind Choice Choices Contact"
         " ContactCard Conversation Degradation Delivery Direction Draft Enclosed Envelope Fact FormLink Forward Inbound Item Level"
-        " Location Media Message NotThere Notification Option Original Other Outgoing Part Person Policy Problem Rate Reaction"
+        " Location Media Message NotThere Notification Option Original Other Outgoing Part Person Policy Problem Rate Reachable Reaction"
         " ReadUpTo Receipt Recipient RemoteMedia RenderContext Rendered Report SessionChange SessionState SignalKind State"
         " StoredChange Template Text Typing TypingSignal Unit Unread Way draft"
     ),
     "notifier": "Focus Handed Notifier NotifierFeatures Shown Suppressed Told",
     "readmodels": "Page Troubled",
     "simulator": "Simulator",
+    "simulator.provider": "SimulatedProvider",
     "store": "Query Tx",
 }
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names.split()}

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from . import answers, deliveries, following, lanes, people
+from .actions import Signal
 from .clock import micros
 from .enclosures import Filed
 from .errors import Unreadable
@@ -19,14 +20,17 @@ from .formatting import blocks_to_json
 from .ids import new_id
 from .model import (
     AccountNotice,
+    Acknowledge,
     Address,
     AddressChanged,
     Block,
     Change,
+    ChangeKind,
     Enclosed,
     Inbound,
     Item,
     Original,
+    Reachable,
     RemoteMedia,
     Report,
     SessionChange,
@@ -105,10 +109,10 @@ _BY_DELIVERY = """
 """
 _INSERT_MESSAGE = """
     INSERT INTO message (id, conversation_id, n, account, direction, external_id, envelope_id, at,
-                         stored_at, text, blocks, reply_to, grp, subject, automatic, known_as, cc, answer_at,
+                         stored_at, text, blocks, author, reply_to, grp, subject, automatic, known_as, cc, answer_at,
                          original)
     VALUES (:id, :conversation, :n, :account, 'in', :external_id, :envelope, :at,
-            :stored_at, :text, :blocks, :reply_to, :grp, :subject, :automatic, :known_as, :cc, :answer_at,
+            :stored_at, :text, :blocks, :author, :reply_to, :grp, :subject, :automatic, :known_as, :cc, :answer_at,
             :original)
 """
 _MOVE_PLACE = """
@@ -251,7 +255,7 @@ def _messages(
             answers_to = _message_of(followed[position], inbound, there)
         rows.append(
             (message, place.id, place.last_n, account, item.external_id,
-             arrivals[index].envelope_id, at, tx.now_us, item.text, blocks,
+             arrivals[index].envelope_id, at, tx.now_us, item.text, blocks, item.author,
              answers_to, item.group, item.subject, int(item.automatic), following.name_of(item),
              as_json(item.cc[:_MOST_COPIED]) if item.cc else "", item.answer_at, _original(item))
         )  # fmt: skip
@@ -270,6 +274,8 @@ def _messages(
                     place.window_told = 0
                 place.reply_until = until
         moved[place.id] = place
+        if item.acknowledge and not arrivals[index].replayed:
+            tx.act(Signal(account=account, address=item.address.value, signal=Acknowledge(item.external_id)))
         results[index].messages.append(message)
         again = arrivals[index].replayed or at < arrivals[index].before
         facts.append((account, place, message, place.last_n, again, item.automatic))
@@ -439,7 +445,8 @@ _INSERT_CHANGE = """
     VALUES (:account, :change, :external, :message, :kind, :text, :blocks, :by, :at, :stored, :envelope)
     ON CONFLICT (account, change_id) DO NOTHING
 """
-_CONVERSATION_OF = "SELECT conversation_id FROM message WHERE id = :id"
+_CONVERSATION_OF = "SELECT conversation_id, text, blocks FROM message WHERE id = :id"
+_LAST_EDIT = "SELECT text FROM change WHERE message_id = :id AND kind = 'edit' ORDER BY at DESC, id DESC LIMIT 1"
 _CHANGE_THERE = "SELECT 1 FROM change WHERE account = :account AND change_id = :change"
 
 
@@ -452,6 +459,8 @@ def _other(tx: Tx, account: str, channel: str, item: Item, arrival: Arrival) -> 
         _changed(tx, account, channel, item, arrival.envelope_id)
     elif isinstance(item, AddressChanged):
         _address_changed(tx, account, item)
+    elif isinstance(item, Reachable) and not arrival.replayed:
+        _reachable_now(tx, account, item)
     elif isinstance(item, AccountNotice):
         small: dict[str, str | int | bool] = {"code": item.code, "text": item.text[:200], "broken": item.broken}
         if arrival.replayed:
@@ -500,13 +509,22 @@ def _changed(tx: Tx, account: str, channel: str, item: Change, envelope: str) ->
     if not message and (rows := tx.execute(_BY_DELIVERY, {"ids": [one]})):
         message = rows[0][2]
     if message:
-        [(conversation,)] = tx.execute(_CONVERSATION_OF, {"id": message})
+        [(conversation, text, blocks)] = tx.execute(_CONVERSATION_OF, {"id": message})
         tx.lock("conversation", [conversation])
+        if item.kind is ChangeKind.EDIT and item.text == _as_it_reads(tx, message, text, blocks):
+            return  # providers tell of an edit for what nobody sees, too
     else:
         conversation, _ = _conversation(tx, account, channel, item.address, item.thread)
     said = hashlib.sha256(item.text.encode()).hexdigest()[:16]
     change = item.change_id or f"{item.kind}:{item.external_id}:{item.address.value}:{micros(item.at)}:{said}"
     store_change(tx, account, conversation, change, message, item, envelope=envelope)
+
+
+def _as_it_reads(tx: Tx, message: str, text: str, blocks: str) -> str:
+    """Give the text of a message, or the caption of its file, as its last edit left it."""
+    if row := tx.one(_LAST_EDIT, {"id": message}):
+        return str(row[0])
+    return text or next((one["caption"] for one in json.loads(blocks) if one.get("caption")), "")
 
 
 def store_change(
@@ -562,6 +580,29 @@ def _address_changed(tx: Tx, account: str, item: AddressChanged) -> None:
         account=account,
         ids={"contact": old.contact, "old": old.address, "new": new.address},
     )
+
+
+_THEIR_PLACES = """
+    SELECT c.id, c.last_inbound_at, c.unreachable_at FROM address a JOIN conversation c ON c.address_id = a.id
+    WHERE a.kind = :kind AND a.scope = :scope AND a.value = :value AND c.account = :account
+"""
+_UNREACHABLE = "UPDATE conversation SET unreachable_at = :at WHERE id = :id"
+
+
+def _reachable_now(tx: Tx, account: str, item: Reachable) -> None:
+    """Store whether an address can be written to; whoever never wrote is not known, and is not made for that."""
+    kind, scope, value = people.key_of(account, item.address)
+    where = {"kind": kind, "scope": scope, "value": value, "account": account}
+    tx.lock("conversation", [row[0] for row in tx.execute(_THEIR_PLACES, where)])
+    at = min(micros(item.at), tx.now_us)
+    until = at + 1_000_000  # providers count seconds
+    # Under the lock they are read again: a message that came meanwhile is news of them, too.
+    rows = tx.execute(_THEIR_PLACES, where)
+    if any(until <= max(seen or 0, away or 0) for _, seen, away in rows):
+        return  # older than what we know
+    changed = sorted(row[0] for row in rows if (row[2] is None) is not item.on)
+    tx.many(_UNREACHABLE, [{"id": one, "at": None if item.on else at} for one in changed])
+    release(tx, answers.tell_changes(tx, changed))
 
 
 def _tell_unread(tx: Tx, arrivals: Sequence[Arrival]) -> None:

@@ -277,6 +277,15 @@ class Channel:
                 found.add(match[1].lower())
         return frozenset(found)
 
+    @classmethod
+    def meant_by(cls, settings: Any) -> tuple[str, ...]:  # noqa: ARG003  the default has no use for it
+        """Name what the provider calls this account: what an item's `to` may say where several share an endpoint.
+
+        The first is this account's alone, any others may be theirs as well: then the first of them is meant. Our own
+        name of an account always means it, but a channel knows that of no other account.
+        """
+        return ()
+
     # --- given -----------------------------------------------------------------------------------
 
     @property

@@ -179,7 +179,7 @@ class Doer:
     async def _signal(self, action: Signal) -> None:
         if (served := self._account(action.account)) is None or served.channel is None:
             raise NotFound(f'there is no account "{action.account}"')
-        await self._sessions.pass_on(action.account, action.address, action.signal)
+        await self._sessions.hint(action.account, action.address, action.signal)
 
 
 def _later(tx: Tx, items: Sequence[tuple[Fence, Task, timedelta, str]]) -> Sequence[None]:

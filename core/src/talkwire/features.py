@@ -25,8 +25,10 @@ class OptionFeature:
 
     level: Level = Level.PARTIAL  # PARTIAL: they become a numbered list in the text
     most: int = 0  # how many the provider takes; more of them become a numbered list
-    title_limit: int = 20  # characters
-    description_limit: int = 0  # characters; 0: no descriptions
+    title_limit: int = 20  # characters, or UTF-16 code units where texts are counted in them
+    description_limit: int = 0  # as title_limit; 0: no descriptions
+    links: int | None = None  # options that open a page: how many, and then no others beside them; None: as any other
+    id_limit: int = 0  # bytes of an option's id in UTF-8; with longer ones they become a numbered list; 0: no limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,7 @@ class Features:
 
     # text
     text_limit: int | None = None  # in `unit`, of one part; None: no limit
+    beside_limit: int | None = None  # in `unit`, of a text with options or a card's picture; None: as text_limit
     unit: Unit = Unit.CHARACTERS
     parts: int = 10  # a reply that would need more is refused
     dialect: Dialect = PLAIN  # marks and escapes; PLAIN for channels without any
@@ -71,15 +74,19 @@ class Features:
     # receiving
     webhook: bool = True  # envelopes arrive at `/in/<endpoint>`
     listens: bool = False  # `Channel.listen` polls or holds a connection
-    shared_endpoint: bool = False  # several accounts may share one endpoint
+    shared_endpoint: bool = False  # several accounts may share one endpoint; see `Channel.meant_by`
     kept_headers: frozenset[str] = field(default_factory=frozenset)  # lower case; beside content-type
     secret_query: frozenset[str] = field(default_factory=frozenset)  # never stored
     body_limit: int = 4 * 1024 * 1024  # bytes of one envelope
 
-    def media_for(self, media_type: str) -> MediaFeature | None:
-        """Find the family that carries a media type; None where none does."""
+    def media_for(self, media_type: str, size: int = 0) -> MediaFeature | None:
+        """Find the family that carries a media type; None where none does.
+
+        `size` in bytes: the first that has room for so many, else the last that would carry the type.
+        """
         family = media_type.split("/", 1)[0] + "/*"
-        return next((m for m in self.media if _matches(m.types, media_type, family)), None)
+        found = [m for m in self.media if _matches(m.types, media_type, family)]
+        return next((m for m in found if size <= m.limit), found[-1] if found else None)
 
 
 def _matches(types: Iterable[str], media_type: str, family: str) -> bool:

@@ -164,7 +164,8 @@ def register_simulators() -> list[Simulator]:
     """Give small servers that speak the provider's protocol and play the customer.
 
     When: in `talkwire demo` and in tests only; import the simulator inside the hook.
-    Order: none. Answer: see `talkwire.simulator`. Error: the demo names it and goes on. Twice: once a demo.
+    Order: none. Answer: `Simulator`; its server may be a `SimulatedProvider`, which brings a page, knobs for what goes
+    wrong and a live feed. Error: the demo names it and goes on. Twice: once a demo.
     """
 
 

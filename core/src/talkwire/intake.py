@@ -105,14 +105,18 @@ class Intake:
         Errors: `NotFound` 404 · `Rejected` 401, nothing stored · `StoreDown` 503.
         """
         behind = self._behind(envelope.endpoint)
+        refused: Answered | None = None
         for served, channel in behind:
             try:
                 answered = channel.answer(envelope)
             except Exception as error:  # noqa: BLE001  a delivery that looks like no handshake is not lost for it
                 _log.error("answer failed", account=served.name, kind=type(error).__name__)
                 continue
-            if answered is not None:
+            if answered is not None and answered.status < 400:
                 return answered
+            refused = refused or answered  # it may be the handshake of another account that shares the endpoint
+        if refused is not None:
+            return refused
         served, channel = _genuine(behind, envelope)
         served.heard(envelope.received_at)
         items = read(channel, envelope)
@@ -265,7 +269,7 @@ class Intake:
         placed: list[tuple[str, str, Item]] = []
         unread: list[tuple[int, str]] = []
         for position, item in enumerate(items):
-            account = item.to or served.name
+            account = _meant(item.to, accounts) if item.to else served.name
             if type(item) is Unread:
                 unread.append((position, item.reason))
             elif account not in accounts:
@@ -320,6 +324,14 @@ def kept(features: Features, envelope: Envelope) -> tuple[dict[str, str], list[t
         if name == "content-type" or name in features.kept_headers
     }
     return headers, [pair for pair in envelope.query if pair[0] not in features.secret_query]
+
+
+def _meant(to: str, accounts: Mapping[str, Served]) -> str:
+    """Give the account that a provider means by its own name for it, or by ours."""
+    for name, one in accounts.items():
+        if one.channel is not None and to in one.channel.meant_by(one.channel.settings):
+            return name
+    return to
 
 
 def _windows(accounts: Mapping[str, Served]) -> Mapping[str, timedelta | None]:
@@ -386,7 +398,7 @@ def _short(error: Exception) -> str:
 
 _TEXTS: dict[type, Callable[[Any], tuple[str, ...]]] = {
     Inbound: attrgetter(
-        "text", "external_id", "address.value", "address.name", "thread", "reply_to", "group", "subject"
+        "text", "external_id", "address.value", "address.name", "author", "thread", "reply_to", "group", "subject"
     ),
     Report: attrgetter("external_id", "key", "code", "reason", "recipient"),
 }

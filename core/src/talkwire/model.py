@@ -9,6 +9,7 @@ sequences are tuples, ids that leave this process are UUIDv7 in their text form.
                               ├─ Change         an edit, a revocation, a reaction
                               ├─ Typing         never stored
                               ├─ AddressChanged one person, a new address
+                              ├─ Reachable      an address can be written to again, or no more
                               ├─ AccountNotice  a provider says something about the account
                               └─ Unread         kept, shown, can be replayed
 
@@ -170,7 +171,8 @@ class Other:
 
     kind: str  # the provider's word for it: `order`
     text: str  # one line for a person
-    raw: str = field(default="", repr=False)  # JSON of the provider's value, at most 64 kB; empty: not kept
+    # JSON of the provider's value, at most 64 kB; empty: not kept. What the provider adds to it makes it no other block.
+    raw: str = field(default="", repr=False, compare=False)
 
 
 type_names: dict[type, str] = {  # of what is stored and served
@@ -279,6 +281,7 @@ class Inbound:
     external_id: str  # unique within the account; the channel makes it so
     address: Address
     at: datetime  # the provider's clock
+    author: str = ""  # who of several wrote, as the provider shows them; empty: whoever the address is
     text: str = ""  # as it came, never Markdown
     blocks: tuple[Block, ...] = ()  # what is more than text
     thread: str = ""  # empty where the channel has no threads
@@ -292,7 +295,8 @@ class Inbound:
     follows: tuple[str, ...] = ()
     cc: tuple[str, ...] = ()  # who else got it: values of addresses of the same kind, without ours
     answer_at: str = ""  # where answers go, if not to `address`; of the same kind
-    to: str = ""  # account that is meant; only on shared endpoints
+    acknowledge: bool = False  # the provider waits to hear of it: once it is kept, the core gives an `Acknowledge`
+    to: str = ""  # account that is meant, or what the provider calls it (`Channel.meant_by`); only on shared endpoints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -374,6 +378,17 @@ class AddressChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reachable:
+    """An address can be written to again, or no more until this is said or they write."""
+
+    address: Address
+    on: bool
+    at: datetime  # the provider's clock; a message that is newer holds
+    reason: str = ""  # why not, for a person
+    to: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccountNotice:
     """A provider says something about the account itself."""
 
@@ -392,7 +407,7 @@ class Unread:
     to: str = ""
 
 
-Item = Inbound | Report | SessionChange | Change | Typing | AddressChanged | AccountNotice | Unread
+Item = Inbound | Report | SessionChange | Change | Typing | AddressChanged | Reachable | AccountNotice | Unread
 
 
 @dataclass(frozen=True, slots=True)
@@ -517,6 +532,7 @@ class TypingSignal:
     """Show the customer that somebody types."""
 
     on: bool = True
+    last_inbound: str = ""  # external id of the customer's last message, filled in by the core; empty: there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -705,7 +721,7 @@ class Message:
     stored_at: datetime
     text: str  # plain
     blocks: tuple[Block, ...]
-    author: str  # in: empty; out: `agent:ann`, `key:crm`, `plugin:opening_hours`, …
+    author: str  # in: who of several wrote, mostly empty; out: `agent:ann`, `key:crm`, `plugin:opening_hours`, …
     external_id: str  # in: the provider's id; out: empty
     reply_to: str  # id of a message, empty for none
     group: str

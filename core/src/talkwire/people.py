@@ -24,6 +24,15 @@ _FIND_ALIAS = """
     FROM v JOIN alias l ON l.kind = v.kind AND l.scope = v.scope AND l.value = v.value
     JOIN address a ON a.id = l.address_id
 """
+_NAMED = """
+    WITH v(kind, scope, value) AS (VALUES :keys[3])
+    SELECT v.kind, v.scope, v.value, 0, a.id, a.contact_id
+    FROM v JOIN address a ON a.kind = v.kind AND a.scope = v.scope AND a.value = v.value
+    UNION ALL
+    SELECT v.kind, v.scope, v.value, 1, a.id, a.contact_id
+    FROM v JOIN alias l ON l.kind = v.kind AND l.scope = v.scope AND l.value = v.value
+    JOIN address a ON a.id = l.address_id
+"""
 _INSERT_CONTACT = "INSERT INTO contact (id, name, created_at) VALUES (:id, :name, :at)"
 _INSERT_ADDRESS = """
     INSERT INTO address (id, kind, scope, value, contact_id, name, created_at)
@@ -102,13 +111,12 @@ def resolve(tx: Tx, wanted: Iterable[tuple[str, Address]]) -> dict[Key, Person]:
         key = key_of(account, address)
         names[key] = address.name or names.get(key, "")
         accounts.setdefault(key, set()).add(account)
-        aliases.setdefault(key, set()).update(
-            key_of(account, Address(kind=alias.kind, value=alias.value))
-            for alias in address.aliases
-            if not alias.claimed
-        )
-        if claimed := {(alias.kind, alias.value) for alias in address.aliases if alias.claimed}:
-            said.setdefault(key, set()).update(claimed)
+        others = aliases.setdefault(key, set())
+        for alias in address.aliases:
+            if alias.claimed:
+                said.setdefault(key, set()).add((alias.kind, alias.value))
+            else:
+                others.add((alias.kind, "" if alias.kind in GLOBAL_KINDS else account, alias.value))
     if not names:
         return {}
     found, known = _find(tx, _FIND, names), dict[Key, Person]()
@@ -122,11 +130,16 @@ def resolve(tx: Tx, wanted: Iterable[tuple[str, Address]]) -> dict[Key, Person]:
     if missing := [key for key in missing if key not in found]:
         contacts = {key: known[key].contact for key in missing if key in known}
         found |= _make(tx, {key: names[key] for key in missing}, aliases, contacts)
-    _merge_aliased(tx, found, aliases)
+    stored = _merge_aliased(tx, found, aliases)
     _rename(tx, {found[key].address: name for key, name in names.items() if name and found[key].name != name})
     tx.many(
         _INSERT_ALIAS,
-        sorted({(*alias, found[key].address, tx.now_us) for key, others in aliases.items() for alias in others}),
+        sorted(
+            (*alias, found[key].address, tx.now_us)
+            for key, others in aliases.items()
+            for alias in others
+            if alias not in stored  # most say again what is known
+        ),
     )
     tx.many(
         _INSERT_ALIAS,
@@ -178,19 +191,24 @@ def _make(tx: Tx, names: dict[Key, str], aliases: dict[Key, set[Key]], contacts:
     return there | {key: there[first] for key, first in same.items()}
 
 
-def _merge_aliased(tx: Tx, found: dict[Key, Person], aliases: dict[Key, set[Key]]) -> None:
+def _merge_aliased(tx: Tx, found: dict[Key, Person], aliases: dict[Key, set[Key]]) -> set[Key]:
+    """Make the contacts one that an alias shows to be one person; gives the aliases that are stored as they are said."""
     others = {other: key for key in found for other in aliases.get(key, ()) if other != key}
     if not others:
-        return
-    named = [pair for sql in (_FIND, _FIND_ALIAS) for pair in _find(tx, sql, others).items()]
+        return set()
+    stored: set[Key] = set()
     merged: set[str] = set()
-    for other, person in named:
-        into = found[others[other]].contact
-        if person.contact != into and person.contact not in merged:
-            merge(tx, person.contact, into)
-            merged.add(person.contact)
+    for kind, scope, value, is_alias, address, contact in tx.execute(_NAMED, {"keys": sorted(others)}):
+        key = others[kind, scope, value]
+        into = found[key].contact
+        if is_alias and address == found[key].address:
+            stored.add((kind, scope, value))
+        if contact != into and contact not in merged:
+            merge(tx, contact, into)
+            merged.add(contact)
             for one in found.values():
-                one.contact = into if one.contact == person.contact else one.contact
+                one.contact = into if one.contact == contact else one.contact
+    return stored
 
 
 def _rename(tx: Tx, names: dict[str, str]) -> None:

@@ -27,6 +27,7 @@ SECRET_NAMES = frozenset(  # query parameters and JSON keys whose values are nev
         "password",
         "refresh_token",
         "secret",
+        "secret_token",
         "sig",
         "signature",
         "token",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import structlog
@@ -12,14 +13,18 @@ from . import answers
 from .admission import session_changed
 from .channel import Channel
 from .errors import Conflict, NotFound
-from .model import ReadUpTo, SessionState, SignalKind
+from .model import ReadUpTo, SessionState, SignalKind, TypingSignal
 from .store import Store, Tx
 
 _log = structlog.get_logger("talkwire.sessions")
 
 _STANDS = "SELECT account, session, session_at FROM conversation WHERE id = :id"
 _PLACE = """
-    SELECT c.account, a.value FROM conversation c JOIN address a ON a.id = c.address_id WHERE c.id = :id
+    SELECT c.account, a.value, c.last_inbound FROM conversation c JOIN address a ON a.id = c.address_id WHERE c.id = :id
+"""
+_LAST_INBOUND = """
+    SELECT c.last_inbound FROM conversation c JOIN address a ON a.id = c.address_id
+    WHERE c.account = :account AND a.value = :address ORDER BY c.last_inbound_at DESC
 """
 _READ = """
     SELECT external_id FROM message
@@ -52,7 +57,10 @@ class Sessions:
         place = await self._store.read(lambda query: query.one(_PLACE, {"id": conversation}))
         if place is None:
             raise NotFound("there is no such conversation")
-        await self.pass_on(place[0], place[1], signal)
+        account, address, last = place
+        if isinstance(signal, TypingSignal):
+            signal = replace(signal, last_inbound=last or "")
+        await self.pass_on(account, address, signal)
 
     async def read(self, conversation: str, n: int) -> None:
         """Tell the customer that we have read up to their last message before or at this number. Errors: `NotFound`."""
@@ -61,6 +69,15 @@ class Sessions:
             await self.signal(conversation, ReadUpTo(row[0]))
         elif await self._store.read(lambda query: query.one(_STANDS, {"id": conversation})) is None:
             raise NotFound("there is no such conversation")
+
+    async def hint(self, account: str, address: str, signal: SignalKind) -> None:
+        """Pass a hint on to an address, at once, as `signal` does."""
+        if isinstance(signal, TypingSignal):
+            found = await self._store.read(
+                lambda query: query.execute(_LAST_INBOUND, {"account": account, "address": address})
+            )
+            signal = replace(signal, last_inbound=next((row[0] for row in found if row[0]), ""))
+        await self.pass_on(account, address, signal)
 
     async def pass_on(self, account: str, address: str, signal: SignalKind) -> None:
         """Pass a hint on to an address: best effort, never repeated; what goes wrong is only logged."""

@@ -252,6 +252,7 @@ class RawConfig:
 
     def _endpoints(self, accounts: Iterable[AccountConfig], channels: Mapping[str, type[Channel]]) -> None:
         first: dict[str, AccountConfig] = {}
+        meant: dict[tuple[str, ...], AccountConfig] = {}
         for account in accounts:
             channel = channels.get(account.channel)
             if channel is None or not channel.features.webhook:
@@ -260,6 +261,13 @@ class RawConfig:
             if other is not account and (other.channel != account.channel or not channel.features.shared_endpoint):
                 reason = f"accounts.{other.name} has this endpoint, and they cannot share it; choose another"
                 self._fault(("accounts", account.name, "endpoint"), reason)
+            elif account.settings is not None and (names := channel.meant_by(account.settings)):
+                other = meant.setdefault((account.endpoint, names[0]), account)
+                if other is not account:
+                    reason = (
+                        f"accounts.{other.name} shares it, and is the same to the provider: which one would it mean?"
+                    )
+                    self._fault(("accounts", account.name, "endpoint"), reason)
 
     def _fallbacks(self, accounts: Iterable[AccountConfig], channels: Mapping[str, type[Channel]]) -> None:
         """Refuse accounts that cannot take the place of another, and templates where there are none."""

@@ -103,6 +103,24 @@ def test_a_dialect_escapes_and_nests():
     assert texts(result) == ['<h>A b</h>\n\n1 &lt; 2 <b><a href="https://e.f">c <i>d</i></a></b> <code>&lt;</code>']
 
 
+def test_a_provider_that_counts_no_marks_gets_longer_parts():
+    counted = replace(TAGS, counted=lambda text: re.sub(r"<[^>]*>", "", text))
+    text = Text("**one two three four**")
+    assert texts(rendered(text, dialect=TAGS, text_limit=20)) == ["<b>one two three</b>", "<b>four</b>"]
+    assert texts(rendered(text, dialect=counted, text_limit=20)) == ["<b>one two three four</b>"]
+
+
+def test_the_language_of_a_code_block_is_told_in_each_part_of_it():
+    named = replace(TAGS, language=lambda language: f"<{language}>")
+    code = "```sh\necho one\necho two\n```"
+    assert texts(rendered(Text(code), dialect=named)) == ["<pre><sh>echo one\necho two</pre>"]
+    assert texts(rendered(Text(code), dialect=TAGS)) == ["<pre>echo one\necho two</pre>"]
+    assert texts(rendered(Text(code), dialect=named, text_limit=25)) == [
+        "<pre><sh>echo one</pre>",
+        "<pre><sh>echo two</pre>",
+    ]
+
+
 def test_marks_close_at_the_end_of_a_part_and_open_again_in_the_next():
     result = rendered(Text("**one two three _four five_ six**"), dialect=TAGS, text_limit=27)
     assert texts(result) == ["<b>one two three</b>", "<b><i>four five</i> six</b>"]
@@ -150,6 +168,15 @@ def test_the_longest_text_is_cut_in_bounded_time(markdown):
     with pytest.raises(Unsupported, match="more than the 10 parts"):
         rendered(Buttons(text=markdown, options=ASK.options), text_limit=160, buttons=FULL_BUTTONS)
     assert time.process_time() - start < 8  # seconds
+
+
+def test_options_whose_ids_are_too_long_to_come_back_are_a_numbered_list():
+    short = replace(FULL_BUTTONS, id_limit=4)
+    fits = Buttons(text="Which?", options=(Option("ab", "Red"), Option("éé", "Blue")))
+    assert len(rendered(fits, buttons=short).parts[0].options) == 2
+    long = Buttons(text="Which?", options=(Option("ab", "Red"), Option("éé1", "Blue")))
+    result = rendered(long, buttons=short)
+    assert (texts(result), named(result)) == (["Which?\n\n1. Red\n2. Blue"], [("buttons_as_text", False)])
 
 
 def test_spaces_stay_outside_of_marks():

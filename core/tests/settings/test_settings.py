@@ -48,6 +48,19 @@ class Shared(Channel):
     features = Features(shared_endpoint=True)
 
 
+class NumberedSettings(Table):
+    number: str = ""
+
+
+class Numbered(Shared):
+    type = "numbered"
+    Settings = NumberedSettings
+
+    @classmethod
+    def meant_by(cls, settings):
+        return (settings.number, "the firm") if settings.number else ()
+
+
 class Polled(Channel):
     type = "polled"
     features = Features(webhook=False)
@@ -58,7 +71,7 @@ class Writes(Channel):
     features = Features(webhook=False, reaches=frozenset({"email"}))
 
 
-CHANNELS = {"phone": Phone, "shared": Shared, "polled": Polled, "writes": Writes}
+CHANNELS = {"phone": Phone, "shared": Shared, "numbered": Numbered, "polled": Polled, "writes": Writes}
 
 
 def config(text, env=None, plugins=None, base=BASE):
@@ -348,6 +361,14 @@ def test_an_endpoint_is_shared_only_where_the_channel_says_so():
     assert "accounts.b.endpoint" in faults(two.format("shared", "phone", ""))
     assert config(two.format("shared", "shared", "")).accounts["b"].endpoint == "a"
     assert config(two.format("polled", "polled", "")).accounts["b"].endpoint == "a"
+
+
+def test_accounts_that_share_an_endpoint_are_not_the_same_to_the_provider():
+    two = '[accounts.a]\nchannel = "numbered"\n{}\n[accounts.b]\nchannel = "numbered"\nendpoint = "a"\n{}'
+    assert list(faults(two.format("number = '1'", "number = '1'"))) == ["accounts.b.endpoint"]
+    assert config(two.format("number = '1'", "number = '2'")).accounts["b"].endpoint == "a"
+    assert config(two.format("", "")).accounts["b"].endpoint == "a"
+    assert "accounts.b.nmber" in faults(two.format("number = '1'", "nmber = '1'"))
 
 
 def test_a_table_of_a_plugin_that_takes_none_is_a_fault_and_one_of_a_plugin_that_is_off_is_left_alone():

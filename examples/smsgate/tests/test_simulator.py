@@ -4,7 +4,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from talkwire_smsgate.simulator import CUSTOMER, FAULTS, Gateway, _cut, simulator
+from talkwire_smsgate.simulator import CUSTOMER, Gateway, _cut, simulator
 
 TOKEN, PASSWORD = "sim-token-0123456789", "sim-password-0123456789"
 
@@ -67,9 +67,7 @@ async def send(phone, endpoint, text="hello", *, wait=True, **changes):
 
 
 async def idle(phone):
-    while tasks := list(phone.gateway._tasks):
-        for task in tasks:
-            await task
+    await phone.gateway.idle()
 
 
 async def shown(phone):
@@ -193,7 +191,7 @@ async def test_an_answer_with_words_reaches_the_customer_and_shows(phone, endpoi
     assert [message["text"] for message in await shown(phone) if message["to_phone"]] == ["OK"]
 
 
-@pytest.mark.parametrize("path", ["/", "/phone.js", "/phone.css"])
+@pytest.mark.parametrize("path", ["/", "/phone.js", "/frame.js", "/frame.css"])
 async def test_the_page_needs_nothing_from_elsewhere(phone, path):
     answer = await phone.get(path)
     assert answer.status == 200
@@ -254,4 +252,4 @@ async def test_the_demo_can_play_through_it(endpoint, aiohttp_server):
     endpoint.answers = [web.Response(status=401)]
     with pytest.raises(RuntimeError, match="401"):
         await one.play(base, "hi")
-    assert set(one.faults) == set(FAULTS)
+    assert set(one.faults) == set(Gateway.fault_names())

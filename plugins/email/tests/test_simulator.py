@@ -61,9 +61,7 @@ async def send(mail, raw=PLAIN, to=CUSTOMER, *, mail_options=(), rcpt_options=()
 
 
 async def settled(mail):
-    while tasks := list(mail._tasks):
-        for task in tasks:
-            await task
+    await mail.idle()
 
 
 @contextlib.contextmanager
@@ -469,7 +467,7 @@ async def test_a_mail_can_be_looked_at_as_it_came(mail, page_of_it):
     assert (await page_of_it.get("/sim/mails/none")).status == 404
 
 
-@pytest.mark.parametrize("path", ["/", "/mail.js", "/mail.css"])
+@pytest.mark.parametrize("path", ["/", "/mail.js", "/mail.css", "/frame.js", "/frame.css"])
 async def test_the_page_needs_nothing_from_elsewhere(page_of_it, path):
     answer = await page_of_it.get(path)
     assert answer.status == 200

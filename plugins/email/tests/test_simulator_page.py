@@ -118,13 +118,13 @@ async def test_nothing_stands_in_peoples_way(chromium, office, width):
 
 
 async def test_what_was_sent_is_opened_even_where_the_stream_is_slower_than_the_answer(program, office):
-    tells, told = office._tell, []
-    office._tell = told.append
+    tells, told = office.tell, []
+    office.tell = told.append
     await program.get_by_role("button", name="Write").click()
     await program.get_by_role("textbox", name="Text").fill("Slowly?")
     async with program.expect_response("**/sim/mails"):
         await program.get_by_role("button", name="Send", exact=True).click()
-    office._tell = tells
+    office.tell = tells
     for event in told:
         tells(event)
     await program.get_by_role("heading", name="Slowly?").wait_for()

@@ -262,6 +262,7 @@ class OptionsOut(Out):
     most: int
     title_limit: int
     description_limit: int
+    id_limit: int  # bytes of UTF-8; 0: none
 
 
 class CapabilitiesOut(Out):

@@ -17,8 +17,8 @@ DEPTH_LIMIT = 4  # quotes and lists inside each other that still indent; each co
 class Mark(NamedTuple):
     """What holds for a stretch of the flow, from the outside in.
 
-    Kinds: bold, italic, strike, code, pre, heading, link (argument: its URL), quote, item (argument:
-    columns to indent), bullet (argument: a number, or nothing for the dialect's own bullet). Table,
+    Kinds: bold, italic, strike, code, pre (argument: its language, or nothing), heading, link (argument: its
+    URL), quote, item (argument: columns to indent), bullet (argument: a number, or nothing for the dialect's own bullet). Table,
     address and flat change nothing, but say that something else once stood there.
     """
 
@@ -54,8 +54,8 @@ def flow(nodes: Iterable[Node], marks: Marks = (), *, keeps: Callable[[str], boo
                 yield from _inline(spans, marks, keeps)
             case Heading(_, spans):
                 yield from _inline(spans, (*marks, Mark("heading")), keeps)
-            case CodeBlock(text):
-                yield Piece(text, (*marks, Mark("pre")))
+            case CodeBlock(text, language):
+                yield Piece(text, (*marks, Mark("pre", language)))
             case Quote(inner):
                 yield from flow(inner, _deeper(marks, Mark("quote")), keeps=keeps)
             case List(items, start):
@@ -124,27 +124,32 @@ def write(pieces: Iterable[Piece], dialect: Dialect, depth: int = 0) -> str:
     written = []
     for mark, group in groupby(pieces, lambda piece: piece.marks[depth] if depth < len(piece.marks) else None):
         if mark is None:
-            written.append("".join(dialect.escape(piece.text) for piece in group))
+            written.append(dialect.escape("".join(piece.text for piece in group)))
         else:
             written.append(_marked(mark, list(group), dialect, depth + 1))
     return "".join(written)
 
 
-_INLINE = ("bold", "italic", "strike")
+_INLINE = ("bold", "italic", "strike", "code")
+_BLOCKS = ("heading", "pre")  # whole lines: these have no neighbours
 
 
-def at_borders(pieces: Sequence[Piece]) -> tuple[list[Piece], tuple[str, ...]]:
-    """Take marks off that begin or end inside a word; give what is left, and the kinds that were taken off."""
+def at_borders(pieces: Sequence[Piece], dialect: Dialect) -> tuple[list[Piece], tuple[str, ...]]:
+    """Take marks off that begin or end inside a word, and those around a sign of their own that could end them.
+
+    Gives what is left, and the kinds that were taken off.
+    """
     left, taken = list(pieces), []
-    for kind in _INLINE:
-        at = 0
+    for kind in (*_INLINE, *_BLOCKS):
+        pair, at = _pair(kind, dialect), 0
         under = [any(mark.kind == kind for mark in piece.marks) for piece in pieces]
         for marked, run in groupby(range(len(pieces)), under.__getitem__):
             group = [pieces[n] for n in run]
             text, end = "".join(piece.text for piece in group), at + len(group)
-            before = pieces[at - 1].text[-1:] if at else ""
-            after = pieces[end].text[:1] if end < len(pieces) else ""
-            if marked and (_in_word(before, text[:1]) or _in_word(text[-1:], after)):
+            before = pieces[at - 1].text[-1:] if at and kind in _INLINE else ""
+            after = pieces[end].text[:1] if end < len(pieces) and kind in _INLINE else ""
+            ended = marked and pair is not None and _is_ended(kind, pair[1], group, dialect)
+            if ended or (marked and (_touches(before, text[:1]) or _touches(after, text[-1:]))):
                 taken.append(kind)
                 for n in range(at, end):
                     marks = tuple(mark for mark in left[n].marks if mark.kind != kind)
@@ -153,8 +158,44 @@ def at_borders(pieces: Sequence[Piece]) -> tuple[list[Piece], tuple[str, ...]]:
     return left, tuple(dict.fromkeys(taken))
 
 
-def _in_word(before: str, after: str) -> bool:
-    return _of_word(before) and _of_word(after)
+def _pair(kind: str, dialect: Dialect) -> tuple[str, str] | None:
+    pair: tuple[str, str] | None = getattr(dialect, kind)
+    return pair or (dialect.bold if kind == "heading" else None)
+
+
+def _written(piece: Piece, dialect: Dialect) -> Iterator[str]:
+    """Give what is written of a piece: addresses that may stand behind it, and its text last."""
+    yield from (dialect.escape(mark.arg) for mark in piece.marks if mark.kind == "link")
+    if any(mark.kind in ("code", "pre") for mark in piece.marks):
+        yield piece.text.strip()
+    yield dialect.escape(piece.text.strip())
+
+
+def _is_ended(kind: str, sign: str, pieces: Sequence[Piece], dialect: Dialect) -> bool:
+    """Say whether a text holds a sign that would end a mark around it: in code any, else one at a border."""
+    if kind in ("code", "pre"):
+        return any(sign.strip()[:1] in piece.text for piece in pieces)
+    written = [text for piece in pieces for text in _written(piece, dialect)]
+    return _is_hidden(written[-1], dialect) or any(_ends(sign, text) for text in written)
+
+
+def _is_hidden(text: str, dialect: Dialect) -> bool:
+    """Say whether a mark would not be seen beside this text."""
+    return bool(dialect.unseen) and dialect.unseen in (text[:1], text[-1:])
+
+
+def _ends(sign: str, text: str) -> bool:
+    at = text.find(sign)
+    while at >= 0:
+        before, after = text[at - 1 : at] if at else "", text[at + len(sign) : at + len(sign) + 1]
+        if not before.isspace() and not _of_word(after):
+            return True
+        at = text.find(sign, at + 1)
+    return False
+
+
+def _touches(outside: str, inside: str) -> bool:
+    return _of_word(outside) and not inside.isspace()
 
 
 def _of_word(character: str) -> bool:
@@ -174,8 +215,16 @@ def _marked(mark: Mark, pieces: list[Piece], dialect: Dialect, depth: int) -> st
         return dialect.escape(mark.arg) if mark.arg else dialect.bullet
     pair: tuple[str, str] | None = getattr(dialect, mark.kind, None) if mark.kind not in _OTHERWISE else None
     if mark.kind in ("code", "pre") and pair:
+        named = dialect.language(mark.arg) if mark.arg and dialect.language else ""
         code = dialect.escape_code("".join(piece.text for piece in pieces))
-        return pair[0] + code + pair[1]
+        before, after = pair[0] + named, pair[1]
+        if not code.strip():
+            return code
+        if mark.kind == "code" and dialect.only_at_borders:
+            return _around(code, lambda text: before + text + after, dialect)
+        if not dialect.spans_lines and any(outer.kind == "quote" for outer in pieces[0].marks[:depth]):
+            return "\n".join(before + line + after if line.strip() else line for line in code.split("\n"))
+        return before + code + after
     inner = write(pieces, dialect, depth)
     if mark.kind == "heading":
         pair = pair or dialect.bold
@@ -203,7 +252,7 @@ def _around(inner: str, wrap: Callable[[str], str], dialect: Dialect) -> str:
     if not dialect.spans_lines and "\n" in inner:
         return "\n".join(_around(line, wrap, dialect) for line in inner.split("\n"))
     text = inner.strip()
-    if not text:
+    if not text or _is_hidden(text, dialect):
         return inner
     at = inner.index(text)
     return inner[:at] + wrap(text) + inner[at + len(text) :]

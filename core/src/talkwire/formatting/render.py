@@ -124,7 +124,7 @@ class _Rendering:
         attachment = self.context.attachments.get(file)
         if attachment is None:
             raise self.refusal(f"the attachment {file} is not in our store")
-        feature = self.features.media_for(attachment.media_type)
+        feature = self.features.media_for(attachment.media_type, attachment.size)
         if feature is None:
             raise self.refusal(f"this channel does not carry files of type {attachment.media_type}")
         if attachment.size > feature.limit:
@@ -179,11 +179,16 @@ class _Rendering:
         """Give the options in the provider's limits; none where they cannot be told apart any more."""
         if feature.level is not model.Level.FULL or len(options) > feature.most or feature.title_limit < 2:
             return ()
+        if feature.id_limit and any(length(option.id, model.Unit.BYTES) > feature.id_limit for option in options):
+            return ()  # what comes back would be another
+        opening = sum(bool(option.url) for option in options)
+        if opening and feature.links is not None and not opening == len(options) <= feature.links:
+            return ()
         shorter = tuple(
             replace(
                 option,
-                title=_shortened(option.title, feature.title_limit),
-                description=_shortened(option.description, feature.description_limit),
+                title=_shortened(option.title, feature.title_limit, self.features.unit),
+                description=_shortened(option.description, feature.description_limit, self.features.unit),
             )
             for option in options
         )
@@ -218,9 +223,11 @@ class _Rendering:
         pieces = list(flow(nodes, keeps=self.keeps))
         dialect = self.features.dialect
         if dialect.only_at_borders:
-            pieces, inside = at_borders(pieces)
-            if said := [_MARKS[kind] for kind in inside if getattr(dialect, kind) is not None]:
-                self.note("marks_in_words", f"Inside words, shown without marks: {', '.join(said)}.")
+            pieces, inside = at_borders(pieces, dialect)
+            if said := [_MARKS[kind] for kind in inside if kind == "heading" or getattr(dialect, kind) is not None]:
+                self.note(
+                    "marks_in_words", f"Inside words or around their own signs, shown without marks: {', '.join(said)}."
+                )
         used = {mark.kind for piece in pieces for mark in piece.marks}
         gone = [word for kind, word in _MARKS.items() if kind in used and getattr(dialect, kind) is None]
         if dialect.bold and "headings" in gone:
@@ -255,17 +262,18 @@ class _Rendering:
         """Emit a text; what the last of its parts has beside it is in `last`."""
         self.flush()
         text, twin = "", ""
-        for number, following in enumerate(self.texts(self.pieces(nodes))):
+        limit = self.features.beside_limit if last.options or last.attachment else None
+        for number, following in enumerate(self.texts(self.pieces(nodes), limit)):
             if number:
                 self.emit(model.Part(text=text, plain=twin))
             text, twin = following
         self.emit(replace(last, text=text, plain=twin))
 
-    def texts(self, pieces: Sequence[Piece]) -> Iterator[tuple[str, str]]:
-        """Cut a flow into parts: each as the channel writes it, with its plain twin."""
+    def texts(self, pieces: Sequence[Piece], limit: int | None = None) -> Iterator[tuple[str, str]]:
+        """Cut a flow into parts: each as the channel writes it, with its plain twin; `limit` None: the text's own."""
         visible = "".join(piece.text for piece in pieces)
         ends = list(accumulate(len(piece.text) for piece in pieces))
-        limit, unit = self.features.text_limit, self.features.unit
+        limit, unit = limit or self.features.text_limit, self.features.unit
 
         def measure(start: int, end: int) -> int:
             return self.measured(*self.written(cut(pieces, ends, start, end)))
@@ -287,7 +295,8 @@ class _Rendering:
 
     def measured(self, text: str, twin: str) -> int:
         """Measure the longer of both: where markup is refused, the twin has to fit too."""
-        return max(length(text, self.features.unit), length(twin, self.features.unit))
+        unit = self.features.unit
+        return max(length(self.features.dialect.counted(text), unit), length(twin, unit))
 
     # --- what comes of it ---
 
@@ -311,7 +320,8 @@ def _payload(block: model.Block) -> str:
     return blocks_to_json((block,))[1:-1]
 
 
-def _shortened(text: str, limit: int) -> str:
-    if len(text) <= limit:
+def _shortened(text: str, limit: int, unit: model.Unit) -> str:
+    unit = model.Unit.UTF16 if unit is model.Unit.UTF16 else model.Unit.CHARACTERS
+    if length(text, unit) <= limit:
         return text
-    return "".join(split(text, limit - 1, model.Unit.CHARACTERS)[:1]) + "…" if limit > 1 else ""
+    return "".join(split(text, limit - 1, unit)[:1]) + "…" if limit > 1 else ""

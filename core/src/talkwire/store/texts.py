@@ -21,7 +21,23 @@ def is_storable(text: str) -> bool:
 
 def storable(value: T) -> T:
     """Give a value as it came, but for NUL and lone surrogates in its texts: they become U+FFFD."""
-    return _changed(value)  # type: ignore[no-any-return]
+    return value if _needs_no_change(value) else _changed(value)
+
+
+_NAMES: dict[type, tuple[str, ...]] = {}  # of the fields of a dataclass; none of anything else
+
+
+def _needs_no_change(value: Any) -> bool:
+    """Look through a value without building another one: nearly all are as they should be."""
+    if isinstance(value, str):
+        return is_storable(value) or isinstance(value, Enum)
+    if isinstance(value, tuple):
+        return all(map(_needs_no_change, value))
+    kind = type(value)
+    names = _NAMES.get(kind)
+    if names is None:
+        names = _NAMES[kind] = tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
+    return all(_needs_no_change(getattr(value, name)) for name in names)
 
 
 def _changed(value: Any) -> Any:

@@ -123,15 +123,17 @@ def at(value: Any, path: Path) -> Any:
 
 
 def changed(value: Any, path: Path, new: Any) -> Any:
-    """Give a copy with something else at a place."""
+    """Give a copy with something else at a place; what lies beside the way there is shared with the original."""
     if not path:
         return new
-    made = copy.deepcopy(value)
-    holder = at(made, path[:-1])
-    if new is _GONE:
-        del holder[path[-1]]
+    made = copy.copy(value)
+    first, *rest = path
+    if rest:
+        made[first] = changed(value[first], tuple(rest), new)
+    elif new is _GONE:
+        del made[first]
     else:
-        holder[path[-1]] = new
+        made[first] = new
     return made
 
 

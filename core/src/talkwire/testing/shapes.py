@@ -13,6 +13,7 @@ from typing import Any
 from .. import model
 from ..model import Address, Inbound, Item, Report
 
+_PLAIN = frozenset({str, int, float, bool, bytes, datetime})  # nothing lies inside; most of what is looked at
 ITEMS: tuple[type, ...] = typing.get_args(Item)
 
 
@@ -49,6 +50,8 @@ def _hints(kind: type) -> Mapping[str, Any]:
 
 
 def _wrong(value: Any, hint: Any, where: str) -> Iterator[str]:
+    if type(value) is hint and hint in _PLAIN:
+        return
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return
@@ -83,6 +86,8 @@ def _fits(value: Any, hint: Any) -> bool:
 def _found(value: Any, kind: type, where: str) -> Iterator[tuple[str, Any]]:
     if isinstance(value, kind):
         yield where, value
+    elif type(value) in _PLAIN:
+        return
     elif isinstance(value, tuple | list):
         for n, one in enumerate(value):
             yield from _found(one, kind, f"{where}[{n}]")

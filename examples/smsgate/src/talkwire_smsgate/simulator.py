@@ -10,19 +10,16 @@ Sources: Kannel 1.4.5 User's Guide, "Using the HTTP interface to send SMS messag
 
 import asyncio
 import hmac
-import json
 import secrets
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from importlib.resources import files
 from typing import Any
 
 import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from talkwire import Simulator
+from talkwire import SimulatedProvider, Simulator
 
 USERNAME = "demo"
 SHORT_CODE = "13013"  # the number that customers write to
@@ -34,21 +31,27 @@ RETRY_EVERY = 1.0  # seconds; `http-queue-delay`
 RETRIES = 100  # `http-request-retry`
 TEXT_LIMIT = 2000  # characters of what is typed on the page
 
-FAULTS = {
-    "refuse": "Kannel refuses what we send (400)",
-    "not_routable": "no network takes what we send (403)",
-    "wrong_password": "Kannel does not know our password (403)",
-    "busy": "Kannel has no room for what we send (503)",
-    "reset": "the connection breaks after Kannel took it",
-    "slow": f"Kannel takes {SLOW:.0f} seconds to answer",
-    "undelivered": "the phone cannot be reached (report 2)",
-    "rejected": "the network refuses it (report 16)",
-    "no_reports": "no reports come",
-    "reports_reversed": "delivered is reported before accepted",
-    "reports_early": "reports come before the answer",
-    "reports_twice": "each report comes twice",
-    "duplicate": "the customer's messages come twice",
-    "wrong_token": "the customer's messages carry a wrong token",
+KNOBS = {
+    "Kannel": {
+        "refuse": "refuses what we send (400)",
+        "wrong_password": "does not know our password (403)",
+        "busy": "has no room for what we send (503)",
+        "reset": "breaks the connection after it took a text",
+        "slow": f"takes {SLOW:.0f} seconds to answer",
+    },
+    "The network": {
+        "not_routable": "takes nothing for that number (403)",
+        "undelivered": "cannot reach the phone (report 2)",
+        "rejected": "refuses the text (report 16)",
+        "no_reports": "reports nothing",
+        "reports_reversed": "reports delivered before accepted",
+        "reports_early": "reports before Kannel answers",
+        "reports_twice": "reports each thing twice",
+    },
+    "The customer’s messages": {
+        "duplicate": "come twice",
+        "wrong_token": "carry a wrong token",
+    },
 }
 
 _BASIC = set(
@@ -57,19 +60,11 @@ _BASIC = set(
 )
 _ESCAPED = set("\f^{}\\[~]|€")  # two septets each (3GPP TS 23.038, 6.2.1.1)
 
-CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-PAGES = {
-    "/": ("phone.html", "text/html"),
-    "/phone.js": ("phone.js", "text/javascript"),
-    "/phone.css": ("phone.css", "text/css"),
-}
 
-
-class Gateway:
+class Gateway(SimulatedProvider):
     """What the gateway and the phone remember."""
+
+    knobs = KNOBS
 
     def __init__(
         self,
@@ -81,6 +76,7 @@ class Gateway:
         slow: float = SLOW,
         retry_every: float = RETRY_EVERY,
     ) -> None:
+        super().__init__(__package__)
         self.inbound_url = inbound_url
         self.token = token
         self.password = password
@@ -88,43 +84,19 @@ class Gateway:
         self.slow = slow
         self.retry_every = retry_every
         self.messages: list[dict[str, Any]] = []
-        self.faults: set[str] = set()
         self.requests = 0  # how often sendsms was asked
-        self._watchers: set[asyncio.Queue[dict[str, Any]]] = set()
-        self._session: aiohttp.ClientSession | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def app(self) -> web.Application:
         """Make the application."""
-        app = web.Application(middlewares=[_safe], client_max_size=64 * 1024)
+        app = super().app()
         app.router.add_get("/cgi-bin/sendsms", self.sendsms)
         app.router.add_get("/sim/messages", self.show)
         app.router.add_post("/sim/messages", self.write)
-        app.router.add_get("/sim/faults", self.show_faults)
-        app.router.add_post("/sim/faults", self.set_faults)
-        app.router.add_get("/sim/stream", self.stream)
-        for path in PAGES:
-            app.router.add_get(path, _page)
-        app.cleanup_ctx.append(self._run)
-        app.on_shutdown.append(self._hang_up)
         return app
 
-    async def _run(self, app: web.Application) -> AsyncIterator[None]:
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session:
-            self._session = session
-            yield
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _hang_up(self, app: web.Application) -> None:
-        for watcher in self._watchers:
-            watcher.put_nowait({})  # ends the stream
-
-    def _later(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def everything(self) -> dict[str, Any]:
+        """Give all messages."""
+        return {"all": self.messages}
 
     # The gateway's side: what we send.
 
@@ -163,7 +135,7 @@ class Gateway:
         if "reports_early" in self.faults:
             await reports
         else:
-            self._later(reports)
+            self.later(reports)
         if "reset" in self.faults and request.transport:
             request.transport.abort()
         return _words(202, "0: Accepted for delivery")
@@ -219,7 +191,7 @@ class Gateway:
 
     async def write(self, request: web.Request) -> web.Response:
         """Let a customer write; answers when the endpoint has answered once."""
-        given = await _object(request)
+        given = await self.given(request)
         number, text = given.get("from", CUSTOMER), given.get("text", "")
         if (
             not isinstance(number, str)
@@ -249,7 +221,7 @@ class Gateway:
         if "duplicate" in self.faults:
             await self._deliver(message)
         if status not in {200, 401}:
-            self._later(self._deliver_again(message))
+            self.later(self._deliver_again(message))
         return web.json_response({"id": message["id"], "status": status})
 
     async def _deliver(self, message: dict[str, Any]) -> int:
@@ -279,55 +251,19 @@ class Gateway:
 
     async def _get(self, url: str, query: dict[str, str] | None = None) -> tuple[int, str]:
         """Give status and body; 0 for no answer."""
-        assert self._session
         try:
-            async with self._session.get(URL(url, encoded=not query), params=query) as answer:
+            async with self.session.get(URL(url, encoded=not query), params=query) as answer:
                 return answer.status, (await answer.text(errors="replace")).strip()
         except (aiohttp.ClientError, TimeoutError):
             return 0, ""
-
-    # What can go wrong, and who watches.
-
-    async def show_faults(self, request: web.Request) -> web.Response:
-        """Say what goes wrong now, and what could."""
-        return web.json_response({"on": sorted(self.faults), "all": FAULTS})
-
-    async def set_faults(self, request: web.Request) -> web.Response:
-        """Take `{"on": ["busy"]}`: exactly these go wrong from now on."""
-        wanted = (await _object(request)).get("on", [])
-        if not isinstance(wanted, list) or not all(isinstance(name, str) and name in FAULTS for name in wanted):
-            raise web.HTTPBadRequest(text=f"on is a list of: {', '.join(FAULTS)}")
-        self.faults = set(wanted)
-        self._tell({"faults": sorted(self.faults)})
-        return await self.show_faults(request)
-
-    async def stream(self, request: web.Request) -> web.StreamResponse:
-        """Send all there is, then each change, as server-sent events."""
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
-        watcher: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        watcher.put_nowait({"all": list(self.messages), "faults": sorted(self.faults)})
-        self._watchers.add(watcher)
-        try:
-            await response.prepare(request)
-            while event := await watcher.get():
-                await response.write(f"data: {json.dumps(event)}\n\n".encode())
-        except ConnectionResetError:
-            pass  # the page was closed
-        finally:
-            self._watchers.discard(watcher)
-        return response
 
     def _put(self, message: dict[str, Any], into: dict[str, Any] | None = None) -> dict[str, Any]:
         if into is None:
             self.messages.append(message)
         else:
             into.update(message)
-        self._tell({"message": message})
+        self.tell({"message": message})
         return message if into is None else into
-
-    def _tell(self, event: dict[str, Any]) -> None:
-        for watcher in self._watchers:
-            watcher.put_nowait(event)
 
 
 def simulator() -> Simulator:
@@ -354,63 +290,21 @@ def simulator() -> Simulator:
         settings=settings,
         play=_play,
         received=_received,
-        fault=_fault,
-        faults=tuple(FAULTS),
+        fault=Gateway.set_fault,
+        faults=Gateway.fault_names(),
     )
 
 
 async def _play(base_url: str, text: str) -> str:
-    answer = await _ask("POST", f"{base_url}/sim/messages", {"text": text})
+    answer = await Gateway.ask("POST", f"{base_url}/sim/messages", {"text": text})
     if answer["status"] != 200:
         raise RuntimeError(f"SMS {answer['id']} from {CUSTOMER}: the endpoint answered {answer['status'] or 'nothing'}")
     return f"SMS {answer['id']} from {CUSTOMER}: the endpoint answered 200"
 
 
 async def _received(base_url: str) -> list[str]:
-    messages = (await _ask("GET", f"{base_url}/sim/messages"))["messages"]
+    messages = (await Gateway.ask("GET", f"{base_url}/sim/messages"))["messages"]
     return [message["text"] for message in messages if message["to_phone"] and message["reached"]]
-
-
-async def _fault(base_url: str, name: str) -> None:
-    await _ask("POST", f"{base_url}/sim/faults", {"on": [name] if name else []})
-
-
-async def _ask(method: str, url: str, given: dict[str, Any] | None = None) -> Any:
-    async with (
-        aiohttp.ClientSession(raise_for_status=True) as session,
-        session.request(method, url, json=given) as answer,
-    ):
-        return await answer.json()
-
-
-async def _object(request: web.Request) -> dict[str, Any]:
-    if request.content_type != "application/json":  # which other sites' pages cannot send without asking
-        raise web.HTTPUnsupportedMediaType(text="application/json")
-    try:
-        given = await request.json()
-    except ValueError:
-        given = None
-    if not isinstance(given, dict):
-        raise web.HTTPBadRequest(text="a JSON object")
-    return given
-
-
-async def _page(request: web.Request) -> web.Response:
-    name, content_type = PAGES[request.path]
-    return web.Response(text=(files(__package__) / "page" / name).read_text("utf-8"), content_type=content_type)
-
-
-@web.middleware
-async def _safe(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    response = await handler(request)
-    if not response.prepared:
-        response.headers.update(
-            {"Content-Security-Policy": CSP, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
-        )
-        response.headers.setdefault("Cache-Control", "no-store")
-    return response
 
 
 def _words(status: int, words: str) -> web.Response:

@@ -10,14 +10,15 @@ import secrets
 import weakref
 from typing import Any
 
-import aiohttp
 from aiohttp import web
 
 from talkwire import Simulator
 
-from .office import CUSTOMER, FAULTS, OURS, Full, Office
+from .office import CUSTOMER, OURS, Full, Office
 
 __all__ = ["CUSTOMER", "FAULTS", "MAIL", "OURS", "Full", "Office"]
+
+FAULTS = Office.fault_names()
 
 # By the endpoint of their account, which the demo gives both functions: the settings have to name ports that are open by then.
 _OFFICES: weakref.WeakValueDictionary[str, Office] = weakref.WeakValueDictionary()
@@ -41,30 +42,18 @@ def _settings(_: str, inbound_url: str) -> dict[str, Any]:
 
 
 async def _play(base_url: str, text: str) -> str:
-    answer = await _ask("POST", f"{base_url}/sim/mails", {"text": text})
+    answer = await Office.ask("POST", f"{base_url}/sim/mails", {"text": text})
     return f"mail {answer['message_id'] or 'without Message-ID'} from {CUSTOMER} lies in the mailbox as UID {answer['uid']}"
 
 
 async def _received(base_url: str) -> list[str]:
     """Give mails with the line that says what they are; of one that is not plain text only that line."""
-    mails = (await _ask("GET", f"{base_url}/sim/mails"))["mails"]
+    mails = (await Office.ask("GET", f"{base_url}/sim/mails"))["mails"]
     return [
         f"Content-Type: {mail['kind']}\n\n{mail['text']}" if mail["plain"] else f"NOT PLAIN TEXT: {mail['kind']}"
         for mail in mails
         if not mail["mine"] and not mail["failed"]
     ]
-
-
-async def _fault(base_url: str, name: str) -> None:
-    await _ask("POST", f"{base_url}/sim/faults", {"on": [name] if name else []})
-
-
-async def _ask(method: str, url: str, given: dict[str, Any] | None = None) -> Any:
-    async with (
-        aiohttp.ClientSession(raise_for_status=True) as session,
-        session.request(method, url, json=given) as answer,
-    ):
-        return await answer.json()
 
 
 MAIL = Simulator(
@@ -74,6 +63,6 @@ MAIL = Simulator(
     settings=_settings,
     play=_play,
     received=_received,
-    fault=_fault,
+    fault=Office.set_fault,
     faults=FAULTS,
 )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from importlib.resources import files
 from typing import Any
 
 from aiohttp import web
+
+from talkwire import SimulatedProvider
 
 from . import letters
 from .boxes import Boxes
@@ -49,58 +48,40 @@ KNOBS = {  # by who does it
         "robot": "is away, and a robot answers",
     },
 }
-FAULTS = tuple(name for knobs in KNOBS.values() for name in knobs)
-
-CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-PAGES = {
-    "/": ("mail.html", "text/html"),
-    "/mail.js": ("mail.js", "text/javascript"),
-    "/mail.css": ("mail.css", "text/css"),
-}
 
 
 class Full(OverflowError):
     """There is no room for more."""
 
 
-class Office:
+class Office(SimulatedProvider):
     """What the provider and the correspondent remember."""
 
+    knobs = KNOBS
+    body_limit = 256 * 1024
+
     def __init__(self, *, password: str, pause: float = PAUSE, slow: float = 5.0) -> None:
+        super().__init__(__package__)
         self.password = password
         self.pause = pause
-        self.faults: set[str] = set()
         self.boxes = Boxes()
         self.imap = Imap(self.boxes, user=OURS, password=password, faults=self.faults, fetched=self._fetched)
         self.sink = Sink(self._arrived, user=OURS, password=password, faults=self.faults, slow=slow)
         self.mails: list[dict[str, Any]] = []  # as the page shows them, oldest first
         self.raws: dict[str, bytes] = {}  # by the mail's id
         self._uids: dict[int, dict[str, Any]] = {}  # the correspondent's, by UID in INBOX
-        self._watchers: set[asyncio.Queue[dict[str, Any]]] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def app(self) -> web.Application:
         """Make the application; it starts the mail server and the mailbox with it."""
-        app = web.Application(middlewares=[_safe], client_max_size=256 * 1024)
+        app = super().app()
         app.router.add_get("/sim/mails", self.show)
         app.router.add_post("/sim/mails", self.write)
         app.router.add_get("/sim/mails/{id}", self.show_raw)
-        app.router.add_get("/sim/faults", self.show_faults)
-        app.router.add_post("/sim/faults", self.set_faults)
-        app.router.add_get("/sim/stream", self.stream)
-        for path in PAGES:
-            app.router.add_get(path, _page)
-        app.cleanup_ctx.append(self._run)
-        app.on_shutdown.append(self._hang_up)
         return app
 
-    async def _run(self, app: web.Application) -> AsyncIterator[None]:
-        await self.start()
-        yield
-        await self.stop()
+    def everything(self) -> dict[str, Any]:
+        """Give all mails."""
+        return {"all": self.mails}
 
     async def start(self) -> None:
         """Start both servers."""
@@ -109,15 +90,9 @@ class Office:
 
     async def stop(self) -> None:
         """Stop both, and what is under way."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await super().stop()
         await self.sink.stop()
         await self.imap.stop()
-
-    async def _hang_up(self, app: web.Application) -> None:
-        for watcher in self._watchers:
-            watcher.put_nowait({})  # ends the stream
 
     def settings(self) -> dict[str, Any]:
         """Give an account's table for what listens here."""
@@ -129,11 +104,6 @@ class Office:
             "smtp": {**server, "port": self.sink.port},
             "signature": "Kopi Kita\nJalan Braga 12, Bandung",
         }
-
-    def _later(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     # --- what we send --------------------------------------------------------------------------------------
 
@@ -152,9 +122,9 @@ class Office:
         if is_back:
             self.boxes.put(arrived.raw)
         if arrived.sender and (fails or ("SUCCESS" in arrived.notify and "no_dsn" not in self.faults)):
-            self._later(self._report(arrived, shown, failed=fails))
+            self.later(self._report(arrived, shown, failed=fails))
         if arrived.sender and "robot" in self.faults and not fails:
-            self._later(self._robot(arrived))
+            self.later(self._robot(arrived))
 
     async def _report(self, arrived: Arrived, shown: dict[str, Any], *, failed: bool) -> None:
         await asyncio.sleep(self.pause)
@@ -208,10 +178,9 @@ class Office:
         if "kick" in self.faults:
             self.imap.kick()
         shown = self._put(raw, who=who, mine=True, answers=answers)
-        for _ in range(2 if "twice" in self.faults else 1):
-            uid = self.boxes.put(raw)
-            self._uids[uid] = shown
-        return shown, uid
+        uids = [self.boxes.put(raw) for _ in range(2 if "twice" in self.faults else 1)]
+        self._uids.update(dict.fromkeys(uids, shown))
+        return shown, uids[-1]
 
     def _fetched(self, uid: int) -> None:
         shown = self._uids.pop(uid, None)
@@ -237,7 +206,7 @@ class Office:
 
     async def write(self, request: web.Request) -> web.Response:
         """Let a correspondent write."""
-        given = await _object(request)
+        given = await self.given(request)
         said = {
             name: given.get(name, other)
             for name, other in (("text", ""), ("subject", ""), ("from", CUSTOMER), ("answers", ""))
@@ -264,45 +233,15 @@ class Office:
             raise web.HTTPInsufficientStorage(text=str(full)) from None
         return web.json_response({"id": shown["id"], "uid": uid, "message_id": message_id})
 
-    async def show_faults(self, request: web.Request) -> web.Response:
-        """Say what goes wrong now, and what could."""
-        return web.json_response({"on": sorted(self.faults), "all": KNOBS})
-
-    async def set_faults(self, request: web.Request) -> web.Response:
-        """Take `{"on": ["busy"]}`: exactly these go wrong from now on."""
-        wanted = (await _object(request)).get("on", [])
-        if not isinstance(wanted, list) or not all(isinstance(name, str) and name in FAULTS for name in wanted):
-            raise web.HTTPBadRequest(text=f"on is a list of: {', '.join(FAULTS)}")
-        self.fault(*wanted)
-        return await self.show_faults(request)
-
     def fault(self, *names: str) -> None:
         """Let exactly these go wrong from now on."""
         begin = set(names) - self.faults
-        self.faults.clear()
-        self.faults.update(names)
+        super().fault(*names)
         if "rebuilt" in begin:
             self._uids.clear()
             self.boxes.rebuild()
         if begin & {"kick", "away", "no_login", "rebuilt"}:
             self.imap.kick()
-        self._tell({"faults": sorted(self.faults)})
-
-    async def stream(self, request: web.Request) -> web.StreamResponse:
-        """Send all there is, then each change, as server-sent events."""
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
-        watcher: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        watcher.put_nowait({"all": list(self.mails), "faults": sorted(self.faults)})
-        self._watchers.add(watcher)
-        try:
-            await response.prepare(request)
-            while event := await watcher.get():
-                await response.write(f"data: {json.dumps(event)}\n\n".encode())
-        except ConnectionResetError:
-            pass  # the page was closed
-        finally:
-            self._watchers.discard(watcher)
-        return response
 
     def _put(self, raw: bytes | None, *, into: dict[str, Any] | None = None, **said: Any) -> dict[str, Any]:
         """Show a mail, or what became of it."""
@@ -328,12 +267,8 @@ class Office:
             self.mails.append(into)
             self.raws[into["id"]] = raw
         into.update(said)
-        self._tell({"mail": into})
+        self.tell({"mail": into})
         return into
-
-    def _tell(self, event: dict[str, Any]) -> None:
-        for watcher in self._watchers:
-            watcher.put_nowait(event)
 
 
 def _name_of(who: str) -> str:
@@ -350,33 +285,3 @@ def _first_words(text: str) -> str:
 def _is_address(text: str) -> bool:
     local, at, domain = text.rpartition("@")
     return bool(local and at and "." in domain) and len(text) <= 200 and not set(text) & set(' \t<>"(),:;\\[]')
-
-
-async def _object(request: web.Request) -> dict[str, Any]:
-    if request.content_type != "application/json":  # which other sites' pages cannot send without asking
-        raise web.HTTPUnsupportedMediaType(text="application/json")
-    try:
-        given = await request.json()
-    except ValueError:
-        given = None
-    if not isinstance(given, dict):
-        raise web.HTTPBadRequest(text="a JSON object")
-    return given
-
-
-async def _page(request: web.Request) -> web.Response:
-    name, content_type = PAGES[request.path]
-    return web.Response(text=(files(__package__) / "page" / name).read_text("utf-8"), content_type=content_type)
-
-
-@web.middleware
-async def _safe(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    response = await handler(request)
-    if not response.prepared:
-        response.headers.update(
-            {"Content-Security-Policy": CSP, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
-        )
-        response.headers.setdefault("Cache-Control", "no-store")
-    return response

@@ -1,10 +1,9 @@
-// The customer's mail program: draws what the simulator streams, sends what is typed. Builds nodes, never markup.
-"use strict";
+// The customer's mail program: draws what the simulator streams, sends what is typed.
+import { at, clock, live, make, post } from "./frame.js";
 
-const at = (id) => document.getElementById(id);
 const program = at("program"), list = at("list"), address = at("address"), form = at("form"), text = at("text");
 const NAMES = { "budi@correspondent.example": "Budi Santoso" };
-let mails = new Map(), fresh = new Set(), chosen = "", answering = "", awaited = "", isLive = false;
+let mails = new Map(), fresh = new Set(), chosen = "", answering = "", awaited = "";
 
 address.value = new URLSearchParams(location.search).get("address") || "budi@correspondent.example";
 
@@ -13,13 +12,6 @@ const ours = () => [...mails.values()].filter((mail) => mail.who.toLowerCase() =
 const named = (who) => NAMES[who] || who.split("@")[0].split("+")[0].replace(/[._]+/g, " ").replace(/(^| )\S/g, (c) => c.toUpperCase());
 const nameOf = (header) => header.replace(/\s*<[^>]*>\s*$/, "").replace(/^"(.*)"$/, "$1") || header;
 const bytes = (size) => (size < 1000 ? `${size} bytes` : size < 1e6 ? `${Math.round(size / 1000)} kB` : `${(size / 1e6).toFixed(1)} MB`);
-
-function make(tag, className, words) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (words !== undefined) node.textContent = words;
-  return node;
-}
 
 function firstWords(mail) {
   return mail.text.split("\n--\n")[0].split("\n").filter((line) => line.trim() && !/^>|wrote:$/.test(line)).join(" ").slice(0, 120);
@@ -31,8 +23,7 @@ function entry(mail) {
   node.dataset.id = mail.id;
   if (mail.id === chosen) node.setAttribute("aria-current", "true");
   const who = mail.mine ? "You" : nameOf(mail.from);
-  const when = new Date(mail.at * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-  node.append(make("span", "who", who), make("span", "when", when), make("span", "about", mail.subject || "(no subject)"), make("span", "first", firstWords(mail) || " "));
+  node.append(make("span", "who", who), make("span", "when", clock(mail.at)), make("span", "about", mail.subject || "(no subject)"), make("span", "first", firstWords(mail) || " "));
   if (fresh.has(mail.id)) node.append(make("span", "hidden", "new"));
   node.addEventListener("click", () => choose(mail.id, true));
   const item = make("li");
@@ -107,11 +98,6 @@ function back() {
   (list.querySelector(`[data-id="${CSS.escape(was)}"]`) || at("new")).focus();
 }
 
-async function post(path, body) {
-  const answer = await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
-  return answer.ok ? answer.json() : Promise.reject(new Error(await answer.text()));
-}
-
 at("new").addEventListener("click", () => compose(null));
 at("answer").addEventListener("click", () => compose(mails.get(chosen)));
 for (const node of document.querySelectorAll("[data-back]")) node.addEventListener("click", back);
@@ -138,42 +124,14 @@ text.addEventListener("keydown", (event) => {
 function introduce() {
   at("owner").textContent = named(owner());
   at("avatar").textContent = named(owner()).slice(0, 1);
-  at("line").textContent = isLive ? owner() : "the simulator does not answer; trying again…";
 }
 address.addEventListener("input", () => {
   introduce();
+  at("line").textContent = owner();
   chosen = "";
   show("nothing");
   drawList();
 });
-
-const faults = at("faults");
-faults.addEventListener("change", () => post("sim/faults", { on: [...faults.querySelectorAll("input:checked")].map((box) => box.value) }));
-faults.addEventListener("submit", (event) => event.preventDefault());
-faults.addEventListener("reset", (event) => {
-  event.preventDefault();
-  post("sim/faults", { on: [] });
-});
-
-function knobs(all) {
-  for (const [who, these] of Object.entries(all)) {
-    const group = make("div", "group");
-    const title = make("h3", "", who);
-    title.id = `who-${at("knobs").children.length}`;
-    group.setAttribute("role", "group");
-    group.setAttribute("aria-labelledby", title.id);
-    group.append(title);
-    for (const [name, words] of Object.entries(these)) {
-      const label = make("label");
-      const box = make("input");
-      box.type = "checkbox";
-      box.value = name;
-      label.append(box, words);
-      group.append(label);
-    }
-    at("knobs").append(group);
-  }
-}
 
 function take(mail) {
   if (!mails.has(mail.id) && !mail.mine) fresh.add(mail.id);
@@ -183,24 +141,11 @@ function take(mail) {
   else if (mail.id === chosen && !at("mail").hidden) draw(mail);
 }
 
-async function begin() {
-  at("owner").textContent = named(owner());
-  knobs((await (await fetch("sim/faults")).json()).all);
-  const stream = new EventSource("sim/stream");
-  for (const [event, live] of [["open", true], ["error", false]]) {
-    stream.addEventListener(event, () => {
-      isLive = live;
-      introduce();
-    });
+introduce();
+live((told) => {
+  if (told.all) {
+    mails = new Map(told.all.map((mail) => [mail.id, mail]));
+    drawList();
   }
-  stream.onmessage = (event) => {
-    const told = JSON.parse(event.data);
-    if (told.all) {
-      mails = new Map(told.all.map((mail) => [mail.id, mail]));
-      drawList();
-    }
-    if (told.mail) take(told.mail);
-    if (told.faults) for (const box of faults.querySelectorAll("input")) box.checked = told.faults.includes(box.value);
-  };
-}
-begin();
+  if (told.mail) take(told.mail);
+}, owner);

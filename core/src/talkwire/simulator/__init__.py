@@ -1,7 +1,7 @@
 """A small server that speaks a provider's protocol and plays the customer, for `talkwire demo` and for tests.
 
 A channel plugin gives one by the hook `register_simulators`. It shares no code with the channel, so that a mistake
-in one is not hidden by the same mistake in the other.
+in one is not hidden by the same mistake in the other. Most of them subclass `SimulatedProvider`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,220 @@
+"""The way out: a part becomes one call of the bot, and Telegram's answer a receipt.
+
+A message's `external_id` is `<chat>:<message id>`, for message ids are unique in their chat only; `cb:<id>` is a pressed
+button.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from telegram import InputFile
+from telegram.error import BadRequest, ChatMigrated, TelegramError
+
+from talkwire import (
+    Acknowledge,
+    Address,
+    AddressChanged,
+    Attachment,
+    Channel,
+    Outgoing,
+    Reaction,
+    Receipt,
+    Refused,
+    SignalKind,
+    StoreDown,
+    TryLater,
+    TypingSignal,
+    Uncertain,
+)
+
+from .errors import Floods, is_gone, is_no_photo, is_unchanged, lacks_what_is_replied_to, meaning
+from .reading import BUSINESS, PRESSED
+from .rendering import FIELDS, Payload, payload_of
+
+if TYPE_CHECKING:
+    from .calls import TelegramBot
+
+_ACKNOWLEDGED_LIMIT = 200  # characters (answerCallbackQuery)
+
+
+class Sending:
+    """Sends for one bot."""
+
+    def __init__(self, channel: Channel, bot: TelegramBot) -> None:
+        self._channel = channel
+        self._bot = bot
+        self._floods = Floods()
+
+    async def send(self, out: Outgoing) -> Receipt:
+        """Send a part.
+
+        A call that Telegram refused showed nothing, so it is made again where it says what to change: another chat id, no
+        reply, a file instead of a picture; each once.
+        """
+        request = await self._request(out)
+        while True:
+            try:
+                return _receipt(await self._bot.call(request.method, await request.values()))
+            except ChatMigrated as moved:
+                if not await self._follow(request, moved.new_chat_id, out.address):
+                    raise self._meaning(moved, request.chat) from None
+            except BadRequest as no:
+                if not request.yields(no):
+                    raise self._meaning(no, request.chat) from None
+            except TelegramError as error:
+                raise self._meaning(error, request.chat) from None
+
+    async def edit(self, out: Outgoing, external_id: str) -> Receipt:
+        """Replace a text, or take a message away where the part is empty."""
+        message = message_of(external_id)
+        if message is None:
+            raise Refused("it was not sent to Telegram")
+        said = payload_of(out.part, None)
+        if out.part.attachment or said.method != "sendMessage":
+            raise Refused("Telegram replaces texts only; send it anew")
+        values: dict[str, Any] = {"chat_id": message[0], "message_id": message[1]}
+        method = "deleteMessage"
+        if out.part.text:
+            method = "editMessageText"
+            values |= {"text": out.part.text, **_beside(said, "entities")}
+        try:
+            await self._bot.call(method, values)
+        except BadRequest as no:
+            if not (is_unchanged(no) or is_gone(no)):
+                raise self._meaning(no, str(message[0])) from None
+        except TelegramError as error:
+            raise self._meaning(error, str(message[0])) from None
+        return Receipt(external_id=external_id)
+
+    async def signal(self, address: str, signal: SignalKind) -> None:
+        """Pass on a hint. That we have read something cannot be said."""
+        match signal:
+            case TypingSignal(on=True):
+                await self._hint(address, "sendChatAction", {"chat_id": _chat(address), "action": "typing"})
+            case Reaction(external_id=external_id, emoji=emoji):
+                if message := message_of(external_id):
+                    shown = [{"type": "emoji", "emoji": emoji}] if emoji else []
+                    values = {"chat_id": message[0], "message_id": message[1], "reaction": shown}
+                    await self._hint(address, "setMessageReaction", values)
+            case Acknowledge(external_id=external_id, text=text) if external_id.startswith(PRESSED):
+                values = {"callback_query_id": external_id.removeprefix(PRESSED)}
+                if text:
+                    values["text"] = text[:_ACKNOWLEDGED_LIMIT]
+                await self._hint(address, "answerCallbackQuery", values)
+
+    async def _hint(self, address: str, method: str, values: Mapping[str, Any]) -> None:
+        try:
+            await self._bot.call(method, values)
+        except TelegramError as error:
+            raise self._meaning(error, address) from None
+
+    # --- one request
+
+    async def _request(self, out: Outgoing) -> _Request:
+        attachment = await self._channel.services.attachment(out.part.attachment) if out.part.attachment else None
+        return _Request(self._channel, out, payload_of(out.part, attachment), attachment)
+
+    async def _follow(self, request: _Request, chat: int, old: Address) -> bool:
+        """Tell the core that a group has a new id, and send there; False: we did already.
+
+        Source: Bot API 10.1, "ResponseParameters", migrate_to_chat_id, read 2026-11-28.
+        """
+        if request.moved:
+            return False
+        new = Address(kind=old.kind, value=str(chat), name=old.name)
+        try:
+            await self._channel.admit([AddressChanged(old=old, new=new, at=self._channel.clock.now())])
+        except StoreDown as error:
+            raise TryLater("the group has a new id, which cannot be stored now") from error
+        request.move(chat)
+        return True
+
+    def _meaning(self, error: Exception, chat: str) -> Exception:
+        return meaning(error, chat=chat, now=self._channel.clock.now(), floods=self._floods)
+
+
+class _Request:
+    """A call in the making, which may be changed after a no."""
+
+    def __init__(self, channel: Channel, out: Outgoing, payload: Payload, attachment: Attachment | None) -> None:
+        self._channel = channel
+        self._part = out.part
+        self._payload = payload
+        self._attachment = attachment
+        self._thread = int(out.thread) if out.thread.isdecimal() else None
+        self.method = payload.method
+        self.chat = out.address.value
+        self.moved = False
+        self._business = out.thread.removeprefix(BUSINESS) if out.thread.startswith(BUSINESS) else ""
+        answered = message_of(out.reply_to.removeprefix(f"{self._business}:"))
+        self._replies_to = answered[1] if answered is not None and str(answered[0]) == self.chat else None
+
+    async def values(self) -> dict[str, Any]:
+        """Give what the call says."""
+        said: dict[str, Any] = {"chat_id": _chat(self.chat)}
+        if self._business:  # the business says it, to a customer of its own
+            said["business_connection_id"] = self._business
+        if self._thread is not None:
+            said["message_thread_id"] = self._thread
+        if self._replies_to is not None:
+            said["reply_parameters"] = {"message_id": self._replies_to, "allow_sending_without_reply": True}
+        text = self._part.text
+        if self._payload.place is not None:
+            said |= self._payload.place
+        elif self._attachment is None:
+            said |= {"text": text, **_beside(self._payload, "entities")}
+        else:
+            said[FIELDS[self.method]] = await self._file(self._attachment)
+            said |= {"caption": text} if text else {}
+            said |= _beside(self._payload, "caption_entities")
+        return said
+
+    async def _file(self, attachment: Attachment) -> InputFile:
+        content = b"".join([piece async for piece in self._channel.services.open_attachment(attachment.id)])
+        return InputFile(content, filename=attachment.name or "file")
+
+    def move(self, chat: int) -> None:
+        """Go to another chat, where other messages and topics are."""
+        self.moved, self.chat = True, str(chat)
+        self._replies_to = self._thread = None
+
+    def yields(self, no: BadRequest) -> bool:
+        """Leave out what was refused; False: it is nothing that can be left out."""
+        if self._replies_to is not None and lacks_what_is_replied_to(no):
+            self._replies_to = None
+            return True
+        if self.method == "sendPhoto" and is_no_photo(no):
+            self.method = "sendDocument"
+            return True
+        return False
+
+
+def _beside(payload: Payload, entities: str) -> dict[str, Any]:
+    """Give what stands beside a text."""
+    said: dict[str, Any] = {entities: list(payload.entities)} if payload.entities else {}
+    if payload.keyboard:
+        said["reply_markup"] = {"inline_keyboard": [list(row) for row in payload.keyboard]}
+    return said
+
+
+def _receipt(message: Any) -> Receipt:
+    """Read Telegram's yes, a `Message`."""
+    try:
+        return Receipt(external_id=f"{int(message['chat']['id'])}:{int(message['message_id'])}")
+    except (TypeError, KeyError, ValueError) as error:
+        raise Uncertain("Telegram's yes names no message") from error
+
+
+def message_of(external_id: str) -> tuple[int, int] | None:
+    """Give the chat and the id of a message; None: it is not one."""
+    chat, _, message = external_id.rpartition(":")
+    return (int(chat), int(message)) if chat.removeprefix("-").isdecimal() and message.isdecimal() else None
+
+
+def _chat(address: str) -> int:
+    try:
+        return int(address)
+    except ValueError as error:
+        raise Refused("a chat of Telegram's is a number") from error

@@ -1,0 +1,121 @@
+"""Nothing breaks out of a text: what is written for WhatsApp reads as what was meant."""
+
+import time
+from dataclasses import replace
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from talkwire import Address, Features, RenderContext, Unit, Unsupported, draft, render
+from talkwire_whatsapp.abilities import FEATURES
+from talkwire_whatsapp.dialect import NO_MARK, WHATSAPP, escape
+
+from .reader import read, seen
+
+CONTEXT = RenderContext(account="a", address=Address(kind="phone", value="+1"))
+BULLET, QUOTE = "\ue001", "\ue002"  # in no text of a person
+BARE = replace(  # the same tree, with nothing that a phone would read
+    WHATSAPP, name="bare", bullet=BULLET, quote=QUOTE, escape=lambda text: text,
+    **dict.fromkeys(("bold", "italic", "strike", "code", "pre"), ("", "")),
+)  # fmt: skip
+HEBREW, FAMILY, FLAG = "שָׁלוֹם", "\U0001f468\u200d\U0001f469\u200d\U0001f467", "\U0001f1ee\U0001f1e9"
+WORDS = [
+    *"*_~`[]()<>&\"'!#-|\\.:/1a5", "ab", " ", "\n", "\n\n", "**", "~~", "__", "```\n", "```", "> ", "- ", "* ", "1. ", "    ",
+    "[a](https://e.f/_x_)", "[b *c*](https://e.f/x*)", "https://a.b/_c_?d=*e&f~", "http://a.b", "x_y_z", "5 * 3", HEBREW,
+    FAMILY, FLAG, "e\u0301", "中文",
+]  # fmt: skip
+WRITTEN = st.lists(st.sampled_from(WORDS), max_size=40).map("".join)
+ANY = st.one_of(WRITTEN, WRITTEN.map(lambda text: f"x\n\n{text}"), st.text(max_size=60))
+
+
+def parts(markdown, dialect=WHATSAPP, **features):
+    features = {"text_limit": None, "parts": 1000, "dialect": dialect, "unit": Unit.UTF16, **features}
+    try:
+        return [part.text for part in render(draft(markdown), Features(**features), CONTEXT).parts]
+    except Unsupported:  # nothing is written, or a mark and one sign do not fit into so small a part
+        return None
+
+
+@given(ANY, st.sampled_from([None, 80]))
+@example("**a** _b_ ~~c~~ `d` *e", None)
+@example("**Sale* until _Monday_**", None)
+@example("> ```\n> a\n> b\n> ```\n>\n> c", None)
+@example("\\- no list\n\n\\> no quote\n\n\\* none", None)
+@example("**a [b](https://e.f/x*) c**", None)
+def test_what_is_written_reads_as_what_was_meant_with_no_mark_left_open(markdown, limit):
+    if limit is not None:
+        markdown = markdown.replace("://", ":/")  # a link that is cut tells its address in both parts
+    written = parts(markdown, text_limit=limit)
+    plain = parts(markdown, BARE)
+    if written is None or plain is None:
+        return
+    found = [read(part) for part in written]
+    assert seen("".join(one.shown for one in found)) == seen("".join(plain)), written
+    for kind, sign in (("item", BULLET), ("quote", QUOTE)) if limit is None else ():
+        assert sum(mark == kind for one in found for mark, _ in one.marks) <= "".join(plain).count(sign), written
+    assert [line for one in found for line in one.open] == [], written
+    assert limit is None or all(len(part.encode("utf-16-le")) // 2 <= limit for part in written)
+
+
+@pytest.mark.parametrize(
+    ("markdown", "written"),
+    [
+        ("**a** _b_ ~~c~~ `d`", "*a* _b_ ~c~ `d`"),
+        ("# Title\n\ntext", "*Title*\n\ntext"),
+        ("```\na\n  b\n```", "```a\n  b```"),
+        ("- a\n- b\n\n1. c\n2. d", "- a\n- b\n\n1. c\n2. d"),
+        ("> a\n> b", "> a\n> b"),
+        ("> ```\n> a\n> b\n> ```", "> ```a```\n> ```b```"),
+        ("**one\ntwo**", "*one*\n*two*"),
+        ("[shop](https://a.b)", "shop (https://a.b)"),
+        ("in**side**word and `a`b", "insideword and ab"),
+        ("**5 * 3**", "*5 * 3*"),
+        ("**Sale\\* now**", "Sale* now"),
+        ("`a \\` b", "`a \\` b"),
+        ("``a ` b``", "a ` b"),
+        ("a_b_c and x*y", "a_b_c and x*y"),
+        ("\\*a\\* \\_b\\_", f"*{NO_MARK}a* _{NO_MARK}b_"),
+        ("\\- a", f"-{NO_MARK} a"),
+        ("see https://a.b/c_d_e?f=_g", "see https://a.b/c_d_e?f=%5Fg"),
+    ],
+)
+def test_each_mark_is_written_as_whatsapp_reads_it(markdown, written):
+    assert parts(markdown) == [written]
+
+
+@given(ANY, ANY)
+def test_a_longer_text_is_never_shorter_when_it_is_escaped(text, more):
+    """The splitter looks for the longest piece that fits, and relies on it."""
+    whole = text + more
+    lengths = [len(escape(whole[:end]).encode("utf-16-le", "surrogatepass")) for end in range(len(whole) + 1)]
+    assert lengths == sorted(lengths)
+
+
+LENGTH = 1500  # characters of each; longer than nearly all that people write, and each one made to be slow
+HOSTILE = [
+    (sign * LENGTH)[:LENGTH]
+    for sign in (
+        "*", "_*~`", "`", "```", "> ", "- ", "[", "](", "**a", "*a _b", "~~", "\\*", "https://a.b/_", "a*", "\u200b*", "1. ",
+        "<", "&", "![a](b)",
+    )
+] + ["|a" * (LENGTH // 4) + "\n" + "|-" * (LENGTH // 4)]  # fmt: skip
+
+
+@pytest.mark.prove
+def test_twenty_hostile_texts_are_written_in_time(proving, proof):
+    taken = []
+    for text in HOSTILE:
+        best = None
+        for attempt in range(3 if proving else 1):
+            hostile = f"{attempt}\n\n{text}"  # another text: the tree of the one before is remembered
+            start = time.process_time()
+            result = render(draft(hostile), replace(FEATURES, parts=100), CONTEXT)
+            took = time.process_time() - start
+            best = took if best is None else min(best, took)
+            for part in result.parts:
+                assert read(part.text).open == []
+        taken.append(best)
+    figures = {"texts": len(taken), "characters of each": LENGTH, "longest": f"{max(taken) * 1000:.0f} ms of CPU"}
+    proof("whatsapp-hostile", {**figures, "allowed": "50 ms"})
+    assert max(taken) < (0.05 if proving else 1)

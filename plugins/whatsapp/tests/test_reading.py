@@ -1,0 +1,303 @@
+"""Rows: what Meta sends and what it means; and that nothing which Meta could send breaks anything."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from talkwire import AccountNotice, Alias, Change, Inbound, Other, Report, Unread, Unreadable
+from talkwire.testing.damage import paths
+from talkwire.testing.shapes import faults
+from talkwire_whatsapp.reading import Ours, _People, read
+
+from .samples import AT, BUSINESS, CHALLENGE, FOLDER, NOON, NUMBER, SAMPLES, UNKNOWN, body, message, value, wamid
+
+OURS = Ours(number=NUMBER, business=BUSINESS)
+EMPTY = CHALLENGE.raw()
+
+
+def items(content: Any, ours: Ours = OURS) -> list[Any]:
+    """Read a body, or what would be one."""
+    written = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return list(read(replace(EMPTY, method="POST", query=(), body=written), ours))
+
+
+def delivery(*values: Any, field: Any = "messages") -> Any:
+    changes = [{"field": field, "value": one} for one in values]
+    return {"object": "whatsapp_business_account", "entry": [{"id": BUSINESS, "changes": changes}]}
+
+
+def of(*messages: Any, **more: Any) -> Any:
+    """Make the value of a change that holds messages of Ayu's."""
+    return {**value("text"), "messages": list(messages), **more}
+
+
+def one(content: Any, **more: Any) -> Any:
+    [item] = items(delivery(of(content, **more)))
+    return item
+
+
+# --- samples ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sample", [*SAMPLES, *UNKNOWN], ids=lambda sample: sample.name)
+def test_a_sample_means_what_is_said(sample):
+    assert tuple(items(sample.raw().body)) == sample.means
+
+
+def test_each_file_is_a_sample_and_names_its_source():
+    names = sorted(sample.name for sample in (*SAMPLES, *UNKNOWN))
+    assert sorted(file.stem for file in FOLDER.glob("*.json")) == names
+    assert sorted(file.stem for file in FOLDER.glob("*.source")) == names
+    assert all(sample.source.startswith("Written on ") for sample in (*SAMPLES, *UNKNOWN))
+
+
+# --- one bad value loses no other ---------------------------------------------------------------------------
+
+BAD = (None, 7, "?", [], {}, True)
+
+
+@pytest.mark.parametrize("bad", BAD, ids=repr)
+@pytest.mark.parametrize("level", ["entry", "changes", "messages", "statuses"])
+def test_a_bad_value_loses_no_other_at_any_level(level, bad):
+    whole = json.loads(body("batch"))
+    good = [item for item in items(whole) if not isinstance(item, Unread)]
+    places = {
+        "entry": whole["entry"],
+        "changes": whole["entry"][0]["changes"],
+        "messages": whole["entry"][0]["changes"][0]["value"]["messages"],
+        "statuses": whole["entry"][1]["changes"][0]["value"]["statuses"],
+    }
+    places[level].insert(0, bad)
+    found = items(whole)
+    assert [item for item in found if not isinstance(item, Unread)] == good
+    assert len(found) == len(good) + 1
+
+
+@pytest.mark.parametrize("name", ["messages", "statuses", "errors"])
+def test_what_is_no_list_is_unread_and_what_stands_beside_it_is_read(name):
+    whole = of(message("text"), statuses=value("status_read")["statuses"], errors=value("account_error")["errors"])
+    found = items(delivery({**whole, name: "?"}))
+    assert [type(item) for item in found].count(Unread) == 1
+    assert len(found) == 3
+
+
+def test_a_number_that_nobody_can_tell_makes_a_value_unread_and_loses_no_other():
+    lost = value("text")
+    del lost["metadata"]
+    first, second = items(delivery(lost, value("text_reply")))
+    assert first == Unread("metadata.phone_number_id: missing, or no text of 1 to 500 characters")
+    assert second.text == "The second one"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"null", b"[]", b"7", b"{", b"\xff\xfe{}", b"[" * 100_000, b'{"entry": [NaN]}'],
+    ids=["empty", "null", "list", "number", "cut", "not UTF-8", "deep", "no number"],
+)
+def test_what_is_no_delivery_at_all_is_unreadable_as_a_whole(content):
+    with pytest.raises(Unreadable):
+        items(content)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+PLACES = [(sample.name, path) for sample in (*SAMPLES, *UNKNOWN) for path in paths(json.loads(sample.raw().body))]
+
+
+@settings(max_examples=100, deadline=None)
+@given(place=st.sampled_from(PLACES), new=JSON)
+@example(place=("location", ("entry", 0, "changes", 0, "value", "messages", 0, "location", "latitude")), new=1e999)
+@example(place=("text", ("entry", 0, "changes", 0, "value", "messages", 0, "timestamp")), new="9" * 5000)
+@example(place=("text", ("entry", 0, "changes", 0, "value", "messages", 0, "id")), new="x" * 501)
+def test_whatever_stands_anywhere_is_read_or_unread_and_never_breaks_or_lies(place, new):
+    name, path = place
+    whole = json.loads(body(name))
+    holder = whole
+    for step in path[:-1]:
+        holder = holder[step]
+    holder[path[-1]] = new
+    try:
+        found = items(whole)
+    except Unreadable:
+        return
+    assert [fault for item in found for fault in faults(item)] == []
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(JSON, max_size=3), st.lists(JSON, max_size=3), st.lists(JSON, max_size=2))
+def test_every_message_status_and_error_gives_at_least_one_item(messages, statuses, errors):
+    whole = {**value("text"), "messages": messages, "statuses": statuses, "errors": errors}
+    assert len(items(delivery(whole))) >= len(messages) + len(statuses) + len(errors)
+
+
+# --- who wrote ------------------------------------------------------------------------------------------------
+
+
+def contact(wa_id: str, name: str, user_id: str = "") -> Any:
+    return {"wa_id": wa_id, "profile": {"name": name}, **({"user_id": user_id} if user_id else {})}
+
+
+def test_each_message_of_a_value_has_the_name_of_its_own_contact():
+    texts = [{**message("text"), "from": number, "id": number} for number in ("6281200001111", "6281234567890")]
+    people = [contact("6281234567890", "Ayu"), contact("6281200001111", "Budi")]
+    assert [item.address.name for item in items(delivery(of(*texts, contacts=people)))] == ["Budi", "Ayu"]
+
+
+def test_a_name_is_taken_from_the_only_contact_where_the_numbers_differ_but_never_its_id():
+    """In Mexico, Brazil and Argentina a wa_id is not always the number that wrote."""
+    mexican = {**message("text"), "from": "525512345678"}
+    found = one(mexican, contacts=[contact("5215512345678", "Lucía", "MX.1")])
+    assert (found.address.value, found.address.name, found.address.aliases) == ("+525512345678", "Lucía", ())
+
+
+def test_a_number_and_an_id_are_two_names_of_one_person():
+    found = one(message("text"), contacts=[contact("6281234567890", "Ayu", "ID.1")])
+    assert found.address.aliases == (Alias("bsuid", "ID.1"),)
+
+
+def test_the_contact_says_who_wrote_where_the_message_does_not():
+    nameless = {name: one for name, one in message("text").items() if name != "from"}
+    assert one(nameless).address.value == "+6281234567890"
+
+
+@pytest.mark.parametrize("wrong", ["", "x" * 501, None, 7])
+def test_nobody_is_made_up(wrong):
+    assert isinstance(one({**message("text"), "from": wrong}, contacts=[]), Unread)
+
+
+def test_a_message_costs_the_same_however_many_wrote():
+    """Counted, not timed: each contact is looked at a few times, not once for each message."""
+    looked = []
+
+    class Contact(dict):
+        def get(self, *name):
+            looked.append(name)
+            return super().get(*name)
+
+    people = [contact(f"62812{n:05}", f"Customer {n}") for n in range(300)]
+    texts = [{**message("text"), "from": one["wa_id"], "id": one["wa_id"]} for one in people]
+    reader = _People({"contacts": []}, "", NOON)
+    reader._contacts = tuple(map(Contact, people))
+    found = [item for one in texts for item in reader.message(one)]
+    assert [item.address.name for item in found] == [f"Customer {n}" for n in range(300)]
+    assert len(looked) < 10 * len(people)
+
+
+# --- when -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("written", "at"),
+    [
+        (str(int(AT.timestamp())), AT),
+        (int(AT.timestamp()), AT),
+        (int(AT.timestamp()) * 1000 + 999, AT),
+        ("0", NOON),
+        ("-1", NOON),
+        ("1e9", NOON),
+        ("²", NOON),
+        (str(10**15), NOON),
+        (True, NOON),
+        (None, NOON),
+        ("1230768000", datetime(2009, 1, 1, tzinfo=UTC)),
+    ],
+    ids=str,
+)
+def test_a_time_is_seconds_or_milliseconds_and_junk_is_the_moment_of_arrival(written, at):
+    assert one({**message("text"), "timestamp": written}).at == at
+
+
+# --- what ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_empty_text_is_a_message():
+    assert one({**message("text"), "text": {"body": ""}}).text == ""
+
+
+def test_what_a_block_keeps_of_the_value_is_bounded():
+    huge = {**message("order")["order"], "catalog_id": "é" * 40_000}
+    [block] = one({**message("order"), "order": huge}).blocks
+    assert block.raw == ""
+    assert block.text.startswith("Order: 2 × RAINCOAT-M")
+
+
+def test_a_form_does_not_show_its_token():
+    [block] = one(message("flow_reply")).blocks
+    assert "secret-flow-token" not in block.text
+
+
+@pytest.mark.parametrize("id_", ["../me", "1/2", "?", "", 7, None, "x" * 201])
+def test_the_id_of_a_file_that_would_lead_elsewhere_is_unread(id_):
+    wrong = copy.deepcopy(message("image"))
+    wrong["image"]["id"] = id_
+    assert isinstance(one(wrong), Unread)
+
+
+def test_a_key_that_is_new_changes_nothing_but_what_is_kept_as_it_came():
+    grown = copy.deepcopy(message("image"))
+    grown["image"]["hologram"] = grown["new"] = {"a": [1]}
+    assert one(grown) == one(message("image"))
+
+
+def test_a_type_that_is_new_is_one_block_with_a_line_and_the_value():
+    new = {**message("text"), "type": "gesture", "gesture": {"kind": "wave"}}
+    [block] = one(new).blocks
+    assert isinstance(block, Other)
+    assert (block.kind, json.loads(block.raw)) == ("gesture", new)
+
+
+def test_an_edit_that_says_no_new_words_is_unread():
+    wrong = {**message("edit"), "edit": {"original_message_id": wamid("text"), "message": {}}}
+    assert isinstance(one(wrong), Unread)
+
+
+def test_a_reason_is_one_line_of_bounded_length():
+    failed = copy.deepcopy(value("status_failed"))
+    failed["statuses"][0]["errors"][0]["error_data"]["details"] = "no\n\n" * 500
+    [report] = items(delivery(failed))
+    assert len(report.reason) <= 300
+    assert "\n" not in report.reason
+
+
+def test_a_code_that_a_person_must_act_on_says_what_to_do():
+    failed = copy.deepcopy(value("status_failed"))
+    failed["statuses"][0]["errors"] = [{"code": 131042, "title": "Business eligibility payment issue"}]
+    [report] = items(delivery(failed))
+    assert "set up a payment method" in report.reason
+
+
+def test_a_status_without_an_id_is_known_by_our_key():
+    [item] = items(
+        delivery({**value("status_sent"), "statuses": [{**value("status_sent")["statuses"][0], "id": None}]})
+    )
+    assert isinstance(item, Report)
+    assert (item.external_id, bool(item.key)) == ("", True)
+
+
+# --- whose ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("business", "to"), [(BUSINESS, ""), ("", ""), ("660100000000009", BUSINESS)], ids=["ours", "not known", "another"]
+)
+def test_what_is_said_of_a_business_account_is_meant_for_one_that_has_it(business, to):
+    [item] = items(body("account_disabled"), Ours(number=NUMBER, business=business))
+    assert isinstance(item, AccountNotice)
+    assert item.to == to
+
+
+def test_all_that_is_read_of_another_number_says_so():
+    other = Ours(number="550100000000003", business="")
+    found = [item for sample in SAMPLES for item in items(sample.raw().body, other)]
+    assert {item.to for item in found if isinstance(item, Inbound | Change | Report)} == {NUMBER, "550100000000002"}
