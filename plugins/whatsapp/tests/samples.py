@@ -359,7 +359,6 @@ SAMPLES: tuple[Sample, ...] = (
             code="131047",
             window_shut=True,
             reason="More than 24 hours have passed since the customer last replied.",
-            window_shut=True,
         ),
     ),
     sample("status_group", told(State.DELIVERED)),
@@ -475,7 +474,7 @@ SAMPLES: tuple[Sample, ...] = (
 )
 
 _FOR_THE_KIT = """
-    text_reply text_referral text_without_number text_with_user_id document location contacts button_reply flow_reply order
+    text text_reply text_referral text_without_number text_with_user_id document location contacts button_reply flow_reply order
     reaction edit number_changed unsupported call status_sent status_failed batch account_error template_rejected
     account_disabled
 """
