@@ -141,6 +141,10 @@ def test_every_message_status_and_error_gives_at_least_one_item(messages, status
     assert len(items(delivery(whole))) >= len(messages) + len(statuses) + len(errors)
 
 
+def test_an_id_that_no_index_takes_is_unread():
+    assert isinstance(one({**message("text"), "id": "x" * 501}), Unread)
+
+
 # --- who wrote ------------------------------------------------------------------------------------------------
 
 
