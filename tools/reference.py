@@ -707,7 +707,7 @@ def kit() -> Iterator[str]:
 
     yield "# The conformance kit"
     yield ""
-    yield "With this page you know what each of the nineteen checks wants, and what to change when it fails."
+    yield "With this page you know what each of the twenty-three checks wants, and what to change when it fails."
     yield "A failure names the method, the sample, what happened and the remedy."
     yield "A check that has nothing to look at in your channel is skipped, and says why."
     yield ""

@@ -7,6 +7,7 @@ make screenshots ARGS=start only those whose name holds the word
 from __future__ import annotations
 
 import asyncio
+import base64
 import html
 import re
 import shutil
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import side_by_side
 from playwright.async_api import async_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,8 +28,10 @@ sys.path.insert(0, str(ROOT))
 from plugins.livechat.tests.widget import scenes  # noqa: E402
 from talkwire import Buttons, Draft, Notice, Option, Refused, State, Text, Tx, Uncertain, Wait, draft  # noqa: E402
 from talkwire.cli import demo  # noqa: E402
+from talkwire_telegram.simulator import FORUM, SITI  # noqa: E402
 from tests.e2e.messenger import SETTINGS, Customers, Messenger, MessengerPlugin  # noqa: E402
 from tests.parts.chromium import launch_options  # noqa: E402
+from tests.parts.pictures import png  # noqa: E402
 
 SCREENS = ROOT / "docs" / "screens"
 WIDE, NARROW, MIDDLE = (1280, 800), (360, 740), (900, 740)
@@ -56,6 +60,9 @@ async def main(word: str) -> None:
     if word.startswith(("trace", "terminal")):  # these need nothing of the rest
         await trouble(word)
         return
+    if word.startswith("rich"):
+        await rich()
+        return
     with tempfile.TemporaryDirectory(prefix="talkwire-demo-") as folder:
         simulators = [one for one in await demo.find() if one.channel != "everything"]  # that one is for tests
         plugins = {"messenger": MessengerPlugin()}
@@ -70,6 +77,7 @@ async def main(word: str) -> None:
                     await look(await context.new_page(), stage, scheme, word)
                     await look_at_shop(await context.new_page(), await context.new_page(), stage, scheme, word)
                     await look_at_mailbox(await context.new_page(), stage, scheme, word)
+                    await look_at_telegram(await context.new_page(), stage, scheme, word)
                     await look_at_whatsapp(await context.new_page(), stage, scheme, word)
                     await context.close()
                 await browser.close()
@@ -77,8 +85,18 @@ async def main(word: str) -> None:
         await trouble(word)
     if word in "chat-form chat-consent":
         await ask(["form", "consent"])
+    if word in "rich-light rich-dark":
+        await rich()
     if word in "manual-wide":
         await manual(SCREENS / "manual-wide-light.png")
+
+
+async def rich() -> None:
+    """Draw one rich message as each channel shows it."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(**launch_options())
+        await side_by_side.draw(browser, SCREENS)
+        await browser.close()
 
 
 async def manual(file: Path) -> None:
@@ -122,6 +140,7 @@ async def play(stage: demo.Stage) -> None:
         await customers.session(
             "+6281234567890", "ended", ago=timedelta(minutes=20), address="phone", name="Budi Santoso"
         )
+        await rich(customers)
         await customers.write("ann", "Hello! I ordered a lamp last week.", name="Ann Lindqvist", ago=26 * HOUR)
         await api.reply("ordered a lamp", "Good day Ann. May I have the number of the order?", policy="hold")
         await customers.write("ann", "It is 4711", name="Ann Lindqvist", ago=timedelta(minutes=9))
@@ -133,9 +152,32 @@ async def play(stage: demo.Stage) -> None:
         await api.reply("Where is my parcel", "It arrives **today** before 6 pm.", wait="delivered")
         await phone.simulator.play(phone.base_url, "Great, thank you")
         await mails(stage, api)
+        await telegrams(stage)
         await whatsapp(stage, api)
         await customers.write("ann", "Take your time", name="Ann Lindqvist")
         await live(stage, customers, api)
+
+
+async def rich(customers: Customers) -> None:
+    """Let somebody send one of everything, almost a day ago."""
+    ago, who = timedelta(hours=23, minutes=23), {"name": "Rosa Pires"}
+    colours = ((196, 120, 60), (90, 130, 110), (70, 90, 150))
+    said = await customers.write("rosa", "The lamp stands here", ago=ago + timedelta(minutes=2), **who)
+    for n, colour in enumerate(colours):
+        files = [[f"lamp-{n + 1}.png", base64.b64encode(png(240, 150, colour)).decode()]]
+        await customers.write("rosa", "" if n else "Three pictures of it", ago=ago, group="album", files=files, **who)
+    place = {"type": "location", "latitude": -6.914744, "longitude": 107.60981, "name": "Bandung", "address": ""}
+    contact = {"type": "contact", "name": "My neighbour", "phones": ["+62 811 222 333"], "emails": []}
+    order = {
+        "type": "other",
+        "kind": "order",
+        "text": "2 things for 48.00 EUR",
+        "raw": '{"product_items": [{"quantity": 2}]}',
+    }
+    for block in (place, contact, order, {"type": "choice", "id": "y", "title": "Yes, please"}):
+        await customers.write("rosa", block.get("title", ""), ago=ago, blocks=[block], **who)
+    await customers.change("rosa", "edit", said, "The lamp stands there")
+    await customers.change("rosa", "reaction", said, "👍")
 
 
 MAILS = (
@@ -163,6 +205,67 @@ async def mails(stage: demo.Stage, api: Api) -> None:
         (came,) = [mail["id"] for mail in shown if not mail["mine"]]
         await session.post(f"{post.base_url}/sim/mails", json={"answers": came, "text": "Great, thank you!"})
         await api.reply("Great, thank you!", "You are welcome.", wait="delivered")
+
+
+async def telegrams(stage: demo.Stage) -> None:
+    """Let a customer ask by Telegram, with a photo, and two of a group in a topic; each is answered."""
+    (bot,) = [player for player in stage.players if player.account == "telegram"]
+    hub = stage.daemon.hub
+    async with aiohttp.ClientSession(raise_for_status=True) as session:
+
+        async def do(**deed: Any) -> dict[str, Any]:
+            answer = await session.post(f"{bot.base_url}/sim/deeds", json=deed)
+            return dict(await answer.json())
+
+        async def answered(text: str, draft_: Draft) -> None:
+            async def found() -> Any:
+                return (await hub.conversations(account="telegram", text=text)).items
+
+            talk = (await side_by_side.until(found))[0].id
+            accepted = await hub.reply(talk, draft_, author="agent:demo")
+
+            async def has_left() -> bool:
+                return (await hub.message(accepted.message)).state is not State.QUEUED
+
+            await side_by_side.until(has_left)
+
+        await do(deed="write", text="/start")
+        asked = await do(deed="write", text="Is the Ciwidey back?")
+        await answered("Ciwidey", RICH)
+        await do(deed="react", message=asked["message"] + 1, emoji="❤")
+        await do(deed="send", kind="photo", caption="From last time")
+        await do(deed="send", kind="voice")
+        forum = {"chat": FORUM, "topic": 2}
+        await do(deed="write", text="Which one is less sour?", who=SITI["id"], **forum)
+        await do(deed="write", text="I liked the Gayo", **forum)
+        await answered("liked the Gayo", draft("The **Gayo** has less acid, and more body."))
+
+
+async def look_at_telegram(page: Any, stage: demo.Stage, scheme: str, word: str) -> None:
+    """Take the pictures of the customer's Telegram."""
+    (bot,) = [player for player in stage.players if player.account == "telegram"]
+    page.set_default_timeout(10_000)  # milliseconds
+
+    async def take(name: str) -> None:
+        if word in name:
+            await page.mouse.move(1270, 790)
+            await page.wait_for_timeout(250)  # until what was just drawn has been laid out
+            await page.screenshot(path=SCREENS / f"{name}-{scheme}.png")
+            print(f"docs/screens/{name}-{scheme}.png")
+
+    await page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
+    await page.goto(f"{bot.base_url}/")
+    await page.get_by_role("button", name="Yes, please").wait_for()
+    await take("telegram-wide")
+    await page.set_viewport_size({"width": NARROW[0], "height": NARROW[1]})
+    await page.get_by_role("button", name="Attach").click()
+    await take("telegram-narrow")
+    await page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
+    await page.goto(f"{bot.base_url}/?chat={FORUM}/2")
+    await page.get_by_text("more body").wait_for()
+    await page.get_by_label("have numbers that jump").check()
+    await take("telegram-topic-wide")
+    await page.get_by_role("button", name="All is well").click()
 
 
 async def look_at_mailbox(page: Any, stage: demo.Stage, scheme: str, word: str) -> None:
@@ -209,12 +312,12 @@ async def whatsapp(stage: demo.Stage, api: Api) -> None:
 
         await does(text="Is the *Ciwidey* back?")
         await does(kind="image", text="This one, from last month")
-        await api.reply("from last month", blocks=WHATSAPP_RICH, wait="read")
+        await api.reply("account:whatsapp", blocks=WHATSAPP_RICH, wait="read")
         await does(kind="choice", answers=await newest(), choice="y")
         await does(kind="reaction", answers=await newest(), text="❤️")
-        await api.reply("Yes, please", blocks=[WHATSAPP_LIST], wait="read")
+        await api.reply("account:whatsapp", blocks=[WHATSAPP_LIST], wait="read")
         await does(kind="choice", answers=await newest(), choice="moka")
-        await api.reply("For a moka", blocks=[WHATSAPP_TEMPLATE], wait="read")
+        await api.reply("account:whatsapp", blocks=[WHATSAPP_TEMPLATE], wait="read")
         await does(kind="voice")
 
 
@@ -261,9 +364,9 @@ async def look_at_whatsapp(page: Any, stage: demo.Stage, scheme: str, word: str)
 
     await page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
     await page.goto(f"{phone.base_url}/")
-    await page.get_by_role("button", name="Yes, please").scroll_into_view_if_needed()
+    await page.locator(".chip").wait_for()
     await page.locator("h1").click()
-    await page.locator(".chip").scroll_into_view_if_needed()
+    await page.locator("#log").evaluate("node => { node.scrollTop = 0 }")
     await take("whatsapp-wide")
     await page.set_viewport_size({"width": NARROW[0], "height": NARROW[1]})
     await page.locator(".bubble").last.scroll_into_view_if_needed()
@@ -327,10 +430,11 @@ class Api:
         wait: str = "",
         policy: str | None = None,
     ) -> None:
-        """Reply to whoever wrote this, and wait until it has left the queue."""
+        """Reply to whoever wrote this last, or to `account:NAME`'s newest talk, and wait until it has left the queue."""
         found = []
+        where = f"account={text.removeprefix('account:')}" if text.startswith("account:") else f"text={text}"
         while not found:
-            found = (await self._ask("GET", f"/conversations?text={text}"))["items"]
+            found = (await self._ask("GET", f"/conversations?{where}"))["items"]
         said: dict[str, Any] = {"blocks": blocks} if blocks else {"text": answer}
         said |= {"policy": policy} if policy else {}
         accepted = await self._ask("POST", f"/conversations/{found[0]['id']}/replies", json=said)
@@ -410,6 +514,16 @@ async def look(page: Any, stage: demo.Stage, scheme: str, word: str) -> None:
     await size(WIDE)
     await choose("Noor Haddad")
     await take("window-wide")
+    await choose("Rosa Pires")
+    await page.locator("#left", has_text=":").wait_for()
+    await page.locator("img.shown").nth(2).wait_for()
+    await box.fill("Thank you, Rosa.")
+    await page.locator("#preview-parts li").first.wait_for()
+    await take("closing-wide")
+    await box.fill("")
+    await page.locator("#preview").wait_for(state="hidden")
+    await page.locator("#log").evaluate("log => log.scrollTo(0, 0)")
+    await take("blocks-wide")
     await choose("Mia Keller")
     await take("uncertain-wide")
     await choose("Sam Okafor")

@@ -27,6 +27,8 @@ from talkwire.features import Features, OptionFeature
 from talkwire.model import (
     Address,
     Batch,
+    Change,
+    ChangeKind,
     Envelope,
     Inbound,
     Item,
@@ -231,3 +233,98 @@ def updates(seen: Seen, samples: tuple[Sample, ...]) -> Reply | None:
 
 
 POLLED = replace(ACME, channel=PollingAcme, sign=None, polled=updates)
+
+
+# --- sisters that have more -------------------------------------------------------------------------------
+
+
+class EchoingAcme(AcmeChannel):
+    """Its reports give our key back, in `ref`."""
+
+    def one(self, value: Any) -> Iterable[Item]:
+        for item in super().one(value):
+            yield replace(item, key=str(value.get("ref") or "")) if isinstance(item, Report) else item
+
+
+def echo(seen: Seen, external_id: str) -> Sample:
+    sample = report(seen, external_id)
+    return replace(sample, body={"events": [{**sample.body["events"][0], "ref": seen.json()["ref"]}]})
+
+
+ECHOING = replace(ACME, channel=EchoingAcme, report=echo)
+
+
+class AlbumAcme(AcmeChannel):
+    """Pictures of one `album` belong together; an `edit` says of which message (`of`) and its new text."""
+
+    def one(self, value: Any) -> Iterable[Item]:
+        event = Event.read({**value, "sender": value.get("from", "")})
+        if event.kind == "edit":
+            at, address = self.at(event), self.address(event)
+            yield Change(kind=ChangeKind.EDIT, external_id=event.of, address=address, at=at, text=event.text)
+        for item in super().one(value):
+            album = value.get("album", "")
+            yield replace(item, group=album) if isinstance(item, Inbound) and isinstance(album, str) else item
+
+
+def of_album(event: dict[str, Any]) -> Inbound:
+    at = datetime.fromtimestamp(event["time"], UTC)
+    return Inbound(external_id=event["id"], address=CUSTOMER, at=at, text=event["text"], group=event["album"])
+
+
+PICTURES = [{**WROTE, "id": f"a{n}", "text": f"picture {n}", "album": "g1"} for n in (1, 2)]
+EDITED = {**WROTE, "kind": "edit", "id": "e1", "of": "m1", "text": "Where are my parcels?"}
+CHANGED = Change(kind=ChangeKind.EDIT, external_id="m1", address=CUSTOMER, at=FIRST.at, text="Where are my parcels?")
+ALBUMS = replace(
+    ACME,
+    channel=AlbumAcme,
+    samples=(
+        *ACME.samples,
+        *(Sample(f"a picture of an album, {e['id']}", body={"events": [e]}, means=(of_album(e),)) for e in PICTURES),
+        Sample("an edit", body={"events": [EDITED]}, means=(CHANGED,)),
+    ),
+)
+
+
+class SharedAcme(AcmeChannel):
+    """Several accounts have one endpoint; `shop` says which is meant."""
+
+    features = replace(AcmeChannel.features, shared_endpoint=True)
+
+    def one(self, value: Any) -> Iterable[Item]:
+        for item in super().one(value):
+            yield replace(item, to=str(value.get("shop") or "")) if isinstance(item, Inbound | Report) else item
+
+
+FOR_TWO = Sample(
+    "for two accounts",
+    body={"events": [{**WROTE, "shop": "one"}, {**FAILED, "shop": "two"}]},
+    means=(
+        replace(FIRST, to="one"),
+        Report(
+            state=State.FAILED,
+            at=datetime(2026, 11, 23, 12, 0, 2, tzinfo=UTC),
+            external_id="p0",
+            reason="no such phone",
+            to="two",
+        ),
+    ),
+)
+SHARED = replace(ACME, channel=SharedAcme, samples=(FOR_TWO,))
+
+
+class EditingAcme(AcmeChannel):
+    """`PUT /v1/messages/<id>` replaces, `DELETE` takes away."""
+
+    features = replace(AcmeChannel.features, edits=True)
+
+    async def edit(self, out: Outgoing, external_id: str) -> Receipt:
+        method = "PUT" if out.part.text else "DELETE"
+        answer = await self.http.request(
+            method, f"{self.settings.url}/v1/messages/{external_id}", json={"text": out.part.text}
+        )
+        outcome(answer)
+        return Receipt(state=State.ACCEPTED, external_id=external_id)
+
+
+EDITING = replace(ACME, channel=EditingAcme)

@@ -1,9 +1,10 @@
-"""Nineteen broken channels: Acme, or the lobby, with one thing wrong, in the order of the checks that must catch them."""
+"""Twenty-three broken channels: Acme, or the lobby, with one thing wrong, in the order of the checks that must catch them."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,10 +15,24 @@ from pydantic import SecretStr
 
 from talkwire.channel import Channel, Payload, Settings, outcome
 from talkwire.errors import NotSent, Rejected, SendError, TryLater, Uncertain, Unreadable
-from talkwire.model import Draft, Envelope, Inbound, Item, Outgoing, Receipt, RenderContext, Rendered, Report, State
+from talkwire.features import MediaFeature
+from talkwire.formatting import render
+from talkwire.model import (
+    Draft,
+    Envelope,
+    Inbound,
+    Item,
+    Outgoing,
+    Receipt,
+    RenderContext,
+    Rendered,
+    Report,
+    State,
+    Unit,
+)
 from talkwire.testing import Case
 
-from .acme import ACME, AcmeChannel, Event
+from .acme import ACME, ALBUMS, ECHOING, EDITING, SHARED, AcmeChannel, AlbumAcme, EditingAcme, Event, SharedAcme
 from .crowded import ClaimsWhoIsAway, NumbersAnew, ResumesWhatIsQueued, TellsEverybody, crowded
 
 
@@ -141,6 +156,32 @@ class LogsTheToken(AcmeChannel):
         return await super().send(out)
 
 
+class ForgetsItsKey(AcmeChannel):
+    """Its provider gives our key back, and nobody reads it."""
+
+
+class NumbersItsAlbum(AlbumAcme):
+    def one(self, value: Any) -> Iterable[Item]:
+        for item in super().one(value):
+            yield replace(item, group=item.external_id) if isinstance(item, Inbound) and item.group else item
+
+
+class TakesTheFirstAccount(SharedAcme):
+    def one(self, value: Any) -> Iterable[Item]:
+        for item in super().one(value):
+            yield replace(item, to="") if isinstance(item, Report) else item
+
+
+class EditsAnew(EditingAcme):
+    async def edit(self, out: Outgoing, external_id: str) -> Receipt:
+        return await self.send(out)
+
+
+def of(case: Case) -> Callable[[Any], Case]:
+    """Give a case to the channel that was broken for it."""
+    return lambda channel: replace(case, channel=channel)
+
+
 @dataclass(frozen=True)
 class Mutant:
     channel: type[Channel]
@@ -170,6 +211,10 @@ MUTANTS = (
     Mutant(CallsItTryLater, "send", "provider: reset_after_body", "Uncertain"),
     Mutant(SwallowsCancellation, "send", "cancelled while the provider is silent", "CancelledError"),
     Mutant(LogsTheToken, "log", "everything above", "never put settings"),
+    Mutant(ForgetsItsKey, "parse", "a report, before `send` had its answer", "Report(key=…)", of(ECHOING)),
+    Mutant(NumbersItsAlbum, "parse", "a picture of an album", "the same Inbound.group", of(ALBUMS)),
+    Mutant(TakesTheFirstAccount, "parse", "for two accounts", "set `to` on every item", of(SHARED)),
+    Mutant(EditsAnew, "edit", "another text", "external id", of(EDITING)),
     Mutant(ClaimsWhoIsAway, "send", "ann is away", 'raise Wait("recipient_offline")', crowded),
     Mutant(ResumesWhatIsQueued, "send", "three replies waited", "under one name, Outgoing.key", crowded),
     Mutant(NumbersAnew, "admit", "twice under one id", "Inbound.external_id", crowded),
@@ -298,6 +343,12 @@ class HidesLostWords(AcmeChannel):
         return Rendered(tuple(replace(part, text=part.text[:195] + "…") for part in rendered.parts))
 
 
+class DropsAddresses(AcmeChannel):
+    def render(self, draft: Draft, context: RenderContext) -> Rendered:
+        rendered = super().render(draft, context)
+        return Rendered(tuple(replace(part, text=re.sub(r"https://shop\S*", "", part.text)) for part in rendered.parts))
+
+
 class OverTheLimit(AcmeChannel):
     def render(self, draft: Draft, context: RenderContext) -> Rendered:
         rendered = super().render(draft, context)
@@ -366,7 +417,53 @@ class HasNoType(AcmeChannel):
     type = ""
 
 
+class KnowsItsOwn(AcmeChannel):
+    """Takes reports of what it has sent, and of nothing else."""
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.own: set[str] = {"p0"}
+
+    async def send(self, out: Outgoing) -> Receipt:
+        receipt = await super().send(out)
+        self.own.add(receipt.external_id)
+        return receipt
+
+    def one(self, value: Any) -> Iterable[Item]:
+        for item in super().one(value):
+            if not isinstance(item, Report) or item.external_id in self.own:
+                yield item
+
+
+class CountsCharacters(AcmeChannel):
+    """Its provider counts UTF-16 code units, and a character beyond the first 65,536 is two of them."""
+
+    features = replace(AcmeChannel.features, unit=Unit.UTF16)
+
+    def render(self, draft: Draft, context: RenderContext) -> Rendered:
+        return render(draft, replace(self.features, unit=Unit.CHARACTERS), context)
+
+
+class WritesLongCaptions(AcmeChannel):
+    features = replace(
+        AcmeChannel.features, media=(MediaFeature(types=("image/png",), limit=5_000_000, caption_limit=100),)
+    )
+
+    def render(self, draft: Draft, context: RenderContext) -> Rendered:
+        media = tuple(replace(one, caption_limit=200) for one in self.features.media)
+        return render(draft, replace(self.features, media=media), context)
+
+
+class OffersTooMuch(AcmeChannel):
+    def render(self, draft: Draft, context: RenderContext) -> Rendered:
+        return render(draft, replace(self.features, buttons=replace(self.features.buttons, most=50)), context)
+
+
 MORE = (
+    (KnowsItsOwn, "check_reports_overtake_the_receipt"),
+    (CountsCharacters, "check_render_keeps_limits_and_loses_nothing_unsaid"),
+    (WritesLongCaptions, "check_render_keeps_limits_and_loses_nothing_unsaid"),
+    (OffersTooMuch, "check_render_keeps_limits_and_loses_nothing_unsaid"),
     (TripsOverStrangers, "check_damaged_envelopes_become_unread"),
     (ReportsAboutNothing, "check_damaged_envelopes_become_unread"),
     (RendersNothing, "check_render_keeps_limits_and_loses_nothing_unsaid"),
@@ -394,5 +491,6 @@ MORE = (
     (TellsTheTokenInErrors, "check_no_secret_in_logs_or_errors"),
     (Prints, "check_no_secret_in_logs_or_errors"),
     (HidesLostWords, "check_render_keeps_limits_and_loses_nothing_unsaid"),
+    (DropsAddresses, "check_render_keeps_limits_and_loses_nothing_unsaid"),
     (OverTheLimit, "check_render_keeps_limits_and_loses_nothing_unsaid"),
 )

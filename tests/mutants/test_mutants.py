@@ -22,11 +22,23 @@ from talkwire.testing import (
     Failure,
     FakeProvider,
     NotApplicable,
+    Reply,
     Sample,
     conformance_tests,
     with_param,
 )
-from tests.mutants.acme import ACME, FIRST, POLLED, AcmeChannel, AcmeSettings, updates
+from tests.mutants.acme import (
+    ACME,
+    ALBUMS,
+    ECHOING,
+    EDITING,
+    FIRST,
+    POLLED,
+    SHARED,
+    AcmeChannel,
+    AcmeSettings,
+    updates,
+)
 from tests.mutants.broken import MORE, MUTANTS, Mutant
 
 BY_NAME = {check.__name__: check for check in CHECKS}
@@ -38,7 +50,12 @@ SENDING = (
 )
 MUTANT_OF = {check.__name__: mutant.channel for check, mutant in zip(CHECKS, MUTANTS, strict=True)}
 
-SESSIONS = set(CHECKS[15:])  # for channels with connections of their own
+NOTHING_JOINED = {
+    "check_changes_and_albums_point_at_messages": "no sample edits",
+    "check_a_shared_endpoint_names_its_accounts": "shared_endpoint is False",
+    "check_edit_replaces_in_place": "features.edits is False",
+}
+SESSIONS = set(CHECKS[19:])  # for channels with connections of their own
 
 test_a_good_channel_passes = conformance_tests(ACME)
 
@@ -48,6 +65,9 @@ async def test_a_good_channel_that_fetches_passes(check) -> None:
     if check.__name__ == "check_forged_envelopes_are_rejected":
         with pytest.raises(NotApplicable, match="nobody can deliver"):
             await check(POLLED)
+    elif match := NOTHING_JOINED.get(check.__name__):
+        with pytest.raises(NotApplicable, match=match):
+            await check(POLLED)
     elif check in SESSIONS:
         with pytest.raises(NotApplicable, match=r"features\.sessions is False"):
             await check(POLLED)
@@ -55,8 +75,53 @@ async def test_a_good_channel_that_fetches_passes(check) -> None:
         await check(POLLED)
 
 
-def test_there_are_nineteen_checks_and_a_mutant_for_each() -> None:
-    assert len(CHECKS) == len(MUTANTS) == 19
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [
+        ("check_reports_overtake_the_receipt", ECHOING),
+        ("check_changes_and_albums_point_at_messages", ALBUMS),
+        ("check_a_shared_endpoint_names_its_accounts", SHARED),
+        ("check_edit_replaces_in_place", EDITING),
+    ],
+)
+async def test_a_good_channel_that_has_more_passes(name: str, case: Case) -> None:
+    for check in (name, "check_samples_parse_as_stated", "check_send_makes_one_request_that_shows_something"):
+        await BY_NAME[check](case)
+
+
+@pytest.mark.parametrize(
+    ("samples", "named", "remedy"),
+    [
+        (ALBUMS.samples[:-2], "a picture of an album", "samples of two of them"),
+        (ALBUMS.samples[2:], "an edit", "as Inbound.external_id names it"),
+    ],
+)
+async def test_what_points_at_nothing_is_named(samples: tuple[Sample, ...], named: str, remedy: str) -> None:
+    with pytest.raises(Failure) as caught:
+        await BY_NAME["check_changes_and_albums_point_at_messages"](replace(ALBUMS, samples=samples))
+    assert named in caught.value.sample
+    assert remedy in caught.value.remedy
+
+
+async def test_a_shared_endpoint_without_a_delivery_for_two_is_told_what_to_add() -> None:
+    sample = replace(SHARED.samples[0], body={"events": [SHARED.samples[0].body["events"][0]]})
+    with pytest.raises(Failure, match="for each of two accounts") as caught:
+        await BY_NAME["check_a_shared_endpoint_names_its_accounts"](replace(SHARED, samples=(sample,)))
+    assert caught.value.sample == "Case.samples"
+
+
+@pytest.mark.parametrize(("answer", "kind"), [("markup", "MarkupRefused"), ("shut", "WindowShut")])
+async def test_a_provider_that_says_more_of_its_no_is_to_be_understood(answer: str, kind: str) -> None:
+    said = {answer: lambda seen: Reply.json({"error": f"no_{answer}"}, status=422)}
+    with pytest.raises(Failure, match=f"Refused.* instead of {kind}") as caught:
+        await BY_NAME["check_errors_map_to_what_the_caller_must_do"](
+            replace(ACME, answers=replace(ACME.answers, **said))
+        )
+    assert kind in caught.value.remedy
+
+
+def test_there_are_twenty_three_checks_and_a_mutant_for_each() -> None:
+    assert len(CHECKS) == len(MUTANTS) == 23
 
 
 @pytest.mark.parametrize(
@@ -200,6 +265,9 @@ async def test_a_good_channel_that_is_called_by_get_passes(check) -> None:
     if check.__name__ == "check_one_bad_item_loses_no_other":
         with pytest.raises(NotApplicable, match="no sample holds a list"):
             await check(BY_QUERY)
+    elif match := NOTHING_JOINED.get(check.__name__):
+        with pytest.raises(NotApplicable, match=match):
+            await check(BY_QUERY)
     elif check in SESSIONS:
         with pytest.raises(NotApplicable, match=r"features\.sessions is False"):
             await check(BY_QUERY)
@@ -225,7 +293,7 @@ class Nothing(Channel):
 async def test_no_check_passes_where_there_is_nothing(check) -> None:
     with pytest.raises((Failure, NotApplicable)):
         await check(Case(channel=Nothing, settings={}))
-    if check.__name__ != "check_settings_hide_secrets" and check not in SESSIONS:
+    if check.__name__ not in {"check_settings_hide_secrets", *NOTHING_JOINED} and check not in SESSIONS:
         with pytest.raises(Failure):
             await check(replace(ACME, channel=Nothing, settings={}))
 

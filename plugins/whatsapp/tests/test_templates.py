@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from talkwire import Template, Unsupported
-from talkwire.testing import Answers, Reply
+from talkwire import AccountNotice, Template, Unsupported
+from talkwire.testing import NOON, Answers, Reply
 from talkwire_whatsapp.templates import in_pieces, known, read_kept
 
 from .shop import CONTEXT, LISTED, accepted, number
@@ -191,17 +191,28 @@ async def asked(meta, times):
             await asyncio.sleep(0.001)
 
 
+async def turned(clock, **by):
+    """Turn the clock, as soon as somebody waits for it."""
+    async with asyncio.timeout(5):
+        while clock.next_due() is None:
+            await asyncio.sleep(0.001)
+    clock.advance(timedelta(**by))
+
+
 async def test_meta_is_asked_again_after_an_hour_and_when_it_tells_of_a_change():
     async with number() as (meta, lent):
         await lent.channel.open()
         assert len(meta.requests) == 1
-        lent.channel.templates.changed()
+        notice = AccountNotice(code="message_template_status_update.paused", text="", at=NOON)
+        lent.channel.templates.heard(notice)
         await asked(meta, 2)
-        async with asyncio.timeout(5):
-            while lent.services.clock.next_due() is None:  # it has its answer, and waits again
-                await asyncio.sleep(0.001)
-        lent.services.clock.advance(timedelta(hours=1))
+        await turned(lent.services.clock, seconds=10)
+        with pytest.raises(Unsupported, match="no template"):
+            lent.channel.templates.find(replace(READY, name="new"))  # perhaps it is new: Meta is asked
         await asked(meta, 3)
+        await turned(lent.services.clock, seconds=10)
+        await turned(lent.services.clock, hours=1)
+        await asked(meta, 4)
         await lent.channel.close()
         await lent.channel.close()
 

@@ -59,6 +59,7 @@ KEY = "01940000-0000-7000-8000-00000000c0de"  # `Outgoing.key` of what the kit s
 HELLO = Part(text="kit hello")
 SOMEBODY = Address(kind="phone", value="+6281234567890")
 WORD = re.compile(r"[^\W_]+")
+_LINKED = re.compile(r"\]\((\S+?)\)")  # the address of a Markdown link
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,12 @@ class Drafted:
     draft: Draft
 
     def words(self, block: int) -> tuple[str, ...]:
-        """Find the words that must arrive of a block, in order."""
-        return tuple(word for text in _texts(self.draft.blocks[block]) for word in WORD.findall(text))
+        """Find the words that must arrive of a block, in order; of links only their words."""
+        return tuple(word for text in _texts(self.draft.blocks[block]) for word in WORD.findall(_LINKED.sub("]", text)))
+
+    def links(self, block: int) -> tuple[str, ...]:
+        """Find where the links of a block lead; it must arrive, too, but some providers take it apart from the text."""
+        return tuple(link for text in _texts(self.draft.blocks[block]) for link in _LINKED.findall(text))
 
 
 def _texts(block: Block) -> Iterator[str]:
@@ -268,6 +273,7 @@ def _drafts(channel: type[Channel]) -> Iterator[Drafted]:
     yield text("a short text", "Hello")
     yield text("a text of two and a half parts", (words * (limit * 5 // 2 // len(words) + 1)).strip())
     yield text("a text that every unit counts differently", (turned * (limit * 3 // 2 // len(turned) + 1)).strip())
+    yield text("a text without a space, of characters that UTF-16 counts twice", "😀" * (limit * 3 // 2))
     yield text(
         "marks, links, a list, code",
         "# Heading\n\nSome **bold**, *italic*, ~~struck~~, `code` & <angle> marks_in_words 1 * 2.\n\n"
@@ -291,6 +297,10 @@ def _drafts(channel: type[Channel]) -> Iterator[Drafted]:
     if features.media:
         shown = Media(attachment=PICTURE, caption="The parcel as it *came*")
         yield Drafted("a picture with a caption", Draft(blocks=(shown,)))
+        most = max(media.caption_limit for media in features.media)
+        if 0 < most < limit:
+            caption = (turned * (most * 3 // 2 // len(turned) + 1)).strip()
+            yield Drafted("a picture with a long caption", Draft(blocks=(Media(attachment=PICTURE, caption=caption),)))
 
 
 def with_header(envelope: Envelope, name: str, value: str) -> Envelope:

@@ -1,4 +1,4 @@
-"""The nineteen checks that a channel passes, plain async functions over a `Case`.
+"""The twenty-three checks that a channel passes, plain async functions over a `Case`.
 
 Each raises `Failure`, which names the method, the sample and the remedy, or `NotApplicable`, where the channel's
 own features say that there is nothing to check. For every check `tests/mutants/` has a broken channel that it catches.
@@ -22,6 +22,12 @@ from .inward import (
     check_samples_parse_as_stated,
     check_times_are_aware_utc,
     check_unknown_kinds_are_survived,
+)
+from .joined import (
+    check_a_shared_endpoint_names_its_accounts,
+    check_changes_and_albums_point_at_messages,
+    check_edit_replaces_in_place,
+    check_reports_overtake_the_receipt,
 )
 from .outward import (
     check_errors_map_to_what_the_caller_must_do,
@@ -101,6 +107,10 @@ _CHECKS: tuple[Check, ...] = (
     check_errors_map_to_what_the_caller_must_do,
     check_send_can_be_cancelled,
     check_no_secret_in_logs_or_errors,
+    check_reports_overtake_the_receipt,
+    check_changes_and_albums_point_at_messages,
+    check_a_shared_endpoint_names_its_accounts,
+    check_edit_replaces_in_place,
     check_answers_follow_the_session,
     check_what_waited_arrives_in_order_once,
     check_a_resend_is_no_duplicate,

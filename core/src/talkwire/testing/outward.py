@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from ..errors import AccountBroken, NotSent, Refused, TryLater, Uncertain, Unreadable
+from ..errors import AccountBroken, MarkupRefused, NotSent, Refused, TryLater, Uncertain, Unreadable, WindowShut
 from ..model import Outgoing, Receipt, Report, State
 from .case import Case
 from .online import can_be_cancelled, shows_once
@@ -24,7 +24,9 @@ from .provider import (
     garbage_200,
     hang_after_acceptance,
     refuse,
+    refuse_markup,
     reset_after_body,
+    shut_window,
     truncated,
     unauthorised,
 )
@@ -38,10 +40,10 @@ BUSY = 47  # seconds that the fake provider asks us to wait; a number that is fo
 async def check_send_makes_one_request_that_shows_something(case: Case) -> None:
     """However the provider answers, `send` shows a part at most once; reports come under its id or our key."""
     judge = Judge("send makes at most one request that shows something, and reports find it", case)
-    if _over_own_lines(case, judge):
+    if over_own_lines(case, judge):
         await shows_once(case, judge)
         return
-    answers = _answers(case, judge)
+    answers = answers_of(case, judge)
     steps = [accept(), refuse(), reset_after_body(), truncated()]
     steps += [step for step, has in optional_steps(answers) if has is not None]
     for step in steps:
@@ -121,9 +123,9 @@ async def _report_finds(case: Case, lent: Lent, provider: Provider, receipt: Rec
 async def check_errors_map_to_what_the_caller_must_do(case: Case) -> None:
     """Not sent, uncertain, later, refused, broken: each outcome is told as what it is."""
     judge = Judge("errors map to what the caller must do", case)
-    if _over_own_lines(case, judge):
+    if over_own_lines(case, judge):
         raise NotApplicable("parts go over connections of the channel's own: there is no answer that could be an error")
-    answers = _answers(case, judge)
+    answers = answers_of(case, judge)
     await _refused_connection(case, judge)
     doubtful: tuple[type[Exception], ...] = (Uncertain, TryLater) if case.channel.features.idempotent else (Uncertain,)
     rows: list[tuple[Step, tuple[type[Exception], ...], str]] = [
@@ -139,6 +141,14 @@ async def check_errors_map_to_what_the_caller_must_do(case: Case) -> None:
         rows.append((unauthorised(), (AccountBroken,), "call outcome(answer, table): 401 becomes AccountBroken"))
     if answers.down is not None:
         rows.append((down(), doubtful, "call outcome(answer, table): 5xx becomes Uncertain, for it may have been sent"))
+    if answers.markup is not None:
+        remedy = "put the provider's code for it into the table as MarkupRefused: the core sends the plain text once"
+        rows.append((refuse_markup(), (MarkupRefused,), remedy))
+    if answers.shut is not None:
+        remedy = (
+            "put the provider's code for it into the table as WindowShut: the core closes the conversation's window"
+        )
+        rows.append((shut_window(), (WindowShut,), remedy))
     if answers.garbage is not None:
         remedy = "read the answer with Payload.read or answer.json(), and raise Uncertain where it makes no sense"
         rows.append((garbage_200(), (Uncertain, Unreadable), remedy))
@@ -186,14 +196,14 @@ async def _refused_connection(case: Case, judge: Judge) -> None:
 async def check_send_can_be_cancelled(case: Case) -> None:
     """A cancelled `send` ends at once and stays cancelled; the next one works."""
     judge = Judge("send can be cancelled", case)
-    if _over_own_lines(case, judge):
+    if over_own_lines(case, judge):
         await can_be_cancelled(case, judge)
         return
-    answers = _answers(case, judge)
+    answers = answers_of(case, judge)
     async with speaking(case, answers) as provider, opened(case, provider, judge) as lent:
         provider.will(hang_after_acceptance())
-        sending = _sending(lent, case.outgoing(), judge)
-        await _reached(provider, sending, judge)
+        sending = sending_of(lent, case.outgoing(), judge)
+        await reached(provider, sending, judge)
         sending.cancel()
         done, _ = await asyncio.wait({sending}, timeout=PATIENCE)
         remedy = "let CancelledError through: except Exception does, release what you hold in finally"
@@ -213,7 +223,7 @@ async def check_send_can_be_cancelled(case: Case) -> None:
             )
 
 
-def _over_own_lines(case: Case, judge: Judge) -> bool:
+def over_own_lines(case: Case, judge: Judge) -> bool:
     if case.answers is not None or case.sends_elsewhere:
         return False
     try:
@@ -223,7 +233,7 @@ def _over_own_lines(case: Case, judge: Judge) -> bool:
     return True
 
 
-def _answers(case: Case, judge: Judge) -> Answers:
+def answers_of(case: Case, judge: Judge) -> Answers:
     if case.answers is not None:
         return case.answers
     if case.sends_elsewhere:
@@ -255,7 +265,7 @@ def speaking(case: Case, answers: Answers) -> Provider:
     return FakeProvider(replace(answers, harmless=lambda seen: polled(seen, ()) or answers.harmless(seen)))
 
 
-def _sending(lent: Lent, out: Outgoing, judge: Judge) -> asyncio.Future[Receipt]:
+def sending_of(lent: Lent, out: Outgoing, judge: Judge) -> asyncio.Future[Receipt]:
     made: object = lent.channel.send(out)
     if not inspect.isawaitable(made):
         raise judge.failure("send", "any part", f"it gave a {type(made).__name__} at once", "write `async def send`")
@@ -266,10 +276,10 @@ async def send_once(
     lent: Lent, out: Outgoing, judge: Judge, how: str, provider: Provider | None = None
 ) -> tuple[Receipt | None, Exception | None]:
     """Send; where the provider is silent, end the time of the request."""
-    sending = _sending(lent, out, judge)
+    sending = sending_of(lent, out, judge)
     try:
         if how == "hang_after_acceptance" and provider is not None:
-            await _reached(provider, sending, judge)
+            await reached(provider, sending, judge)
             lent.http.end_time()
         done, _ = await asyncio.wait({sending}, timeout=PATIENCE)
         if not done:
@@ -296,7 +306,7 @@ async def send_once(
             await asyncio.wait({sending}, timeout=PATIENCE)
 
 
-async def _reached(provider: Provider, sending: asyncio.Future[Receipt], judge: Judge) -> None:
+async def reached(provider: Provider, sending: asyncio.Future[Receipt], judge: Judge) -> None:
     """Wait until the provider has a request that shows something."""
     arriving = asyncio.ensure_future(provider.arrived())
     try:

@@ -111,6 +111,8 @@ class Answers:
     unauthorised: Callable[[Seen], Reply] | None = _unauthorized  # our credentials are wrong; None: it has none
     down: Callable[[Seen], Reply] | None = _broken  # broken, and who knows what it did; None: documented otherwise
     garbage: Callable[[Seen], Reply] | None = _portal  # a yes without sense; None: only the status counts
+    markup: Callable[[Seen], Reply] | None = None  # it cannot read our markup, and showed nothing; None: not documented
+    shut: Callable[[Seen], Reply] | None = None  # its window for answers has closed; None: it has none
     # Requests that show nothing to the customer, with their answers; None: this one may show something.
     harmless: Callable[[Seen], Reply | None] = _never
 
@@ -154,6 +156,16 @@ def unauthorised() -> Step:
 def down() -> Step:
     """Answer 500."""
     return Step(name="down", reply=lambda a, s, _: _has(a.down, "down")(s))
+
+
+def refuse_markup() -> Step:
+    """Say that our markup cannot be read, and that nothing was shown."""
+    return Step(name="refuse_markup", reply=lambda a, s, _: _has(a.markup, "markup")(s))
+
+
+def shut_window() -> Step:
+    """Say that the window for answers has closed."""
+    return Step(name="shut_window", reply=lambda a, s, _: _has(a.shut, "shut")(s))
 
 
 def garbage_200() -> Step:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..errors import Unsupported
-from ..model import Part, Rendered
+from ..model import Level, Part, Rendered
 from .case import PICTURE, WORD, Case, Drafted
 from .online import shows_the_picture
 from .verdict import Judge, alone, said
@@ -66,6 +66,8 @@ async def check_render_keeps_limits_and_loses_nothing_unsaid(case: Case) -> None
                             f"features.text_limit is {features.text_limit}",
                             "split with talkwire.formatting.split, which measures in the provider's unit after escaping",
                         )
+            _captions_fit(case, drafted, rendered, judge)
+            _options_fit(case, drafted, rendered, judge)
             _nothing_unsaid(drafted, rendered, judge)
             if _lacks_its_picture(drafted, rendered):
                 if case.sessions is None or features.media_for("image/png") is None:
@@ -76,6 +78,39 @@ async def check_render_keeps_limits_and_loses_nothing_unsaid(case: Case) -> None
                         "set Part.attachment, or name the loss as a degradation",
                     )
                 await shows_the_picture(case, judge)
+
+
+def _captions_fit(case: Case, drafted: Drafted, rendered: Rendered, judge: Judge) -> None:
+    from ..formatting import length
+
+    features = case.channel.features
+    feature = features.media_for(case.context().attachments[PICTURE].media_type)
+    if feature is None:
+        return
+    for n, part in enumerate(rendered.parts):
+        long = max(length(text, features.unit) for text in (part.text, part.plain))
+        if part.attachment == PICTURE and long > feature.caption_limit and not part.options:
+            raise judge.failure(
+                "render",
+                drafted.name,
+                f"the caption of part {n + 1} is {long} {features.unit.value} long, caption_limit is {feature.caption_limit}",
+                "let what is longer than MediaFeature.caption_limit go as a text of its own",
+            )
+
+
+def _options_fit(case: Case, drafted: Drafted, rendered: Rendered, judge: Judge) -> None:
+    features = case.channel.features
+    given = [one for one in (features.buttons, features.lists) if one.level is Level.FULL]
+    most = max((one.most for one in given), default=0)
+    longest = max((one.title_limit for one in given), default=0)
+    for n, part in enumerate(rendered.parts):
+        if len(part.options) > most or any(len(option.title) > longest for option in part.options):
+            raise judge.failure(
+                "render",
+                drafted.name,
+                f"part {n + 1} has {len(part.options)} options, features allow {most} with titles of {longest} characters",
+                "say more of them, or longer ones, as a numbered list in the text",
+            )
 
 
 def _nothing_unsaid(drafted: Drafted, rendered: Rendered, judge: Judge) -> None:
@@ -95,6 +130,14 @@ def _nothing_unsaid(drafted: Drafted, rendered: Rendered, judge: Judge) -> None:
                     )
                 break
             reached = place + len(_letters(word))
+        for link in drafted.links(block):
+            if _letters(link) not in arrived and block not in lost:
+                raise judge.failure(
+                    "render",
+                    drafted.name,
+                    f"where a link of block {block} leads is missing",
+                    f"carry it in the text or in Part.payload, or name the loss: Degradation(block={block}, what=…, text=…, lost=True)",
+                )
 
 
 def _lacks_its_picture(drafted: Drafted, rendered: Rendered) -> bool:

@@ -20,7 +20,7 @@ import ssl
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from aioimaplib import aioimaplib as library
 
@@ -78,6 +78,8 @@ async def connect(
 
 class _Wire(library.IMAP4ClientProtocol):  # type: ignore[misc]  # it has no types
     """aioimaplib's protocol, with an end to each wait."""
+
+    state: str  # of `library`: CONNECTED, NONAUTH, …
 
     def __init__(self) -> None:
         super().__init__(asyncio.get_running_loop())
@@ -171,7 +173,7 @@ class _Wire(library.IMAP4ClientProtocol):  # type: ignore[misc]  # it has no typ
     @property
     def is_idling(self) -> bool:
         """Say whether the server has agreed to tell of new mail."""
-        return self._idle_event.is_set()
+        return bool(self._idle_event.is_set())
 
     def begin_idle(self) -> Any:
         """Ask the server to tell of new mail."""
@@ -446,7 +448,7 @@ class ImapMailbox:
         if self._wire.fault:
             self._cut(self._wire.fault)
 
-    def _cut(self, why: str) -> Any:
+    def _cut(self, why: str) -> NoReturn:
         """Cut the connection. Errors: `Lost`, always."""
         self._wire.lose(why)
         raise Lost(self._wire.fault) from None

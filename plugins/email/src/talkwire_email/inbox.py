@@ -251,7 +251,7 @@ class Inbox:
         """Fetch mails that are all small, or all large; gives them by UID."""
         broke = max(self._broke_over[folder, mail.uid] for mail in part)
         only_headers = self._is_large(part[0]) or broke >= _ONLY_HEADERS
-        found = {mail.uid: b"" for mail in part}
+        found: Mapping[int, bytes] = {mail.uid: b"" for mail in part}
         if broke < _NOT_AT_ALL:
             found = await self._fetched(box, folder, part, only_headers=only_headers)
         taken = {}

@@ -107,7 +107,9 @@ class WhatsApp(Channel):
 
     def parse(self, envelope: Envelope) -> Iterable[Item]:
         """Say what a delivery means."""
-        return reading.read(envelope, self.ours)
+        for item in reading.read(envelope, self.ours):
+            self.templates.heard(item)
+            yield item
 
     def fetch(self, attachment: Attachment) -> AsyncIterator[bytes]:
         """Fetch a file that a customer sent."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from talkwire import Payload, TalkwireError, Template, Unreadable, Unsupported
+from talkwire import AccountNotice, Item, Payload, TalkwireError, Template, Unreadable, Unsupported
 
 from .abilities import TEMPLATE_BODY_LIMIT
 from .errors import check
@@ -23,12 +23,13 @@ from .errors import check
 if TYPE_CHECKING:
     from .channel import WhatsApp
 
-_KEPT = "templates"  # name under which they are kept, in pieces
+KEPT = "templates"  # name under which they are kept, in pieces
 _PIECE = 60_000  # bytes of one kept value; 64 kB fit
 _PAGE = 100  # templates that one answer lists
 _PAGES_MOST = 100
 _EVERY = timedelta(hours=1)  # between two looks at Meta's list, for what no webhook told
 _AGAIN_AFTER = timedelta(minutes=5)
+_NOT_SOONER = timedelta(seconds=10)  # whoever asks for a template that is not there does not make us ask each time
 _NAMED_MOST = 20  # templates that an error names
 _PLACE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 # The Graph API refuses others: "Param text cannot have new-line/tab characters or more than 4 consecutive spaces".
@@ -205,7 +206,7 @@ class Templates:
         self._known: tuple[Known, ...] = ()
         self._listed = False  # Meta's list was read, now or before
         self._changed = asyncio.Event()
-        self._stopping = False
+        self._ended = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
 
     def __iter__(self) -> Iterator[Known]:
@@ -230,6 +231,7 @@ class Templates:
             raise no("Meta has not said yet which templates there are")
         named = [one for one in self._known if one.name == block.name]
         if not named:
+            self.changed()  # perhaps it is new
             raise no(f'there is no template "{block.name}"; {_there(one.name for one in self._known)}')
         if block.language:
             found = next((one for one in named if one.language == block.language), None)
@@ -238,6 +240,7 @@ class Templates:
         else:
             found = _preferred(named, language)
         if found.status != "APPROVED":
+            self.changed()
             raise no(f'"{found.name}" ({found.language}) is {found.status} at Meta; only what is APPROVED can be sent')
         if found.beyond:
             raise no(f'"{found.name}" has {found.beyond}, which cannot be filled in')
@@ -251,21 +254,26 @@ class Templates:
         """Take what was kept, ask Meta, and go on asking until `end`; a second time does nothing."""
         if not self._channel.settings.business_account_id or self._looking is not None:
             return
-        self._stopping = False
+        self._ended.clear()
         await self._take_kept()
         good = await self._try()
         self._looking = asyncio.get_running_loop().create_task(self._look(good=good))
 
     async def end(self) -> None:
         """Ask no more."""
-        self._stopping = True
+        self._ended.set()
         if (looking := self._looking) is not None:
             self._looking = None
             looking.cancel()
             await asyncio.gather(looking, return_exceptions=True)
 
+    def heard(self, item: Item) -> None:
+        """Ask Meta again soon if this says that templates are not as they were."""
+        if isinstance(item, AccountNotice) and item.code.startswith(("message_template_", "template_")):
+            self.changed()
+
     def changed(self) -> None:
-        """Ask Meta again soon: a webhook said that something is not as it was."""
+        """Ask Meta again soon: something may not be as it was."""
         self._changed.set()
 
     def take(self, templates: Iterable[Known]) -> None:
@@ -305,10 +313,11 @@ class Templates:
 
     async def _look(self, *, good: bool) -> None:
         clock = self._channel.clock
-        while not self._stopping:
+        while not self._ended.is_set():
             await clock.wait(self._changed, clock.now() + (_EVERY if good else _AGAIN_AFTER))
             self._changed.clear()
             good = await self._try()
+            await clock.wait(self._ended, clock.now() + _NOT_SOONER)
 
     async def _try(self) -> bool:
         try:
@@ -320,18 +329,23 @@ class Templates:
 
     async def _take_kept(self) -> None:
         try:
-            head = json.loads(await self._channel.kept(_KEPT) or "{}")
-            pieces = [await self._channel.kept(f"{_KEPT}:{n}") for n in range(int(head.get("pieces", 0)))]
+            head = await self._channel.kept(KEPT)
+            pieces = [await self._channel.kept(name) for name in pieces_named_by(head)]
             if head:
                 self.take(read_kept("".join(pieces)))
-        except (ValueError, TypeError, AttributeError):  # another version wrote it: Meta is asked anyway
+        except (ValueError, TypeError, KeyError):  # another version wrote it: Meta is asked anyway
             self._channel.log.warning("kept templates cannot be read")
 
     async def _keep(self) -> None:
         pieces = in_pieces(self._known)
         for number, piece in enumerate(pieces):
-            await self._channel.keep(f"{_KEPT}:{number}", piece)
-        await self._channel.keep(_KEPT, json.dumps({"pieces": len(pieces)}))
+            await self._channel.keep(f"{KEPT}:{number}", piece)
+        await self._channel.keep(KEPT, json.dumps({"pieces": len(pieces)}))
+
+
+def pieces_named_by(head: str) -> list[str]:
+    """Give the names under which the pieces are kept; `head` is what is kept as `KEPT`. Errors: `ValueError`, `TypeError`."""
+    return [f"{KEPT}:{number}" for number in range(int(json.loads(head)["pieces"]))] if head else []
 
 
 def in_pieces(templates: Iterable[Known]) -> list[str]:

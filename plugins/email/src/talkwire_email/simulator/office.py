@@ -178,10 +178,9 @@ class Office(SimulatedProvider):
         if "kick" in self.faults:
             self.imap.kick()
         shown = self._put(raw, who=who, mine=True, answers=answers)
-        for _ in range(2 if "twice" in self.faults else 1):
-            uid = self.boxes.put(raw)
-            self._uids[uid] = shown
-        return shown, uid
+        uids = [self.boxes.put(raw) for _ in range(2 if "twice" in self.faults else 1)]
+        self._uids.update(dict.fromkeys(uids, shown))
+        return shown, uids[-1]
 
     def _fetched(self, uid: int) -> None:
         shown = self._uids.pop(uid, None)

@@ -49,7 +49,7 @@ KNOBS = {
         "window": "says the 24 hours are over (131047)",
         "template": "knows no such template (132001)",
     },
-    "Its statuses": {
+    "Meta’s statuses": {
         "lost": "never come",
         "twice": "come twice each",
         "reversed": "come in the wrong order",
@@ -64,14 +64,14 @@ KNOBS = {
         "unseen": "tells nobody what was read",
         "skipped": "has the chat open: never “delivered”",
     },
-    "Its messages": {
-        "duplicate": "come twice, and twice again",
-        "batch": "come with another number’s",
-        "damaged": "come with one that makes no sense",
-        "late": "come a day late",
-        "wrong_signature": "are signed with a wrong secret",
+    "What the customer writes": {
+        "duplicate": "comes twice, and twice again",
+        "batch": "comes with another number’s",
+        "damaged": "comes with what makes no sense",
+        "late": "comes a day late",
+        "wrong_signature": "is signed with a wrong secret",
     },
-    "Its files": {
+    "The customer’s files": {
         "no_fetch": "cannot be fetched",
         "stale": "have a URL that is too old",
         "changed": "are not what was announced",

@@ -98,8 +98,8 @@ export function answer(fresh) {
   if (before && !before.allowed && allowed) at("refused").textContent = "";
 }
 
-/** Count down what is left of a window that closes soon, left of the button that sends. */
-function countDown() {
+/** Count down what is left of a window that closes soon, left of the button that sends; `passed`: time did, nobody looked. */
+function countDown(passed = false) {
   clearTimeout(ticking);
   const { allowed, until } = conversation.answer;
   const left = allowed && until ? Date.parse(until) - now() : Infinity; // milliseconds
@@ -107,12 +107,12 @@ function countDown() {
   const closing = at("closing");
   if (isSoon && closing.hidden) {
     closing.prepend(icon("clock", "This window closes soon", 20));
-    say(`The time to answer ends at ${moment(until)}.`);
+    if (passed) say(`The time to answer ends at ${moment(until)}.`);
   }
   if (!isSoon) closing.querySelector(".icon")?.remove();
   closing.hidden = !isSoon;
   at("left").textContent = isSoon ? span(Math.max(0, left)) : "";
-  if (left > 0 && left < Infinity) ticking = setTimeout(countDown, isSoon ? left % 1000 || 1000 : Math.min(left - SOON, LONGEST));
+  if (left > 0 && left < Infinity) ticking = setTimeout(() => countDown(true), isSoon ? left % 1000 || 1000 : Math.min(left - SOON, LONGEST));
 }
 
 /** Say how long it is: minutes and seconds. */
