@@ -293,7 +293,9 @@ def test_a_status_without_an_id_is_known_by_our_key():
 
 
 @pytest.mark.parametrize(
-    ("business", "to"), [(BUSINESS, ""), ("", ""), ("660100000000009", BUSINESS)], ids=["ours", "not known", "another"]
+    ("business", "to"),
+    [(BUSINESS, NUMBER), ("", NUMBER), ("660100000000009", BUSINESS)],
+    ids=["ours", "not known", "another"],
 )
 def test_what_is_said_of_a_business_account_is_meant_for_one_that_has_it(business, to):
     [item] = items(body("account_disabled"), Ours(number=NUMBER, business=business))
