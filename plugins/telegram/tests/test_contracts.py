@@ -173,7 +173,7 @@ def test_every_request_over_made_up_drafts_keeps_the_contract(contract, proving,
                 for said in (part, plain):
                     await bot.channel.send(outgoing(said, address=address, thread=thread, reply_to=reply_to))
 
-        @settings(max_examples=5000 if proving else 40, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=5000 if proving else 25, deadline=None, suppress_health_check=list(HealthCheck))
         @given(
             DRAFTS, st.sampled_from([ANN, GROUP]), st.sampled_from(["", "42"]), st.sampled_from(["", "4711:8", "cb:1"])
         )

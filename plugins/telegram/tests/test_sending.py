@@ -101,6 +101,11 @@ async def test_a_picture_that_cannot_be_shown_goes_as_a_file(bot):
     ]
 
 
+async def test_a_file_that_is_gone_is_refused_before_anything_is_sent(bot):
+    assert type(await failed(bot, Part(attachment="f9"))) is Refused
+    assert bot.calls == []
+
+
 async def test_a_plain_part_keeps_its_buttons_and_its_file(bot):
     """The core gives a part so after its markup was refused."""
     bot.services.store(b"RIFF", name="a.txt", media_type="text/plain", attachment="f1")

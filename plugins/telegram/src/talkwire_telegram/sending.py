@@ -21,6 +21,7 @@ from talkwire import (
     Attachment,
     Channel,
     MarkupRefused,
+    NotFound,
     Outgoing,
     Reaction,
     Receipt,
@@ -58,12 +59,19 @@ class Sending:
         A call that Telegram refused showed nothing, so it is made again where it says what to change: another chat id, no
         reply, a file instead of a picture; each once.
         """
-        request = await self._request(out)
+        try:
+            return await self._sent(await self._request(out), out.address)
+        except NotFound as error:
+            raise Refused("the file is not in our store any more") from error
+        except StoreDown as error:
+            raise TryLater("the store cannot be read now") from error
+
+    async def _sent(self, request: _Request, to: Address) -> Receipt:
         while True:
             try:
                 return _receipt(await self._bot.call(request.method, await request.values(), timeout=request.timeout))
             except ChatMigrated as moved:
-                if not await self._follow(request, moved.new_chat_id, out.address):
+                if not await self._follow(request, moved.new_chat_id, to):
                     raise self._meaning(moved, request.chat) from None
             except BadRequest as no:
                 if not request.yields(no):
@@ -142,10 +150,7 @@ class Sending:
         if request.followed:
             return False
         new = Address(kind=old.kind, value=str(chat), name=old.name)
-        try:
-            await self._channel.admit([AddressChanged(old=old, new=new, at=self._channel.clock.now())])
-        except StoreDown as error:
-            raise TryLater("the group has a new id, which cannot be stored now") from error
+        await self._channel.admit([AddressChanged(old=old, new=new, at=self._channel.clock.now())])
         self._moved[old.value] = chat
         request.followed = True
         request.move(chat)
