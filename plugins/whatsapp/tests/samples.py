@@ -357,7 +357,6 @@ SAMPLES: tuple[Sample, ...] = (
         told(
             State.FAILED,
             code="131047",
-            window_shut=True,
             reason="More than 24 hours have passed since the customer last replied.",
             window_shut=True,
         ),
