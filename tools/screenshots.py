@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import side_by_side
 from playwright.async_api import async_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,6 +28,7 @@ sys.path.insert(0, str(ROOT))
 from plugins.livechat.tests.widget import scenes  # noqa: E402
 from talkwire import Buttons, Draft, Notice, Option, Refused, State, Text, Tx, Uncertain, Wait, draft  # noqa: E402
 from talkwire.cli import demo  # noqa: E402
+from talkwire_telegram.simulator import FORUM, SITI  # noqa: E402
 from tests.e2e.messenger import SETTINGS, Customers, Messenger, MessengerPlugin  # noqa: E402
 from tests.parts.chromium import launch_options  # noqa: E402
 from tests.parts.pictures import png  # noqa: E402
@@ -58,6 +60,9 @@ async def main(word: str) -> None:
     if word.startswith(("trace", "terminal")):  # these need nothing of the rest
         await trouble(word)
         return
+    if word.startswith("rich"):
+        await rich()
+        return
     with tempfile.TemporaryDirectory(prefix="talkwire-demo-") as folder:
         simulators = [one for one in await demo.find() if one.channel != "everything"]  # that one is for tests
         plugins = {"messenger": MessengerPlugin()}
@@ -72,6 +77,7 @@ async def main(word: str) -> None:
                     await look(await context.new_page(), stage, scheme, word)
                     await look_at_shop(await context.new_page(), await context.new_page(), stage, scheme, word)
                     await look_at_mailbox(await context.new_page(), stage, scheme, word)
+                    await look_at_telegram(await context.new_page(), stage, scheme, word)
                     await look_at_whatsapp(await context.new_page(), stage, scheme, word)
                     await context.close()
                 await browser.close()
@@ -79,8 +85,18 @@ async def main(word: str) -> None:
         await trouble(word)
     if word in "chat-form chat-consent":
         await ask(["form", "consent"])
+    if word in "rich-light rich-dark":
+        await rich()
     if word in "manual-wide":
         await manual(SCREENS / "manual-wide-light.png")
+
+
+async def rich() -> None:
+    """Draw one rich message as each channel shows it."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(**launch_options())
+        await side_by_side.draw(browser, SCREENS)
+        await browser.close()
 
 
 async def manual(file: Path) -> None:
@@ -136,6 +152,7 @@ async def play(stage: demo.Stage) -> None:
         await api.reply("Where is my parcel", "It arrives **today** before 6 pm.", wait="delivered")
         await phone.simulator.play(phone.base_url, "Great, thank you")
         await mails(stage, api)
+        await telegrams(stage)
         await whatsapp(stage, api)
         await customers.write("ann", "Take your time", name="Ann Lindqvist")
         await live(stage, customers, api)
@@ -188,6 +205,67 @@ async def mails(stage: demo.Stage, api: Api) -> None:
         (came,) = [mail["id"] for mail in shown if not mail["mine"]]
         await session.post(f"{post.base_url}/sim/mails", json={"answers": came, "text": "Great, thank you!"})
         await api.reply("Great, thank you!", "You are welcome.", wait="delivered")
+
+
+async def telegrams(stage: demo.Stage) -> None:
+    """Let a customer ask by Telegram, with a photo, and two of a group in a topic; each is answered."""
+    (bot,) = [player for player in stage.players if player.account == "telegram"]
+    hub = stage.daemon.hub
+    async with aiohttp.ClientSession(raise_for_status=True) as session:
+
+        async def do(**deed: Any) -> dict[str, Any]:
+            answer = await session.post(f"{bot.base_url}/sim/deeds", json=deed)
+            return dict(await answer.json())
+
+        async def answered(text: str, draft_: Draft) -> None:
+            async def found() -> Any:
+                return (await hub.conversations(account="telegram", text=text)).items
+
+            talk = (await side_by_side.until(found))[0].id
+            accepted = await hub.reply(talk, draft_, author="agent:demo")
+
+            async def has_left() -> bool:
+                return (await hub.message(accepted.message)).state is not State.QUEUED
+
+            await side_by_side.until(has_left)
+
+        await do(deed="write", text="/start")
+        asked = await do(deed="write", text="Is the Ciwidey back?")
+        await answered("Ciwidey", RICH)
+        await do(deed="react", message=asked["message"] + 1, emoji="❤")
+        await do(deed="send", kind="photo", caption="From last time")
+        await do(deed="send", kind="voice")
+        forum = {"chat": FORUM, "topic": 2}
+        await do(deed="write", text="Which one is less sour?", who=SITI["id"], **forum)
+        await do(deed="write", text="I liked the Gayo", **forum)
+        await answered("liked the Gayo", draft("The **Gayo** has less acid, and more body."))
+
+
+async def look_at_telegram(page: Any, stage: demo.Stage, scheme: str, word: str) -> None:
+    """Take the pictures of the customer's Telegram."""
+    (bot,) = [player for player in stage.players if player.account == "telegram"]
+    page.set_default_timeout(10_000)  # milliseconds
+
+    async def take(name: str) -> None:
+        if word in name:
+            await page.mouse.move(1270, 790)
+            await page.wait_for_timeout(250)  # until what was just drawn has been laid out
+            await page.screenshot(path=SCREENS / f"{name}-{scheme}.png")
+            print(f"docs/screens/{name}-{scheme}.png")
+
+    await page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
+    await page.goto(f"{bot.base_url}/")
+    await page.get_by_role("button", name="Yes, please").wait_for()
+    await take("telegram-wide")
+    await page.set_viewport_size({"width": NARROW[0], "height": NARROW[1]})
+    await page.get_by_role("button", name="Attach").click()
+    await take("telegram-narrow")
+    await page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
+    await page.goto(f"{bot.base_url}/?chat={FORUM}/2")
+    await page.get_by_text("more body").wait_for()
+    await page.get_by_label("have numbers that jump").check()
+    await take("telegram-topic-wide")
+    await page.get_by_role("button", name="All is well").click()
 
 
 async def look_at_mailbox(page: Any, stage: demo.Stage, scheme: str, word: str) -> None:

@@ -88,7 +88,10 @@ class FullAcme(acme_module.AcmeChannel):
                     thread=value.get("thread", ""),
                     reply_to=value.get("reply_to", ""),
                     group=value.get("group", ""),
-                    blocks=tuple(RemoteMedia(handle=handle, name=handle) for handle in value.get("media", ())),
+                    blocks=tuple(
+                        RemoteMedia(handle=handle, name=handle, caption=value.get("caption", ""))
+                        for handle in value.get("media", ())
+                    ),
                     author=value.get("author", ""),
                     acknowledge=value.get("waits", False),
                     to=to,

@@ -57,6 +57,14 @@ async def test_an_edit_that_changes_nothing_is_no_change(full_acme: AcmeHub) -> 
     assert len(await full_acme.hub.facts("message.changed")) == 2
 
 
+async def test_an_edit_that_leaves_a_caption_as_it_was_is_no_change(full_acme: AcmeHub) -> None:
+    await full_acme.wrote("m1", "", media=["a.png"], caption="Look")
+    for text in ("Look", "Look here"):
+        await full_acme.told("edit", of="m1", text=text)
+    [message] = await full_acme.hub.messages(await full_acme.hub.conversation)
+    assert [change.text for change in message.changes] == ["Look here"]
+
+
 async def test_who_stops_us_cannot_be_answered_until_they_let_us(full_acme: AcmeHub) -> None:
     conversation = await full_acme.talk()
     await full_acme.hub.pass_time(minutes=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -342,6 +343,12 @@ class HidesLostWords(AcmeChannel):
         return Rendered(tuple(replace(part, text=part.text[:195] + "…") for part in rendered.parts))
 
 
+class DropsAddresses(AcmeChannel):
+    def render(self, draft: Draft, context: RenderContext) -> Rendered:
+        rendered = super().render(draft, context)
+        return Rendered(tuple(replace(part, text=re.sub(r"https://shop\S*", "", part.text)) for part in rendered.parts))
+
+
 class OverTheLimit(AcmeChannel):
     def render(self, draft: Draft, context: RenderContext) -> Rendered:
         rendered = super().render(draft, context)
@@ -484,5 +491,6 @@ MORE = (
     (TellsTheTokenInErrors, "check_no_secret_in_logs_or_errors"),
     (Prints, "check_no_secret_in_logs_or_errors"),
     (HidesLostWords, "check_render_keeps_limits_and_loses_nothing_unsaid"),
+    (DropsAddresses, "check_render_keeps_limits_and_loses_nothing_unsaid"),
     (OverTheLimit, "check_render_keeps_limits_and_loses_nothing_unsaid"),
 )

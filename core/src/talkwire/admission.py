@@ -445,7 +445,7 @@ _INSERT_CHANGE = """
     VALUES (:account, :change, :external, :message, :kind, :text, :blocks, :by, :at, :stored, :envelope)
     ON CONFLICT (account, change_id) DO NOTHING
 """
-_CONVERSATION_OF = "SELECT conversation_id, text FROM message WHERE id = :id"
+_CONVERSATION_OF = "SELECT conversation_id, text, blocks FROM message WHERE id = :id"
 _LAST_EDIT = "SELECT text FROM change WHERE message_id = :id AND kind = 'edit' ORDER BY at DESC, id DESC LIMIT 1"
 _CHANGE_THERE = "SELECT 1 FROM change WHERE account = :account AND change_id = :change"
 
@@ -509,9 +509,9 @@ def _changed(tx: Tx, account: str, channel: str, item: Change, envelope: str) ->
     if not message and (rows := tx.execute(_BY_DELIVERY, {"ids": [one]})):
         message = rows[0][2]
     if message:
-        [(conversation, text)] = tx.execute(_CONVERSATION_OF, {"id": message})
+        [(conversation, text, blocks)] = tx.execute(_CONVERSATION_OF, {"id": message})
         tx.lock("conversation", [conversation])
-        if item.kind is ChangeKind.EDIT and item.text == _as_it_reads(tx, message, text):
+        if item.kind is ChangeKind.EDIT and item.text == _as_it_reads(tx, message, text, blocks):
             return  # providers tell of an edit for what nobody sees, too
     else:
         conversation, _ = _conversation(tx, account, channel, item.address, item.thread)
@@ -520,10 +520,11 @@ def _changed(tx: Tx, account: str, channel: str, item: Change, envelope: str) ->
     store_change(tx, account, conversation, change, message, item, envelope=envelope)
 
 
-def _as_it_reads(tx: Tx, message: str, text: str) -> str:
-    """Give the text of a message as its last edit left it."""
-    row = tx.one(_LAST_EDIT, {"id": message})
-    return str(row[0]) if row else text
+def _as_it_reads(tx: Tx, message: str, text: str, blocks: str) -> str:
+    """Give the text of a message, or the caption of its file, as its last edit left it."""
+    if row := tx.one(_LAST_EDIT, {"id": message}):
+        return str(row[0])
+    return text or next((one["caption"] for one in json.loads(blocks) if one.get("caption")), "")
 
 
 def store_change(

@@ -135,7 +135,7 @@ async def _copied(archive: zipfile.ZipFile, files: Chunks, name: str, sha256: st
 
 
 def _line(message: Message, person: Person) -> str:
-    who = (person.name or "they") if message.direction is Direction.IN else (message.author or "we")
+    who = (message.author or person.name or "they") if message.direction is Direction.IN else (message.author or "we")
     said = [f"{_moment(message.at)}  {who}: {message.subject + ': ' if message.subject else ''}{message.text}\n"]
     said += [f"{'':21}[{_kind(block)}]\n" for block in message.blocks if _kind(block) != "text"]
     said += [f"{_moment(one.at)}  [{one.kind.value}] {one.text}\n" for one in message.changes]

@@ -128,9 +128,16 @@ class BotApi:
     async def _answerCallbackQuery(self, params: Any) -> Any:  # noqa: N802
         return True
 
+    async def _sendMessage(self, params: Any) -> Any:  # noqa: N802
+        return {
+            "message_id": next(self._messages),
+            "date": 1795780800,
+            "chat": {"id": params["chat_id"], "type": "private"},
+        }
+
     async def _getFile(self, params: Any) -> Any:  # noqa: N802
         id_ = params["file_id"]
-        if id_ == "huge":
+        if id_ in ("huge", "BAAC-big"):
             return _no(400, "Bad Request: file is too big")
         if id_ not in self.files:
             return _no(400, "Bad Request: wrong file_id or the file is temporarily unavailable")

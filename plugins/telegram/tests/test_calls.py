@@ -12,6 +12,7 @@ from datetime import timedelta
 import pytest
 from telegram import InputFile
 from telegram.error import BadRequest, ChatMigrated, Conflict, Forbidden, InvalidToken, NetworkError, RetryAfter
+from telegram.request import HTTPXRequest
 
 from talkwire import NotSent, Uncertain
 from talkwire.testing import Answers, FakeProvider, Lent, Logs, Reply, lend, says
@@ -53,6 +54,7 @@ async def test_a_call_is_one_request_in_json_that_trace_shows(lent, api):
     assert seen.path == f"/bot{TOKEN}/sendMessage"
     assert seen.json() == {"chat_id": 42, "text": "hello"}
     assert [record.status for record in lent.records] == [200]
+    assert not any(isinstance(one, HTTPXRequest) for one in lent.channel.bot._request)  # the library's own client
 
 
 async def test_a_call_by_telegrams_own_name_gives_what_telegram_gave(lent, api):

@@ -27,9 +27,13 @@ from talkwire import (
     each,
 )
 from talkwire_telegram import reading
+from talkwire_telegram.contents import _ABOUT, _TO_THE_CHAT
 from talkwire_telegram.texts import readable, rich_text
 from talkwire_telegram.values import Entity
 
+from . import contract
+
+CONTENTS_ABOUT = _ABOUT | _TO_THE_CHAT
 SAMPLES = Path(__file__).parent / "samples"
 T = datetime.fromtimestamp(1795780800, UTC)
 RECEIVED = datetime(2026, 11, 28, 12, tzinfo=UTC)
@@ -81,12 +85,12 @@ RICH = "Order\nI want two, see this (https://shop.example/2)\n1. red\n2. blue\nS
 MESSAGES = {
     "text": ("Halo 🙏 apa kabar?",),
     "text_links": ("👋👋 our shop (https://shop.example/?a=1), https://a.example",),
-    "photo": ("It is broken", media("l", "photo.jpg", "image/jpeg", 150000)),
+    "photo": ("", media("l", "photo.jpg", "image/jpeg", 150000, "It is broken")),
     "document": ("", media("doc", "Rechnung 11.pdf", "application/pdf", 345678)),
     "document_large": ("", media("big", "film.mkv", "video/x-matroska", 3000000000)),
     "audio": ("", media("song", "song.mp3", "audio/mpeg", 4400000)),
     "voice": ("", media("voice", "voice.ogg", "audio/ogg", 16000)),
-    "video": ("Listen to the noise", media("film", "video.mp4", "video/mp4", 2500000)),
+    "video": ("", media("film", "video.mp4", "video/mp4", 2500000, "Listen to the noise")),
     "video_note": ("", media("note", "video_note.mp4", "video/mp4", 700000)),
     "animation": ("", media("gif", "cat.mp4", "video/mp4", 90000)),
     "live_photo": (
@@ -118,6 +122,12 @@ MESSAGES = {
     "users_shared": ("", other("users_shared", "Shared: Ben, 44")),
     "gift": ("", other("gift", "A gift. Thank you!")),
     "giveaway": ("", other("giveaway", "A giveaway with 3 winners")),
+    "chat_shared": ("", other("chat_shared", "Shared the chat Lift repairs")),
+    "refunded": ("", other("refunded_payment", "Paid 50 XTR (in its smallest unit), and got it back")),
+    "giveaway_winners": ("", other("giveaway_winners", "1 won a giveaway")),
+    "gift_upgrade": ("", other("gift_upgrade_sent", "A gift was made a unique one")),
+    "unique_gift": ("", other("unique_gift", "A gift: Cake-7")),
+    "passport": ("", other("passport_data", "Documents of Telegram Passport, which we do not open")),
     "rich_message": (RICH,),
     "unknown_content": ("", other("hologram", "Something that only Telegram shows (hologram)")),
     "empty": ("", other("empty", "A message without content")),
@@ -126,7 +136,7 @@ MESSAGES = {
 }
 WITH_MORE = {
     "text_reply": said("text_reply", "Yes, that one", reply_to="42:90"),
-    "album_1": said("album_1", "Both sides", media("a1", "photo.jpg", "image/jpeg", 50000), group="13579"),
+    "album_1": said("album_1", "", media("a1", "photo.jpg", "image/jpeg", 50000, "Both sides"), group="13579"),
     "album_2": said("album_2", "", media("a2", "photo.jpg", "image/jpeg", 60000), group="13579"),
     "private_topic": said("private_topic", "In a topic", thread="77"),
     "group": said("group", "Does anybody know?", at=GROUP, author="Ben"),
@@ -251,6 +261,32 @@ ROWS = {
 def test_a_sample_means_what_its_source_says(name):
     assert "Bot API 10.1" in (SAMPLES / f"{name}.source").read_text()
     assert sample(name) == ROWS[name]
+
+
+STRANGE = {"unknown_content", "unknown_kind"}  # what no version has yet
+
+
+def test_every_sample_is_what_the_bot_api_describes(contracts):
+    wrong = {
+        path.stem for path in SAMPLES.glob("*.json") if contract.faults(json.loads(path.read_text("utf-8")), "Update")
+    }
+    assert wrong == STRANGE
+    assert contracts.is_dir()
+
+
+def test_every_kind_of_content_that_the_bot_api_describes_has_a_sample_or_is_known_to_say_nothing(contracts):
+    known = json.loads((contracts / "telegram-bot-api.json").read_text("utf-8"))["types"]
+    fields = {field["name"] for field in known["Message"]["fields"]}
+    sampled = {
+        key
+        for path in SAMPLES.glob("*.json")
+        for value in json.loads(path.read_text("utf-8")).values()
+        if isinstance(value, dict)
+        for key in value
+    }
+    assert fields - CONTENTS_ABOUT - sampled == set()
+    kinds = {field["name"] for field in known["Update"]["fields"]} - {"update_id"}
+    assert kinds == reading._KINDS.keys() | reading._NOT_FOR_US
 
 
 def test_the_providers_own_value_stands_beside_what_has_no_block_of_its_own():

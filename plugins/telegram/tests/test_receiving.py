@@ -133,6 +133,10 @@ async def test_an_account_that_is_forgotten_takes_back_its_own_webhook_and_nobod
         await lent.channel.removed()
         assert api.webhook
         assert api.params("deleteWebhook") == [{"drop_pending_updates": False}]
+    async with bot(api, updates="poll") as lent:
+        api.webhook, lent.services.webhook_url = {}, ""
+        await lent.channel.removed()
+    assert len(api.params("deleteWebhook")) == 1
 
 
 async def test_that_telegram_does_not_reach_us_is_a_reason_that_people_see(api):

@@ -59,6 +59,7 @@ KEY = "01940000-0000-7000-8000-00000000c0de"  # `Outgoing.key` of what the kit s
 HELLO = Part(text="kit hello")
 SOMEBODY = Address(kind="phone", value="+6281234567890")
 WORD = re.compile(r"[^\W_]+")
+_LINKED = re.compile(r"\]\((\S+?)\)")  # the address of a Markdown link
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,12 @@ class Drafted:
     draft: Draft
 
     def words(self, block: int) -> tuple[str, ...]:
-        """Find the words that must arrive of a block, in order."""
-        return tuple(word for text in _texts(self.draft.blocks[block]) for word in WORD.findall(text))
+        """Find the words that must arrive of a block, in order; of links only their words."""
+        return tuple(word for text in _texts(self.draft.blocks[block]) for word in WORD.findall(_LINKED.sub("]", text)))
+
+    def links(self, block: int) -> tuple[str, ...]:
+        """Find where the links of a block lead; it must arrive, too, but some providers take it apart from the text."""
+        return tuple(link for text in _texts(self.draft.blocks[block]) for link in _LINKED.findall(text))
 
 
 def _texts(block: Block) -> Iterator[str]:

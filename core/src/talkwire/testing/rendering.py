@@ -130,6 +130,14 @@ def _nothing_unsaid(drafted: Drafted, rendered: Rendered, judge: Judge) -> None:
                     )
                 break
             reached = place + len(_letters(word))
+        for link in drafted.links(block):
+            if _letters(link) not in arrived and block not in lost:
+                raise judge.failure(
+                    "render",
+                    drafted.name,
+                    f"where a link of block {block} leads is missing",
+                    f"carry it in the text or in Part.payload, or name the loss: Degradation(block={block}, what=…, text=…, lost=True)",
+                )
 
 
 def _lacks_its_picture(drafted: Drafted, rendered: Rendered) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from talkwire import Channel, hookimpl
+from talkwire import Channel, Simulator, hookimpl
 
 from .settings import TelegramSettings
 
@@ -15,3 +15,11 @@ def register_channels() -> list[type[Channel]]:
     from .channel import Telegram
 
     return [Telegram]
+
+
+@hookimpl
+def register_simulators() -> list[Simulator]:
+    """Give the Telegram of the demo."""
+    from .simulator import simulator
+
+    return [simulator()]

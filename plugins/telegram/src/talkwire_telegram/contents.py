@@ -140,6 +140,9 @@ def contents(message: Mapping[str, Any]) -> tuple[str, tuple[Block, ...], bool]:
         if key in keys and other in keys:
             keys.remove(other)
     said = [key for key in keys if key not in _TO_THE_CHAT]
+    known = [key for key in said if key in _READ or key == "rich_message"]
+    if known or message.get("text") or len(said) < len(keys):
+        said = known  # a message says one thing: what is new beside it says more about that, and is no thing of its own
     blocks: list[Block] = []
     if (origin := message.get("forward_origin")) is not None:
         blocks.append(Other(kind="forward_origin", text=_cut(f"Forwarded{_origin(origin)}"), raw=_raw(origin)))
@@ -298,6 +301,10 @@ _READ: dict[str, Callable[[str, Any], Iterable[Block]]] = {
     "users_shared": _lines(_shared),
     "chat_shared": _lines(lambda shared: f"Shared the chat {shared.get('title') or shared['chat_id']}"),
     "gift": _lines(lambda gift: f"A gift. {gift.get('text') or ''}"),
+    "gift_upgrade_sent": _lines(lambda _: "A gift was made a unique one"),
+    "unique_gift": _lines(lambda unique: f"A gift: {unique['gift']['name']}"),
+    "giveaway_winners": _lines(lambda giveaway: f"{giveaway['winner_count']} won a giveaway"),
+    "passport_data": lambda key, _: [Other(kind=key, text="Documents of Telegram Passport, which we do not open")],
     "giveaway": _lines(lambda giveaway: f"A giveaway with {giveaway['winner_count']} winners"),
     "web_app_data": _lines(lambda data: f"{data['button_text']}: {data['data']}"),
 }

@@ -15,6 +15,7 @@ from .entities import DIALECT
 TEXT_LIMIT = 4096  # UTF-16 code units after entities were read (sendMessage)
 CAPTION_LIMIT = 1024  # likewise (sendPhoto and the others)
 FILE_LIMIT = 50_000_000  # bytes (sendDocument)
+PHOTOS = ("image/jpeg", "image/png", "image/webp")
 PHOTO_LIMIT = 10_000_000  # bytes (sendPhoto); a larger picture goes as a file
 ENTITIES_LIMIT = 100  # of one text; further ones are ignored (python-telegram-bot's constants)
 DATA_LIMIT = 64  # bytes of what a button brings back (InlineKeyboardButton)
@@ -28,7 +29,10 @@ FEATURES = Features(
     unit=Unit.UTF16,
     dialect=DIALECT,
     subject=Level.PARTIAL,
-    media=(MediaFeature(types=("*/*",), limit=FILE_LIMIT, caption_limit=CAPTION_LIMIT),),
+    media=(
+        MediaFeature(types=PHOTOS, limit=PHOTO_LIMIT, caption_limit=CAPTION_LIMIT),
+        MediaFeature(types=("*/*",), limit=FILE_LIMIT, caption_limit=CAPTION_LIMIT),
+    ),
     buttons=_options,
     lists=_options,  # a list is a keyboard with a row each
     card=Level.FULL,

@@ -22,13 +22,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from talkwire import (
     Address,
     AddressChanged,
+    Block,
     Change,
     ChangeKind,
     Choice,
@@ -36,6 +37,7 @@ from talkwire import (
     Inbound,
     Item,
     Reachable,
+    RemoteMedia,
     Unread,
     Unreadable,
     each,
@@ -65,6 +67,8 @@ ALLOWED_UPDATES = (  # the last list that was set stays, also for getUpdates; re
     "callback_query",
     "message_reaction",
     "my_chat_member",
+    "business_message",
+    "edited_business_message",
 )
 _NOT_FOR_US = frozenset(  # what we never ask for; it may come until Telegram has heard that
     [
@@ -115,12 +119,15 @@ class _Update:
         beside, blocks, is_said = contents(value)
         if not is_said:
             return
+        text = readable(message.text, message.entities) or beside
+        if caption := readable(message.caption, message.caption_entities):
+            blocks, text = _captioned(blocks, text, caption)
         yield Inbound(
             external_id=external_id(message, message.message_id),
             address=_address(chat),
             at=moment(message.date),
             author=_author(message),
-            text=_text(message) or beside,
+            text=text,
             blocks=blocks,
             thread=_thread(message),
             reply_to=_answered(message),
@@ -260,6 +267,15 @@ def _text(message: Message) -> str:
     if message.text:
         return readable(message.text, message.entities)
     return readable(message.caption, message.caption_entities)
+
+
+def _captioned(blocks: Sequence[Block], text: str, caption: str) -> tuple[tuple[Block, ...], str]:
+    """Put a caption below the first file; it becomes text where none of the blocks is one."""
+    files = [n for n, block in enumerate(blocks) if isinstance(block, RemoteMedia)]
+    if not files:
+        return tuple(blocks), text or caption
+    first = files[0]
+    return tuple(replace(b, caption=caption) if n == first else b for n, b in enumerate(blocks)), text  # type: ignore[arg-type]
 
 
 def _is_ours(message: Message) -> bool:

@@ -71,7 +71,7 @@ class Receiving:
     def is_called(self) -> bool:
         """Say whether Telegram calls us."""
         wanted, url = self._settings.updates, self._channel.services.webhook_url
-        return wanted == "webhook" or (wanted == "auto" and not self._fault(url))
+        return wanted == "webhook" or (wanted == "auto" and url.startswith("https:") and not self._fault(url))
 
     def _fault(self, url: str) -> str:
         """Say why Telegram cannot call there; empty: it can."""
@@ -98,7 +98,8 @@ class Receiving:
 
     async def removed(self) -> None:
         """Let Telegram call us no more; a webhook of somebody else's stays."""
-        if (await self._call("getWebhookInfo")).get("url") == self._channel.services.webhook_url:
+        url = (await self._call("getWebhookInfo")).get("url")
+        if url and url == self._channel.services.webhook_url:
             await self._call("deleteWebhook", {"drop_pending_updates": False})
         await self._channel.keep(_REGISTERED, "")
 
@@ -123,7 +124,8 @@ class Receiving:
         if url:
             await self._call("deleteWebhook", {"drop_pending_updates": False})
             self._channel.log.warning("webhook taken away, for we ask now", host=urlsplit(url).hostname)
-        await self._channel.keep(_REGISTERED, "")
+        if await self._channel.kept(_REGISTERED):
+            await self._channel.keep(_REGISTERED, "")
 
     async def listen(self, cursor: str) -> AsyncIterator[Batch]:
         """Ask for updates, from `cursor` on; where Telegram calls us, look whether it reaches us.

@@ -33,14 +33,13 @@ from talkwire import (
 from talkwire import render as as_parts
 
 from .entities import Entity, read
-from .features import CAPTION_LIMIT, DATA_LIMIT, ENTITIES_LIMIT, PHOTO_LIMIT
+from .features import CAPTION_LIMIT, DATA_LIMIT, ENTITIES_LIMIT, PHOTO_LIMIT, PHOTOS
 
 # What a button may open: "HTTP or tg:// URL" (InlineKeyboardButton).
 _BUTTON_URL = re.compile(r"(?:https?|tg)://\S+", re.IGNORECASE)
-_PHOTOS = frozenset({"image/jpeg", "image/png", "image/webp"})
 # "MPEG4 videos, other formats may be sent as Document", "GIF", ".MP3 or .M4A format", ".OGG file encoded with OPUS".
 _METHODS = {
-    **dict.fromkeys(_PHOTOS, "sendPhoto"),
+    **dict.fromkeys(PHOTOS, "sendPhoto"),
     "image/gif": "sendAnimation",
     "video/mp4": "sendVideo",
     **dict.fromkeys(("audio/mpeg", "audio/mp4", "audio/m4a", "audio/x-m4a"), "sendAudio"),
@@ -96,7 +95,7 @@ def payload_of(part: Part, attachment: Attachment | None) -> Payload:
 def _method(attachment: Attachment | None) -> str:
     if attachment is None:
         return "sendMessage"
-    if attachment.media_type in _PHOTOS and attachment.size > PHOTO_LIMIT:
+    if attachment.media_type in PHOTOS and attachment.size > PHOTO_LIMIT:
         return "sendDocument"
     return _METHODS.get(attachment.media_type, "sendDocument")
 
@@ -160,7 +159,7 @@ class _Shaping:
 
     def _look_at(self, position: int, file: str) -> None:
         attachment = self._context.attachments.get(file)
-        if attachment is not None and attachment.media_type in _PHOTOS and attachment.size > PHOTO_LIMIT:
+        if attachment is not None and attachment.media_type in PHOTOS and attachment.size > PHOTO_LIMIT:
             self._note(
                 position, "picture_as_file", f"The picture has {attachment.size} bytes and goes as a file, not shown."
             )

@@ -30,7 +30,7 @@ from talkwire import (
 )
 
 from .errors import Floods, is_gone, is_no_photo, is_unchanged, lacks_what_is_replied_to, meaning
-from .reading import PRESSED
+from .reading import BUSINESS, PRESSED
 from .rendering import FIELDS, Payload, payload_of
 
 if TYPE_CHECKING:
@@ -147,12 +147,15 @@ class _Request:
         self.method = payload.method
         self.chat = out.address.value
         self.moved = False
-        answered = message_of(out.reply_to)
+        self._business = out.thread.removeprefix(BUSINESS) if out.thread.startswith(BUSINESS) else ""
+        answered = message_of(out.reply_to.removeprefix(f"{self._business}:"))
         self._replies_to = answered[1] if answered is not None and str(answered[0]) == self.chat else None
 
     async def values(self) -> dict[str, Any]:
         """Give what the call says."""
         said: dict[str, Any] = {"chat_id": _chat(self.chat)}
+        if self._business:  # the business says it, to a customer of its own
+            said["business_connection_id"] = self._business
         if self._thread is not None:
             said["message_thread_id"] = self._thread
         if self._replies_to is not None:

@@ -8,6 +8,7 @@ from typing import Any
 from .values import Entity
 
 _DEEP = 50  # rich text within rich text; deeper lies nothing that a person wrote
+_MOST = 100  # links of a text; Telegram keeps no more entities
 
 
 def readable(text: str, entities: Sequence[Entity]) -> str:
@@ -18,7 +19,7 @@ def readable(text: str, entities: Sequence[Entity]) -> str:
 
     Source: Bot API 10.1, "MessageEntity", read 2026-11-28.
     """
-    links = [one for one in entities if one.type == "text_link" and one.url]
+    links = [one for one in entities if one.type == "text_link" and one.url][:_MOST]
     if not links:
         return text
     raw = text.encode("utf-16-le", "surrogatepass")

@@ -275,7 +275,7 @@ function about(message) {
     message.notice && `notice “${message.notice}”`,
     message.automatic && "automatic",
     message.cc.length > 0 && `copies to ${message.cc.join(", ")}`,
-    message.direction === "out" && `by ${message.author}`,
+    message.author && `by ${message.author}`,
   ].filter(Boolean);
   const line = h("p", { class: "quiet" }, words.flatMap((word, i) => (i ? [" · ", word] : [word])));
   if (message.direction === "in") return h("div", { class: "about" }, line);

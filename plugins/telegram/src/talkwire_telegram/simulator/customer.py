@@ -1,0 +1,284 @@
+"""What customers do, and the updates that the bot hears of it.
+
+Sources: Bot API 10.1, "Update", "Message", "CallbackQuery", "MessageReactionUpdated", "ChatMemberUpdated"; "Bots FAQ",
+"What messages will my bot get?".
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from .files import FETCH_LIMIT, VOICE_SECONDS, File, Files, picture, size_of_picture, voice
+from .markup import found_entities
+from .updates import Updates
+from .world import BOT, BUDI, Chat, Said, World, quoted
+
+TEXT_LIMIT = 4096
+KINDS = ("text", "photo", "album", "voice", "document", "large", "location", "venue", "contact", "sticker", "dice")
+
+
+class Impossible(Exception):
+    """Customers cannot do that; says why."""
+
+
+class Customer:
+    """Everybody who is not the bot."""
+
+    def __init__(self, world: World, updates: Updates, files: Files, faults: set[str]) -> None:
+        self._world = world
+        self._updates = updates
+        self._files = files
+        self._faults = faults
+
+    def write(
+        self, text: str, *, chat: int = BUDI["id"], who: int = BUDI["id"], topic: int = 0, answers: int = 0
+    ) -> tuple[Said, int]:
+        """Write a text; gives the message, and the id of its update (0: the bot is told nothing)."""
+        if not text.strip() or len(text) > TEXT_LIMIT:
+            raise Impossible(f"a text has between 1 and {TEXT_LIMIT} characters")
+        content: dict[str, Any] = {"text": text}
+        if entities := found_entities(text):
+            content["entities"] = entities
+        return self._say(self._open(chat), who, content, topic=topic, answers=answers)
+
+    def send(
+        self, kind: str, *, chat: int = BUDI["id"], who: int = BUDI["id"], topic: int = 0, caption: str = ""
+    ) -> list[tuple[Said, int]]:
+        """Send something that customers have at hand."""
+        if kind not in KINDS:
+            raise Impossible(f"customers send {', '.join(KINDS)}")
+        if kind == "text":
+            return [self.write(caption or "Hello", chat=chat, who=who, topic=topic)]
+        contents = [self._at_hand(kind)]
+        if kind == "album":
+            group = str(secrets.randbelow(10**17) + 10**16)
+            contents = [{**self._photo(picture(n, 200, 150)), "media_group_id": group} for n in range(3)]
+        if caption:
+            contents[0]["caption"] = caption
+        found = self._open(chat)
+        return [self._say(found, who, content, topic=topic) for content in contents]
+
+    def hand_over(
+        self,
+        content: bytes,
+        *,
+        name: str,
+        media_type: str,
+        chat: int = BUDI["id"],
+        who: int = BUDI["id"],
+        topic: int = 0,
+    ) -> tuple[Said, int]:
+        """Send a file of the page's own; pictures go as photos."""
+        if media_type in ("image/png", "image/jpeg") and size_of_picture(content):
+            wire = self._photo(content, media_type)
+        else:
+            wire = self._document(self._files.keep(content, name=name, media_type=media_type))
+        return self._say(self._open(chat), who, wire, topic=topic)
+
+    def _at_hand(self, kind: str) -> dict[str, Any]:
+        match kind:
+            case "photo":
+                return self._photo(picture())
+            case "voice":
+                file = self._files.keep(voice(), name="", media_type="audio/ogg")
+                return {"voice": {**file.wire(), "duration": VOICE_SECONDS, "mime_type": "audio/ogg"}}
+            case "document":
+                return self._document(
+                    self._files.keep(b"date;cups\n2026-11-28;3\n", name="orders.csv", media_type="text/csv")
+                )
+            case "large":
+                return self._document(
+                    self._files.keep(b"too much", name="film.mp4", media_type="video/mp4", claimed=FETCH_LIMIT + 1)
+                )
+            case "location":
+                return {"location": {"latitude": -6.917464, "longitude": 107.619125}}
+            case "venue":
+                place = {"latitude": -6.917464, "longitude": 107.619125}
+                return {
+                    "location": place,
+                    "venue": {"location": place, "title": "Kopi Kita", "address": "Jalan Braga 12"},
+                }
+            case "contact":
+                return {"contact": {"phone_number": "+6281234567890", "first_name": "Siti", "user_id": 5087654321}}
+            case "sticker":
+                file = self._files.keep(picture(1, 64, 64), name="", media_type="image/png")
+                look = {"width": 512, "height": 512, "is_animated": False, "is_video": False, "type": "regular"}
+                return {"sticker": {**file.wire(), **look, "emoji": "☕"}}
+            case "dice":
+                return {"dice": {"emoji": "🎲", "value": secrets.randbelow(6) + 1}}
+            case _:
+                return {}
+
+    def _photo(self, content: bytes, media_type: str = "image/png") -> dict[str, Any]:
+        """Keep a photo in two sizes, smallest first."""
+        wide, high = size_of_picture(content) or (1, 1)
+        sizes = [(max(1, wide // 4), max(1, high // 4)), (wide, high)]
+        files = [self._files.keep(content, name="", media_type=media_type) for _ in sizes]
+        return {
+            "photo": [
+                {**file.wire(), "width": width, "height": height}
+                for file, (width, height) in zip(files, sizes, strict=True)
+            ]
+        }
+
+    def _document(self, file: File) -> dict[str, Any]:
+        return {"document": {**file.wire(), "file_name": file.name, "mime_type": file.media_type}}
+
+    def _say(
+        self, chat: Chat, who: int, content: dict[str, Any], *, topic: int = 0, answers: int = 0
+    ) -> tuple[Said, int]:
+        if topic and topic not in chat.topics:
+            raise Impossible("this chat has no such topic")
+        if answers:
+            content = {**content, "reply_to_message": quoted(self._there(chat, answers))}
+        said = self._world.put(chat, self._person(chat, who), content, topic=topic)
+        return said, self._tell(said) if self._hears(chat, said) else 0
+
+    def _tell(self, said: Said, kind: str = "message") -> int:
+        given = self._updates.tell(kind, said.wire)
+        said.note = f"update {given} waits" if given else "the bot does not ask for such updates"
+        self._world.show(said)
+        return given
+
+    def _hears(self, chat: Chat, said: Said) -> bool:
+        """Say whether the bot sees a message; with privacy mode on it sees few in groups."""
+        if chat.is_private or "privacy" not in self._faults:
+            return True
+        text, answered = said.wire.get("text", ""), said.wire.get("reply_to_message", {})
+        if text.startswith("/") or answered.get("from", {}).get("id") == BOT["id"]:
+            return True
+        said.note = "the bot does not see it: privacy mode"
+        self._world.show(said)
+        return False
+
+    # --- what is done to messages that are there -------------------------------------------------------------
+
+    def edit(self, chat: int, message: int, text: str) -> int:
+        """Change a text or a caption; gives the update's id."""
+        if not text.strip() or len(text) > TEXT_LIMIT:
+            raise Impossible(f"a text has between 1 and {TEXT_LIMIT} characters")
+        said = self._there(self._open(chat), message)
+        if not said.mine:
+            raise Impossible("customers edit what they wrote themselves")
+        said.wire["caption" if "text" not in said.wire else "text"] = text
+        said.wire["edit_date"] = int(self._world.now())
+        return self._tell(said, "edited_message")
+
+    def react(self, chat: int, message: int, emoji: str, *, who: int = BUDI["id"]) -> int:
+        """React with an emoji, or with none; gives the update's id."""
+        found = self._open(chat)
+        said = self._there(found, message)
+        user = self._person(found, who)
+        before, after = said.reactions.get(who, []), [emoji] if emoji else []
+        said.reactions[who] = after
+        self._world.show(said)
+        return self._updates.tell(
+            "message_reaction",
+            {
+                "chat": found.wire,
+                "message_id": message,
+                "user": user,
+                "date": int(self._world.now()),
+                "old_reaction": [{"type": "emoji", "emoji": one} for one in before],
+                "new_reaction": [{"type": "emoji", "emoji": one} for one in after],
+            },
+        )
+
+    def press(self, chat: int, message: int, data: str, *, who: int = BUDI["id"]) -> tuple[str, int]:
+        """Press a button of a keyboard; gives the callback query's id and the update's."""
+        found = self._open(chat)
+        said = self._there(found, message)
+        rows = said.wire.get("reply_markup", {}).get("inline_keyboard", [])
+        if data not in [button.get("callback_data") for row in rows for button in row]:
+            raise Impossible("this message has no such button")
+        query = str(secrets.randbelow(10**18) + 10**18)
+        said.pressed[query], said.toast = data, ""
+        self._world.show(said)
+        given = self._updates.tell(
+            "callback_query",
+            {
+                "id": query,
+                "from": self._person(found, who),
+                "message": said.wire,
+                "chat_instance": str(abs(found.id) + 10**17),
+                "data": data,
+            },
+        )
+        return query, given
+
+    # --- what is done to chats -------------------------------------------------------------------------------
+
+    def shut(self, chat: int, *, on: bool = True, who: int = BUDI["id"]) -> int:
+        """Block the bot or let it in again; in a group: throw it out, take it in. Gives the update's id."""
+        found = self._world.chat(chat)
+        if found.shut == on:
+            raise Impossible("it is so already")
+        found.shut = on
+        self._world.show_chats()
+        gone = {"user": BOT, "status": "kicked", "until_date": 0}
+        there = {"user": BOT, "status": "member"}
+        return self._updates.tell(
+            "my_chat_member",
+            {
+                "chat": found.wire,
+                "from": self._person(found, found.id if found.is_private else who),
+                "date": int(self._world.now()),
+                "old_chat_member": there if on else gone,
+                "new_chat_member": gone if on else there,
+            },
+        )
+
+    def migrate(self, chat: int, *, who: int = BUDI["id"]) -> int:
+        """Let a group become a supergroup, under another id; gives that id."""
+        found = self._open(chat)
+        if found.wire["type"] != "group":
+            raise Impossible("only a group becomes a supergroup")
+        new = -1000000000000 - secrets.randbelow(10**9) - 10**9
+        wire = {"id": new, "type": "supergroup", "title": found.wire["title"]}
+        self._world.chats[new] = Chat(wire, found.people)
+        user = self._person(found, who)
+        old_end = self._world.put(found, user, {"migrate_to_chat_id": new})
+        found.moved_to = new
+        new_begin = self._world.put(self._world.chats[new], user, {"migrate_from_chat_id": found.id})
+        self._world.show_chats()
+        for said in (old_end, new_begin):
+            self._tell(said)
+        return new
+
+    def open_topic(self, chat: int, name: str, *, who: int = BUDI["id"]) -> int:
+        """Open a topic in a forum; gives its id."""
+        found = self._open(chat)
+        if not found.wire.get("is_forum") or not name.strip() or len(name) > 128:
+            raise Impossible("only a forum has topics, and they have names of at most 128 characters")
+        topic = found.last_id + 1  # the id of the message that says so
+        found.topics[topic] = name
+        created = {"forum_topic_created": {"name": name, "icon_color": 0x6FB9F0}}
+        said = self._world.put(found, self._person(found, who), created, topic=topic)
+        self._world.show_chats()
+        self._tell(said)
+        return topic
+
+    # --- who and where ----------------------------------------------------------------------------------------
+
+    def _open(self, chat: int) -> Chat:
+        found = self._world.chats.get(chat)
+        if found is None or found.moved_to:
+            raise Impossible("there is no such chat")
+        if found.shut:
+            raise Impossible("the bot is blocked here; unblock it first")
+        return found
+
+    def _there(self, chat: Chat, message: int) -> Said:
+        said = self._world.find(chat.id, message)
+        if said is None:
+            raise Impossible("there is no such message")
+        return said
+
+    def _person(self, chat: Chat, who: int) -> dict[str, Any]:
+        if chat.is_private:
+            return chat.people[0]
+        for one in chat.people:
+            if one["id"] == who:
+                return one
+        raise Impossible("this person is not in the chat")

@@ -1,0 +1,231 @@
+"""Talks between customers on the simulated Telegram and a whole daemon that asks it: what one side does, the other sees."""
+
+import asyncio
+import contextlib
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from talkwire import (
+    Buttons,
+    ChangeKind,
+    Choice,
+    ContactCard,
+    Draft,
+    Location,
+    Media,
+    Option,
+    State,
+    Text,
+    draft,
+)
+from talkwire.cli import demo
+from talkwire.model import AnswerCode, Direction
+from talkwire_telegram.simulator import BUDI, FORUM, GROUP, SITI, files
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+CHAT = BUDI["id"]
+
+
+async def until(look):
+    """Look until it is so, and give what was seen."""
+    async with asyncio.timeout(8):
+        while not (found := await look()):
+            await asyncio.sleep(0.01)
+    return found
+
+
+class Talk:
+    """Both sides of a talk."""
+
+    def __init__(self, stage):
+        [self.player] = stage.players
+        self.stage = stage
+        self.hub = stage.daemon.hub
+        self.http = None
+
+    async def do(self, deed, **given):
+        async with self.http.post(f"{self.player.base_url}/sim/deeds", json={"deed": deed, **given}) as answer:
+            return await answer.json()
+
+    async def shown(self, chat=CHAT, **wanted):
+        """Give what the phone shows in a chat, oldest first."""
+        async with self.http.get(f"{self.player.base_url}/sim/chats") as answer:
+            lines = (await answer.json())["messages"]
+        return [one for one in lines if one["chat"] == chat and all(one[key] == value for key, value in wanted.items())]
+
+    async def come(self, text):
+        """Wait for a message with this text; gives its conversation and the message."""
+
+        async def look():
+            for one in (await self.hub.conversations(account="telegram", text=text)).items:
+                for said in await self.hub.messages(one.id):
+                    if said.text == text:
+                        return one, said
+            return None
+
+        return await until(look)
+
+    async def says(self, conversation, what):
+        """Reply; gives the message once it has left the queue."""
+        accepted = await self.hub.reply(conversation, what, author="agent:ann")
+
+        async def look():
+            message = await self.hub.message(accepted.message)
+            return message if message.state is not State.QUEUED else None
+
+        return await until(look)
+
+    @contextlib.asynccontextmanager
+    async def fault(self, name):
+        await self.player.simulator.fault(self.player.base_url, name)
+        yield
+        await self.player.simulator.fault(self.player.base_url, "")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def talk(tmp_path_factory):
+    simulators = await demo.find(among=["telegram"])
+    async with demo.stage(tmp_path_factory.mktemp("talk"), simulators) as stage:
+        one = Talk(stage)
+        async with aiohttp.ClientSession(raise_for_status=True) as one.http:
+            yield one
+
+
+async def test_what_customers_send_is_here_with_its_files(talk):
+    await talk.do("write", text="Look at these")
+    conversation, first = await talk.come("Look at these")
+    await talk.do("send", kind="photo", caption="It is broken")
+    await talk.do("send", kind="album", caption="Three of them")
+    await talk.do("send", kind="venue")
+    await talk.do("send", kind="contact")
+
+    async def all_of_it():
+        said = [
+            one for one in await talk.hub.messages(conversation.id, after_n=first.n) if one.direction is Direction.IN
+        ]
+        return said if len(said) == 6 else None
+
+    photo, *album, venue, contact = await until(all_of_it)
+    [shown] = photo.blocks
+    assert (shown.caption, photo.group) == ("It is broken", "")
+
+    async def fetched():
+        kept = await talk.hub.attachment(shown.attachment)
+        return kept if kept.sha256 else None
+
+    kept = await until(fetched)
+    assert (kept.media_type, kept.size) == ("image/png", len(files.picture()))
+    assert len({one.group for one in album}) == 1
+    assert album[0].group
+    assert album[0].blocks[0].caption == "Three of them"
+    assert [type(one.blocks[0]) for one in (venue, contact)] == [Location, ContactCard]
+    assert conversation.address.name == "Budi Santoso"
+
+
+async def test_a_reply_shows_its_marks_its_picture_and_its_buttons_and_a_pressed_one_is_let_go(talk):
+    await talk.do("write", text="Is the Ciwidey back?")
+    conversation, _ = await talk.come("Is the Ciwidey back?")
+
+    async def cup():
+        yield files.picture(2)
+
+    picture = await talk.hub.keep_file(cup(), name="cup.png", limit=10**6)
+    options = (Option("yes", "Yes, please"), Option("no", "No"))
+    reply = Draft(
+        blocks=(
+            Text("🎉 It is **back**, [look](https://shop.example/a)"),
+            Media(attachment=picture.id, caption="*Fresh*"),
+            Buttons(text="Shall I?", options=options),
+        )
+    )
+    assert (await talk.says(conversation.id, reply)).state is State.SENT
+    text, photo, question = (await talk.shown(mine=False))[-3:]
+    marks = [(one["type"], one["offset"], one["length"]) for one in text["message"]["entities"]]
+    assert (text["message"]["text"], marks) == ("🎉 It is back, look", [("bold", 9, 4), ("text_link", 15, 4)])
+    assert photo["message"]["caption_entities"] == [{"type": "italic", "offset": 0, "length": 5}]
+    await talk.do("press", message=question["message"]["message_id"], data="yes")
+    _, chosen = await talk.come("Yes, please")
+    assert chosen.blocks == (Choice(id="yes", title="Yes, please"),)
+    assert chosen.reply_to
+
+    async def let_go():
+        return not (await talk.shown())[-1]["pressed"]
+
+    await until(let_go)
+
+
+async def test_edits_and_reactions_point_at_what_they_change(talk):
+    said = await talk.do("write", text="I want too")
+    conversation, message = await talk.come("I want too")
+    answer = await talk.says(conversation.id, draft("Two it is"))
+    [shown] = (await talk.shown(mine=False))[-1:]
+    await talk.do("edit", message=said["message"], text="I want two")
+    await talk.do("react", message=shown["message"]["message_id"], emoji="👍")
+
+    async def changed():
+        both = [(await talk.hub.message(one)).changes for one in (message.id, answer.id)]
+        return both if all(both) else None
+
+    [[edit], [reaction]] = await until(changed)
+    assert (edit.kind, edit.text, edit.by) == (ChangeKind.EDIT, "I want two", str(CHAT))
+    assert (reaction.kind, reaction.text) == (ChangeKind.REACTION, "👍")
+
+
+async def test_a_topic_is_a_conversation_in_which_each_has_a_name(talk):
+    await talk.do("write", text="Which grinder?", chat=FORUM, topic=3, who=SITI["id"])
+    conversation, said = await talk.come("Which grinder?")
+    assert (conversation.address.value, conversation.thread, said.author) == (str(FORUM), "3", "Siti")
+    await talk.says(conversation.id, draft("The small one"))
+    [shown] = await talk.shown(FORUM, topic=3, mine=False)
+    assert shown["message"]["text"] == "The small one"
+
+
+async def test_a_group_that_moves_is_answered_where_it_went(talk):
+    await talk.do("write", text="Coffee at ten?", chat=GROUP)
+    conversation, _ = await talk.come("Coffee at ten?")
+    new = (await talk.do("migrate", chat=GROUP))["chat"]
+    assert (await talk.says(conversation.id, draft("At ten"))).state is State.SENT
+    assert [one["message"]["text"] for one in await talk.shown(new, mine=False)] == ["At ten"]
+
+
+async def test_who_stops_the_bot_cannot_be_answered_until_they_let_it_in_again(talk):
+    await talk.do("write", text="Too many messages", chat=SITI["id"])
+    conversation, _ = await talk.come("Too many messages")
+    for on, code in ((True, AnswerCode.ADDRESS_UNREACHABLE), (False, None)):
+        await talk.do("shut", chat=SITI["id"], on=on)
+
+        async def told(code=code):
+            return (await talk.hub.conversation(conversation.id)).answer.code is code
+
+        await until(told)
+    assert (await talk.says(conversation.id, draft("Sorry"))).state is State.SENT
+
+
+async def test_entities_that_are_not_understood_go_once_more_as_plain_text(talk):
+    await talk.do("write", text="In plain words?")
+    conversation, _ = await talk.come("In plain words?")
+    async with talk.fault("markup"):
+        message = await talk.says(conversation.id, draft("It is **plain**"))
+    [shown] = (await talk.shown(mine=False))[-1:]
+    assert (shown["message"]["text"], message.state) == ("It is plain", State.SENT)
+    assert "entities" not in shown["message"]
+
+
+async def test_a_message_of_which_nobody_knows_stays_so_until_a_person_says(talk):
+    await talk.do("write", text="Are you there?")
+    conversation, _ = await talk.come("Are you there?")
+    before = len(await talk.shown(mine=False))
+    async with talk.fault("reset"):
+        message = await talk.says(conversation.id, draft("We are"))
+    assert message.state is State.UNCERTAIN
+    await talk.says(conversation.id, draft("Always"))
+    assert [one["message"].get("text") for one in await talk.shown(mine=False)][before:] == ["We are", "Always"]
+    url = f"{talk.stage.api}/api/v1/deliveries/{message.deliveries[0].id}:settle"
+    async with talk.http.post(
+        url, json={"verdict": "sent"}, headers={"Authorization": f"Bearer {talk.stage.key}"}
+    ) as answer:
+        assert answer.status == 204
+    assert (await talk.hub.message(message.id)).state is State.SENT
