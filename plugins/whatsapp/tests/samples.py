@@ -473,7 +473,7 @@ SAMPLES: tuple[Sample, ...] = (
 )
 
 _FOR_THE_KIT = """
-    text_reply text_referral text_without_number text_with_user_id document location contacts button_reply flow_reply order
+    text text_reply text_referral text_without_number text_with_user_id document location contacts button_reply flow_reply order
     reaction edit number_changed unsupported call status_sent status_failed batch account_error template_rejected
     account_disabled
 """
