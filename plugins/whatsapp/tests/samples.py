@@ -359,7 +359,6 @@ SAMPLES: tuple[Sample, ...] = (
             code="131047",
             window_shut=True,
             reason="More than 24 hours have passed since the customer last replied.",
-            window_shut=True,
         ),
     ),
     sample("status_group", told(State.DELIVERED)),
