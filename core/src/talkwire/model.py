@@ -384,7 +384,6 @@ class Reachable:
     address: Address
     on: bool
     at: datetime  # the provider's clock; a message that is newer holds
-    reason: str = ""  # why not, for a person
     to: str = ""
 
 
