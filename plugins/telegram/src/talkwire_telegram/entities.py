@@ -28,7 +28,7 @@ _INNER_QUOTE = "> "  # "blockquote entities can't be nested"
 _ALONE = frozenset({"code", "pre"})  # "can't contain other entities", nor be part of any
 _ENTITY_URL = re.compile(r"(?:https?|tg)://", re.IGNORECASE)
 
-# Telegram itself makes spaces of them (tdlib, `clean_input_string`), a tab's among them.
+# Telegram itself makes spaces of them, a tab's among them; from memory, not tried there.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")
 
 

@@ -10,8 +10,8 @@
 
 `BadRequest` is a `NetworkError`, so it is looked for first.
 
-Source: Bot API 10.1, "Making requests", "ResponseParameters"; python-telegram-bot 22.8, `telegram/error.py`; the words from
-channels.md §2 and from tdlib/telegram-bot-api's answers, read 2026-11-28.
+Source: Bot API 10.1, "Making requests", "ResponseParameters"; python-telegram-bot 22.8, `telegram/error.py`. The words of
+the noes are documented nowhere: these are written from what bots have seen, not tried at Telegram.
 """
 
 from __future__ import annotations
