@@ -61,7 +61,7 @@ def test_a_state_is_its_word_and_an_answer_names_its_icon(api):
     assert "delivered" in schemas["Delivery"]["properties"]["state"]["enum"]
     assert "icon" in schemas["Answer"]["required"]
     assert set(schemas["ReplyIn"]["properties"]) == {
-        "text", "blocks", "reply_to", "subject", "cc", "bcc", "key", "policy", "fallback", "strict", "automatic"
+        "text", "blocks", "reply_to", "subject", "cc", "bcc", "key", "policy", "fallback", "template", "strict", "automatic"
     }  # fmt: skip
     offered = schemas["ReplyIn"]["properties"]["blocks"]["items"]["discriminator"]["mapping"]
     assert set(offered) == {"text", "media", "buttons", "list", "card", "location", "template", "form_link", "forward"}
