@@ -24,6 +24,8 @@ from talkwire import (
     draft,
     hookimpl,
 )
+from talkwire.api import make_app
+from talkwire.api.principals import create_keys
 from talkwire.testing.provider import refuse, slow
 from tests.journeys.acme_hub import AcmeHub, FullAcme, full, no
 from tests.journeys.listening import cut_power, listener
@@ -171,6 +173,17 @@ async def test_a_request_names_the_template_itself(start_acme: Any) -> None:
     accepted = await acme.hub.reply(conversation, "Hi", policy=Policy.TEMPLATE, template="other")
     await acme.hub.run_until_idle()
     assert (accepted.policy, acme.texts) == (Policy.TEMPLATE, ["other"])
+
+
+async def test_the_api_says_that_a_template_went(acme: AcmeHub, aiohttp_client: Any) -> None:
+    conversation = await closed(acme)
+    [key] = [await acme.hub.daemon.store.write(create_keys, ("crm", "bot"))]
+    client = await aiohttp_client(make_app(acme.hub.daemon), headers={"Authorization": f"Bearer {key}"})
+    body = {"text": "Hi", "policy": "template", "template": "other"}
+    sent = await client.post(f"/api/v1/conversations/{conversation.id}/replies", json=body)
+    assert (sent.status, (await sent.json())["policy"]) == (202, "template")
+    await acme.hub.run_until_idle()
+    assert acme.texts == ["other"]
 
 
 async def test_the_ways_name_the_template_of_the_account(acme: AcmeHub) -> None:

@@ -30,7 +30,7 @@ def kit(folder):
 
 
 @pytest.mark.timeout(60)  # a pytest in a process of its own
-@pytest.mark.parametrize(("kind", "name", "passed"), [("webhook", "acme", 15), ("poll", "my-shop2", 13)])
+@pytest.mark.parametrize(("kind", "name", "passed"), [("webhook", "acme", 16), ("poll", "my-shop2", 14)])
 def test_the_kit_is_green_at_once(tmp_path, kind, name, passed):
     make(name, kind, tmp_path)
     done = kit(tmp_path / f"talkwire-{name}")
