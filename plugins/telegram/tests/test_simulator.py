@@ -554,7 +554,7 @@ async def test_polled_updates_come_twice_when_told_to(bot, messenger):
         ("down", 500, False),
         ("slow", 200, True),
         ("blocked", 403, False),
-        ("reset", 0, True),
+        ("hangup", 0, True),
     ],
 )
 async def test_each_fault_of_sending_does_what_it_says(client, messenger, fault, status, arrives):
