@@ -140,7 +140,7 @@ async def play(stage: demo.Stage) -> None:
         await customers.session(
             "+6281234567890", "ended", ago=timedelta(minutes=20), address="phone", name="Budi Santoso"
         )
-        await everything(customers)
+        await one_of_each(customers)
         await customers.write("ann", "Hello! I ordered a lamp last week.", name="Ann Lindqvist", ago=26 * HOUR)
         await api.reply("ordered a lamp", "Good day Ann. May I have the number of the order?", policy="hold")
         await customers.write("ann", "It is 4711", name="Ann Lindqvist", ago=timedelta(minutes=9))
@@ -158,7 +158,7 @@ async def play(stage: demo.Stage) -> None:
         await live(stage, customers, api)
 
 
-async def everything(customers: Customers) -> None:
+async def one_of_each(customers: Customers) -> None:
     """Let somebody send one of everything, almost a day ago."""
     ago, who = timedelta(hours=23, minutes=23), {"name": "Rosa Pires"}
     colours = ((196, 120, 60), (90, 130, 110), (70, 90, 150))
