@@ -105,8 +105,8 @@ async def test_whatever_a_customer_does_arrives_as_what_it_is(stage: Stage) -> N
 
     async def all_fetched() -> Any:
         said = await stage.hub.messages(talk)
-        fetched = [block for one in said for block in one.blocks if isinstance(block, Media)]
-        return said if len(fetched) == 3 else None
+        held = [block.attachment for one in said for block in one.blocks if isinstance(block, Media)]
+        return said if len(held) == 3 and all([(await stage.hub.attachment(one)).size for one in held]) else None
 
     text, image, voice, document, place, contact, order, poll, answer, last_one = await stage.until(all_fetched)
     assert text.text == "Where is *it*? 🙏"
