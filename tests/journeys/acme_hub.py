@@ -112,7 +112,7 @@ class FullAcme(acme_module.AcmeChannel):
             case "moved":
                 yield AddressChanged(old=address, new=self._address(value["new"], {}), at=at)
             case "reachable":
-                yield Reachable(address=address, on=value["on"], at=at, reason="they stopped us")
+                yield Reachable(address=address, on=value["on"], at=at)
             case "notice":
                 yield AccountNotice(code="suspended", text="Acme suspended us.", at=at, broken=value["broken"])
             case "naive":

@@ -65,6 +65,12 @@ async def test_an_edit_that_leaves_a_caption_as_it_was_is_no_change(full_acme: A
     assert [change.text for change in message.changes] == ["Look here"]
 
 
+async def test_a_conversation_whose_last_message_has_no_text_says_what_came(full_acme: AcmeHub) -> None:
+    await full_acme.wrote("m1", "Hello")
+    await full_acme.wrote("m2", "", media=["a.png", "b.png"], caption="Both\nsides")
+    assert (await full_acme.hub.conversation).last_text == "[a.png] Both sides [b.png] Both sides"
+
+
 async def test_who_stops_us_cannot_be_answered_until_they_let_us(full_acme: AcmeHub) -> None:
     conversation = await full_acme.talk()
     await full_acme.hub.pass_time(minutes=1)

@@ -242,7 +242,7 @@ def _uses(tx: Any, items: Any) -> list[None]:
     from talkwire.queueing import use_files
 
     for file, message in items:
-        use_files(tx, message, (Text("here"), Media(attachment=file)))
+        use_files(tx, [(message, (Text("here"), Media(attachment=file)))])
     return [None] * len(items)
 
 

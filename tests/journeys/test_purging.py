@@ -241,7 +241,7 @@ async def test_a_file_that_a_message_of_ours_uses_stays(acme: AcmeHub) -> None:
 
 def _uses(tx: Any, items: Any) -> list[None]:
     for file, message in items:
-        use_files(tx, message, (Text("here"), Media(attachment=file), Media(attachment=file)))
+        use_files(tx, [(message, (Text("here"), Media(attachment=file), Media(attachment=file)))])
     return [None] * len(items)
 
 

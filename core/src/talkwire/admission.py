@@ -16,7 +16,7 @@ from .actions import Signal
 from .clock import micros
 from .enclosures import Filed
 from .errors import Unreadable
-from .formatting import blocks_to_json
+from .formatting import blocks_to_json, plain_text
 from .ids import new_id
 from .model import (
     AccountNotice,
@@ -260,7 +260,7 @@ def _messages(
              as_json(item.cc[:_MOST_COPIED]) if item.cc else "", item.answer_at, _original(item))
         )  # fmt: skip
         place.last_at = max(place.last_at or 0, at)
-        place.last_text = item.text[:_PREVIEW]
+        place.last_text = (item.text or _in_words(item))[:_PREVIEW]
         place.subject = item.subject or place.subject
         if at >= (place.last_inbound_at or 0):
             place.last_inbound_at, place.last_inbound = at, following.name_of(item) or item.external_id
@@ -313,6 +313,13 @@ def _messages(
     changed = [p.id for p in moved.values() if p.answer_code]
     changed += _reachable(tx, [p.id for p in moved.values() if p.unreachable_at is not None])
     release(tx, answers.tell_changes(tx, changed))
+
+
+def _in_words(item: Inbound) -> str:
+    """Say what a message without text is: its files by their names, its other blocks as text."""
+    given: tuple[Any, ...] = item.blocks
+    words = (f"[{one.name or 'file'}]" if isinstance(one, Filed) else plain_text((one,)) for one in given)
+    return " ".join(" ".join(word.split()) for word in words if word)
 
 
 _NOT_FILED = "its message was known when its files were to be stored, and is gone now; replay it"

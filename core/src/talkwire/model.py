@@ -384,7 +384,6 @@ class Reachable:
     address: Address
     on: bool
     at: datetime  # the provider's clock; a message that is newer holds
-    reason: str = ""  # why not, for a person
     to: str = ""
 
 
@@ -474,6 +473,7 @@ class Rendered:
 
     parts: tuple[Part, ...]
     degradations: tuple[Degradation, ...] = ()
+    draft: Draft | None = None  # as our own pages show it, where the channel knows more of it: a template's text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from talkwire import (
     Address,
     AddressChanged,
+    Alias,
     Change,
     ChangeKind,
     Choice,
@@ -136,6 +138,10 @@ MESSAGES = {
 }
 WITH_MORE = {
     "text_reply": said("text_reply", "Yes, that one", reply_to="42:90"),
+    "contact_own": replace(
+        said("contact_own", "", ContactCard(name="Ann Lee", phones=("628111222333",)), reply_to="42:90"),
+        address=replace(ANN, aliases=(Alias("phone", "+628111222333", claimed=True),)),
+    ),
     "album_1": said("album_1", "", media("a1", "photo.jpg", "image/jpeg", 50000, "Both sides"), group="13579"),
     "album_2": said("album_2", "", media("a2", "photo.jpg", "image/jpeg", 60000), group="13579"),
     "private_topic": said("private_topic", "In a topic", thread="77"),
@@ -206,8 +212,8 @@ def pressed(id_, data, title, at=ANN, **more):
     )
 
 
-def reachable(at, reason="", *, on=False):
-    return Reachable(address=at, on=on, at=T + timedelta(seconds=90), reason=reason)
+def reachable(at, *, on=False):
+    return Reachable(address=at, on=on, at=T + timedelta(seconds=90))
 
 
 MOVED = AddressChanged(old=GROUP, new=SUPER, at=T)
@@ -236,9 +242,9 @@ ROWS = {
     "reacted": [reacted("reacted", "👍")],
     "reacted_otherwise": [reacted("reacted_otherwise", "(an emoji of Telegram's) ❤")],
     "reacted_no_more": [reacted("reacted_no_more", "")],
-    "blocked": [reachable(ANN, "they stopped the bot")],
+    "blocked": [reachable(ANN)],
     "unblocked": [reachable(ANN, on=True)],
-    "left_group": [reachable(GROUP, "the bot was taken out of the chat")],
+    "left_group": [reachable(GROUP)],
     "unknown_kind": [Unread("an update of a kind that we do not know (hologram_call)")],
     "migrated_to": [
         AddressChanged(

@@ -75,7 +75,8 @@ def show(name: _Name, config: ConfigFile = None) -> None:
     if channel is not None and channel.features.webhook:
         say(f"  webhook    {found.server.public_url or place.here(found)}/in/{account.endpoint}")
         if not found.server.public_url:
-            say("             providers cannot reach this: set [server] public_url")
+            instead = "it asks for its messages" if channel.features.listens else "set [server] public_url"
+            say(f"             providers cannot reach this: {instead}")
     if account.when_closed is not Policy.REJECT:
         goes_on = f"go out from {account.fallback}" if account.fallback else "wait until the customer writes again"
         goes_on += f", who gets the template {account.template} at once" if account.template else ""

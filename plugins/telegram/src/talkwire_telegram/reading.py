@@ -29,6 +29,7 @@ from typing import Any
 from talkwire import (
     Address,
     AddressChanged,
+    Alias,
     Block,
     Change,
     ChangeKind,
@@ -41,6 +42,7 @@ from talkwire import (
     Unread,
     Unreadable,
     each,
+    phone,
 )
 
 from .contents import contents
@@ -124,7 +126,7 @@ class _Update:
             blocks, text = _captioned(blocks, text, caption)
         yield Inbound(
             external_id=external_id(message, message.message_id),
-            address=_address(chat),
+            address=replace(_address(chat), aliases=_own_number(value, message)),
             at=moment(message.date),
             author=_author(message),
             text=text,
@@ -188,10 +190,7 @@ class _Update:
         """Somebody let us in, or out."""
         changed = MembershipChanged.read(value)
         on = _is_in(changed.new_chat_member)
-        reason = (
-            "" if on else "they stopped the bot" if changed.chat.is_private else "the bot was taken out of the chat"
-        )
-        yield Reachable(address=_address(changed.chat), on=on, at=moment(changed.date), reason=reason)
+        yield Reachable(address=_address(changed.chat), on=on, at=moment(changed.date))
 
 
 def _title(message: Any, data: str) -> str:
@@ -267,6 +266,23 @@ def _text(message: Message) -> str:
     if message.text:
         return readable(message.text, message.entities)
     return readable(message.caption, message.caption_entities)
+
+
+def _own_number(value: Mapping[str, Any], message: Message) -> tuple[Alias, ...]:
+    """Give the number that somebody shared of themselves: a way to reach them, by which nobody is found.
+
+    Telegram names the user of a number; of somebody else's it is another one.
+    Source: Bot API 10.1, "Contact", user_id, read 2026-11-28.
+    """
+    contact = value.get("contact")
+    if not message.chat.is_private or message.sender is None or not isinstance(contact, Mapping):
+        return ()
+    if contact.get("user_id") != message.sender.id:
+        return ()
+    try:
+        return (Alias("phone", phone(str(contact.get("phone_number"))), claimed=True),)
+    except Unreadable:
+        return ()
 
 
 def _captioned(blocks: Sequence[Block], text: str, caption: str) -> tuple[tuple[Block, ...], str]:
