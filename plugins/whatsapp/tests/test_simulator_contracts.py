@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -132,7 +133,8 @@ async def test_its_refusals_are_those_of_the_contract(meta: Any, valid: Valid) -
         valid("GraphAPIError", await asked(meta, "POST", f"{OURS.id}/messages", json=given))
 
 
-async def test_its_webhooks_are_those_of_the_contract(meta: Any, valid: Valid) -> None:
+@pytest.mark.prove
+async def test_its_webhooks_are_those_of_the_contract(meta: Any, valid: Valid, proof: Any) -> None:
     beyond = {"edit", "revoke"}  # newer than the contract, as `unsupported` without `title` is older
     sent = []
     for options in (
@@ -165,8 +167,13 @@ async def test_its_webhooks_are_those_of_the_contract(meta: Any, valid: Valid) -
     await asked(meta, "POST", f"{OURS.id}/messages", json=audio)
     await meta.cloud.idle()
     assert len(meta.told) > 30
+    counted: Counter[str] = Counter()
     for body in meta.told:
         valid("WebhookPayload", body)
+        values = [change["value"] for entry in body["entry"] for change in entry["changes"]]
+        counted.update(one["type"] for value in values for one in value.get("messages", ()))
+        counted.update(f"status {one['status']}" for value in values for one in value.get("statuses", ()))
+    proof("whatsapp-simulator-contracts", {"webhooks": len(meta.told), **dict(sorted(counted.items()))})
 
 
 async def test_a_webhook_that_the_contract_does_not_know_is_noticed(meta: Any, valid: Valid) -> None:
