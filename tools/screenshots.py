@@ -60,8 +60,8 @@ async def main(word: str) -> None:
     if word.startswith(("trace", "terminal")):  # these need nothing of the rest
         await trouble(word)
         return
-    if word.startswith("rich"):
-        await rich_message()
+    if word.startswith("side"):
+        await beside()
         return
     with tempfile.TemporaryDirectory(prefix="talkwire-demo-") as folder:
         simulators = [one for one in await demo.find() if one.channel != "everything"]  # that one is for tests
@@ -85,13 +85,13 @@ async def main(word: str) -> None:
         await trouble(word)
     if word in "chat-form chat-consent":
         await ask(["form", "consent"])
-    if word in "rich-light rich-dark":
-        await rich_message()
+    if word in "side-by-side-light side-by-side-dark":
+        await beside()
     if word in "manual-wide":
         await manual(SCREENS / "manual-wide-light.png")
 
 
-async def rich_message() -> None:
+async def beside() -> None:
     """Draw one rich message as each channel shows it."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(**launch_options())
@@ -140,7 +140,7 @@ async def play(stage: demo.Stage) -> None:
         await customers.session(
             "+6281234567890", "ended", ago=timedelta(minutes=20), address="phone", name="Budi Santoso"
         )
-        await everything(customers)
+        await one_of_each(customers)
         await customers.write("ann", "Hello! I ordered a lamp last week.", name="Ann Lindqvist", ago=26 * HOUR)
         await api.reply("ordered a lamp", "Good day Ann. May I have the number of the order?", policy="hold")
         await customers.write("ann", "It is 4711", name="Ann Lindqvist", ago=timedelta(minutes=9))
@@ -158,7 +158,7 @@ async def play(stage: demo.Stage) -> None:
         await live(stage, customers, api)
 
 
-async def everything(customers: Customers) -> None:
+async def one_of_each(customers: Customers) -> None:
     """Let somebody send one of everything, almost a day ago."""
     ago, who = timedelta(hours=23, minutes=23), {"name": "Rosa Pires"}
     colours = ((196, 120, 60), (90, 130, 110), (70, 90, 150))
@@ -230,11 +230,11 @@ async def telegrams(stage: demo.Stage) -> None:
             await side_by_side.until(has_left)
 
         await do(deed="write", text="/start")
+        await do(deed="send", kind="album", caption="From last time")
+        await do(deed="send", kind="voice")
         asked = await do(deed="write", text="Is the Ciwidey back?")
         await answered("Ciwidey", RICH)
         await do(deed="react", message=asked["message"] + 1, emoji="❤")
-        await do(deed="send", kind="photo", caption="From last time")
-        await do(deed="send", kind="voice")
         forum = {"chat": FORUM, "topic": 2}
         await do(deed="write", text="Which one is less sour?", who=SITI["id"], **forum)
         await do(deed="write", text="I liked the Gayo", **forum)
@@ -256,6 +256,7 @@ async def look_at_telegram(page: Any, stage: demo.Stage, scheme: str, word: str)
     await page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
     await page.goto(f"{bot.base_url}/")
     await page.get_by_role("button", name="Yes, please").wait_for()
+    await page.get_by_role("textbox", name="Message").blur()
     await take("telegram-wide")
     await page.set_viewport_size({"width": NARROW[0], "height": NARROW[1]})
     await page.get_by_role("button", name="Attach").click()

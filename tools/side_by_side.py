@@ -1,6 +1,6 @@
 """One rich message in every chat: the same reply to the customers of four demo accounts, and one picture of all of them.
 
-make screenshots ARGS=rich draws it; tools/screenshots.py calls this.
+make screenshots ARGS=side-by-side draws it; tools/screenshots.py calls this.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ ACCOUNTS = {"livechat": "Live chat", "whatsapp": "WhatsApp", "telegram": "Telegr
 ASKED = "Is the Ciwidey back?"
 WIDE, HIGH = 360, 840  # pixels of one phone
 LONGER = f".phone, .program {{ width: {WIDE}px !important; height: {HIGH}px !important; max-height: none !important; }}"
+AT_THE_END = """
+for (const log of document.querySelectorAll(".log")) log.scrollTop = log.scrollHeight;
+document.querySelector(".program #files")?.scrollIntoView({ block: "end" });
+"""
 ROUND = 24  # pixels that a page of ours has around its phone, both sides together
 CUP = (640, 480)  # pixels of the picture in the message
 PATIENCE = 20.0  # seconds for a reply to arrive
@@ -117,7 +121,6 @@ async def mailbox(page: Any, player: demo.Player, answer: Callable[[], Awaitable
     await answer()
     await page.locator(".entry", has_text="Kopi Kita").first.click()
     await page.get_by_text("Shall I put one aside?").wait_for()
-    await page.locator("#files").scroll_into_view_if_needed()
 
 
 ASK: Mapping[str, Callable[[Any, demo.Player, Callable[[], Awaitable[None]]], Awaitable[None]]] = {
@@ -129,7 +132,7 @@ ASK: Mapping[str, Callable[[Any, demo.Player, Callable[[], Awaitable[None]]], Aw
 
 
 async def draw(browser: Any, folder: Path) -> None:
-    """Play it, and draw one picture for each colour scheme: `rich-light.png`, `rich-dark.png`."""
+    """Play it, and draw one picture for each colour scheme: `side-by-side-light.png` and `-dark.png`."""
     for scheme in ("light", "dark"):
         simulators = await demo.find(among=[*ACCOUNTS])
         with tempfile.TemporaryDirectory(prefix="talkwire-demo-") as place:
@@ -137,8 +140,8 @@ async def draw(browser: Any, folder: Path) -> None:
                 headers = {"Authorization": f"Bearer {stage.key}"}
                 async with aiohttp.ClientSession(headers=headers) as session:
                     shown = await _take(browser, stage, Host(stage, session), scheme)
-        await _compose(browser, shown, scheme, folder / f"rich-{scheme}.png")
-        print(f"docs/screens/rich-{scheme}.png")
+        await _compose(browser, shown, scheme, folder / f"side-by-side-{scheme}.png")
+        print(f"docs/screens/side-by-side-{scheme}.png")
 
 
 async def _take(browser: Any, stage: demo.Stage, host: Host, scheme: str) -> dict[str, tuple[bytes, list[str]]]:
@@ -167,7 +170,7 @@ async def _take(browser: Any, stage: demo.Stage, host: Host, scheme: str) -> dic
         await page.evaluate("document.activeElement && document.activeElement.blur()")
         await page.wait_for_timeout(600)  # until what moves has come to rest
         await page.add_style_tag(content=LONGER)
-        await page.evaluate("for (const log of document.querySelectorAll('.log')) log.scrollTop = log.scrollHeight")
+        await page.evaluate(AT_THE_END)
         drawn = page if account == "livechat" else page.locator(".phone, .program")
         shown[account] = (await drawn.screenshot(), losses)
     await context.close()

@@ -115,7 +115,7 @@ async def test_a_window_that_closes_soon_is_counted_down_left_of_send(page: Any,
     timer, send = await operator.locator("#closing").bounding_box(), await operator.locator("#send").bounding_box()
     assert timer["x"] + timer["width"] <= send["x"]
     assert abs((timer["y"] + timer["height"] / 2) - (send["y"] + send["height"] / 2)) < 6
-    await operator.wait_for_function(f"document.getElementById('left').textContent !== {first!r}")
+    await operator.locator("#left").filter(has_not_text=first).wait_for()
 
     await opened(operator, "Dina")
     assert not await operator.locator("#closing").is_visible()

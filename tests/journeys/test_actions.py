@@ -192,6 +192,14 @@ async def test_what_two_daemons_could_not_do_is_said_once(start_acme):
 # --- signals ----------------------------------------------------------------------------------------------
 
 
+async def test_typing_names_the_message_that_it_answers(start_acme):
+    asking = Asking(lambda m: Signal(account="shop", address=f"+{CUSTOMER}", signal=TypingSignal()))
+    acme = await start_acme(plugins={"asking": asking}, channel=Lively)
+    await said(acme, "hello")
+    [(address, signal)] = acme.hub.daemon.account("shop").channel.signals
+    assert (address, signal) == (f"+{CUSTOMER}", TypingSignal(last_inbound="in1"))
+
+
 async def test_a_signal_is_passed_on_and_never_repeated(start_acme):
     asking = Asking(*[lambda m: Signal(account="shop", address="+62811", signal=TypingSignal())] * 2)
     acme = await start_acme(plugins={"asking": asking}, channel=Lively)

@@ -276,8 +276,8 @@ async def test_typing_and_reading_reach_the_channel_and_no_table(house: House, a
     assert house.door.signals == [
         ("v1", signal)
         for signal in (
-            TypingSignal(),
-            TypingSignal(on=False),
+            TypingSignal(last_inbound="v1:2"),
+            TypingSignal(on=False, last_inbound="v1:2"),
             ReadUpTo("v1:1"),
             ReadUpTo("v1:2"),
             Reaction("v1:1", "+1"),

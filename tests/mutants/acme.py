@@ -291,6 +291,10 @@ class SharedAcme(AcmeChannel):
 
     features = replace(AcmeChannel.features, shared_endpoint=True)
 
+    @classmethod
+    def meant_by(cls, settings: Any) -> tuple[str, ...]:
+        return ("one",)
+
     def one(self, value: Any) -> Iterable[Item]:
         for item in super().one(value):
             yield replace(item, to=str(value.get("shop") or "")) if isinstance(item, Inbound | Report) else item

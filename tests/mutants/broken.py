@@ -213,7 +213,7 @@ MUTANTS = (
     Mutant(LogsTheToken, "log", "everything above", "never put settings"),
     Mutant(ForgetsItsKey, "parse", "a report, before `send` had its answer", "Report(key=…)", of(ECHOING)),
     Mutant(NumbersItsAlbum, "parse", "a picture of an album", "the same Inbound.group", of(ALBUMS)),
-    Mutant(TakesTheFirstAccount, "parse", "for two accounts", "set `to` on every item", of(SHARED)),
+    Mutant(TakesTheFirstAccount, "parse", "Case.samples", "set `to` on what is of another account", of(SHARED)),
     Mutant(EditsAnew, "edit", "another text", "external id", of(EDITING)),
     Mutant(ClaimsWhoIsAway, "send", "ann is away", 'raise Wait("recipient_offline")', crowded),
     Mutant(ResumesWhatIsQueued, "send", "three replies waited", "under one name, Outgoing.key", crowded),

@@ -105,7 +105,7 @@ async def test_what_points_at_nothing_is_named(samples: tuple[Sample, ...], name
 
 async def test_a_shared_endpoint_without_a_delivery_for_two_is_told_what_to_add() -> None:
     sample = replace(SHARED.samples[0], body={"events": [SHARED.samples[0].body["events"][0]]})
-    with pytest.raises(Failure, match="for each of two accounts") as caught:
+    with pytest.raises(Failure, match="an event for each of two accounts") as caught:
         await BY_NAME["check_a_shared_endpoint_names_its_accounts"](replace(SHARED, samples=(sample,)))
     assert caught.value.sample == "Case.samples"
 

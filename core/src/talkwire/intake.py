@@ -79,11 +79,13 @@ class Intake:
         self._files = files
         self._shape = shape
         self._endpoints: dict[str, list[Served]] = {}
+        self._meant: dict[str, Mapping[str, str]] = {}  # endpoint → what its provider calls accounts → the account
         self.restored_at = 0  # microseconds; what was written before has perhaps been answered
 
     def serve(self, endpoints: Mapping[str, Sequence[Served]]) -> None:
         """Say which accounts stand behind which endpoint."""
         self._endpoints = {name: list(accounts) for name, accounts in endpoints.items()}
+        self._meant = {name: _names(accounts) for name, accounts in endpoints.items()}
 
     def body_limit(self, endpoint: str) -> int:
         """Give the largest body an endpoint takes, in bytes. Errors: `NotFound`."""
@@ -268,8 +270,9 @@ class Intake:
         """Say for each item whose it is; `envelope` stays None, as for one that is kept already."""
         placed: list[tuple[str, str, Item]] = []
         unread: list[tuple[int, str]] = []
+        meant = self._meant.get(envelope.endpoint, {})
         for position, item in enumerate(items):
-            account = _meant(item.to, accounts) if item.to else served.name
+            account = meant.get(item.to, item.to) or served.name
             if type(item) is Unread:
                 unread.append((position, item.reason))
             elif account not in accounts:
@@ -326,12 +329,13 @@ def kept(features: Features, envelope: Envelope) -> tuple[dict[str, str], list[t
     return headers, [pair for pair in envelope.query if pair[0] not in features.secret_query]
 
 
-def _meant(to: str, accounts: Mapping[str, Served]) -> str:
-    """Give the account that a provider means by its own name for it, or by ours."""
-    for name, one in accounts.items():
-        if one.channel is not None and to in one.channel.meant_by(one.channel.settings):
-            return name
-    return to
+def _names(accounts: Iterable[Served]) -> Mapping[str, str]:
+    """Give the accounts of an endpoint by what their provider calls them; the first that has a name is meant by it."""
+    found: dict[str, str] = {}
+    for one in accounts:
+        for name in one.channel.meant_by(one.channel.settings) if one.channel is not None else ():
+            found.setdefault(name, one.name)
+    return found
 
 
 def _windows(accounts: Mapping[str, Served]) -> Mapping[str, timedelta | None]:

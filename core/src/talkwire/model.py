@@ -473,6 +473,7 @@ class Rendered:
 
     parts: tuple[Part, ...]
     degradations: tuple[Degradation, ...] = ()
+    draft: Draft | None = None  # as our own pages show it, where the channel knows more of it: a template's text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -209,6 +209,8 @@ class Replies:
         rendered = channel.render(draft, context)
         if not rendered.parts:
             raise Unsupported("the draft has nothing that could be sent")
+        if rendered.draft is not None:
+            draft = storable(rendered.draft)
         return Rendition(account, conversation, address, draft, rendered)
 
     def _looked_up(self, query: Query, to: Target, draft: Draft) -> _Where:

@@ -66,7 +66,7 @@ class Rates:
         for at, whose in sent:
             for key, rate in self._keys(whose):
                 free = max(self._free_at.get(key, begun + _whole(rate)), at)
-                self._free_at[key] = free + rate.per / rate.count
+                self._free_at[key] = free + _step(rate)
 
     def take(self, now: datetime, address: Whose | str, lane: int = 0) -> datetime | None:
         """Take one send to an address; None: go, else not before that moment, and nothing was taken.
@@ -90,7 +90,7 @@ class Rates:
         whose = Whose(address) if isinstance(address, str) else address
         blocked = self._rest(whose.id, now, lane) if self._paused else None
         for key, rate in self._keys(whose):
-            step = rate.per / rate.count
+            step = _step(rate)
             free = max(self._free_at.get(key, now), now)
             allowed = free - step * (rate.burst - 1)
             if allowed > now:
@@ -117,7 +117,7 @@ class Rates:
             if rate.key == "address":
                 continue
             free = self._free_at.get((number, ""), now)
-            allowed = free - rate.per / rate.count * (rate.burst - 1)
+            allowed = free - _step(rate) * (rate.burst - 1)
             if allowed > now:
                 blocked = max(blocked or allowed, allowed)
         return blocked
@@ -133,8 +133,13 @@ class Rates:
             self._forget_over = max(_FORGET, 2 * len(self._free_at))  # strangers' addresses may all be busy
 
 
+def _step(rate: Rate) -> timedelta:
+    """Give the time from one send to the next, rounded up: a microsecond less would be one more in `per`."""
+    return -(-rate.per // rate.count)
+
+
 def _whole(rate: Rate) -> timedelta:
-    return rate.per / rate.count * rate.burst
+    return _step(rate) * rate.burst
 
 
 def recent(query: Query, account: str, horizon: timedelta) -> list[tuple[datetime, Whose]]:

@@ -22,6 +22,14 @@ def test_a_burst_goes_at_once_and_then_one_at_a_time() -> None:
     assert rates.take(NOON + SECOND, "a") == NOON + 2 * SECOND
 
 
+def test_a_rate_that_is_no_whole_number_of_microseconds_is_not_exceeded_by_one() -> None:
+    rates, now, sent = Rates([Rate(count=30, per=SECOND)]), NOON, 0
+    while (free := rates.take(now, "a")) is None or free < NOON + SECOND:
+        sent += free is None
+        now = free or now
+    assert sent == 30
+
+
 def test_what_was_not_used_is_not_saved_beyond_the_burst() -> None:
     rates = Rates([Rate(count=1, per=SECOND, burst=2)])
     later = NOON + timedelta(days=1)

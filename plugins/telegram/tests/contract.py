@@ -7,6 +7,7 @@ asks for the fixture `contracts` says loudly.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -39,6 +40,31 @@ def result_faults(method: str, value: Any) -> list[str]:
     """Say where a result is not what a method returns."""
     known = description()
     return [] if known is None else _best([faults(value, kind, method) for kind in known["methods"][method]["returns"]])
+
+
+def request_faults(method: str, said: dict[str, Any]) -> list[str]:
+    """Say where what a method is asked is not what it takes, its limits included; a file that goes with it is `{}`."""
+    if (known := description()) is None:
+        return []
+    asked = known["methods"].get(method)
+    return (
+        [f"{method} is unknown"]
+        if asked is None
+        else [*_object_faults(said, asked, method), *_over(said, asked, method)]
+    )
+
+
+def _over(said: dict[str, Any], of: dict[str, Any], where: str) -> Iterator[str]:
+    """Compare texts with the numbers in the words of their fields; texts are counted in UTF-16 code units."""
+    for field in of.get("fields", ()):
+        text, limit = said.get(field["name"]), _LIMIT.search(field["description"])
+        if isinstance(text, str) and limit:
+            size = len(text.encode()) if limit[3] == "bytes" else len(text.encode("utf-16-le")) // 2
+            if not int(limit[1]) <= size <= int(limit[2]):
+                yield f"{where}.{field['name']} has {size} {limit[3]}"
+
+
+_LIMIT = re.compile(r"(\d+)-(\d+) (characters|bytes)")
 
 
 def _faults(value: Any, kind: str, where: str) -> Iterator[str]:

@@ -131,6 +131,18 @@ async def test_no_group_gets_more_than_20_messages_in_any_minute_and_no_person_m
     assert most_in(shop.times(4711), timedelta(seconds=10)) <= 10 + 3
 
 
+async def test_no_more_than_30_messages_go_out_in_any_second(shop):
+    chats = [Address(kind="telegram", value=f"{5000 + number}") for number in range(40)]
+    at = shop.hub.clock.now()
+    said = [Inbound(external_id=f"{chat.value}:1", address=chat, at=at, text="Hi") for chat in chats]
+    await shop.hub.daemon.account("bot").channel.admit(said)
+    for conversation in await shop.hub.conversations():
+        await shop.hub.reply(conversation, "Hello")
+    await shop.hub.pass_time(seconds=3)
+    assert len(shop.times()) == 40
+    assert most_in(shop.times(), timedelta(seconds=1)) <= 30
+
+
 async def test_a_group_that_moved_gets_its_message_once_and_is_one_contact_with_the_new(shop):
     conversation = await shop.written(GROUP)
     shop.provider.will(no(400, "Bad Request: group chat was upgraded", migrate_to_chat_id=-1009))

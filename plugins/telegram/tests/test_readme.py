@@ -26,10 +26,11 @@ def test_the_example_settings_are_valid_and_are_all_there_are() -> None:
 
 def test_the_numbers_are_those_of_the_features() -> None:
     features = Telegram.features
-    [media] = features.media
+    pictures, media = features.media
     everywhere, person, group = features.rates
     assert f"{features.text_limit} UTF-16 units in a message" in README
     assert f"captions of {media.caption_limit} UTF-16 units; {media.limit // 1_000_000} MB of what goes out" in README
+    assert f"a picture over {pictures.limit // 1_000_000} MB as a file" in README
     assert f"up to {features.buttons.most} below a message" in README
     assert f"brings back {features.buttons.id_limit} bytes" in README
     assert (

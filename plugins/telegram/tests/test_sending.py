@@ -101,6 +101,11 @@ async def test_a_picture_that_cannot_be_shown_goes_as_a_file(bot):
     ]
 
 
+async def test_a_file_that_is_gone_is_refused_before_anything_is_sent(bot):
+    assert type(await failed(bot, Part(attachment="f9"))) is Refused
+    assert bot.calls == []
+
+
 async def test_a_plain_part_keeps_its_buttons_and_its_file(bot):
     """The core gives a part so after its markup was refused."""
     bot.services.store(b"RIFF", name="a.txt", media_type="text/plain", attachment="f1")
@@ -203,9 +208,16 @@ async def test_a_group_that_moved_is_followed_once_and_the_core_is_told(bot):
     assert [values for _, values in bot.calls][1] == {"chat_id": -1009, "text": "Hello"}
     new = Address(kind="telegram", value="-1009", name=GROUP.name)
     assert bot.services.admitted == [AddressChanged(old=GROUP, new=new, at=bot.services.clock.now())]
+    await bot.send("Again", address=GROUP)
+    assert bot.calls[2:] == [("sendMessage", {"chat_id": -1009, "text": "Again"})]
+    assert len(bot.services.admitted) == 1
+
+
+async def test_a_group_that_moves_without_end_is_not_followed_for_ever(bot):
+    moved = no(400, "Bad Request: group chat was upgraded", migrate_to_chat_id=-1009)
     bot.will(moved, moved)
     assert type(await failed(bot, address=GROUP)) is Refused
-    assert len(bot.provider.shown) == 4
+    assert len(bot.provider.shown) == 2
 
 
 # --- edits and hints -----------------------------------------------------------------------------------
@@ -222,6 +234,13 @@ async def test_a_notice_is_replaced_in_place_and_taken_away(bot):
         ("editMessageText", {"chat_id": 4711, "message_id": 9, "text": "You are 2"}),
         ("deleteMessage", {"chat_id": 4711, "message_id": 9}),
     ]
+
+
+async def test_a_notice_whose_marks_are_refused_is_plain(bot):
+    bot.will(no(400, "Bad Request: can't parse entities"), yes({"message_id": 9}))
+    bold = [{"type": "bold", "offset": 0, "length": 3}]
+    await bot.channel.edit(outgoing(part("You are 2", plain="You are 2", entities=bold)), "4711:9")
+    assert [values.get("entities") for _, values in bot.calls] == [bold, None]
 
 
 async def test_what_is_gone_is_taken_away_and_what_may_not_be_is_refused(bot):

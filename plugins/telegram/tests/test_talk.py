@@ -1,7 +1,8 @@
-"""Talks between customers on the simulated Telegram and a whole daemon that asks it: what one side does, the other sees."""
+"""Talks between customers on the simulated Telegram and a whole daemon that asks it, or is called by it."""
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 import aiohttp
 import pytest
@@ -45,6 +46,7 @@ class Talk:
         self.stage = stage
         self.hub = stage.daemon.hub
         self.http = None
+        self.is_called = False
 
     async def do(self, deed, **given):
         async with self.http.post(f"{self.player.base_url}/sim/deeds", json={"deed": deed, **given}) as answer:
@@ -85,11 +87,15 @@ class Talk:
         await self.player.simulator.fault(self.player.base_url, "")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def talk(tmp_path_factory):
-    simulators = await demo.find(among=["telegram"])
-    async with demo.stage(tmp_path_factory.mktemp("talk"), simulators) as stage:
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["asking", "called"])
+async def talk(request, tmp_path_factory):
+    [played] = await demo.find(among=["telegram"])
+    updates = "webhook" if request.param == "called" else "poll"
+    told = replace(played, settings=lambda *urls: {**played.settings(*urls), "updates": updates})
+    folder = tmp_path_factory.mktemp("talk")
+    async with demo.stage(folder, [told], is_public=request.param == "called") as stage:
         one = Talk(stage)
+        one.is_called = request.param == "called"
         async with aiohttp.ClientSession(raise_for_status=True) as one.http:
             yield one
 
@@ -229,3 +235,16 @@ async def test_a_message_of_which_nobody_knows_stays_so_until_a_person_says(talk
     ) as answer:
         assert answer.status == 204
     assert (await talk.hub.message(message.id)).state is State.SENT
+
+
+async def test_a_call_with_a_wrong_secret_brings_nothing_and_comes_again_with_the_right_one(talk):
+    async with talk.fault("wrong_secret"):
+        await talk.do("write", text="Am I heard?")
+
+        async def refused():
+            return "401" in (await talk.shown(mine=True))[-1]["note"]
+
+        if talk.is_called:  # who asks is shown no secret
+            await until(refused)
+            assert not (await talk.hub.conversations(account="telegram", text="Am I heard?")).items
+    await talk.come("Am I heard?")

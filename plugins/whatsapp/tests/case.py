@@ -68,6 +68,7 @@ def case(channel: type[WhatsApp] = WhatsApp) -> Case:
             accept=accept,
             refuse=lambda _: _error(131008, "Required parameter is missing", 400),
             busy=busy,
+            shut=lambda _: _error(131047, "Re-engagement message", 400),
             unauthorised=lambda _: _error(190, "Invalid OAuth access token", 401, error_subcode=463),
             harmless=harmless,
         ),

@@ -95,7 +95,7 @@ def sample(name: str, *means: Item) -> Sample:
 
 def wrote(name: str, text: str = "", *blocks: Any, **more: Any) -> Inbound:
     """Say that somebody wrote."""
-    given = {"external_id": wamid(name), "address": AYU, "at": AT} | more
+    given = {"external_id": wamid(name), "address": AYU, "at": AT, "to": NUMBER} | more
     return Inbound(text=text, blocks=blocks, **given)
 
 
@@ -113,17 +113,17 @@ def other(kind: str, text: str, raw: Any = None) -> Other:
 
 def changed(name: str, kind: ChangeKind, of: str, text: str = "") -> Change:
     """Say that somebody changed a message."""
-    return Change(kind=kind, external_id=of, address=AYU, at=AT, change_id=wamid(name), text=text)
+    return Change(kind=kind, external_id=of, address=AYU, at=AT, change_id=wamid(name), text=text, to=NUMBER)
 
 
 def told(state: State, **more: Any) -> Report:
     """Say what became of ours."""
-    return Report(external_id=OURS, state=state, at=AT, **more)
+    return Report(external_id=OURS, state=state, **({"at": AT, "to": NUMBER} | more))
 
 
 def noticed(code: str, text: str, **more: Any) -> AccountNotice:
     """Say that Meta said something of the account."""
-    return AccountNotice(code=code, text=text, **({"at": AT} | more))
+    return AccountNotice(code=code, text=text, **({"at": AT, "to": NUMBER} | more))
 
 
 def _raw(name: str, *path: str) -> Any:
@@ -289,15 +289,18 @@ SAMPLES: tuple[Sample, ...] = (
             old=Address(kind="phone", value=AYU.value, aliases=(Alias("bsuid", USER_ID),)),
             new=Address(kind="phone", value="+6281299998888", aliases=(Alias("bsuid", NEW_USER_ID),)),
             at=AT,
+            to=NUMBER,
         ),
     ),
     sample(
         "number_changed_old",
-        AddressChanged(old=AYU_ALONE, new=Address(kind="phone", value="+6281299998888"), at=AT),
+        AddressChanged(old=AYU_ALONE, new=Address(kind="phone", value="+6281299998888"), at=AT, to=NUMBER),
     ),
     sample(
         "user_id_changed",
-        AddressChanged(old=Address(kind="bsuid", value=USER_ID), new=Address(kind="bsuid", value=NEW_USER_ID), at=AT),
+        AddressChanged(
+            old=Address(kind="bsuid", value=USER_ID), new=Address(kind="bsuid", value=NEW_USER_ID), at=AT, to=NUMBER
+        ),
     ),
     sample(
         "identity_changed",
@@ -357,7 +360,6 @@ SAMPLES: tuple[Sample, ...] = (
         told(
             State.FAILED,
             code="131047",
-            window_shut=True,
             reason="More than 24 hours have passed since the customer last replied.",
         ),
     ),
@@ -371,6 +373,7 @@ SAMPLES: tuple[Sample, ...] = (
             address=AYU_ALONE,
             at=AT,
             change_id=f"gone:{wamid('text')}",
+            to=NUMBER,
         ),
     ),
     sample("status_warning", noticed("status.warning", "WhatsApp warns: A product is not in the catalogue")),
@@ -382,7 +385,7 @@ SAMPLES: tuple[Sample, ...] = (
         wrote("batch1", "first"),
         wrote("batch2", "second", address=BUDI),
         wrote("batch3", "to the other number", to=OTHER_NUMBER),
-        Report(external_id=OURS, state=State.DELIVERED, at=AT, to=OTHER_NUMBER),
+        told(State.DELIVERED, to=OTHER_NUMBER),
         told(State.READ),
     ),
     # what Meta says of the account
@@ -474,7 +477,7 @@ SAMPLES: tuple[Sample, ...] = (
 )
 
 _FOR_THE_KIT = """
-    text_reply text_referral text_without_number text_with_user_id document location contacts button_reply flow_reply order
+    text text_reply text_referral text_without_number text_with_user_id document location contacts button_reply flow_reply order
     reaction edit number_changed unsupported call status_sent status_failed batch account_error template_rejected
     account_disabled
 """

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from io import BytesIO
 from typing import Any
 
 import pytest
 
 import talkwire_whatsapp
 from talkwire import Rejected
+from talkwire.api import make_app
 from talkwire.testing.provider import Answers, FakeProvider, Reply
 
 from .samples import (
@@ -172,6 +174,19 @@ async def test_every_sample_is_taken_in_and_stored(start_town):
     assert unread == ['status "teleported": not one that Talkwire knows']
     blocks = "".join(await town.column("SELECT blocks FROM message"))
     assert all(kind in blocks for kind in ("order", "referral", "hologram", "nfm_reply", "forwarded", "call"))
+
+
+async def test_a_body_as_large_as_metas_largest_is_taken_and_one_over_the_limit_is_not(start_town, aiohttp_client):
+    town = await start_town()
+    client = await aiohttp_client(make_app(town.hub.daemon))
+    for size, status in ((3_000_000, 200), (4 * 1024**2, 413)):
+        long = {**message("text"), "id": str(size), "text": {"body": "x" * size}}
+        content = json.dumps(delivery(of(long))).encode()
+        answer = await client.post(
+            "/in/meta", data=BytesIO(content), headers={"X-Hub-Signature-256": signature(content)}
+        )
+        assert answer.status == status
+    assert await town.column("SELECT size FROM attachment") == [3_000_000]  # a text so long is a file of its message
 
 
 # --- who it is ------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 from talkwire import AccountBroken, Attachment, AttachmentClass, NotSent, Refused, TryLater, Uncertain
 from talkwire.testing import Answers, FakeProvider, Reply, lend
 from talkwire_whatsapp.channel import WhatsApp
-from talkwire_whatsapp.media import handle_of
+from talkwire_whatsapp.media import _safe, handle_of
 
 from .samples import NUMBER, SETTINGS
 
@@ -132,6 +132,25 @@ async def test_the_token_goes_to_no_host_but_metas(meta, place):
             await fetched(lent.channel)
         assert len(lent.records) == 1  # the question; nothing was asked anywhere else
     assert meta.seen == [f"/v23.0/{ID}"]
+
+
+@pytest.mark.parametrize(
+    ("url", "is_safe"),
+    [
+        ("https://lookaside.fbsbx.com/whatsapp_business/attachments/?mid=1", True),
+        ("https://LOOKASIDE.fbsbx.com:443/1", True),
+        ("https://graph.facebook.com/v23.0/1", True),
+        ("http://lookaside.fbsbx.com/1", False),  # the token in the clear
+        ("https://lookaside.fbsbx.com:8443/1", False),
+    ],
+)
+async def test_the_token_goes_nowhere_in_the_clear(url, is_safe):
+    async with lend(WhatsApp, SETTINGS) as lent:
+        if is_safe:
+            assert _safe(lent.channel.graph, url) == url
+        else:
+            with pytest.raises(Refused):
+                _safe(lent.channel.graph, url)
 
 
 async def test_a_file_over_the_limit_is_refused_before_it_is_fetched(channel, meta):

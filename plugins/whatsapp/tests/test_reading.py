@@ -141,6 +141,10 @@ def test_every_message_status_and_error_gives_at_least_one_item(messages, status
     assert len(items(delivery(whole))) >= len(messages) + len(statuses) + len(errors)
 
 
+def test_an_id_that_no_index_takes_is_unread():
+    assert isinstance(one({**message("text"), "id": "x" * 501}), Unread)
+
+
 # --- who wrote ------------------------------------------------------------------------------------------------
 
 
@@ -289,7 +293,9 @@ def test_a_status_without_an_id_is_known_by_our_key():
 
 
 @pytest.mark.parametrize(
-    ("business", "to"), [(BUSINESS, ""), ("", ""), ("660100000000009", BUSINESS)], ids=["ours", "not known", "another"]
+    ("business", "to"),
+    [(BUSINESS, NUMBER), ("", NUMBER), ("660100000000009", BUSINESS)],
+    ids=["ours", "not known", "another"],
 )
 def test_what_is_said_of_a_business_account_is_meant_for_one_that_has_it(business, to):
     [item] = items(body("account_disabled"), Ours(number=NUMBER, business=business))

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from talkwire import AccountNotice, Template, Unsupported
+from talkwire import AccountNotice, Template, Text, Unsupported
 from talkwire.testing import NOON, Answers, Reply
 from talkwire_whatsapp.templates import in_pieces, known, read_kept
 
@@ -47,6 +47,13 @@ def test_a_preview_shows_the_text_that_meta_makes_of_it_with_its_buttons():
     assert [(one.title, one.url) for one in part.options] == [("Thanks", ""), ("Track", "https://shop.example/o/o-7")]
 
 
+def test_our_own_pages_show_the_text_too_unless_whoever_sent_it_gave_one():
+    said = rendered(READY).draft
+    assert said.blocks[0].text.startswith("Order 7\n\nHi Ann")
+    assert rendered(replace(READY, text="Ready!")).draft is None
+    assert rendered(Text("Hi")).draft is None
+
+
 def test_names_instead_of_numbers_a_file_and_a_code():
     listed = {**LISTED[3], "status": "APPROVED"}
     block = Template(name="spring", language="en", values=("https://shop.example/a.png", "Ann", "May", "SPRING5"))
@@ -77,7 +84,7 @@ def test_without_values_nothing_is_filled_in():
     }
 
 
-@pytest.mark.parametrize(("reader", "language"), [("id", "id"), ("en", "en_US"), ("fr", "en_US")])
+@pytest.mark.parametrize(("reader", "language"), [("id", "id"), ("en", "en_US"), ("fr", "en_US"), ("id-ID", "id")])
 def test_without_a_language_it_is_the_readers_else_one_that_is_approved(reader, language):
     block = Template(name="hello_world", language="")
     assert sent(block, context=replace(CONTEXT, language=reader))["language"]["code"] == language

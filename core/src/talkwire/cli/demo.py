@@ -168,11 +168,12 @@ async def stage(
     say: Say = lambda _: None,
     extra: str = "",
     plugins: Mapping[str, Any] | None = None,
+    is_public: bool = False,
 ) -> AsyncIterator[Stage]:
     """Run simulators, the start page, and a daemon with its servers, until the block ends.
 
-    `extra` is more text for the settings, `plugins` are modules or objects of this process. Errors: `DemoError`; as
-    `serving`.
+    `extra` is more text for the settings, `plugins` are modules or objects of this process. With `is_public` the
+    settings say where providers find us, so that those that are told to call do. Errors: `DemoError`; as `serving`.
     """
     config = folder / "talkwire.toml"
     if config.exists() and not config.read_text("utf-8").startswith(_MARK):
@@ -187,7 +188,7 @@ async def stage(
             players.append(Player(account=account, base_url=base_url, simulator=one))
             say(f"  {one.title}: {base_url}/ plays the customer and the provider of the account {account}")
         tables = {p.account: _account(p, f"{api}/in/{p.account}") for p in players}
-        _write(config, f"{_MARK}\n\n{_settings(ports, tables)}{extra}")
+        _write(config, f"{_MARK}\n\n{_settings(ports, tables, is_public=is_public)}{extra}")
         say(f"  settings and database: {folder}")
         daemon = _daemon(config, plugins)
         seen = Stage(api=api, operator=operator, folder=folder, players=tuple(players), daemon=daemon)
@@ -273,8 +274,10 @@ def _account(player: Player, inbound_url: str) -> dict[str, Any]:
     return {"channel": player.simulator.channel, **player.simulator.settings(player.base_url, inbound_url)}
 
 
-def _settings(ports: Sequence[int], accounts: Mapping[str, Mapping[str, Any]]) -> str:
+def _settings(ports: Sequence[int], accounts: Mapping[str, Mapping[str, Any]], *, is_public: bool = False) -> str:
     server, admin = (f'listen = "{HOST}:{port}"' for port in ports)
+    if is_public:
+        server += f'\npublic_url = "http://{HOST}:{ports[0]}"'
     tables = "".join(f"\n[accounts.{name}]\n{_toml(table)}" for name, table in accounts.items())
     return f"[server]\n{server}\n\n[admin]\n{admin}\n{tables}"
 

@@ -7,6 +7,8 @@ button.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from telegram import InputFile
@@ -18,6 +20,8 @@ from talkwire import (
     AddressChanged,
     Attachment,
     Channel,
+    MarkupRefused,
+    NotFound,
     Outgoing,
     Reaction,
     Receipt,
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
     from .calls import TelegramBot
 
 _ACKNOWLEDGED_LIMIT = 200  # characters (answerCallbackQuery)
+_WITHOUT_FILE = timedelta(seconds=15)  # that a call may take; one with a file has all of `features.send_timeout`
 
 
 class Sending:
@@ -46,6 +51,7 @@ class Sending:
         self._channel = channel
         self._bot = bot
         self._floods = Floods()
+        self._moved: dict[str, int] = {}  # chat → where it is now; learnt anew by each daemon, from a refusal
 
     async def send(self, out: Outgoing) -> Receipt:
         """Send a part.
@@ -53,12 +59,19 @@ class Sending:
         A call that Telegram refused showed nothing, so it is made again where it says what to change: another chat id, no
         reply, a file instead of a picture; each once.
         """
-        request = await self._request(out)
+        try:
+            return await self._sent(await self._request(out), out.address)
+        except NotFound as error:
+            raise Refused("the file is not in our store any more") from error
+        except StoreDown as error:
+            raise TryLater("the store cannot be read now") from error
+
+    async def _sent(self, request: _Request, to: Address) -> Receipt:
         while True:
             try:
-                return _receipt(await self._bot.call(request.method, await request.values()))
+                return _receipt(await self._bot.call(request.method, await request.values(), timeout=request.timeout))
             except ChatMigrated as moved:
-                if not await self._follow(request, moved.new_chat_id, out.address):
+                if not await self._follow(request, moved.new_chat_id, to):
                     raise self._meaning(moved, request.chat) from None
             except BadRequest as no:
                 if not request.yields(no):
@@ -75,18 +88,28 @@ class Sending:
         if out.part.attachment or said.method != "sendMessage":
             raise Refused("Telegram replaces texts only; send it anew")
         values: dict[str, Any] = {"chat_id": message[0], "message_id": message[1]}
-        method = "deleteMessage"
-        if out.part.text:
-            method = "editMessageText"
-            values |= {"text": out.part.text, **_beside(said, "entities")}
+        if not out.part.text:
+            await self._changed("deleteMessage", values)
+            return Receipt(external_id=external_id)
         try:
-            await self._bot.call(method, values)
+            await self._changed("editMessageText", values | {"text": out.part.text, **_beside(said, "entities")})
+        except MarkupRefused:
+            if not out.part.plain:
+                raise
+            plain = replace(said, entities=())
+            await self._changed("editMessageText", values | {"text": out.part.plain, **_beside(plain, "entities")})
+        return Receipt(external_id=external_id)
+
+    async def _changed(self, method: str, values: Mapping[str, Any]) -> None:
+        """Change a message; that it is so already is a yes."""
+        chat = str(values["chat_id"])
+        try:
+            await self._bot.call(method, values, timeout=_WITHOUT_FILE)
         except BadRequest as no:
             if not (is_unchanged(no) or is_gone(no)):
-                raise self._meaning(no, str(message[0])) from None
+                raise self._meaning(no, chat) from None
         except TelegramError as error:
-            raise self._meaning(error, str(message[0])) from None
-        return Receipt(external_id=external_id)
+            raise self._meaning(error, chat) from None
 
     async def signal(self, address: str, signal: SignalKind) -> None:
         """Pass on a hint. That we have read something cannot be said."""
@@ -106,7 +129,7 @@ class Sending:
 
     async def _hint(self, address: str, method: str, values: Mapping[str, Any]) -> None:
         try:
-            await self._bot.call(method, values)
+            await self._bot.call(method, values, timeout=_WITHOUT_FILE)
         except TelegramError as error:
             raise self._meaning(error, address) from None
 
@@ -114,20 +137,22 @@ class Sending:
 
     async def _request(self, out: Outgoing) -> _Request:
         attachment = await self._channel.services.attachment(out.part.attachment) if out.part.attachment else None
-        return _Request(self._channel, out, payload_of(out.part, attachment), attachment)
+        request = _Request(self._channel, out, payload_of(out.part, attachment), attachment)
+        if (chat := self._moved.get(request.chat)) is not None:
+            request.move(chat)
+        return request
 
     async def _follow(self, request: _Request, chat: int, old: Address) -> bool:
         """Tell the core that a group has a new id, and send there; False: we did already.
 
         Source: Bot API 10.1, "ResponseParameters", migrate_to_chat_id, read 2026-11-28.
         """
-        if request.moved:
+        if request.followed:
             return False
         new = Address(kind=old.kind, value=str(chat), name=old.name)
-        try:
-            await self._channel.admit([AddressChanged(old=old, new=new, at=self._channel.clock.now())])
-        except StoreDown as error:
-            raise TryLater("the group has a new id, which cannot be stored now") from error
+        await self._channel.admit([AddressChanged(old=old, new=new, at=self._channel.clock.now())])
+        self._moved[old.value] = chat
+        request.followed = True
         request.move(chat)
         return True
 
@@ -146,7 +171,8 @@ class _Request:
         self._thread = int(out.thread) if out.thread.isdecimal() else None
         self.method = payload.method
         self.chat = out.address.value
-        self.moved = False
+        self.timeout = _WITHOUT_FILE if attachment is None else None
+        self.followed = False
         self._business = out.thread.removeprefix(BUSINESS) if out.thread.startswith(BUSINESS) else ""
         answered = message_of(out.reply_to.removeprefix(f"{self._business}:"))
         self._replies_to = answered[1] if answered is not None and str(answered[0]) == self.chat else None
@@ -177,7 +203,7 @@ class _Request:
 
     def move(self, chat: int) -> None:
         """Go to another chat, where other messages and topics are."""
-        self.moved, self.chat = True, str(chat)
+        self.chat = str(chat)
         self._replies_to = self._thread = None
 
     def yields(self, no: BadRequest) -> bool:

@@ -47,7 +47,7 @@ class Ours:
 def read(envelope: Envelope, ours: Ours) -> Iterator[Item]:
     """Give the items of a delivery, in its order.
 
-    An item that is meant for another number says so in `to`, by that number's id.
+    Each says in `to` whose it is: by the number's id, or by that of the business where no number is named.
 
     Errors: `Unreadable` where nothing of it can be read.
     """
@@ -79,20 +79,20 @@ class _Delivery:
         if type(value) is not dict:
             raise Unreadable("changes.value: no JSON object")
         if field == "messages":
-            return _messages(value, self._meant(value), self._received)
+            return _messages(value, _number(value), self._received)
         if field == "calls":
-            who = _People(value, self._meant(value), self._received)
+            who = _People(value, _number(value), self._received)
             return each(objects(value, "calls"), who.call)
         told = notice(field, value, moment(entry.get("time"), self._received), self._business(text(entry, "id")))
         return () if told is None else (told,)
 
-    def _meant(self, value: Json) -> str:
-        """Say which account of the endpoint is meant; empty: the one that reads."""
-        number = needed(inner(value, "metadata"), "phone_number_id", "metadata.")
-        return "" if number == self._ours.number else number
-
     def _business(self, id_: str) -> str:
-        return "" if self._ours.business in ("", id_) else id_
+        """Say which account is meant by something that names no number: this one, or another of another business."""
+        return self._ours.number if self._ours.business in ("", id_) or not id_ else id_
+
+
+def _number(value: Json) -> str:
+    return needed(inner(value, "metadata"), "phone_number_id", "metadata.")
 
 
 def _messages(value: Json, to: str, received: datetime) -> Iterator[Item]:

@@ -60,7 +60,7 @@ def render(draft: Draft, context: RenderContext, templates: Templates) -> Render
     shaping = _Shaping(draft, context, templates)
     rendered = in_parts(replace(draft, blocks=shaping.blocks()), FEATURES, context)
     losses = sorted((*rendered.degradations, *shaping.degradations), key=lambda loss: loss.block)
-    return Rendered(tuple(shaping.message(part) for part in rendered.parts), tuple(losses))
+    return Rendered(tuple(shaping.message(part) for part in rendered.parts), tuple(losses), shaping.known)
 
 
 class _Shaping:
@@ -68,8 +68,9 @@ class _Shaping:
 
     def __init__(self, draft: Draft, context: RenderContext, templates: Templates) -> None:
         self._draft, self._context, self._templates = draft, context, templates
-        self._words = _WORDS.get(context.language, _WORDS["en"])
+        self._words = _WORDS.get(context.language[:2], _WORDS["en"])
         self.degradations: list[Degradation] = []
+        self.known: Draft | None = None  # with the texts of its templates, where whoever wrote it left them out
 
     # --- before the core ------------------------------------------------------------------------------
 
@@ -104,7 +105,12 @@ class _Shaping:
                     raise self._refusal(position, f"a form needs a label of at most {BODY_LIMIT // 2} characters")
             case Template():
                 found = self._templates.find(block, language=self._context.language, position=position)
-                return replace(block, language=found.language, text=found.text(block.values))
+                named = replace(block, language=found.language, text=found.text(block.values))
+                if not block.text:
+                    blocks = list((self.known or self._draft).blocks)
+                    blocks[position] = named
+                    self.known = replace(self._draft, blocks=tuple(blocks))
+                return named
             case _:
                 pass
         return block

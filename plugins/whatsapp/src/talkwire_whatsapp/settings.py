@@ -31,4 +31,5 @@ class WhatsAppSettings(Settings):
     rate: Annotated[int, Field(ge=1, le=1000)] = 80
     """Messages a second that Meta allows this number (20 for numbers that the Business app uses too)."""
     mark_read: bool = False
-    """Whether customers see that we read them as soon as a reply goes out."""
+    """Whether customers see that we read them as soon as a reply goes out, and that somebody types: Meta shows no typing
+    without it."""

@@ -374,8 +374,10 @@ def _following(said: Any) -> str:
 
 
 def _preferred(named: Sequence[Known], language: str) -> Known:
+    language = language.replace("-", "_")  # Meta writes `pt_BR`
+
     def rank(one: Known) -> tuple[bool, bool, bool]:
-        return one.status != "APPROVED", one.language != language, one.language.partition("_")[0] != language
+        return one.status != "APPROVED", one.language != language, one.language[:2] != language[:2]
 
     return min(named, key=rank)
 

@@ -113,7 +113,7 @@ class Updates:
 
     async def get(self, offset: int, limit: int, timeout: int, allowed: Iterable[str] | None) -> list[dict[str, Any]]:
         """Answer getUpdates; waits up to `timeout` seconds. Errors: `Refusal` 409."""
-        self._no_conflict()
+        self._may_ask()
         if allowed is not None:
             self._allow(allowed)
         self._pollers += 1
@@ -124,7 +124,7 @@ class Updates:
             async with asyncio.timeout(min(max(timeout, 0), LONGEST)):
                 while not self.queue:
                     await self._changed.wait()
-                    self._no_conflict()
+                    self._may_ask()
                     if self._pollers != mine:
                         raise Refusal(
                             409,
@@ -150,7 +150,9 @@ class Updates:
         for key in [key for key, one in self.queue.items() if one.given and key < offset]:
             del self.queue[key]
 
-    def _no_conflict(self) -> None:
+    def _may_ask(self) -> None:
+        if "token" in self._faults:  # also who asked before it was so
+            raise Refusal(401, "Unauthorized")
         if self.webhook.url:
             raise Refusal(
                 409,
