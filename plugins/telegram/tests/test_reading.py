@@ -326,6 +326,8 @@ def test_what_is_no_update_is_kept_as_unread(body):
         ("see this", 40, 4, "see this"),
         ("https://x.example/", 0, 18, "https://x.example/"),
         ("a b", 1, 1, "a b"),
+        ("🙏🙏", 0, 1, "🙏🙏"),
+        ("🙏🙏", 0, 2, "🙏 (https://x.example)🙏"),
     ],
 )
 def test_a_hidden_link_shows_its_address(text, offset, length, shown):
