@@ -264,9 +264,7 @@ class RawConfig:
             elif account.settings is not None and (names := channel.meant_by(account.settings)):
                 other = meant.setdefault((account.endpoint, names[0]), account)
                 if other is not account:
-                    reason = (
-                        f"accounts.{other.name} shares it, and is the same to the provider: which one would it mean?"
-                    )
+                    reason = f"accounts.{other.name} shares it, and the provider cannot tell them apart; take one of them away"
                     self._fault(("accounts", account.name, "endpoint"), reason)
 
     def _fallbacks(self, accounts: Iterable[AccountConfig], channels: Mapping[str, type[Channel]]) -> None:

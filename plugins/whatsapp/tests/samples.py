@@ -361,6 +361,7 @@ SAMPLES: tuple[Sample, ...] = (
             State.FAILED,
             code="131047",
             reason="More than 24 hours have passed since the customer last replied.",
+            window_shut=True,
         ),
     ),
     sample("status_group", told(State.DELIVERED)),

@@ -34,7 +34,7 @@ ROWS = [  # answer, error, what else is true of it
     (failed(4), TryLater, {"scope": "account"}),
     (failed(131048), TryLater, {"scope": "account", "after": timedelta(hours=1)}),
     (failed(131056), TryLater, {"scope": "address", "after": timedelta(seconds=4)}),
-    (failed(190, status=401, subcode=463), AccountBroken, {"words": "it has expired.*accounts.NAME.token"}),
+    (failed(190, status=401, subcode=463), AccountBroken, {"words": "it has expired.*accounts.kit.token; then: talkwire accounts resume kit"}),
     (failed(0, status=401), AccountBroken, {"words": "token"}),
     (failed(10, status=403), AccountBroken, {"words": "whatsapp_business_messaging"}),
     (failed(200, status=403), AccountBroken, {}),

@@ -16,7 +16,7 @@ from talkwire import (
     Uncertain,
     WindowShut,
 )
-from talkwire.testing import Answers, Reply, accept, reset_after_body, says
+from talkwire.testing import NOON, Answers, Reply, accept, reset_after_body, says
 from talkwire_whatsapp.settings import WhatsAppSettings
 
 from .shop import ANN, BSUID, KEY, TOKEN, failed, harmless, number, outgoing, settings
@@ -293,7 +293,7 @@ def test_the_rate_is_that_of_the_settings():
 
     channel = WhatsApp(WhatsAppSettings(**settings(rate=20)), LentServices(None))
     assert [(rate.count, rate.per.total_seconds(), rate.key, rate.burst) for rate in channel.rates] == [
-        (20, 1, "account", 1),
+        (19, 1, "account", 2),
         (1, 6, "address", 45),
     ]
 
@@ -305,3 +305,22 @@ def test_only_metas_hosts_are_asked():
         "graph.facebook.com",
         "lookaside.fbsbx.com",
     }
+
+
+@pytest.mark.parametrize("allowed", [1, 9, 20, 80, 1000])
+def test_no_second_sees_more_than_meta_allows_and_a_rested_number_is_quick(allowed):
+    from datetime import timedelta
+
+    from talkwire.rates import Rates
+    from talkwire_whatsapp.abilities import number_rate
+
+    rates, now, sent = Rates([number_rate(allowed)]), NOON, []
+    while now < NOON + timedelta(seconds=3):
+        free = rates.take(now, "x")
+        if free is None:
+            sent.append(now)
+        else:
+            now = free
+    assert all(later - at >= timedelta(seconds=1) for at, later in zip(sent, sent[allowed:], strict=False))
+    assert len(sent) >= 3 * allowed * 0.89
+    assert sent.count(NOON) == max(1, allowed // 10)

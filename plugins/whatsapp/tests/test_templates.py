@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from talkwire import AccountNotice, Template, Text, Unsupported
-from talkwire.testing import NOON, Answers, Reply
+from talkwire.testing import NOON, Answers, Reply, hang_after_acceptance
 from talkwire_whatsapp.templates import in_pieces, known, read_kept
 
 from .shop import CONTEXT, LISTED, accepted, number
@@ -180,6 +180,20 @@ async def test_what_was_kept_is_known_while_meta_does_not_answer():
         lent.services.values.update(values)
         await lent.channel.open()
         assert lent.channel.templates.find(READY).category == "UTILITY"
+        await lent.channel.close()
+
+
+async def test_a_list_that_does_not_come_stops_no_account():
+    def no_list(seen):
+        return None if seen.path.endswith("/message_templates") else Reply()
+
+    async with number(Answers(accept=accepted, harmless=no_list)) as (meta, lent):
+        meta.always(hang_after_acceptance())
+        opening = asyncio.ensure_future(lent.channel.open())
+        await meta.arrived()
+        lent.http.end_time()
+        await opening
+        assert any("templates not listed" in line for line in lent.services.logs.lines)
         await lent.channel.close()
 
 

@@ -32,7 +32,7 @@ class Graph:
         answer = await self._channel.http.get(f"{self._url}/{path}", params=params, headers=self._headers)
         if words := _gone(answer.body) if answer.status >= 400 else "":
             raise Refused(f"Meta knows no such id, or the token may not see it: {words}", code="100")
-        found = check(answer, hide=self._token)
+        found = check(answer, hide=self._token, account=self._channel.account)
         if not isinstance(found, dict):
             raise Uncertain(f"Meta's answer (HTTP {answer.status}) makes no sense")
         return found

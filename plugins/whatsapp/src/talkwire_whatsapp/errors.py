@@ -115,7 +115,7 @@ def is_window(code: int) -> bool:
     return code == WINDOW
 
 
-def meaning(code: int, text: str = "", *, subcode: int = 0, attempt: int = 1) -> SendError:
+def meaning(code: int, text: str = "", *, subcode: int = 0, attempt: int = 1, account: str = "NAME") -> SendError:
     """Give the error that a code of Meta's stands for; `text` is what Meta says beside it.
 
     `attempt`, from 1, is how often this part was tried: some codes are worth a few tries only. A code that is not in the
@@ -136,10 +136,12 @@ def meaning(code: int, text: str = "", *, subcode: int = 0, attempt: int = 1) ->
             return Refused(words, code=name)
         after = min(timedelta(seconds=4**attempt), _PAIR_MOST) if code == _PAIR else found.after
         return TryLater(words, after=after, scope=found.scope, code=name)
+    if found.kind is AccountBroken:
+        words = f"{words.replace('NAME', account)}; then: talkwire accounts resume {account}"
     return found.kind(words, code=name)
 
 
-def check(answer: Answer, *, attempt: int = 1, hide: str = "") -> Any:
+def check(answer: Answer, *, attempt: int = 1, hide: str = "", account: str = "NAME") -> Any:
     """Give what a yes of Meta's holds. Errors: what its no means; `Uncertain` where it is neither.
 
     A 5xx is a no only where its code, or `is_transient`, says that nothing was taken. `hide` is a secret that Meta may
@@ -150,7 +152,8 @@ def check(answer: Answer, *, attempt: int = 1, hide: str = "") -> Any:
         outcome(answer)
         return answer.json()
     code, text = _number(error.get("code")), _words(error, hide)
-    found = meaning(code, text, subcode=_number(error.get("error_subcode")), attempt=attempt)
+    subcode = _number(error.get("error_subcode"))
+    found = meaning(code, text, subcode=subcode, attempt=attempt, account=account)
     passes = isinstance(found, TryLater)
     if error.get("is_transient") is True and not passes and not isinstance(found, AccountBroken):
         raise TryLater(text, code=str(code))

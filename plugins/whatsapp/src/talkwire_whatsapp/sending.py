@@ -93,7 +93,7 @@ class Outbox:
         channel = self._channel
         whole = {"messaging_product": "whatsapp", **body}
         answer = await channel.http.post(self._url, json=whole, headers=channel.authorisation, timeout=_WITHIN)
-        return check(answer, attempt=attempt, hide=channel.settings.token.get_secret_value())
+        return check(answer, attempt=attempt, hide=channel.settings.token.get_secret_value(), account=channel.account)
 
     async def _mark_read(self, address: str, message: str) -> None:
         """Let the customer see that we read them; whatever goes wrong, the reply goes."""

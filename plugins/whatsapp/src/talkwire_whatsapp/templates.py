@@ -29,6 +29,7 @@ _PAGE = 100  # templates that one answer lists
 _PAGES_MOST = 100
 _EVERY = timedelta(hours=1)  # between two looks at Meta's list, for what no webhook told
 _AGAIN_AFTER = timedelta(minutes=5)
+_WITHIN = timedelta(seconds=20)  # for the whole list; the account is not open before
 _NOT_SOONER = timedelta(seconds=10)  # whoever asks for a template that is not there does not make us ask each time
 _NAMED_MOST = 20  # templates that an error names
 _PLACE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
@@ -296,7 +297,7 @@ class Templates:
         found: list[Known] = []
         for _ in range(_PAGES_MOST):
             answer = await self._channel.http.get(url, params=query, headers=self._channel.authorisation)
-            said = check(answer, hide=settings.token.get_secret_value())
+            said = check(answer, hide=settings.token.get_secret_value(), account=self._channel.account)
             found += self._readable(said.get("data") if isinstance(said, dict) else None)
             after = _following(said)
             if not after:
@@ -321,8 +322,9 @@ class Templates:
 
     async def _try(self) -> bool:
         try:
-            await self.refresh()
-        except TalkwireError as error:  # what was known is still the best there is
+            async with asyncio.timeout(_WITHIN.total_seconds()):
+                await self.refresh()
+        except (TalkwireError, TimeoutError) as error:  # what was known is still the best there is
             self._channel.log.warning("templates not listed", kind=type(error).__name__, error=str(error))
             return False
         return True

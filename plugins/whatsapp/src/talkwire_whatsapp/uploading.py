@@ -60,7 +60,7 @@ class Uploads:
         url = f"{channel.settings.api_url}/{channel.settings.phone_number_id}/media"
         try:
             answer = await channel.http.post(url, data=form, headers=channel.authorisation, timeout=_WITHIN)
-            said = check(answer, hide=channel.settings.token.get_secret_value())
+            said = check(answer, hide=channel.settings.token.get_secret_value(), account=channel.account)
         except Uncertain as error:
             raise TryLater(f"the file was not given to Meta: {error}", code=error.code) from error
         id_ = said.get("id") if isinstance(said, dict) else None
