@@ -274,7 +274,7 @@ def _messages(
                     place.window_told = 0
                 place.reply_until = until
         moved[place.id] = place
-        if item.acknowledge and not arrivals[index].replayed:
+        if item.acknowledge:
             tx.act(Signal(account=account, address=item.address.value, signal=Acknowledge(item.external_id)))
         results[index].messages.append(message)
         again = arrivals[index].replayed or at < arrivals[index].before

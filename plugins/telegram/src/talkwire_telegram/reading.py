@@ -302,8 +302,7 @@ def _is_ours(message: Message) -> bool:
     """
     if not message.business_connection_id:
         return False
-    owner = message.sender is not None and message.sender.id != message.chat.id
-    return owner or message.sender_business_bot is not None
+    return message.sender is None or message.sender.id != message.chat.id
 
 
 def _is_automatic(message: Message) -> bool:

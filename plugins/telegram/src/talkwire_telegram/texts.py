@@ -15,7 +15,7 @@ def readable(text: str, entities: Sequence[Entity]) -> str:
     """Give a text, each hidden link with its address behind it: `our shop (https://shop.example)`.
 
     All other entities (bold, spoilers, mentions, …) say nothing that the text does not. Offsets count UTF-16 code
-    units; one that lies outside the text is left out.
+    units; one that lies outside the text, or ends within a character, is left out.
 
     Source: Bot API 10.1, "MessageEntity", read 2026-11-28.
     """
@@ -26,7 +26,8 @@ def readable(text: str, entities: Sequence[Entity]) -> str:
     for link in sorted(links, key=lambda one: (one.offset + one.length, one.offset), reverse=True):
         end = 2 * (link.offset + link.length)
         shown = raw[2 * link.offset : end].decode("utf-16-le", "surrogatepass")
-        if end <= len(raw) and shown.strip() and shown.strip().rstrip("/") != link.url.rstrip("/"):
+        splits = 0xDC <= next(iter(raw[end + 1 : end + 2]), 0) <= 0xDF  # the second half of one character comes next
+        if end <= len(raw) and not splits and shown.strip() and shown.strip().rstrip("/") != link.url.rstrip("/"):
             raw = raw[:end] + f" ({link.url})".encode("utf-16-le", "surrogatepass") + raw[end:]
     return raw.decode("utf-16-le", "surrogatepass")
 

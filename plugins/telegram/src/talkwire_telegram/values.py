@@ -81,7 +81,6 @@ class Message(Payload):
     sender: User | None = Field(None, alias="from")  # None: a channel's post
     sender_chat: Chat | None = None  # who wrote in the name of a chat
     author_signature: str = ""  # who wrote in a channel
-    sender_business_bot: Any = None  # there: a bot wrote it in the name of the business
     business_connection_id: str = ""
     message_thread_id: int | None = None
     is_topic_message: bool = False
