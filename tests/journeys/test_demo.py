@@ -64,7 +64,7 @@ def test_a_fault_that_several_providers_know_goes_wrong_at_each(tmp_path: Path) 
     code, said = check(tmp_path, fault="refuse")
     assert code == 1
     assert "the reply is failed (HTTP 400)" in "\n".join(said)
-    assert said[-1].startswith("demo --check: 2 of ")
+    assert said[-1].startswith("demo --check: 3 of ")
 
 
 async def test_a_report_that_never_comes_makes_the_check_fail(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import ast
 import asyncio
 import io
 import json
+from collections import Counter
 from pathlib import Path
 
 import aiohttp
@@ -12,9 +13,10 @@ from aiohttp import web
 
 from talkwire_telegram import simulator as package
 from talkwire_telegram.simulator import BOT, BUDI, FORUM, GROUP, Limits, Messenger, files, markup, simulator
+from talkwire_telegram.simulator.customer import KINDS
 from talkwire_telegram.simulator.refusal import Refusal
 
-from .contract import faults, result_faults
+from .contract import description, faults, result_faults
 
 TOKEN = "7100000001:sim-token-0123456789"
 CHAT = BUDI["id"]
@@ -554,7 +556,7 @@ async def test_polled_updates_come_twice_when_told_to(bot, messenger):
         ("down", 500, False),
         ("slow", 200, True),
         ("blocked", 403, False),
-        ("reset", 0, True),
+        ("hangup", 0, True),
     ],
 )
 async def test_each_fault_of_sending_does_what_it_says(client, messenger, fault, status, arrives):
@@ -663,6 +665,61 @@ def test_what_the_bot_api_does_not_describe_is_seen_in_every_answer_and_update_a
         "Update.message.date is missing",
     ]
     assert result_faults("sendMediaGroup", [{}]) != []
+
+
+@pytest.mark.prove
+async def test_every_kind_of_update_and_of_answer_is_what_the_bot_api_describes(
+    contracts, bot, messenger, clock, proof
+):
+    """Its short form is its long form; it leaves what was compared, for who has no description at hand."""
+    assert description()["version"] >= "Bot API 10"
+    customer, seen = messenger.customer, Counter()
+    keyboard = {"inline_keyboard": [[{"text": "Yes", "callback_data": "y"}]]}
+
+    async def calls(method, *form, **given):
+        assert await bot(method, *form, **given) not in ([], {}), method  # the fixture compares
+        seen[method] += 1
+
+    await calls("getMe")
+    await calls("getWebhookInfo")
+    await bot(
+        "getUpdates",
+        allowed_updates=["message", "edited_message", "callback_query", "message_reaction", "my_chat_member"],
+    )
+    said, _ = customer.write("Halo https://shop.example/a /start me@shop.example")
+    where = {"chat_id": CHAT, "message_id": said.wire["message_id"]}
+    for kind in KINDS:
+        customer.send(kind, caption="look" if kind in ("photo", "album", "document") else "")
+    customer.edit(CHAT, where["message_id"], "Halo!")
+    customer.react(CHAT, where["message_id"], "👍")
+    sent = await bot("sendMessage", chat_id=CHAT, text="Shall we?", reply_markup=keyboard)
+    query, _ = customer.press(CHAT, sent["message_id"], "y")
+    customer.shut(CHAT)
+    customer.shut(CHAT, on=False)
+    customer.write("Oat", chat=FORUM, topic=customer.open_topic(FORUM, "Milk"))
+    customer.migrate(GROUP)
+
+    await calls("answerCallbackQuery", callback_query_id=query)
+    await calls("editMessageText", chat_id=CHAT, message_id=sent["message_id"], text="Shall we then?")
+    await calls("setMessageReaction", **where, reaction=[{"type": "emoji", "emoji": "👍"}])
+    await calls("sendChatAction", chat_id=CHAT, action="typing")
+    await calls("getFile", file_id=next(iter(messenger.files._files)))
+    clock.now += 10  # or it would be too much at once
+    await calls("sendMessage", chat_id=CHAT, text="Yes", reply_parameters={"message_id": where["message_id"]})
+    for kind in ("photo", "document", "video", "audio", "voice", "animation"):
+        clock.now += 1
+        await calls(
+            f"send{kind.capitalize()}", parts(chat_id=str(CHAT), caption="look", **{kind: files.picture(0, 8, 8)})
+        )
+    clock.now += 10
+    await calls("sendVenue", chat_id=CHAT, latitude=1, longitude=2, title="Kopi Kita", address="Braga 12")
+    await calls("sendLocation", chat_id=CHAT, latitude=1, longitude=2)
+    await calls("deleteMessage", chat_id=CHAT, message_id=sent["message_id"])
+    updates = await heard(bot)
+    assert [one for update in updates for one in faults(update, "Update")] == []
+    kinds = Counter(kind for update in updates for kind in update if kind != "update_id")
+    assert kinds.keys() == {"message", "edited_message", "callback_query", "message_reaction", "my_chat_member"}
+    proof("telegram-simulator", {"description": description()["version"], **kinds, **seen})
 
 
 def test_it_shares_no_code_with_the_channel():

@@ -20,7 +20,7 @@ from talkwire.cli import demo
         ("flood", 1, "queued (rate_limited)"),
         ("token", 1, "is not there after"),
         ("down", 1, "the reply is uncertain"),
-        ("reset", 1, "the reply is uncertain"),
+        ("hangup", 1, "the reply is uncertain"),
         ("conflict", 1, "is not there after"),
         ("blocked", 1, "blocked by the user"),
     ],
@@ -31,6 +31,6 @@ async def test_the_check_plays_a_talk_and_a_fault_makes_it_fail_where_it_must(tm
         [player] = stage.players
         if fault:
             await player.simulator.fault(player.base_url, fault)
-        patience = {"token": 0.5, "conflict": 0.5}.get(fault, 1.5 if fault in ("flood", "down", "reset") else 8)
+        patience = {"token": 0.5, "conflict": 0.5}.get(fault, 1.5 if fault in ("flood", "down", "hangup") else 8)
         found = await demo.check_all(stage.players, stage.api, stage.key, out.append, fault=fault, patience=patience)
     assert (found, says in "\n".join(out)) == (code, True), "\n".join(out)

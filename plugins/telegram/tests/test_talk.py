@@ -224,7 +224,7 @@ async def test_a_message_of_which_nobody_knows_stays_so_until_a_person_says(talk
     await talk.do("write", text="Are you there?")
     conversation, _ = await talk.come("Are you there?")
     before = len(await talk.shown(mine=False))
-    async with talk.fault("reset"):
+    async with talk.fault("hangup"):
         message = await talk.says(conversation.id, draft("We are"))
     assert message.state is State.UNCERTAIN
     await talk.says(conversation.id, draft("Always"))

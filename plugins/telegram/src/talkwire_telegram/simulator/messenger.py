@@ -36,7 +36,7 @@ KNOBS = {  # by who does it
         "flood": f"has had too many requests (429, {FLOOD} seconds)",
         "token": "does not know our token (401)",
         "down": "is broken when we send (500)",
-        "reset": "hangs up after it took a message",
+        "hangup": "hangs up after it took a message",
         "slow": f"takes {SLOW:.0f} seconds to answer",
         "large": "has only files that are too big",
         "conflict": "gives the updates to somebody else (409)",
@@ -68,6 +68,7 @@ class Messenger(SimulatedProvider):
         limits: Limits | None = TELEGRAMS,  # None: the bot may write as fast as it likes
         now: Callable[[], float] = time.time,
         slow: float = SLOW,
+        since: int = 100,  # messages and updates are numbered from here on
         retry_every: float = 1.0,  # seconds, until a webhook is called again
     ) -> None:
         super().__init__(__package__)
@@ -75,8 +76,8 @@ class Messenger(SimulatedProvider):
         self.slow = slow
         self.calls: Tally[str] = Tally()  # method as it was written → how often it was called
         self.files = Files()
-        self.world = World(now=now, changed=self.tell)
-        self.updates = Updates(self.faults, now=now, told=self._told, retry_every=retry_every)
+        self.world = World(now=now, changed=self.tell, since=since)
+        self.updates = Updates(self.faults, now=now, told=self._told, since=since, retry_every=retry_every)
         self.customer = Customer(self.world, self.updates, self.files, self.faults)
         self.bot = Bot(self.world, self.files, Counter(limits, now), self.faults)
 
@@ -142,7 +143,7 @@ class Messenger(SimulatedProvider):
         if shows:
             await self._trouble()
         result = self.bot.methods[name](given)
-        if shows and "reset" in self.faults and request.transport:
+        if shows and "hangup" in self.faults and request.transport:
             request.transport.abort()
         return _yes(result)
 

@@ -25,6 +25,7 @@ MOST = 100  # updates in one answer
 LONGEST = 50  # seconds of a long poll
 KEPT = 24 * 3600  # seconds that an update waits
 IMPATIENCE = 0.05  # seconds that the fault `impatient` leaves to the endpoint
+_FIRST = 480_317_000  # an id as updates have them
 _SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")
 _HEADER = "X-Telegram-Bot-Api-Secret-Token"
 
@@ -61,12 +62,13 @@ class Updates:
         *,
         now: Callable[[], float],
         told: Callable[[dict[str, Any], str], None],  # (update, what became of it), for the page
+        since: int = 0,
         retry_every: float = 1.0,  # seconds
     ) -> None:
         self.queue: dict[int, Update] = {}  # by update_id, oldest first
         self.webhook = Webhook()
         self.allowed: frozenset[str] | None = None  # None: all but `ASKED_ONLY`
-        self.next_id = 480_317_001
+        self.next_id = _FIRST + since
         self._faults = faults
         self._now = now
         self._told = told

@@ -66,21 +66,24 @@ class Said:
 class World:
     """All chats of one bot."""
 
-    def __init__(self, *, now: Callable[[], float], changed: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(
+        self, *, now: Callable[[], float], changed: Callable[[dict[str, Any]], None], since: int = 100
+    ) -> None:
         self.now = now
+        self._since = since
         self.said: dict[tuple[int, int], Said] = {}  # (chat, message_id), oldest first
         self.chats: dict[int, Chat] = {}
         self._changed = changed
         self.meet(BUDI)
         self.meet(SITI)
         forum = {"id": FORUM, "type": "supergroup", "title": "Kopi Kita regulars", "is_forum": True}
-        self.chats[FORUM] = Chat(forum, [BUDI, SITI], {2: "Beans", 3: "Grinders"}, last_id=3)
-        self.chats[GROUP] = Chat({"id": GROUP, "type": "group", "title": "Office coffee"}, [BUDI, SITI])
+        self.chats[FORUM] = Chat(forum, [BUDI, SITI], {2: "Beans", 3: "Grinders"}, last_id=since)
+        self.chats[GROUP] = Chat({"id": GROUP, "type": "group", "title": "Office coffee"}, [BUDI, SITI], last_id=since)
 
     def meet(self, user: dict[str, Any]) -> Chat:
         """Open a private chat with somebody; its id is theirs."""
         wire: dict[str, Any] = {key: value for key, value in user.items() if key not in ("is_bot", "language_code")}
-        chat = self.chats[user["id"]] = Chat({**wire, "type": "private"}, [user], last_id=100)
+        chat = self.chats[user["id"]] = Chat({**wire, "type": "private"}, [user], last_id=self._since)
         return chat
 
     def chat(self, chat_id: int) -> Chat:
