@@ -61,9 +61,9 @@ if TYPE_CHECKING:
     from .formatting import PLAIN as PLAIN
     from .formatting import Dialect as Dialect
     from .formatting import plain_text as plain_text
-    from .formatting import render as render  # type: ignore[no-redef]  # mypy takes it for the module
+    from .formatting import render as render
     from .formatting import segments as segments
-    from .formatting import split as split  # type: ignore[no-redef]
+    from .formatting import split as split
     from .formatting import to_json as to_json
     from .hooks import HOOK_API as HOOK_API
     from .hooks import Actions as Actions

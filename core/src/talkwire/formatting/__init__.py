@@ -5,8 +5,8 @@ from .dialect import PLAIN, Dialect
 from .html import html, sanitise
 from .parse import to_json
 from .plain import plain, plain_text
-from .render import render
-from .split import length, segments, split
+from .rendering import render
+from .splitting import length, segments, split
 
 __all__ = [
     "PLAIN",

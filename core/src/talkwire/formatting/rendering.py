@@ -15,7 +15,7 @@ from .dialect import PLAIN
 from .flow import DEPTH_LIMIT, Piece, at_borders, cut, flow, with_address, write
 from .parse import MARKDOWN_LIMIT, Heading, Node, Words, is_too_deep, parse
 from .plain import headed, numbered, readable
-from .split import cuts, length, split, widest
+from .splitting import cuts, length, split, widest
 
 if TYPE_CHECKING:
     from talkwire.features import Features, MediaFeature, OptionFeature
