@@ -447,6 +447,12 @@ async def test_files_are_read_from_the_store_and_sent(server, lent):
     assert (file.get_filename(), file.get_payload(decode=True)) == ("parcel.png", b"\x89PNG" * 100_000)
 
 
+async def test_a_file_that_is_gone_is_refused_before_anything_leaves(server, lent):
+    error = await failed(lent, payload='{"subject": "Files", "attachments": ["gone"]}')
+    assert (type(error), error.code) == (Refused, "file_gone")
+    assert server.lines == 0
+
+
 async def test_the_reply_address_carries_the_token_of_the_main_part(server, lent):
     await lent.channel.send(outgoing(key=OTHER, copy_of=KEY, recipient="bo@example.org"))
     assert OWN.key_of_address(read(server.taken[0].content)["Reply-To"].addresses[0].addr_spec) == KEY

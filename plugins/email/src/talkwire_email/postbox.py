@@ -22,12 +22,14 @@ from aiosmtplib import SMTP, SMTPException, SMTPResponseException
 
 from talkwire import (
     AccountBroken,
+    NotFound,
     NotSent,
     Outgoing,
     Receipt,
     Refused,
     SendError,
     State,
+    StoreDown,
     TryLater,
     Uncertain,
     Unreachable,
@@ -118,12 +120,7 @@ class Postbox:
 
     async def _written(self, out: Outgoing, own: Own) -> Mail:
         letter = letter_of(out.part)
-        services = self._channel.services
-        files = []
-        for id_ in letter.attachments:
-            about = await services.attachment(id_)
-            content = b"".join([chunk async for chunk in services.open_attachment(id_)])
-            files.append(File(about.name, about.media_type, content))
+        files = [await self._file(id_) for id_ in letter.attachments]
 
         def build() -> Mail:
             return compose(out, letter, tuple(files), own=own, settings=self._settings, now=self._channel.clock.now())
@@ -131,6 +128,18 @@ class Postbox:
         if sum(len(file.content) for file in files) > _LARGE:
             return await asyncio.to_thread(build)
         return build()
+
+    async def _file(self, attachment: str) -> File:
+        """Read a file of ours. Errors: `Refused`, `NotSent`: nothing has left yet."""
+        services = self._channel.services
+        try:
+            about = await services.attachment(attachment)
+            content = b"".join([chunk async for chunk in services.open_attachment(attachment)])
+        except NotFound:
+            raise Refused("a file of this mail is not in our store any more", code="file_gone") from None
+        except StoreDown as error:
+            raise NotSent(f"the files of this mail cannot be read now: {error}") from error
+        return File(about.name, about.media_type, content)
 
     async def _hand_over(self, line: Line, mail: Mail, out: Outgoing, own: Own, said: Exchange) -> Receipt:
         async with self._before_data():
