@@ -228,8 +228,14 @@ class Listening(Watched):
 
 async def test_a_listener_goes_on_from_where_it_was(start: Any) -> None:
     op = await start(channel=Listening)
+    async with asyncio.timeout(5):
+        while len(op.channel.lived) < 2:
+            await asyncio.sleep(0)
     assert op.lived == ["shop opened", "listens after ''"]
     await op.reloads(op.shop.replace("kit-token-0123456789", NEW_TOKEN))
+    async with asyncio.timeout(5):
+        while len(op.channel.lived) < 4:  # the lease of its listener is taken anew, by a loop of its own
+            await asyncio.sleep(0)
     assert op.lived == ["hears no more", "shop closed", "shop opened", "listens after '+'"]
 
 
