@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -17,6 +16,8 @@ from datetime import UTC, datetime
 from email.message import EmailMessage
 from pathlib import Path
 from time import perf_counter
+
+from . import alone
 
 TEXT = (
     "Dear customer,\n\nthank you for your message. Your parcel left our house this morning and arrives on Friday;\n"
@@ -179,17 +180,8 @@ smtp = {{ host = "127.0.0.1", port = {port}, tls = "none" }}
 
 
 def _main() -> None:
-    if hasattr(os, "sched_setaffinity") and len(os.sched_getaffinity(0)) > 1:
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     mode, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    work = (peer if mode.startswith("peer") else ours)(port, count)
-    if mode.endswith("-uvloop"):
-        import uvloop
-
-        result = uvloop.run(work)
-    else:
-        result = asyncio.run(work)
-    sys.stdout.write(f"{result:.2f}\n")
+    alone.run((peer if mode.startswith("peer") else ours)(port, count), mode)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import os
 import re
 import sys
 import tempfile
@@ -20,6 +19,8 @@ from pathlib import Path
 from time import perf_counter
 from types import ModuleType
 from typing import Any
+
+from . import alone
 
 _ROOT = Path(__file__).resolve().parent.parent
 AT_ONCE = 50
@@ -215,17 +216,8 @@ async def ours(channel: str, port: int, count: int) -> float:
 
 
 def _main() -> None:
-    if hasattr(os, "sched_setaffinity") and len(os.sched_getaffinity(0)) > 1:
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     mode, channel, port, count = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-    work = (bare if mode.startswith("bare") else ours)(channel, port, count)
-    if mode.endswith("-uvloop"):
-        import uvloop
-
-        result = uvloop.run(work)
-    else:
-        result = asyncio.run(work)
-    sys.stdout.write(f"{result:.2f}\n")
+    alone.run((bare if mode.startswith("bare") else ours)(channel, port, count), mode)
 
 
 if __name__ == "__main__":

@@ -418,7 +418,8 @@ class Lanes:
         self.pump.wake()
 
     def _turn(self) -> _Turn | None:
-        return self._turns.get(asyncio.current_task())  # type: ignore[arg-type]
+        task = asyncio.current_task()
+        return self._turns.get(task) if task is not None else None
 
     def _left(self, turn: _Turn, lane: Lane) -> None:
         turn.group.running.pop(lane.id, None)

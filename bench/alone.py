@@ -1,0 +1,22 @@
+"""A measurement in a process of its own: one core, the loop that its mode names, and a rate on its output."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+
+def run(work: Coroutine[Any, Any, float], mode: str) -> None:
+    """Run it, on uvloop where the mode ends so, and print the rate."""
+    if hasattr(os, "sched_setaffinity") and len(os.sched_getaffinity(0)) > 1:
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    if mode.endswith("-uvloop"):
+        import uvloop
+
+        result = uvloop.run(work)
+    else:
+        result = asyncio.run(work)
+    sys.stdout.write(f"{result:.2f}\n")
