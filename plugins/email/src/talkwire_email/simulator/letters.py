@@ -11,12 +11,11 @@ from datetime import UTC, datetime
 from email import message_from_bytes
 from email.message import EmailMessage, Message
 from email.policy import SMTP, compat32, default
-from email.utils import format_datetime, formataddr, parseaddr
+from email.utils import format_datetime, formataddr
 from typing import Any
 
 SHOWN = 50_000  # characters of a text on the page
 HEADERS = 16_000  # characters of headers on the page
-_WIDTH = 76  # characters of a line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,11 +231,6 @@ def _header(mail: Message, name: str) -> str:
         return re.sub(r"[\r\n]+", " ", str(default.header_factory(name, folded)))
     except Exception:  # noqa: BLE001  the parser of headers raises whatever it likes; they are shown as they came
         return folded
-
-
-def address_of(header: str) -> str:
-    """Give the address in a header like `Ann <ann@shop.example>`."""
-    return parseaddr(header)[1]
 
 
 def now() -> datetime:
