@@ -97,6 +97,7 @@ if TYPE_CHECKING:
     from .model import Conversation as Conversation
     from .model import Degradation as Degradation
     from .model import Delivery as Delivery
+    from .model import Detail as Detail
     from .model import Direction as Direction
     from .model import Draft as Draft
     from .model import Enclosed as Enclosed
@@ -112,6 +113,7 @@ if TYPE_CHECKING:
     from .model import Message as Message
     from .model import Notification as Notification
     from .model import NotThere as NotThere
+    from .model import OnDesktop as OnDesktop
     from .model import Option as Option
     from .model import Original as Original
     from .model import Other as Other
@@ -135,6 +137,7 @@ if TYPE_CHECKING:
     from .model import SignalKind as SignalKind
     from .model import State as State
     from .model import StoredChange as StoredChange
+    from .model import Style as Style
     from .model import Template as Template
     from .model import Text as Text
     from .model import Typing as Typing
@@ -174,10 +177,10 @@ _WHERE = {
     "model": (
         "Accepted Account AccountNotice AccountState Acknowledge Address AddressChanged Alias Answer AnswerCode"
         " Attachment AttachmentClass Batch Block Buttons Card Change ChangeKind Choice Choices Contact"
-        " ContactCard Conversation Degradation Delivery Direction Draft Enclosed Envelope Fact FormLink Forward Inbound Item Level"
-        " Location Media Message NotThere Notification Option Original Other Outgoing Part Person Policy Problem Rate Reachable Reaction"
+        " ContactCard Conversation Degradation Delivery Detail Direction Draft Enclosed Envelope Fact FormLink Forward Inbound Item Level"
+        " Location Media Message NotThere Notification OnDesktop Option Original Other Outgoing Part Person Policy Problem Rate Reachable Reaction"
         " ReadUpTo Receipt Recipient RemoteMedia RenderContext Rendered Report SessionChange SessionState SignalKind State"
-        " StoredChange Template Text Typing TypingSignal Unit Unread Way draft"
+        " StoredChange Style Template Text Typing TypingSignal Unit Unread Way draft"
     ),
     "notifier": "Focus Handed Notifier NotifierFeatures Shown Suppressed Told",
     "readmodels": "Page Troubled",

@@ -362,7 +362,7 @@ class Daemon:
             if (before := self._media.get(name)) is not None:
                 await self.lanes.rest(before.group, self.patience)
                 await before.close()
-            medium = self._media[name] = Medium(self.store, self.clock, self.leases, name, self.hub.answer)
+            medium = self._media[name] = Medium(self.store, self.clock, self.leases, name, self.hub)
             await medium.open(self.plugins.notifiers.get(name), self.config.plugins.get(f"notify_{name}"))
             self.lanes.serve(medium.group, medium.work)
             self.leases.want([medium.group])

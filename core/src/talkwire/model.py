@@ -802,6 +802,29 @@ class Fact:
     after_gap: bool = False  # an earlier fact of this conversation was parked
 
 
+class Style(StrEnum):
+    """How a notification asks for attention."""
+
+    TOAST = "toast"  # tells, and vanishes by itself
+    ALERT = "alert"  # has actions, and wants one of them in time
+
+
+class OnDesktop(StrEnum):
+    """When a notification is shown outside of our pages."""
+
+    ALWAYS = "always"
+    BACKGROUND = "background"  # unless the recipient looks at a page or client of ours: focused and not idle
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """One line of a notification: `Customer: Dewi`."""
+
+    label: str
+    value: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notification:
     """Something a recipient ought to see."""
@@ -817,6 +840,12 @@ class Notification:
     at: datetime | None = None  # None before it is stored
     answered_by: str = ""  # surface; empty: nobody yet
     answer: str = ""  # id of the action
+    style: Style = Style.TOAST
+    details: tuple[Detail, ...] = ()  # four at most
+    on_desktop: OnDesktop = OnDesktop.BACKGROUND
+    lapses_at: datetime | None = None  # when it is taken back unanswered; None: never, or not to be shown here
+    account: str = ""  # empty where none is concerned
+    seen: bool = False  # the recipient has read it on some surface
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -826,6 +855,7 @@ class Recipient:
     name: str
     email: str = ""
     media: tuple[str, ...] = ()
+    language: str = ""  # `en`, `id`; empty: that of the instance
 
 
 class Unit(Enum):

@@ -24,7 +24,7 @@ from .errors import Conflict, NotFound
 from .hooks import hook_of
 from .ids import new_id
 from .lanes import NewTask
-from .model import Fact, Notification
+from .model import Fact, Notification, OnDesktop, Style
 from .sections import RecipientSettings, Rule
 from .standing import SCHEDULE
 from .store import Tx
@@ -33,8 +33,10 @@ DELIVER, UNLESS_REPLIED, TAKE_BACK = "deliver", "deliver_unless_replied", "withd
 
 _MEDIA = "SELECT media FROM recipient WHERE name = :name"
 _INSERT = """
-    INSERT INTO notification (id, recipient, asker, key, kind, title, text, actions, conversation, created_at)
-    VALUES (:id, :recipient, :asker, :key, :kind, :title, :text, :actions, :conversation, :now)
+    INSERT INTO notification (id, recipient, asker, key, kind, title, text, actions, conversation, created_at, style,
+                              details, on_desktop, lapses_at, shows_lapse, account)
+    VALUES (:id, :recipient, :asker, :key, :kind, :title, :text, :actions, :conversation, :now, :style,
+            :details, :on_desktop, :lapses_at, :shows_lapse, :account)
     ON CONFLICT (asker, key, recipient) DO NOTHING
 """
 _THERE = "SELECT 1 FROM notification WHERE id = :id"
@@ -52,9 +54,10 @@ _OPEN = """
 _WITHDRAW = "UPDATE notification SET withdrawn_at = :now WHERE id = :id"
 _MEDIA_OF = "SELECT medium FROM notification_medium WHERE notification_id = :id ORDER BY medium"
 _ANSWER = "UPDATE notification SET answered_by = :surface, answer = :answer, answered_at = :now WHERE id = :id"
+_SEE = "UPDATE notification SET seen_at = :now WHERE id = :id AND seen_at IS NULL RETURNING id"
 _PUT_RECIPIENT = """
-    INSERT INTO recipient (name, email, media) VALUES (:name, :email, :media)
-    ON CONFLICT (name) DO UPDATE SET email = excluded.email, media = excluded.media
+    INSERT INTO recipient (name, email, media, language) VALUES (:name, :email, :media, :language)
+    ON CONFLICT (name) DO UPDATE SET email = excluded.email, media = excluded.media, language = excluded.language
 """
 
 
@@ -87,6 +90,12 @@ def notify(
             "actions": to_json(action.actions).decode(),
             "conversation": action.conversation,
             "now": tx.now_us,
+            "style": action.style or Style.TOAST,
+            "details": to_json(action.details).decode(),
+            "on_desktop": action.on_desktop or OnDesktop.BACKGROUND,
+            "lapses_at": None if action.timeout is None else tx.now_us + action.timeout // timedelta(microseconds=1),
+            "shows_lapse": int(action.show_timeout is not False),
+            "account": action.account,
         },
     )
     if tx.one(_THERE, {"id": notification}) is None:
@@ -154,11 +163,19 @@ def answer(tx: Tx, notification: str, action: str, surface: str) -> Notification
     return replace(found, answered_by=surface, answer=action)
 
 
+def see(tx: Tx, items: Sequence[str]) -> Sequence[None]:
+    """Note that the recipient has read a notification; once is enough."""
+    for notification in sorted(items):
+        if tx.execute(_SEE, {"id": notification, "now": tx.now_us}):
+            _tell(tx, "seen", notification, {})
+    return [None] * len(items)
+
+
 def put_recipients(tx: Tx, items: Sequence[Mapping[str, RecipientSettings]]) -> Sequence[None]:
     """Keep who can be notified, as the settings say; whom plugins added stays."""
     for recipients in items:
         rows = [
-            {"name": name, "email": one.email, "media": to_json(one.media).decode()}
+            {"name": name, "email": one.email, "media": to_json(one.media).decode(), "language": one.language}
             for name, one in sorted(recipients.items())
         ]
         tx.many(_PUT_RECIPIENT, rows)

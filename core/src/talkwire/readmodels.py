@@ -29,16 +29,19 @@ from .model import (
     Conversation,
     Degradation,
     Delivery,
+    Detail,
     Direction,
     Fact,
     Message,
     Notification,
+    OnDesktop,
     Option,
     Original,
     Problem,
     SessionState,
     State,
     StoredChange,
+    Style,
 )
 from .store import Query, Row
 
@@ -439,7 +442,8 @@ def attachment(query: Query, id_: str) -> Attachment:
 
 
 _NOTIFICATION = """
-    SELECT id, recipient, asker, kind, title, text, actions, conversation, created_at, answered_by, answer
+    SELECT id, recipient, asker, kind, title, text, actions, conversation, created_at, answered_by, answer,
+           style, details, on_desktop, lapses_at, shows_lapse, account, seen_at
     FROM notification
 """
 
@@ -463,7 +467,8 @@ def notifications_by_id(query: Query, ids: Sequence[str]) -> dict[str, Notificat
 
 
 def _notification(row: Row) -> Notification:
-    id_, recipient, asker, kind, title, text, actions, conversation_id, at, answered_by, answer = row
+    id_, recipient, asker, kind, title, text, actions, conversation_id, at, answered_by, answer, *rest = row
+    style, details, on_desktop, lapses_at, shows_lapse, account, seen_at = rest
     return Notification(
         id=id_,
         recipient=recipient,
@@ -476,6 +481,12 @@ def _notification(row: Row) -> Notification:
         at=moment(at),
         answered_by=answered_by,
         answer=answer,
+        style=Style(style),
+        details=tuple(Detail(**detail) for detail in from_json(details)),
+        on_desktop=OnDesktop(on_desktop),
+        lapses_at=moment(lapses_at) if lapses_at is not None and shows_lapse else None,
+        account=account,
+        seen=seen_at is not None,
     )
 
 

@@ -187,6 +187,7 @@ class RecipientSettings(Table):
 
     email: str = ""
     media: tuple[str, ...] = ()  # wanted; empty: what the rule says
+    language: Annotated[str, Field(pattern=r"^([a-z]{2}(-[A-Z]{2})?)?$")] = ""  # empty: the instance's
 
     @validates("email")
     @classmethod

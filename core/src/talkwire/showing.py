@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,9 +11,10 @@ from typing import Any
 import structlog
 from pydantic_core import from_json
 
-from . import lanes, readmodels
+from . import lanes, notifying, readmodels
 from .clock import Clock, moment
 from .errors import NotFound, Refused, SendError, TryLater
+from .hub import Hub
 from .lanes import Fence, Lane, Task
 from .model import Notification, Recipient
 from .notifier import Focus, Handed, Notifier, NotifierFeatures, Shown, Suppressed
@@ -22,7 +23,7 @@ from .store import Query, Store, Tx
 
 _GIVE_UP = timedelta(hours=24)  # a notification of yesterday helps nobody
 _HOW_IT_STANDS = """
-    SELECT n.created_at, n.withdrawn_at, n.answered_by, m.decision, r.name, r.email, r.media FROM notification n
+    SELECT n.created_at, n.withdrawn_at, n.answered_by, m.decision, r.name, r.email, r.media, r.language FROM notification n
     JOIN recipient r ON r.name = n.recipient
     LEFT JOIN notification_medium m ON m.notification_id = n.id AND m.medium = :medium
     WHERE n.id = :id
@@ -37,11 +38,9 @@ _PUT_SURFACE = """
     ON CONFLICT (id) DO UPDATE SET state = excluded.state, seen_at = excluded.seen_at
 """
 _DECISION = "SELECT decision FROM notification_medium WHERE notification_id = :id AND medium = :medium"
-_RECIPIENTS = "SELECT name, email, media FROM recipient"
+_RECIPIENTS = "SELECT name, email, media, language FROM recipient"
 
 _ASKED = "SELECT DISTINCT grp FROM lane WHERE grp >= 'notify:' AND grp < 'notify;'"
-
-Answer = Callable[[str, str, str], Awaitable[Notification]]  # notification, action, surface
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +67,15 @@ class Medium:
     Without a notifier each notification is decided `suppressed: medium_absent`.
     """
 
-    def __init__(self, store: Store, clock: Clock, fence: Fence, name: str, answer: Answer) -> None:
+    def __init__(self, store: Store, clock: Clock, fence: Fence, name: str, hub: Hub) -> None:
         self.name = name
+        self.hub = hub.of(f"notify_{name}")
         self.group = f"notify:{name}"
         self.clock = clock
         self.log = structlog.get_logger(f"talkwire.notify_{name}")
         self.notifier: Notifier | None = None
         self._store = store
         self._fence = fence
-        self._answer = answer
         self._recipients: dict[str, Recipient] = {}
         self._is_open = False
 
@@ -183,7 +182,11 @@ class Medium:
 
     async def answered(self, notification: str, action: str, surface: str) -> None:
         """Pass on a pressed button. Errors: as `answer`."""
-        await self._answer(notification, action, surface)
+        await self.hub.answer(notification, action, surface)
+
+    async def seen(self, notification: str) -> None:
+        """Note that the recipient has read it."""
+        await self._store.write(notifying.see, notification)
 
     async def focus(self, recipient: str, surface: str, state: Focus) -> None:
         """Note how somebody looks at a surface."""
@@ -197,7 +200,7 @@ def media(query: Query) -> set[str]:
 
 
 def _recipient(row: Sequence[Any]) -> Recipient:
-    return Recipient(name=row[0], email=row[1], media=tuple(from_json(row[2])))
+    return Recipient(name=row[0], email=row[1], media=tuple(from_json(row[2])), language=row[3])
 
 
 def _fitted(notification: Notification, features: NotifierFeatures) -> Notification:
