@@ -27,7 +27,7 @@ async def comes(demo: Demo, who: str, text: str = "", *, ago: timedelta = timede
 
 async def eventually(true: Callable[[], bool]) -> None:
     """Wait for what reaches the channel: nobody here is told."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not true():
             await asyncio.sleep(0.01)
 

@@ -366,7 +366,7 @@ async def test_the_whole_of_a_mail_is_shown_in_a_frame_that_runs_nothing_and_fet
     await frame.locator("#logo").wait_for()
     assert await operator.locator("iframe.whole").get_attribute("sandbox") == ""
     assert await frame.locator("#said").inner_text() == "Hello"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         assert await frame.locator("#logo").evaluate("image => image.decode().then(() => image.naturalWidth)") == 1
     assert asked == []
 

@@ -72,7 +72,7 @@ async def start_daemon(provider: FakeProvider, postgres_with_tables: str, tmp_pa
 
 async def eventually(true: Callable[[], Awaitable[bool]] | Callable[[], bool]) -> None:
     """Wait for what another daemon does: it is woken by NOTIFY, which nobody here can wait for."""
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(20):
         while not (await result if isinstance(result := true(), Awaitable) else result):
             await asyncio.sleep(0.01)
 
@@ -381,7 +381,7 @@ async def test_hints_reach_every_daemon(start_daemon: StartDaemon) -> None:
 
     listening = [asyncio.create_task(listen(acme.hub)) for acme in (first, second)]
     await asyncio.sleep(0)
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(20):
         while len(heard) < 2:  # the second may not listen yet: hints may be lost
             first.hub.daemon.hints.publish("typing", {"on": True})
             await asyncio.sleep(0.1)

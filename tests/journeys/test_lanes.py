@@ -159,7 +159,7 @@ async def test_a_look_that_is_older_than_a_lanes_turn_serves_it_no_second_time(a
     await acme.hub.daemon.leases.take()
     await store.write(add, [task("apart", "one")])
     running = asyncio.create_task(serving.pump.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await late.seen.wait()
         finish.set()
         while serving.busy:
@@ -230,7 +230,7 @@ async def test_a_look_that_was_under_way_at_the_stop_begins_nothing(acme: AcmeHu
     await acme.hub.daemon.leases.take()
     await store.write(add, [task("apart", "one")])
     running = asyncio.create_task(serving.pump.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await late.seen.wait()
         await serving.stop(timedelta(seconds=1))
         late.go_on.set()

@@ -60,10 +60,10 @@ async def test_a_server_that_says_nothing_more_is_down_after_a_while_and_nothing
     before = await kept(store)
     own_cluster.freeze()
     try:
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(20):
             written = await asyncio.gather(*(store.write(keep, f"{i}") for i in range(5)), return_exceptions=True)
             assert {type(error) for error in written} <= {StoreDown, Mute}
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(20):
             with pytest.raises(StoreDown, match="PostgreSQL"):
                 await kept(store)
         async with asyncio.timeout(16):

@@ -41,7 +41,7 @@ def _holder(go: threading.Event):  # type: ignore[no-untyped-def]
 
 async def _waiting(store: Store, *names: str) -> list[asyncio.Task[int]]:
     """Let writes wait behind busy writers; every holder has its writer before the first of them is put."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while len(store.holders) < len(store._writers):
             await asyncio.sleep(0.001)
     tasks = [asyncio.create_task(store.write(keep, name)) for name in names]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..store import Tx
     from .services import TurnedClock
 
-_PATIENCE = 10.0  # real seconds until a hub that does not come to rest is a failure
+_PATIENCE = 20.0  # real seconds until a hub that does not come to rest is a failure
 _KEY = "a2l0IGtleSBvZiB0aGUgdGVzdCBodWIgMzIgYnl0ZXM="  # 32 bytes that no real instance has
 
 
