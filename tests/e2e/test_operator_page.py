@@ -16,8 +16,6 @@ from tests.e2e.conftest import Demo
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.asyncio(loop_scope="module")]
 
-SECOND = 1000  # milliseconds
-
 
 async def answer(page: Any, text: str) -> None:
     await page.get_by_label("Reply", exact=True).fill(text)
@@ -48,7 +46,7 @@ async def test_the_warning_icon_appears_left_of_send_without_a_click(page: Any, 
 
     await demo.customers.session("ann", "ended")
     icon = operator.locator("#reply").get_by_role("img", name=re.compile("cannot be answered now"))
-    await icon.wait_for(timeout=1 * SECOND)
+    await icon.wait_for()
     send = operator.get_by_role("button", name="Send", exact=True)
     left, right = await icon.bounding_box(), await send.bounding_box()
     assert left["x"] + left["width"] <= right["x"]

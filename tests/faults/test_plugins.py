@@ -73,7 +73,7 @@ async def test_a_hook_that_holds_the_transaction_is_named_while_it_holds_it(star
     acme.hub.daemon.stuck_after = 0.01
     try:
         await acme.wrote("m1", "Hello")
-        await asyncio.to_thread(inside.wait, 5)
+        await asyncio.to_thread(inside.wait, 20)
         async with asyncio.timeout(20):
             while not acme.hub.daemon.stuck():
                 await asyncio.sleep(0.01)

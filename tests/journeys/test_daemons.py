@@ -464,8 +464,9 @@ async def test_a_database_that_says_nothing_more_is_503_fails_livez_and_heals_by
     ) as hub:
         acme = AcmeHub(hub, provider)
         await acme.wrote("m1", "before")
-        hub.daemon.store.answer_within, hub.daemon.stuck_after = timedelta(seconds=0.3), 1.0
+        store, hub.daemon.stuck_after = hub.daemon.store, 1.0
         assert hub.daemon.stuck() == []
+        patience, store.answer_within = store.answer_within, timedelta(seconds=0.3)  # only while nothing is said
         own_cluster.freeze()
         try:
             for attempt in ("first", "second"):
@@ -475,6 +476,7 @@ async def test_a_database_that_says_nothing_more_is_503_fails_livez_and_heals_by
             assert any("mute database" in fault for fault in hub.daemon.stuck())
         finally:
             own_cluster.thaw()
+            store.answer_within = patience
         async with asyncio.timeout(15):
             await acme.wrote("m2", "after")
             while hub.daemon.stuck():

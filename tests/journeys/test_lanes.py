@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from statistics import median
 from time import perf_counter
 from typing import Any
 
@@ -85,14 +84,14 @@ async def test_a_backlog_of_ten_thousand_makes_picking_no_slower(acme: AcmeHub) 
     wanted = [("few", 8), ("many", 8), ("long", 8)]
 
     async def picking() -> float:
-        """Give milliseconds, the median of several looks."""
+        """Give milliseconds, the least of several looks: others use this machine."""
         took = []
         for _ in range(9):
             began = perf_counter()
             found, _ = await store.read(lambda query: lanes._look(query, wanted))
             await store.read(lambda query, found=found: lanes.heads(query, [lane.id for lane in found]))  # type: ignore[misc]
             took.append(perf_counter() - began)
-        return median(took) * 1000
+        return min(took) * 1000
 
     await store.write(add, [task("few", "1"), task("many", "1"), task("long", "1")])
     few = await picking()

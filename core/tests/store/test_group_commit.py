@@ -33,7 +33,7 @@ async def busy_writers(store: Store) -> AsyncIterator[None]:
 
 def _holder(go: threading.Event):  # type: ignore[no-untyped-def]
     def hold(tx: Tx, items: Sequence[None]) -> Sequence[None]:
-        go.wait(5)
+        go.wait(20)
         return [None] * len(items)
 
     return hold
@@ -179,7 +179,7 @@ async def test_what_goes_first_is_one_writers_at_a_time_and_holds_up_no_other(
     def first(tx: Tx, items: Sequence[None]) -> Sequence[None]:
         groups.append(len(items))
         loop.call_soon_threadsafe(entered.set)
-        go.wait(5)
+        go.wait(20)
         return [None] * len(items)
 
     writes = [asyncio.ensure_future(store.write(first, None))]

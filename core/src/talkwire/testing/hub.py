@@ -111,7 +111,7 @@ class WholeHub:
         daemon = self.daemon
         now = self.clock.now()
         return (
-            daemon.store.waiting == 0
+            daemon.store.waiting == daemon.store.reading == 0
             and not daemon.lanes.busy
             and all(pump.idle for pump in daemon.pumps)
             and not any(pump.next_due and pump.next_due <= now for pump in self._people)
