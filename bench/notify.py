@@ -95,6 +95,8 @@ async def _told(server: Server, count: int) -> list[float]:
 
     def told(title: str) -> None:
         number = int(title[-12:])
+        if number not in left:
+            return  # what the surface was told before, and has not said that it shows
         left[number] -= 1
         if not left[number]:
             took.append((loop.time() - due[number]) * 1000)
