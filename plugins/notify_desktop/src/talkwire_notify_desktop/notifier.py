@@ -46,6 +46,7 @@ _TIDY_EVERY = timedelta(hours=1)
 _AGAIN_AFTER = timedelta(seconds=1)
 _FRESH = timedelta(minutes=10)  # a toast that nobody saw by then is told no more
 _LATEST = 200  # notifications of a recipient that are looked at for what is out
+_KNOWN = 2000  # notifications that are known to be shown
 _CLOSE_WITHIN = 5.0  # seconds
 
 
@@ -63,6 +64,7 @@ class DesktopNotifier(Notifier):
         self.push = Push(self)
         self._routes = (Route("GET", "/socket", self._socket), *Devices(self).routes())
         self._tasks: list[asyncio.Task[None]] = []
+        self._shown: dict[str, None] = {}  # notifications of which that is stored
         self._stopping = asyncio.Event()
         self._tidied_at = self.clock.now()
 
@@ -177,8 +179,12 @@ class DesktopNotifier(Notifier):
 
     async def shows(self, notification: str) -> None:
         """Note that somebody can see a notification."""
-        await self.hub.write(rows.shown, notification)
-        await self.shown(notification)
+        if notification in self._shown:
+            return  # another surface has said so
+        await asyncio.gather(self.hub.write(rows.shown, notification), self.shown(notification))
+        self._shown[notification] = None
+        if len(self._shown) > _KNOWN:
+            del self._shown[next(iter(self._shown))]
 
     async def gone(self, recipient: str, id_: str, socket: str) -> None:
         """Take in that a surface has lost a connection."""
