@@ -92,7 +92,8 @@ mv "$new" "{folder}/cards/$(date +%s%N)-$DUNST_ID"
 """
 # dunst's menu of actions: its lines go to the program, which says the line that was chosen (dunst(5), "dmenu").
 MENU = """#!/bin/sh
-cat >"{folder}/menu.seen"
+cat >"{folder}/menu.new"
+mv "{folder}/menu.new" "{folder}/menu.seen"
 grep -m1 -F -- "$(cat "{folder}/menu.pick")" "{folder}/menu.seen"
 """
 
@@ -180,6 +181,13 @@ class Desktop:
         _end(self._dunst)
         self._dunst = None
 
+    def mend(self) -> None:
+        """Start again what a test stopped."""
+        if self._bus is None:
+            self.start_bus()
+        if self._dunst is None:
+            self.start_dunst()
+
     # what is on the screen
 
     @property
@@ -217,9 +225,21 @@ class Desktop:
     # what a person does
 
     def press(self, label: str) -> None:
-        """Press a button, by its label."""
+        """Press a button, by its label; its notification was handed to dunst before.
+
+        dunst may not have drawn it yet. A menu without the label presses nothing, and is opened again.
+        """
+        seen = self.folder / "menu.seen"
         (self.folder / "menu.pick").write_text(label)
-        self._says("context")
+        ends = time.monotonic() + LIMIT
+        while time.monotonic() < ends:
+            _until(lambda: self.count > 0, "dunst shows nothing that could be pressed")
+            seen.unlink(missing_ok=True)
+            self._says("context")
+            _until(seen.exists, "dunst never opened its menu")
+            if label in seen.read_text():
+                return
+        pytest.fail(f"no button is called {label}; there are: {', '.join(self.menu)}")
 
     def click(self) -> None:
         """Click the body of the newest."""
@@ -263,6 +283,7 @@ def desktop(one_desktop: Desktop, monkeypatch: pytest.MonkeyPatch) -> Desktop:
     """Give a desktop with nothing on it; programs of the test are on it. One serves a whole module."""
     monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", one_desktop.address)
     monkeypatch.setenv("DISPLAY", one_desktop.display)
+    one_desktop.mend()
     one_desktop.clear()
     return one_desktop
 

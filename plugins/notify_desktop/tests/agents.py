@@ -81,6 +81,7 @@ class Switchboard:
     def __init__(self) -> None:
         self.lines: asyncio.Queue[Heard] = asyncio.Queue()
         self.bye: dict[str, Any] | None = None  # said instead of ready
+        self.when_heard: Callable[[], None] = lambda: None  # a frame, after the first
         self.url = ""
 
     async def line(self) -> Heard:
@@ -102,6 +103,7 @@ class Switchboard:
         async for message in ws:
             if message.type is WSMsgType.TEXT:
                 heard.frames.put_nowait(json.loads(message.data))
+                self.when_heard()
         return ws
 
 

@@ -63,7 +63,7 @@ def _command() -> list[str]:
     if beside.exists():
         return [str(beside)]
     found = shutil.which("talkwire")
-    return [found] if found else [sys.executable, "-m", "talkwire"]
+    return [found] if found else [sys.executable, "-c", "from talkwire.cli import main; main()"]
 
 
 def _quoted(word: str) -> str:
