@@ -5,7 +5,7 @@ import re
 import talkwire_notify_email
 from talkwire import Notify, Option, hookimpl
 
-from .mails import html_of, read, text_of
+from .mails import read, text_of
 
 SETTINGS = """
 [server]
@@ -40,7 +40,6 @@ class Asker:
         self.answers.append((notification.title, answer, notification.answered_by))
 
 
-ASKER = Asker()
 PLUGINS = {"notify_email": talkwire_notify_email}
 
 
@@ -66,6 +65,11 @@ class Office:
         """Ask yes or no by mail; gives the notification's id and the path of the link that says yes."""
         asked = await self.notify(**{"actions": YES_NO, **said})
         return asked, self.links[0]
+
+    async def ask_later(self, **said):
+        """Ask yes or no of a server that takes it at a later attempt."""
+        await self.notify(**{"actions": YES_NO, **said})
+        await self.hub.pass_time(hours=1)
 
     async def decisions(self):
         """Give what became of each notification, the oldest first."""
@@ -101,6 +105,3 @@ def said(html):
     """Give the words of a page."""
     body = html.partition("<body>")[2]
     return " ".join(re.sub(r"<[^>]*>", " ", body).replace("&#34;", '"').split())
-
-
-__all__ = ["PLUGINS", "SETTINGS", "YES_NO", "Asker", "Office", "html_of", "said"]
