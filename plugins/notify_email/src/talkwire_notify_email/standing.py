@@ -57,7 +57,7 @@ def standing(query: Query, notification: str, now: int) -> Standing | None:
     first = (surface, answer, answered, recipient) if surface else None
     if first is None and withdrawn is not None:
         first = query.one(_WINNER, {"asker": asker, "key": key, "id": notification})
-    is_over = lapses is not None and lapses <= now
+    is_over = lapses is not None and lapses <= (now if withdrawn is None else withdrawn)
     return Standing(
         title=title or kind,
         details=tuple((one["label"], one["value"]) for one in json.loads(details)),
