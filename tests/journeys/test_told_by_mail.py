@@ -138,7 +138,7 @@ async def test_what_is_pressed_in_a_real_mail_counts_once(told: Told) -> None:
     assert await told.hub.rows("SELECT answered_by, answer FROM notification") == [("email", "yes")]
     second = await told.client.post(link, data={"press": "no"})
     assert second.status == 409
-    assert "“Yes” on email" in await second.text()
+    assert "“Yes” on e-mail" in await second.text()
 
 
 async def test_an_address_that_a_real_server_refuses_is_marked(told: Told) -> None:

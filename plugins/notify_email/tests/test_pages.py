@@ -63,7 +63,7 @@ async def test_a_second_click_is_told_what_was_answered(office):
     for status, said in (await office.presses(path), await office.opens(path)):
         assert status in (200, 409)
         assert "Already answered" in said
-        assert "“No” on email, 23 November 2026, 12:00 (UTC)" in said
+        assert "“No” on e-mail, 23 November 2026, 12:00 (UTC)" in said
     assert await office.row(asked, ANSWERED) == ("email", "no")
 
 
@@ -72,7 +72,17 @@ async def test_whoever_is_late_is_told_where_it_was_answered(office):
     await office.hub.daemon.hub.answer(asked, "no", "page")
     status, said = await office.presses(path)
     assert status == 409
-    assert "Answered with “No” on page" in said
+    assert "Answered with “No” on our web page" in said
+
+
+@pytest.mark.parametrize(
+    ("surface", "said"),
+    [("native:ann-laptop", "the desktop of ann-laptop"), ("browser", "a browser’s notification"), ("pager", "pager")],
+)
+async def test_a_surface_is_named_for_people(office, surface, said):
+    asked, path = await office.ask()
+    await office.hub.daemon.hub.answer(asked, "no", surface)
+    assert f"on {said}, " in (await office.opens(path))[1]
 
 
 async def test_of_two_clicks_at_once_one_wins(office):

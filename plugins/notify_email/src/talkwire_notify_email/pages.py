@@ -108,7 +108,7 @@ class Pages:
             first = stands.first
             said = {
                 "answer": clean(stands.label(first.answer)),
-                "surface": clean(first.surface),
+                "surface": clean(words.surface(first.surface)),
                 "at": time_of(first.at, words, zone) if first.at is not None else "",
             }
             if recipient is not None and first.recipient != recipient.name:

@@ -31,6 +31,10 @@ EN: Mapping[str, str] = {
     "too_often_text": "Wait a minute, then open the link again.",
     "not_now": "It did not work",
     "not_now_text": "Your answer was not taken. Wait a moment, then press once more.",
+    "surface_page": "our web page",
+    "surface_browser": "a browser’s notification",
+    "surface_email": "e-mail",
+    "surface_native": "the desktop of {name}",
     "off_head": "No more mails?",
     "off_text": "Notifications for “{recipient}” will not come to {address} any more; the other ways stay as they are.",
     "off_button": "Switch mails off",
@@ -64,6 +68,10 @@ ID: Mapping[str, str] = {
     "too_often_text": "Tunggu satu menit, lalu buka tautan ini lagi.",
     "not_now": "Tidak berhasil",
     "not_now_text": "Jawaban Anda belum diterima. Tunggu sebentar, lalu tekan sekali lagi.",
+    "surface_page": "halaman web kami",
+    "surface_browser": "pemberitahuan peramban",
+    "surface_email": "surel",
+    "surface_native": "desktop {name}",
     "off_head": "Hentikan surel?",
     "off_text": "Pemberitahuan untuk “{recipient}” tidak akan datang lagi ke {address}; cara lain tetap seperti semula.",
     "off_button": "Hentikan surel",
@@ -93,6 +101,12 @@ class Words:
     def __call__(self, key: str, **values: object) -> str:
         """Give one text with its values put in."""
         return self._texts[key].format(**values)
+
+    def surface(self, surface: str) -> str:
+        """Name where something was pressed: `page`, `native:laptop`; what we do not know stays as it is."""
+        kind, _, name = surface.partition(":")
+        text = self._texts.get(f"surface_{kind}", surface)
+        return text.format(name=name) if name or "{" not in text else surface
 
     def months(self) -> tuple[str, ...]:
         """Name the months."""
