@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Notifications by e-mail.", rich_markup_mode=None)
+app = typer.Typer(no_args_is_help=True, help="Notifications by e-mail.", rich_markup_mode=None, add_completion=False)
 
 
 @app.callback()
@@ -16,9 +16,9 @@ def _root() -> None:
 
 @app.command()
 def addresses(as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False) -> None:
-    """Print the addresses that mail came back from: notifications are not sent there for a week.
+    """Print the addresses that mail came back from.
 
-    An address is tried again after a week, when the settings name another one, or at once after
+    Notifications are not sent there for a week. Then one is tried; at once after
     DELETE /p/notify_email/addresses/ADDRESS with a key of the scope admin.
     """
     import json

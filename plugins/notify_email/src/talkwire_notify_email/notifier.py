@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Any
 
 from talkwire import (
     Handed,
@@ -23,7 +23,6 @@ from talkwire import (
     Recipient,
     Refused,
     Route,
-    Settings,
     Suppressed,
     Told,
     TryLater,
@@ -47,7 +46,7 @@ class EmailNotifier(Notifier):
     """Tells by mail."""
 
     type = "email"
-    Settings: ClassVar[type[Settings]] = NotifyEmailSettings
+    Settings = NotifyEmailSettings
     features = NotifierFeatures(actions=4, needs_email=True, keeps=True, digests=True)
 
     def __init__(self, settings: Any, services: Any) -> None:
@@ -84,7 +83,8 @@ class EmailNotifier(Notifier):
         due = [one for one in notifications if not sent[one.id].is_taken]
         if not due:
             return Handed()  # an earlier call did it, and could not say so
-        if any(sent[one.id].begun >= _MOST for one in due):
+        due = [one for one in due if sent[one.id].begun < _MOST]
+        if not due:
             raise Refused("the server's answer was lost twice: the mail may have arrived", code="uncertain")
         await self._hand_over(due, recipient, address)
         if bad is not None:

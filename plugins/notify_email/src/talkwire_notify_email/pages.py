@@ -103,7 +103,7 @@ class Pages:
         self, stands: Standing, recipient: Recipient | None, pressed: str, *, status: int = 200
     ) -> web.Response:
         words, zone = self._notifier.words(recipient), self._notifier.zone(recipient)
-        about = {"title": stands.title, "at": time_of(stands.at, words, zone), "status": status}
+        about: dict[str, Any] = {"title": stands.title, "at": time_of(stands.at, words, zone), "status": status}
         if stands.first is not None:
             first = stands.first
             said = {
@@ -140,7 +140,7 @@ class Pages:
         link = await self._link(request, OFF)
         if isinstance(link, web.Response):
             return link
-        await self._notifier.switch_off(link.recipient)
+        await self._notifier.hub.prefer(link.recipient, off=(self._notifier.type,))
         await self._notifier.hub.write(rows.use, link)
         words = self._notifier.words(self._recipient(link.recipient))
         text = words("off_done_text", recipient=clean(link.recipient), name=clean(self._notifier.settings.name))
