@@ -103,7 +103,7 @@ class Daemon:
         self.lanes = Lanes(self.store, self.clock, self.leases)
         self.timers = Timers(self.store, self.clock, self.leases)
         folders = {"database": path_of(url).parent, "files": config.store.files} if self.store.is_sqlite else {}
-        self.watch = Watch(self.store, self.clock, self.leases, folders)
+        self.watch = Watch(self.store, self.clock, self.leases, folders, self._quiet_after)
         self.readers = Readers(self.store, self.clock, self.leases, self.lanes, self._account_of, self.view)
         shape = self._shape if plugins.shapes else None
         self.intake = Intake(self.store, self.clock, self.files, shape=shape)
@@ -152,6 +152,11 @@ class Daemon:
         if runtime is not None:
             return runtime.standing
         return AccountView(name=name, features=None, state=AccountState.ABSENT, since=None)
+
+    def _quiet_after(self) -> dict[str, timedelta | None]:
+        """Give how long nobody may write to an account, where the settings say so; None: for ever."""
+        said = {name: one.quiet_after for name, one in self.config.accounts.items()}
+        return {name: None if limit == "off" else limit for name, limit in said.items() if limit is not None}
 
     def notifier_routes(self) -> Iterator[tuple[str, Route]]:
         """Give the routes of notifiers, each with its plugin."""

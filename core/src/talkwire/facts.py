@@ -35,6 +35,7 @@ FACTS = (  # each has a heading in docs/reference/facts.md; a test compares them
     "account.paused",
     "account.absent",
     "account.flapping",
+    "account.quiet",
     "account.notice",
     "account.withdrawn",
     "account.renamed",

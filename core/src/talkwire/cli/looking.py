@@ -234,7 +234,7 @@ def _signs(what: str, account: Evidence, health: Health | None, live: Mapping[st
     if health.changes > 1:
         yield Line("look", what, f"changes often: {health.changes} times, and no state held for a minute", test)
     if health.silent_since is not None:
-        text = f"silent for {span(now() - health.silent_since)}: on other days somebody wrote at this time"
+        text = f"silent for {span(now() - health.silent_since)}: longer than is usual, or than its quiet_after"
         yield Line("look", what, text, test)
 
 
