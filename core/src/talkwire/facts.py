@@ -54,6 +54,7 @@ FACTS = (  # each has a heading in docs/reference/facts.md; a test compares them
     "lane.stuck",
     "queue.old",
     "disk.low",
+    "credential.expiring",
     "plugin.purged",
     "store.restored",
     "clock.set_back",
