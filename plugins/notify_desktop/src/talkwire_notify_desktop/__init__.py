@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from talkwire import Notifier, hookimpl
+
+from .notifier import DesktopNotifier
+from .settings import DesktopSettings
+
+__all__ = ["DesktopNotifier", "DesktopSettings"]
 
 
 @hookimpl
 def register_notifiers() -> list[type[Notifier]]:
     """Give the notifiers."""
-    return []
+    return [DesktopNotifier]
+
+
+@hookimpl
+def register_schema() -> Path:
+    """Give the folder of the tables' revisions."""
+    return Path(__file__).parent / "versions"
