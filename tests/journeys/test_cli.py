@@ -148,7 +148,7 @@ def a_message(text: str, id_: str = "m1") -> dict[str, str]:
     return {"from": "+6281234567890", "text": text, "id": id_, "ts": str(int(time.time())), "token": TOKEN}
 
 
-async def in_time(look: Any, seconds: float = 8) -> Any:
+async def in_time(look: Any, seconds: float = 30) -> Any:
     """Look until there is something; the daemon works beside us."""
     async with asyncio.timeout(seconds):
         while not (found := await look()):

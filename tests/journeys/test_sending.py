@@ -554,9 +554,8 @@ async def test_an_outcome_that_cannot_be_stored_now_is_stored_when_the_store_is_
     sender = full_acme.hub.daemon.lanes._groups["send:shop"].work.__self__  # type: ignore[attr-defined]
     sender._store = store = DownOnce(sender._store)
     await full_acme.hub.reply(conversation, "one")
-    while not store.refused:
-        await asyncio.sleep(0)
-    full_acme.hub.clock.advance(timedelta(seconds=1))
+    await full_acme.hub.clock.advance_when_awaited(timedelta(seconds=1))
+    assert store.refused == 1
     await full_acme.hub.run_until_idle()
     assert await full_acme.hub.states(conversation) == ["accepted"]
     assert full_acme.texts == ["one"]
@@ -578,7 +577,7 @@ async def crowd(acme: AcmeHub, count: int) -> tuple[Any, asyncio.Event]:
         await acme.hub.reply(conversation, f"to {number}")
     await acme.hub.run_until_idle()
     acme.hub.clock.advance(timedelta(seconds=11))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(10):
         while len(acme.texts) < 9:  # as many as are served at once; the others were seen, and wait
             await asyncio.sleep(0)
     return acme.hub.daemon.lanes._groups["send:shop"].work.__self__, go_on  # type: ignore[attr-defined]

@@ -358,6 +358,8 @@ class Daemon:
         """Show by every medium that is asked for; those of `changed` are made anew."""
         by_rules = {medium for rule in self.config.notify for medium in rule.media}
         wanted = by_rules | await self.store.read(showing.media) | self.plugins.notifiers.keys()
+        for medium in self._media.values():
+            await medium.learn()  # there may be other recipients
         for name in sorted(wanted - (self._media.keys() - {*changed})):
             if (before := self._media.get(name)) is not None:
                 await self.lanes.rest(before.group, self.patience)

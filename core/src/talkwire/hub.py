@@ -48,6 +48,7 @@ class Principals(Protocol):
     """Knows who makes a request."""
 
     async def principal(self, request: web.Request) -> Any: ...
+    async def key(self, token: str, remote: str) -> Any: ...
     async def sign_in(self, response: web.StreamResponse, principal: Any) -> None: ...
 
 
@@ -279,6 +280,11 @@ class Hub:
         """Give a recipient's notifications that were not withdrawn, the newest first."""
         return await self._store.read(lambda query: readmodels.notifications(query, recipient, **page))
 
+    async def notification(self, notification: str) -> Notification | None:
+        """Give one notification, answered, withdrawn or neither; None: there is none."""
+        found = await self._store.read(lambda query: readmodels.notifications_by_id(query, [notification]))
+        return found.get(notification)
+
     async def answer(self, notification: str, action: str, surface: str) -> Notification:
         """Take the first answer to a notification: the asker's `answer_notification` runs with it, all or nothing.
 
@@ -292,8 +298,12 @@ class Hub:
         return result
 
     async def principal(self, request: web.Request) -> Any:
-        """Say who makes a request. Errors: a 401 problem."""
+        """Say who makes a request. Errors: a 401 problem; a 403 where another site's page uses a session, a socket's too."""
         return await self._principals.principal(request)
+
+    async def holder(self, key: str, remote: str) -> Any:
+        """Say whose API key this is, that came in a frame from `remote`: no URL ever has one. Errors: a 401 problem."""
+        return await self._principals.key(key, remote)
 
     async def sign_in(self, response: web.StreamResponse, principal: Any) -> None:
         """Begin a session for a principal, with a cookie on the response."""

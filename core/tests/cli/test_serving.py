@@ -165,7 +165,7 @@ def test_under_uvloop_the_socket_says_who_asks_as_well(tmp_path):
             path,
         )
         _, writer = await asyncio.open_unix_connection(path)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             found = await heard
         writer.close()
         server.close()
@@ -282,7 +282,7 @@ async def test_the_watchdog_is_told_nothing_while_we_are_stuck(manager):
 async def test_a_watchdog_of_another_process_is_not_ours():
     for env in ({}, {"WATCHDOG_USEC": "20000", "WATCHDOG_PID": "8"}, {"WATCHDOG_USEC": "0"}, {"WATCHDOG_USEC": "soon"}):
         assert Systemd(env=env, pid=7).every is None
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await Systemd(env={}).watch(list)
     Systemd(env={"NOTIFY_SOCKET": "/nowhere/at/all"}).ready("nobody listens")
 

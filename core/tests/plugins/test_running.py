@@ -124,8 +124,9 @@ async def test_a_hook_is_not_begun_when_no_time_is_left(run):
 async def test_a_late_shape_hook_keeps_nobody_waiting(run, gate):
     plugins = run("shape_inbound", lambda message: replaced(message, "1"), lambda message: gate.wait())
     began = time.monotonic()
-    shaped = await plugins.shape_inbound(HELLO, ACCOUNT, asyncio.get_running_loop().time() + 0.05)
-    assert time.monotonic() - began < 2
+    # Long enough for the first of them, on a machine that has other things to do.
+    shaped = await plugins.shape_inbound(HELLO, ACCOUNT, asyncio.get_running_loop().time() + 1)
+    assert time.monotonic() - began < 20
     assert shaped.message.text == "hello1"
     assert "did not end" in shaped.notes[0]
 
@@ -354,12 +355,12 @@ def test_whoever_holds_the_writer_can_be_named_from_another_thread(run_tx, gate)
     reader = run_tx(hangs)
     writer = threading.Thread(target=reader.call_tx, args=("on_fact", {}, SimpleNamespace(asker="")))
     writer.start()
-    assert inside.wait(5)
+    assert inside.wait(20)
     (holder,) = run_tx.plugins.holders
     assert (holder.plugin, holder.hook) == ("p0", "on_fact")
-    assert 0 <= time.monotonic() - holder.since < 5
+    assert 0 <= time.monotonic() - holder.since < 20
     gate.set()
-    writer.join(5)
+    writer.join(20)
     assert run_tx.plugins.holders == ()
 
 

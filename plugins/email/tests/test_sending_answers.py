@@ -298,7 +298,7 @@ async def test_a_channel_that_is_closed_in_the_middle_of_a_mail_lets_it_come_to_
 async def test_a_cancelled_send_lets_the_line_go(server, lent):
     server.answers["."] = SILENT
     sending = asyncio.ensure_future(lent.channel.send(outgoing()))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while "DATA" not in server.said:
             await asyncio.sleep(0.001)
     sending.cancel()

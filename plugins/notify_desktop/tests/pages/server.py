@@ -180,11 +180,11 @@ class Server:
 
     async def own(self, request: web.Request) -> web.StreamResponse:
         file = request.match_info["file"]
-        if file in ("devices", "subscriptions") or file.startswith("devices/"):
+        if file in ("devices", "subscriptions", "shown") or file.startswith("devices/"):
             body = await request.json() if request.can_read_body else None
             self.calls.append((request.method, f"/{file}", body))
             await self.told()
-            return web.json_response({"items": self.devices})
+            return web.json_response({"devices": self.devices, "push_key": self.push_key})
         found = page(FOLDER, file, worker="sw.js", scope="/p/notify_desktop/")
         return web.Response(status=404) if found is None else found
 

@@ -231,6 +231,7 @@ async def test_a_push_shows_what_comes_while_no_socket_is_open(visit: Callable[.
     one = server.notify("Pushed", style="alert", actions=BUTTONS)
     await push(page, server.base, server.frame(one))
     await page.wait_for_function(f"async () => (await ({SHOWN})()).map((one) => one.title).join() === 'Pushed'")
+    await server.until(lambda: ("POST", "/shown", {"id": one["id"]}) in server.calls)
     await push(page, server.base, {"withdraw": one["id"]})
     await page.wait_for_function(f"async () => (await ({SHOWN})()).length === 0")
 

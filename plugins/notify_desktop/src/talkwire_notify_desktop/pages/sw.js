@@ -3,6 +3,7 @@
 
 const API = "/api/v1";
 const SUBSCRIPTIONS = "/p/notify_desktop/subscriptions";
+const SHOWN = "/p/notify_desktop/shown";
 const MEMORY = "talkwire-notify-desktop"; // a cache: all that a worker keeps over its sleep
 const MOST = 200; // notifications that are remembered as closed here
 
@@ -113,11 +114,7 @@ async function press(notification, action) {
   const { data } = notification;
   let answer = null;
   try {
-    answer = await fetch(`${API}/notifications/${encodeURIComponent(data.id)}:answer`, {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ action, surface: "browser" }),
-    });
+    answer = await send(`${API}/notifications/${encodeURIComponent(data.id)}:answer`, { action, surface: "browser" });
   } catch {
     // the daemon is not there
   }
@@ -145,13 +142,23 @@ async function press(notification, action) {
 self.addEventListener("push", (event) => {
   const said = event.data?.json() ?? {};
   if (said.withdraw) event.waitUntil(inTurn(() => close(said.withdraw)));
-  else if (said.id) event.waitUntil(inTurn(() => show(said)));
+  else if (said.id) event.waitUntil(inTurn(() => pushed(said)));
 });
+
+async function pushed(one) {
+  const done = await show(one);
+  // No socket is there to say it: Web Push tells nobody what became of a message.
+  if (done.shown) await send(SHOWN, { id: one.id }).catch(() => {});
+}
+
+function send(path, body) {
+  return fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+}
 
 /** The browser gave the subscription another address: the daemon has to know. */
 self.addEventListener("pushsubscriptionchange", (event) => {
   event.waitUntil((async () => {
     const fresh = event.newSubscription || await self.registration.pushManager.subscribe(event.oldSubscription.options);
-    await fetch(SUBSCRIPTIONS, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(fresh) });
+    await send(SUBSCRIPTIONS, fresh.toJSON());
   })());
 });

@@ -14,6 +14,8 @@ from talkwire import Address, Hub, Notify, Query, Route, State, Tx, TypingSignal
 async def look(request: web.Request, hub: Hub) -> web.Response:
     """Read all there is to read of a conversation."""
     principal = await hub.principal(request)
+    token = request.headers["Authorization"].removeprefix("Bearer ")
+    assert await hub.holder(token, request.remote or "") == principal
     conversation = await hub.conversation(request.match_info["conversation"])
     assert conversation is not None
     messages = await hub.messages(conversation.id)
@@ -80,6 +82,7 @@ async def finish(request: web.Request, hub: Hub) -> web.Response:
 async def answer(request: web.Request, hub: Hub) -> web.Response:
     """Answer a notification."""
     answered = await hub.answer(request.match_info["id"], request.match_info["action"], "a page")
+    assert await hub.notification(answered.id) == answered
     return web.json_response({"answered_by": answered.answered_by})
 
 
