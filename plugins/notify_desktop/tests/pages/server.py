@@ -28,14 +28,16 @@ PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name=
 <title>Ours</title><link rel="icon" href="data:,"><script type="module" src="/ours.js"></script></head>
 <body><header id="bar"></header><p id="said" role="status"></p><p id="opened"></p><label>Text <input></label></body></html>"""
 OURS = """import { join } from "/p/notify_desktop/notifications.js";
-const facts = new Set(), looks = new Set(), at = (id) => document.getElementById(id);
+const facts = new Set(), looks = new Set(), opened = new Set(), at = (id) => document.getElementById(id);
 globalThis.tell = (fact) => facts.forEach((hear) => hear(fact));
 globalThis.lookAfresh = () => looks.forEach((look) => look());
 await join({
   home: location.pathname,
   bar: at("bar"),
   now: () => Date.now(),
-  open: (id) => { at("opened").textContent = id; },
+  open: (id) => { at("opened").textContent = id; opened.forEach((hear) => hear(id)); },
+  looksAt: () => at("opened").textContent,
+  onOpen: (hear) => opened.add(hear),
   say: (words) => { at("said").textContent = words; },
   onFact: (hear) => facts.add(hear),
   onFreshLook: (look) => looks.add(look),
@@ -94,6 +96,7 @@ class Server:
             "lapses_at": None,
             "account": "",
             "seen": False,
+            "opens": [],
         } | more
         self.open[one["id"]] = one
         return one

@@ -190,12 +190,27 @@ async def test_an_alert_can_be_put_aside_and_fetched_again(visit: Callable[..., 
 
 async def test_a_button_that_only_opens_answers_nothing(visit: Callable[..., Any], server: Server) -> None:
     buttons = [{"id": "handled", "title": "Mark handled"}, {"id": "open", "title": "Open"}]
-    server.notify("Ann wrote", style="alert", actions=buttons, conversation="c3")
+    server.notify("Ann wrote", style="alert", actions=buttons, conversation="c3", opens=["open"])
     page = await visit()
     await page.get_by_role("button", name="Open", exact=True).click()
     await page.locator("#opened", has_text="c3").wait_for()
     assert server.answers == []
     assert await page.get_by_role("button", name="Mark handled").count() == 1
+
+
+async def test_what_is_told_of_an_opened_conversation_is_read_what_is_asked_stays(
+    visit: Callable[..., Any], server: Server
+) -> None:
+    told = server.notify("Ann wrote", conversation="c3")
+    server.notify("Chat from Ann", style="alert", actions=BUTTONS, conversation="c3")
+    page = await visit()
+    await page.get_by_role("button", name="Chat from Ann").click()
+    await page.get_by_role("heading", name="Ann wrote").wait_for(state="detached")
+    later = server.notify("Ann wrote again", conversation="c3")
+    await tell(page, later, "created")
+    await server.until(lambda: server.seen == [told["id"], later["id"]])
+    assert await page.locator(".tw-note").count() == 1
+    assert await page.get_by_role("button", name="Accept").count() == 1
 
 
 async def test_markup_in_a_notification_is_text(visit: Callable[..., Any], server: Server) -> None:

@@ -32,6 +32,7 @@ export async function start(of, recipient, tells) {
   document.addEventListener("visibilitychange", () => { for (const card of cards.values()) card.breathe(); });
   page.onFact(happened);
   page.onFreshLook(soon);
+  page.onOpen((conversation) => [...open.values()].filter((one) => one.conversation === conversation && !waits(one)).forEach(read));
   await load();
 }
 
@@ -66,9 +67,12 @@ async function load() {
 // --- drawing ----------------------------------------------------------------------------------------------------
 
 function draw() {
-  const wanted = [...open.values()].filter(({ id }) => !gone.has(id) && !aside.has(id));
+  // Of a conversation that somebody looks at, nothing has to be told.
+  const here = document.hasFocus() ? page.looksAt() : "";
+  for (const one of [...open.values()]) if (here && one.conversation === here && !waits(one) && !gone.has(one.id)) markRead(one);
+  const wanted = [...open.values()].filter((one) => !gone.has(one.id) && !aside.has(one.id) && (waits(one) || !one.seen));
   const asks = wanted.filter(isAlert);
-  const tells = wanted.filter((one) => !isAlert(one) && !one.seen);
+  const tells = wanted.filter((one) => !isAlert(one));
   const seen = new Set([...asks, ...tells.slice(0, AT_ONCE)].map(({ id }) => id));
   for (const [id, card] of cards) if (!seen.has(id) && !card.isTold) drop(id);
   put(alerts, asks);
@@ -79,10 +83,11 @@ function draw() {
     rest.length && h("button", { type: "button", onclick: () => [...tells].forEach(read) }, `${rest.length} more — dismiss all`),
     hidden.length && h("button", { type: "button", onclick: () => { aside.clear(); draw(); } }, `${hidden.length} put aside — show`),
   ].filter(Boolean));
-  changed([...open.values()].filter(isAlert).length);
+  changed([...open.values()].filter(waits).length);
 }
 
 const isAlert = (one) => one.style === "alert";
+const waits = (one) => isAlert(one) && one.actions.length > 0; // for an answer: reading it is not enough
 
 /** Put cards in their place, the newest on top; those that stay are not touched: they are not announced again. */
 function put(list, wanted) {
@@ -111,7 +116,7 @@ function frame(one, left, shut, buttons) {
       icon(isAlert(one) ? "alert" : "info"),
       h("h3", { id }, one.conversation ? h("button", { type: "button", class: "tw-go", onclick: go }, one.title) : one.title),
       left,
-      h("button", { type: "button", class: "tw-shut", "aria-label": isAlert(one) && one.actions.length ? "Put aside" : "Dismiss", onclick: shut }, icon("close", 16))),
+      h("button", { type: "button", class: "tw-shut", "aria-label": waits(one) ? "Put aside" : "Dismiss", onclick: shut }, icon("close", 16))),
     one.text && h("p", { class: "tw-text" }, one.text),
     one.details.length > 0 && h("dl", {}, one.details.map(({ label, value }) => h("div", {}, h("dt", {}, label), h("dd", {}, value)))),
     h("p", { class: "tw-said bad-text" }),
@@ -147,7 +152,7 @@ function alertCard(one) {
   const whole = ends ? ends - Date.parse(one.at) : 0;
   const left = ends ? h("span", { class: "tw-left", role: "timer", "aria-live": "off", "aria-label": "Time left" }) : null;
   const shut = () => {
-    if (!one.actions.length) return read(one);
+    if (!waits(one)) return read(one);
     aside.add(one.id);
     return draw();
   };
@@ -168,24 +173,27 @@ function alertCard(one) {
 }
 
 function buttonsOf(one) {
-  return one.actions.map((action, n) => h("button", { type: "button", class: n ? "" : "main", onclick: () => (isOpening(action) ? show(one) : answer(one, action)) }, action.title));
+  return one.actions.map((action, n) => h("button", { type: "button", class: n ? "" : "main", onclick: () => (one.opens?.includes(action.id) ? show(one) : answer(one, action)) }, action.title));
 }
-
-const isOpening = (action) => (action.does || action.id) === "open";
 
 // --- what a person does -----------------------------------------------------------------------------------------
 
 /** Bring what it is about to the front. */
 function show(one) {
   if (one.conversation) page.open(one.conversation);
-  if (!isAlert(one) || !one.actions.length) read(one);
+  if (!waits(one)) read(one);
 }
 
 /** It was read: it shows no more, on no surface. */
 function read(one) {
-  gone.add(one.id);
+  markRead(one);
   drop(one.id);
   draw();
+}
+
+function markRead(one) {
+  if (gone.has(one.id)) return;
+  gone.add(one.id);
   page.ask("POST", `/notifications/${one.id}:seen`).catch(() => {}); // it stays gone on this page
 }
 
@@ -200,7 +208,7 @@ async function answer(one, action) {
     drop(one.id);
     draw();
     page.say(`${one.title}: ${action.title}.`);
-    if (one.conversation && isAlert(one) && action === one.actions[0] && (action.does ?? "answer") === "answer") page.open(one.conversation);
+    if (one.conversation && action.id === "accept") page.open(one.conversation);
   } catch (error) {
     if ([404, 409].includes(error.status)) return lost(one.id, error.message);
     card.node.querySelector(".tw-said").textContent = error.status ? error.message : "The daemon does not answer. Try again.";

@@ -56,7 +56,7 @@ async function show(one) {
       body: body(one),
       actions: (one.actions || []).slice(0, Notification.maxActions ?? 2).map(({ id, label }) => ({ action: id, title: label })),
       requireInteraction: one.style === "alert",
-      data: { id: one.id, conversation: one.conversation || "", actions: one.actions || [], asked: one.style === "alert" },
+      data: { id: one.id, conversation: one.conversation || "", opens: one.opens || [] },
     });
   }
   return (await shown(one.tag)).length ? { shown: true } : { refused: "not_shown" };
@@ -75,7 +75,7 @@ self.addEventListener("notificationclick", (event) => {
   const { notification, action } = event;
   notification.close();
   const { data } = notification;
-  event.waitUntil(action && !opens(data, action) ? press(notification, action) : front(data));
+  event.waitUntil(action && !data.opens.includes(action) ? press(notification, action) : front(data));
 });
 
 self.addEventListener("notificationclose", (event) => {
@@ -87,8 +87,6 @@ async function dismiss(id) {
   await remember({ closed: [id, ...closed].slice(0, MOST) });
   (await pages())[0]?.postMessage({ dismissed: id });
 }
-
-const opens = (data, action) => data.actions.some((one) => one.id === action && (one.does || one.id) === "open");
 
 /** Give the pages that joined, the one that was looked at last first. */
 async function pages() {
@@ -122,7 +120,7 @@ async function press(notification, action) {
     const all = await pages();
     for (const page of all) page.postMessage({ won: data.id, action });
     // Who accepts wants to see what; a button that only settles something leaves people where they are.
-    if (data.asked && data.conversation && data.actions[0]?.id === action && (data.actions[0].does ?? "answer") === "answer") await front(data);
+    if (data.conversation && action === "accept") await front(data);
     return;
   }
   if (answer?.status === 409 || answer?.status === 404) {
@@ -130,7 +128,7 @@ async function press(notification, action) {
     const all = await pages();
     for (const page of all) page.postMessage({ lost: data.id, text: detail });
     if (!all.some((page) => page.visibilityState === "visible")) {
-      await self.registration.showNotification(notification.title, { tag: notification.tag, body: detail, data: { ...data, actions: [] } });
+      await self.registration.showNotification(notification.title, { tag: notification.tag, body: detail, data: { ...data, opens: [] } });
     }
     return;
   }

@@ -79,6 +79,7 @@ async function choose(id, { focus = false } = {}) {
     news.delete(id);
     history.replaceState(null, "", `#c=${id}`);
     side.looksAt(id);
+    joined.opens(id);
     draw();
     try {
       const [one] = await Promise.all([get(`/conversations/${id}`), thread.open(id)]);
@@ -212,7 +213,7 @@ async function begin() {
   const asked = new URLSearchParams(location.hash.slice(1)).get("c");
   view("list");
   await signIn();
-  joined.load((id) => choose(id, { focus: true })).catch(() => {}); // the page works without
+  joined.load({ open: (id) => choose(id, { focus: true }), looksAt: () => chosen }).catch(() => {}); // the page works without
   await follow(async () => {
     const last = await afresh();
     if (asked) await choose(asked);
