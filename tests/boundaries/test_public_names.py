@@ -29,7 +29,7 @@ OptionFeature Original Other Outgoing Outrun PLAIN Page Pages Part Payload Perso
 Recipient Refuse Refused Rejected RemoteMedia RenderContext Rendered Reply Report Route Scope SendError SessionChange
 SessionEnded SessionState SessionStep SetTimer Settings Shown Signal SignalKind SimulatedProvider Simulator State StoreDown StoredChange Style
 Suppressed TalkwireError Template Text Told TooLarge Troubled TryLater Tx Typing TypingSignal Uncertain Unit
-Unreachable Unread Unreadable Unsupported Wait Way WindowClosed WindowShut Withdraw auth draft each hookimpl installation outcome
+Unreachable Unread Unreadable Unsupported Wait Way WindowClosed WindowShut Withdraw auth draft each guarded_session hookimpl installation outcome
 phone plain_text render retry_after segments split to_json
 """
 # What stands in public signatures and is no name of ours, or an alias of plain values.
@@ -37,6 +37,7 @@ FOREIGN = {
     "Any",
     "Application",
     "BaseModel",
+    "ClientSession",
     "Params",
     "Path",
     "Protocol",

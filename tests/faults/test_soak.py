@@ -21,7 +21,8 @@ import pytest
 
 from tests.faults import load
 from tests.faults.plot import svg
-from tests.faults.town import ROOT, Gateway, Town, free_port
+from tests.faults.town import ROOT, Gateway, Town
+from tests.parts.ports import free_port
 
 Proof = Callable[[str, Mapping[str, object]], None]
 PAGE = os.sysconf("SC_PAGE_SIZE")

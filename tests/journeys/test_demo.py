@@ -144,5 +144,5 @@ def test_it_ends_with_a_page_that_links_everything_and_ctrl_c_stops_it(tmp_path:
 
 
 def fetched(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=5) as answer:
+    with urllib.request.urlopen(url, timeout=20) as answer:
         return answer.read().decode()

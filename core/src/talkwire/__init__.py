@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from .hooks import SessionStep as SessionStep
     from .hooks import hookimpl as hookimpl
     from .hub import Hub as Hub
+    from .media.guard import guarded_session as guarded_session
     from .model import Accepted as Accepted
     from .model import Account as Account
     from .model import AccountNotice as AccountNotice
@@ -177,6 +178,7 @@ _WHERE = {
     "formatting": "Dialect PLAIN plain_text render segments split to_json",
     "hooks": "Actions Drop HOOK_API Pages SessionStep hookimpl",
     "hub": "Hub",
+    "media.guard": "guarded_session",
     "model": (
         "Accepted Account AccountNotice AccountState Acknowledge Address AddressChanged Alias Answer AnswerCode"
         " Attachment AttachmentClass Batch Block Buttons Card Change ChangeKind Choice Choices Contact"

@@ -20,11 +20,12 @@ from .accounts import Accounts, Runtime
 from .answers import AccountView
 from .api.limits import Limits
 from .api.principals import Principals
-from .channel import Route
+from .channel import Channel, Route
 from .clock import Clock, SystemClock
 from .counting import Requests
 from .doing import Doer
 from .errors import StoreDown, TalkwireError
+from .expiring import Expiries, Source
 from .fetching import Fetcher
 from .filing import Filing
 from .hints import Hints
@@ -39,6 +40,7 @@ from .media.chunks import ChunkStore
 from .media.files import Chunks, FileStore
 from .model import Account, AccountState, Inbound, Notification
 from .notices import Notices
+from .notifier import Notifier
 from .outgoing import Replies
 from .plugins import Plugins
 from .pump import Pump
@@ -110,7 +112,8 @@ class Daemon:
         self.lanes = Lanes(self.store, self.clock, self.leases)
         self.timers = Timers(self.store, self.clock, self.leases)
         folders = {"database": path_of(url).parent, "files": config.store.files} if self.store.is_sqlite else {}
-        self.watch = Watch(self.store, self.clock, self.leases, folders)
+        self.watch = Watch(self.store, self.clock, self.leases, folders, self._quiet_after)
+        self.expiries = Expiries(self.store, self.clock, self.leases, self._credentials)
         self.readers = Readers(self.store, self.clock, self.leases, self.lanes, self._account_of, self.view)
         shape = self._shape if plugins.shapes else None
         self.intake = Intake(self.store, self.clock, self.files, shape=shape)
@@ -160,6 +163,23 @@ class Daemon:
             return runtime.standing
         return AccountView(name=name, features=None, state=AccountState.ABSENT, since=None)
 
+    def _quiet_after(self) -> dict[str, timedelta | None]:
+        """Give how long nobody may write to an account, where the settings say so; None: for ever."""
+        said = {name: one.quiet_after for name, one in self.config.accounts.items()}
+        return {name: None if limit == "off" else limit for name, limit in said.items() if limit is not None}
+
+    def _credentials(self) -> Iterator[Source]:
+        """Give who may know when something ends that we sign in with: accounts and media that are open."""
+        for name, runtime in self.accounts.by_name.items():
+            channel = runtime.channel
+            is_open = runtime.view.state in (AccountState.WORKING, AccountState.WAITING)
+            if channel is not None and is_open and type(channel).expires is not Channel.expires:
+                yield Source(key=f"account:{name}", account=name, ask=channel.expires, of=channel)
+        for name, medium in self._media.items():
+            notifier = medium.notifier
+            if notifier is not None and type(notifier).expires is not Notifier.expires:
+                yield Source(key=f"medium:{name}", ask=notifier.expires, of=notifier)
+
     def notifier_routes(self) -> Iterator[tuple[str, Route]]:
         """Give the routes of notifiers, each with its plugin."""
         for medium in self._media.values():
@@ -197,6 +217,7 @@ class Daemon:
             self.purge.pump,
             self.leases.pump,
             self.watch.pump,
+            self.expiries.pump,
             *self.readers.pumps,
             *self.accounts.pumps,
         ]
@@ -240,6 +261,7 @@ class Daemon:
                             self.lanes.pump.run(),
                             self.timers.pump.run(),
                             self.watch.pump.run(),
+                            self.expiries.pump.run(),
                             self.purge.pump.run(),
                             self.readers.run(),
                             self.accounts.run(),
@@ -369,6 +391,8 @@ class Daemon:
         """Show by every medium that is asked for; those of `changed` are made anew."""
         by_rules = {medium for rule in self.config.notify for medium in rule.media}
         wanted = by_rules | await self.store.read(showing.media) | self.plugins.notifiers.keys()
+        for medium in self._media.values():
+            await medium.learn()  # there may be other recipients
         for name in sorted(wanted - (self._media.keys() - {*changed})):
             if (before := self._media.get(name)) is not None:
                 await self.lanes.rest(before.group, self.patience)
@@ -441,6 +465,7 @@ class Daemon:
                 for pump in self.accounts.pumps:
                     pump.wake()
                 self.watch.woken()
+                self.expiries.pump.wake()
             case "everything":
                 self._wake_all()
 

@@ -50,6 +50,7 @@ class Principals(Protocol):
     """Knows who makes a request."""
 
     async def principal(self, request: web.Request) -> Any: ...
+    async def key(self, token: str, remote: str) -> Any: ...
     async def sign_in(self, response: web.StreamResponse, principal: Any) -> None: ...
 
 
@@ -238,6 +239,21 @@ class Hub:
         """List the accounts and how they do."""
         return self._accounts()
 
+    @property
+    def public_url(self) -> str:
+        """Give the address under which the world finds us, without a slash at its end; empty: not said."""
+        return self._filing.public_url
+
+    @property
+    def language(self) -> str:
+        """Name the language of the instance: `en`, `id`."""
+        return self._replies.language
+
+    @property
+    def time_zone(self) -> str:
+        """Name the time zone of the instance: `Asia/Jakarta`."""
+        return self._replies.time_zone
+
     # --- following -------------------------------------------------------------------------------
 
     def tail(self, after: int | None = None, types: Sequence[str] = ()) -> AsyncIterator[Fact]:
@@ -284,6 +300,11 @@ class Hub:
         """Give a recipient's notifications that are open, the newest first; with `open_=False` all of them."""
         return await self._store.read(lambda query: readmodels.notifications(query, recipient, **page))
 
+    async def notification(self, notification: str) -> Notification | None:
+        """Give one notification, answered, withdrawn or neither; None: there is none."""
+        found = await self._store.read(lambda query: readmodels.notifications_by_id(query, [notification]))
+        return found.get(notification)
+
     async def answer(self, notification: str, action: str, surface: str) -> Notification:
         """Take the first answer to a notification: the asker's `answer_notification` runs with it, all or nothing.
 
@@ -315,8 +336,12 @@ class Hub:
         return await self._store.write(preferring.prefer, preferring.checked(recipient, wants))
 
     async def principal(self, request: web.Request) -> Any:
-        """Say who makes a request. Errors: a 401 problem."""
+        """Say who makes a request. Errors: a 401 problem; a 403 where another site's page uses a session, a socket's too."""
         return await self._principals.principal(request)
+
+    async def holder(self, key: str, remote: str) -> Any:
+        """Say whose API key this is, that came in a frame from `remote`: no URL ever has one. Errors: a 401 problem."""
+        return await self._principals.key(key, remote)
 
     async def sign_in(self, response: web.StreamResponse, principal: Any) -> None:
         """Begin a session for a principal, with a cookie on the response."""

@@ -105,13 +105,17 @@ class Medium:
         """Make and open the notifier; one that cannot be opened is opened with the first notification."""
         if kind is None:
             return
-        rows = await self._store.read(lambda query: query.execute(_RECIPIENTS))
-        self._recipients = {row[0]: _recipient(row) for row in rows}
+        await self.learn()
         try:
             self.notifier = kind(kind.Settings() if settings is None else settings, self)
             await self._opened(self.notifier)
         except Exception as error:  # noqa: BLE001  one notifier's fault is its own
             self.log.warning("notifier cannot be opened", kind=type(error).__name__)
+
+    async def learn(self) -> None:
+        """Learn anew who can be notified."""
+        rows = await self._store.read(lambda query: query.execute(_RECIPIENTS))
+        self._recipients = {row[0]: _recipient(row) for row in rows}
 
     async def close(self) -> None:
         """Close the notifier."""

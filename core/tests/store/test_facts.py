@@ -92,7 +92,7 @@ async def test_a_real_deadlock_is_run_again_and_nobody_hears_of_it(
             runs.append(name)
             tx.execute("UPDATE meta SET value = value || :mark WHERE name = :name", {"name": first, "mark": name})
             if runs.count(name) == 1:
-                both.wait(5)
+                both.wait(20)
             tx.execute("UPDATE meta SET value = value || :mark WHERE name = :name", {"name": second, "mark": name})
             return [None] * len(items)
 
