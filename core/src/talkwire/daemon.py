@@ -40,7 +40,7 @@ from .media.chunks import ChunkStore
 from .media.files import Chunks, FileStore
 from .model import Account, AccountState, Inbound, Notification
 from .notices import Notices
-from .notifier import Notifier
+from .notifier import Notifier, NotifierFeatures
 from .outgoing import Replies
 from .plugins import Plugins
 from .pump import Pump
@@ -179,6 +179,10 @@ class Daemon:
             notifier = medium.notifier
             if notifier is not None and type(notifier).expires is not Notifier.expires:
                 yield Source(key=f"medium:{name}", ask=notifier.expires, of=notifier)
+
+    def media(self) -> list[tuple[str, NotifierFeatures | None, str]]:
+        """Give the media that are asked for: name, what each can do (None: nobody gives it), what troubles it."""
+        return [(name, medium.features, medium.trouble()) for name, medium in sorted(self._media.items())]
 
     def notifier_routes(self) -> Iterator[tuple[str, Route]]:
         """Give the routes of notifiers, each with its plugin."""

@@ -126,6 +126,20 @@ class Medium:
             except Exception as error:  # noqa: BLE001  one notifier's fault is its own
                 self.log.warning("notifier did not close", kind=type(error).__name__)
 
+    @property
+    def features(self) -> NotifierFeatures | None:
+        """Say what the medium can do; None: no notifier gives it."""
+        return self.notifier.features if self.notifier is not None else None
+
+    def trouble(self) -> str:
+        """Say in a sentence what keeps the medium from showing anything now; empty: nothing that is known."""
+        if self.notifier is None:
+            return ""
+        try:
+            return self.notifier.trouble()
+        except Exception as error:  # noqa: BLE001  one notifier's fault is its own
+            return f"its trouble raised {type(error).__name__}"
+
     # what a lane holds
 
     async def work(self, lane: Lane) -> None:
