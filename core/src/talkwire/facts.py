@@ -21,6 +21,7 @@ FACTS = (  # each has a heading in docs/reference/facts.md; a test compares them
     "delivery.changed",
     "delivery.failed",
     "delivery.settled",
+    "report.unmatched",
     "action.failed",
     "session.opened",
     "session.disconnected",

@@ -40,6 +40,19 @@ async def test_pages_come_under_a_strict_policy_that_a_plugin_widens(server):
         assert response.headers["Service-Worker-Allowed"] == "/p/tiny/"
 
 
+async def test_our_own_pages_learn_which_modules_join_them_wherever_they_are_served(server, admin_port, key):
+    headers = {"Authorization": f"Bearer {await key()}"}
+    for port in (server, admin_port):
+        async with port.get("/api/v1/page-modules") as response:
+            assert response.status == 401
+        async with port.get("/api/v1/page-modules", headers=headers) as response:
+            assert await response.json() == {"items": ["/p/tiny/joins.js"]}
+        async with port.get("/p/tiny/joins.js") as response:
+            assert (response.status, response.content_type) == (200, "text/javascript")
+        async with port.get("/p/tiny/who", headers=headers) as response:
+            assert await response.text() == "key:crm"
+
+
 @pytest.mark.parametrize("path", ["/p/tiny/..%2Foutside.txt", "/p/tiny/%2e%2e/outside.txt", "/p/other/", "/p/tiny/x",
                                   "/p/tiny/%00", f"/p/tiny/{'x' * 300}"])  # fmt: skip
 async def test_no_page_lies_outside_the_folder(server, path):

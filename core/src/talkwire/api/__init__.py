@@ -32,13 +32,12 @@ def make_app(engine: Engine) -> web.Application:
     _add_api(app, engine)
     app.router.add_get("/media/{id}", attachments.media)
     app.router.add_route("*", "/c/{name}/{below:.*}", own.of_channel)
-    app.router.add_route("*", "/p/{name}/{below:.*}", own.of_plugin)
     app.router.add_get("/livez", _ok)
     return app
 
 
 def make_admin(engine: Engine) -> web.Application:
-    """Make what the admin port serves: health with reasons, metrics, the operator's page, and the API for it."""
+    """Make what the admin port serves: health with reasons, metrics, the operator's page, the API for it and what joins it."""
     app = web.Application(client_max_size=BODY_LIMIT)
     _add_api(app, engine)
     operator.add_page(app)
@@ -52,6 +51,7 @@ def make_admin(engine: Engine) -> web.Application:
 def _add_api(app: web.Application, engine: Engine) -> None:
     app[ENGINE] = engine
     app.add_routes(api.routes())
+    app.router.add_route("*", "/p/{name}/{below:.*}", own.of_plugin)  # beside the API, so that a session's cookie holds
 
 
 async def _ok(request: web.Request) -> web.Response:

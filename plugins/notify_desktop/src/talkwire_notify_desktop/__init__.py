@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from talkwire import Notifier, hookimpl
+from talkwire import Notifier, Pages, hookimpl
 
 from .notifier import DesktopNotifier
 from .settings import DesktopSettings
@@ -16,6 +16,12 @@ __all__ = ["DesktopNotifier", "DesktopSettings"]
 def register_notifiers() -> list[type[Notifier]]:
     """Give the notifiers."""
     return [DesktopNotifier]
+
+
+@hookimpl
+def register_pages() -> Pages:
+    """Give what runs in the browser: the service worker, and the module that joins our pages."""
+    return Pages(folder=Path(__file__).parent / "pages", worker="sw.js", joins="notifications.js")
 
 
 @hookimpl
