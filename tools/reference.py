@@ -351,6 +351,7 @@ MEANINGS = {  # goes before the comment beside the key, where that is for reader
 }
 _FORMS = {
     "Duration": "a duration",
+    "QuietAfter": "a duration, or `off`",
     "Size": "a size, or a number of bytes",
     "HowOften": "how often, such as `20/m`, `100/s`, `5000/h`; all of it may come at once after a rest; `off`: no limit",
     "ListenAddress": "`host:port`; port 0 is any free one",

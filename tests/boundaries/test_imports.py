@@ -26,7 +26,7 @@ LAYERS = (  # from the top; a module imports from its own layer and from those b
     "api accounts lending fetching",
     "hub doing showing",  # what plugins do, and what is done for them
     "recovery",
-    "intake admission following enclosures outgoing queueing parts mending surroundings elsewhere windows machines sending notices notifying timers setbacks filing sessions watching purging dropping bystanders forgetting exporting departures restoring backups webhooks",  # the journeys
+    "intake admission following enclosures outgoing queueing parts mending surroundings elsewhere windows machines sending notices notifying timers setbacks filing sessions watching expiring purging dropping bystanders forgetting exporting departures restoring backups webhooks",  # the journeys
     "log evidence settings story",
     "plugins readmodels keeping answers deliveries people auditing reasons persons",
     "running sections http lanes leases health standing",

@@ -165,7 +165,7 @@ async def an_instance(operator: Operator, database: Path, url: str, form: str = 
     return re.search(r"tw_\S+", await operator.types("keys", "new", "crm"))[0]  # type: ignore[index]
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(180)
 async def test_the_first_day(operator, daemon_of, fake_provider):
     """It is one story, because each command is of use only in the state that the ones before left."""
     kannel = await fake_provider(KANNEL)

@@ -177,6 +177,7 @@ async def test_all_there_is_to_read(shop, asked):
     assert seen == {
         "principal": "key:crm",
         "alive": True,
+        "instance": ["", "en", "UTC"],
         "accounts": ["shop"],
         "conversations": 1,
         "allowed": True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -75,10 +76,15 @@ async def test_what_is_not_known_is_uncertain_never_sent_again_and_stops_nothing
 
 
 async def test_a_send_that_takes_too_long_is_uncertain(start_acme: Any) -> None:
-    acme = await start_acme(channel=full(send_timeout=timedelta(seconds=0.2)))
+    acme = await start_acme(channel=full())
     conversation = await acme.talk()
+    channel, in_time = acme.shop.channel, acme.shop.channel.features
     acme.provider.will(hang_after_acceptance())
-    await acme.reply(conversation, "perhaps", "surely")
+    channel.features = replace(in_time, send_timeout=timedelta(seconds=0.2))
+    await acme.hub.reply(conversation, "perhaps")
+    await acme.under_way()
+    channel.features = in_time  # whoever answers has time enough
+    await acme.reply(conversation, "surely")
     assert await acme.hub.states(conversation) == ["uncertain", "accepted"]
 
 

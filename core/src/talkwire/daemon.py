@@ -19,11 +19,12 @@ from .accounts import Accounts, Runtime
 from .answers import AccountView
 from .api.limits import Limits
 from .api.principals import Principals
-from .channel import Route
+from .channel import Channel, Route
 from .clock import Clock, SystemClock
 from .counting import Requests
 from .doing import Doer
 from .errors import StoreDown, TalkwireError
+from .expiring import Expiries, Source
 from .fetching import Fetcher
 from .filing import Filing
 from .hints import Hints
@@ -38,6 +39,7 @@ from .media.chunks import ChunkStore
 from .media.files import Chunks, FileStore
 from .model import Account, AccountState, Inbound
 from .notices import Notices
+from .notifier import Notifier
 from .notifying import RuleReader
 from .outgoing import Replies
 from .plugins import Plugins
@@ -103,7 +105,8 @@ class Daemon:
         self.lanes = Lanes(self.store, self.clock, self.leases)
         self.timers = Timers(self.store, self.clock, self.leases)
         folders = {"database": path_of(url).parent, "files": config.store.files} if self.store.is_sqlite else {}
-        self.watch = Watch(self.store, self.clock, self.leases, folders)
+        self.watch = Watch(self.store, self.clock, self.leases, folders, self._quiet_after)
+        self.expiries = Expiries(self.store, self.clock, self.leases, self._credentials)
         self.readers = Readers(self.store, self.clock, self.leases, self.lanes, self._account_of, self.view)
         shape = self._shape if plugins.shapes else None
         self.intake = Intake(self.store, self.clock, self.files, shape=shape)
@@ -153,6 +156,23 @@ class Daemon:
             return runtime.standing
         return AccountView(name=name, features=None, state=AccountState.ABSENT, since=None)
 
+    def _quiet_after(self) -> dict[str, timedelta | None]:
+        """Give how long nobody may write to an account, where the settings say so; None: for ever."""
+        said = {name: one.quiet_after for name, one in self.config.accounts.items()}
+        return {name: None if limit == "off" else limit for name, limit in said.items() if limit is not None}
+
+    def _credentials(self) -> Iterator[Source]:
+        """Give who may know when something ends that we sign in with: accounts and media that are open."""
+        for name, runtime in self.accounts.by_name.items():
+            channel = runtime.channel
+            is_open = runtime.view.state in (AccountState.WORKING, AccountState.WAITING)
+            if channel is not None and is_open and type(channel).expires is not Channel.expires:
+                yield Source(key=f"account:{name}", account=name, ask=channel.expires, of=channel)
+        for name, medium in self._media.items():
+            notifier = medium.notifier
+            if notifier is not None and type(notifier).expires is not Notifier.expires:
+                yield Source(key=f"medium:{name}", ask=notifier.expires, of=notifier)
+
     def notifier_routes(self) -> Iterator[tuple[str, Route]]:
         """Give the routes of notifiers, each with its plugin."""
         for medium in self._media.values():
@@ -190,6 +210,7 @@ class Daemon:
             self.purge.pump,
             self.leases.pump,
             self.watch.pump,
+            self.expiries.pump,
             *self.readers.pumps,
             *self.accounts.pumps,
         ]
@@ -230,6 +251,7 @@ class Daemon:
                             self.lanes.pump.run(),
                             self.timers.pump.run(),
                             self.watch.pump.run(),
+                            self.expiries.pump.run(),
                             self.purge.pump.run(),
                             self.readers.run(),
                             self.accounts.run(),
@@ -432,6 +454,7 @@ class Daemon:
                 for pump in self.accounts.pumps:
                     pump.wake()
                 self.watch.woken()
+                self.expiries.pump.wake()
             case "everything":
                 self._wake_all()
 

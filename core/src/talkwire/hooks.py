@@ -80,6 +80,7 @@ HOOK_OF_FACT: Mapping[str, str] = {  # by the fact's whole type, else by what st
     "notification.created": "on_notification",
     "account": "on_account",
     "account.flapping": "on_fact",
+    "account.quiet": "on_fact",  # it may be well
     "account.notice": "on_fact",  # what a provider says; the state stays
     "account.forgotten": "on_fact",  # it has no state any more
     "account.renamed": "on_fact",

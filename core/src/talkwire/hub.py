@@ -235,6 +235,21 @@ class Hub:
         """List the accounts and how they do."""
         return self._accounts()
 
+    @property
+    def public_url(self) -> str:
+        """Give the address under which the world finds us, without a slash at its end; empty: not said."""
+        return self._filing.public_url
+
+    @property
+    def language(self) -> str:
+        """Name the language of the instance: `en`, `id`."""
+        return self._replies.language
+
+    @property
+    def time_zone(self) -> str:
+        """Name the time zone of the instance: `Asia/Jakarta`."""
+        return self._replies.time_zone
+
     # --- following -------------------------------------------------------------------------------
 
     def tail(self, after: int | None = None, types: Sequence[str] = ()) -> AsyncIterator[Fact]:

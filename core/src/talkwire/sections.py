@@ -83,6 +83,7 @@ TEMPLATE = r"[A-Za-z0-9_.-]{1,512}"  # names of templates
 WhenClosed = Annotated[str, Field(pattern=rf"^(reject|hold|template:{TEMPLATE}|fallback:{NAME.pattern})$")]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Size = Annotated[int, BeforeValidator(_size)]  # bytes
+QuietAfter = Duration | Literal["off"]
 ListenAddress = Annotated[Listen, BeforeValidator(_listen)]
 HowOften = Annotated[Rate | None, BeforeValidator(_rate)]  # all of it at once after a rest; None: as often as they like
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
@@ -285,6 +286,9 @@ class AccountKeys(Table):
     channel: str
     endpoint: Annotated[str, Field(pattern=f"^{NAME.pattern}$")] = ""
     when_closed: WhenClosed = "reject"
+    quiet_after: QuietAfter | None = (
+        None  # without a message `account.quiet` is told; "off": never; None: what is usual
+    )
 
     @property
     def fallback(self) -> str:

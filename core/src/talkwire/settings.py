@@ -13,8 +13,9 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast, get_args
+from typing import Any, Literal, NamedTuple, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
@@ -49,6 +50,8 @@ _OURS = tuple(AccountKeys.model_fields)
 _WHEN_CLOSED = (
     "write reject, hold, template:NAME with the name of a template, or fallback:NAME with that of another account"
 )
+_QUIET_AFTER = 'write a duration with its unit, such as 6h, or "off"'
+_OWN_WORDS: dict[tuple[int | str, ...], str] = {("when_closed",): _WHEN_CLOSED, ("quiet_after",): _QUIET_AFTER}
 _IN_WORDS = {"tuple_type": "write a list in brackets", "path_type": "write a path in quotes"}  # pydantic's kinds
 _SHARED = ("general", "retention", "accounts", "recipients", "notify", "webhooks")  # must be equal in all daemons
 
@@ -63,6 +66,7 @@ class AccountConfig:
     when_closed: Policy
     fallback: str = ""  # with policy fallback: the account that replies go out from instead
     template: str = ""  # with policy template: the one that goes out while the reply waits
+    quiet_after: timedelta | Literal["off"] | None = None  # without a message it is too quiet; None: what is usual
     settings: Any = field(default=None, repr=False)  # the channel's `Settings`; None: the channel is absent
 
 
@@ -247,6 +251,7 @@ class RawConfig:
             when_closed=keys.policy,
             fallback=keys.fallback,
             template=keys.template,
+            quiet_after=keys.quiet_after,
             settings=self._model(channel.Settings, rest, "accounts", name, also=_OURS) if channel else None,
         )
 
@@ -362,8 +367,8 @@ class RawConfig:
                 self._fault((*path, *loc), f"unknown key{_nearest(str(loc[-1]), known)}")
             elif fault["type"] == "missing":
                 self._fault((*path, *loc), "is missing")
-            elif loc == ("when_closed",):
-                self._fault((*path, *loc), _WHEN_CLOSED)
+            elif loc[:1] in _OWN_WORDS:
+                self._fault((*path, loc[0]), _OWN_WORDS[loc[:1]])
             else:
                 self._fault((*path, *loc), self._shown(_IN_WORDS.get(fault["type"], fault["msg"]), fault["input"]))
         return None

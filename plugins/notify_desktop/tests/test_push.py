@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from datetime import timedelta
 
@@ -37,6 +38,13 @@ async def subscribed(office, service, where="a", name="ann"):
     browser = service.subscribe(where)
     await asked(office, "POST", "/subscriptions", browser.subscription(device="Phone"), status=201, name=name)
     return browser
+
+
+async def until(true):
+    """Wait for what comes after a socket's end."""
+    async with asyncio.timeout(15):
+        while not true():
+            await asyncio.sleep(0.005)
 
 
 async def devices(office, name="ann"):
@@ -104,6 +112,30 @@ async def test_a_page_without_permission_leaves_it_to_the_push(office, service):
     id_ = await office.notify()
     assert len(service.pushes) == 1
     assert await office.decision(id_) == ("handed", "")
+
+
+async def test_what_a_surface_took_and_never_showed_wakes_a_browser_once_it_is_gone(office, service):
+    await subscribed(office, service)
+    page = await office.page()
+    unseen, seen = await office.notify(title="unseen"), await office.notify(title="seen")
+    await page.say(type="shown", id=seen)
+    await page.shows()
+    await page.shows()
+    await page.echo()
+    await page.leaves()
+    await until(lambda: service.pushes)
+    [(headers, _)] = service.pushes
+    assert headers["Topic"] == unseen.replace("-", "")[:32]
+
+
+async def test_what_a_client_could_not_show_wakes_a_browser(office, service):
+    browser = await subscribed(office, service)
+    client = await office.native()
+    id_ = await office.notify()
+    await client.shows()
+    await client.say(type="refused", id=id_, why="no_daemon")
+    await client.echo()
+    assert [browser.reads(body)["notification"]["id"] for _, body in service.pushes] == [id_]
 
 
 async def test_a_long_text_is_cut_to_what_a_service_takes(office, service):

@@ -93,7 +93,7 @@ FAMILIES = (
         "talkwire_account_silent",
         "gauge",
         _ACCOUNT,
-        "1 where nothing comes though on other days somebody wrote at this time.",
+        "1 where nothing has come for longer than is usual, or than `quiet_after`.",
         whole=True,
     ),
     Family(

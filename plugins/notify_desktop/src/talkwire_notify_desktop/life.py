@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _HEARTBEAT = 25.0  # seconds between two pings of ours
 _HELLO_WITHIN = 10  # seconds
 _SILENCE = 180  # seconds without a frame; a surface says every 30 how it is looked at, a hidden page every 60
+_SAME = timedelta(seconds=20)  # in which the same look is not written again; it counts for 90 seconds
 _MOST = 50  # connections of one recipient to one daemon
 _FOCUS = {"focused": Focus.FOCUSED, "visible": Focus.VISIBLE, "idle": Focus.IDLE, "hidden": Focus.IDLE}
 _NO_RECIPIENT = (
@@ -35,6 +37,7 @@ class Life:
         self._request = request
         self._ws = web.WebSocketResponse(compress=False, max_msg_size=protocol.FRAME, heartbeat=_HEARTBEAT)
         self._key = ""  # of a client; empty: the session of a page says who it is
+        self._focus = ("", notifier.clock.now())  # as it was written last, and when
         self._principal: Principal
         self._surface: Surface
 
@@ -150,6 +153,7 @@ class Life:
         surface = self._surface
         try:
             await self._notifier.gone(surface.recipient, surface.id, surface.socket)
+            await self._notifier.fall_back(surface.recipient, surface.told)
         except StoreDown:
             self._notifier.log.warning("a surface's end is not stored", surface=surface.id)
 
@@ -173,7 +177,7 @@ class Life:
         notifier, surface = self._notifier, self._surface
         match frame:
             case protocol.Focused():
-                if await self._may_stay():
+                if await self._may_stay() and self._is_news(frame.state):
                     await notifier.focus(surface.recipient, notifier.place(surface), _FOCUS[frame.state])
             case protocol.Able():
                 await notifier.is_able(surface, frame.able, "" if frame.able else frame.why_not)
@@ -189,6 +193,7 @@ class Life:
             case protocol.Refused():
                 if await self._is_mine(frame.id):
                     notifier.log.info("not shown", notification=frame.id, why=frame.why)
+                    await notifier.fall_back(surface.recipient, (frame.id,), but=surface)
 
     async def _may_stay(self) -> bool:
         """Look whether the key or session still holds; a surface says every 30 seconds that it is there."""
@@ -200,6 +205,14 @@ class Life:
             self._surface.put({"type": "bye", "code": "unauthenticated", "text": str(error)})
             self._surface.close(POLICY)
             return False
+        return True
+
+    def _is_news(self, state: str) -> bool:
+        """Say whether how somebody looks is worth a row: it has changed, or was written a while ago."""
+        now = self._notifier.clock.now()
+        if state == self._focus[0] and now - self._focus[1] < _SAME:
+            return False
+        self._focus = (state, now)
         return True
 
     async def _is_mine(self, id_: str) -> bool:

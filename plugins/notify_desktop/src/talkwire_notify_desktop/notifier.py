@@ -10,7 +10,7 @@ A hint may be lost, so each daemon looks for itself as well, now and then; a sur
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -29,6 +29,7 @@ from talkwire import (
     Style,
     Suppressed,
     Told,
+    TryLater,
 )
 
 from . import rows
@@ -45,6 +46,7 @@ _TIDY_EVERY = timedelta(hours=1)
 _AGAIN_AFTER = timedelta(seconds=1)
 _FRESH = timedelta(minutes=10)  # a toast that nobody saw by then is told no more
 _LATEST = 200  # notifications of a recipient that are looked at for what is out
+_KNOWN = 2000  # notifications that are known to be shown
 _CLOSE_WITHIN = 5.0  # seconds
 
 
@@ -62,6 +64,7 @@ class DesktopNotifier(Notifier):
         self.push = Push(self)
         self._routes = (Route("GET", "/socket", self._socket), *Devices(self).routes())
         self._tasks: list[asyncio.Task[None]] = []
+        self._shown: dict[str, None] = {}  # notifications of which that is stored
         self._stopping = asyncio.Event()
         self._tidied_at = self.clock.now()
 
@@ -176,13 +179,46 @@ class DesktopNotifier(Notifier):
 
     async def shows(self, notification: str) -> None:
         """Note that somebody can see a notification."""
-        await self.hub.write(rows.shown, notification)
-        await self.shown(notification)
+        if notification in self._shown:
+            return  # another surface has said so
+        await asyncio.gather(self.hub.write(rows.shown, notification), self.shown(notification))
+        self._shown[notification] = None
+        if len(self._shown) > _KNOWN:
+            del self._shown[next(iter(self._shown))]
 
     async def gone(self, recipient: str, id_: str, socket: str) -> None:
         """Take in that a surface has lost a connection."""
         if await self.hub.write(rows.disconnect, (recipient, id_, socket, self.clock.now())):
             await self.focus(recipient, f"{recipient}/{id_}", Focus.GONE)
+
+    async def fall_back(self, recipient: str, told: Collection[str], but: Surface | None = None) -> None:
+        """Wake browsers with what a surface was told and nobody can see, where no other surface can show it.
+
+        A laptop that was closed has an open socket until its pings are missed.
+        """
+        if self.push.key is None or self._stopping.is_set() or not told:
+            return
+        out = await self.hub.read(lambda query: rows.out(query, [recipient]))
+        unseen = [id_ for id_ in told if not out.get(id_, True)]
+        if not unseen or any(surface.able for surface in self.sockets.of(recipient) if surface is not but):
+            return
+        known = await self.hub.read(lambda query: rows.surfaces(query, recipient))
+        if any(surface.able for surface in await self._elsewhere(known)):
+            return
+        for id_ in unseen:
+            found = await self.hub.notification(id_)
+            if found is not None:
+                await self._wake(found)
+
+    async def _wake(self, notification: Notification) -> None:
+        try:
+            why_not = await self.push.show(notification)
+        except TryLater:
+            why_not = "busy"
+        if why_not:
+            self.log.info("nobody was woken", notification=notification.id, why=why_not)
+        else:
+            await self.hub.write(rows.pushed, notification.id)
 
     def place(self, surface: Surface) -> str:
         """Name a surface among those of all recipients."""

@@ -23,6 +23,7 @@ async def look(request: web.Request, hub: Hub) -> web.Response:
         {
             "principal": principal.name,
             "alive": hub.daemon in await hub.daemons(),
+            "instance": (hub.public_url, hub.language, hub.time_zone),
             "accounts": [account.name for account in hub.accounts],
             "conversations": len((await hub.conversations()).items),
             "allowed": conversation.answer.allowed,
