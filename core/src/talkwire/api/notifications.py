@@ -253,13 +253,14 @@ class MediumOut(Out):
 async def media(call: Call[None, None]) -> readmodels.Page[MediumOut]:
     """List the media that recipients and rules ask for: whether each is there, what it can do, what troubles it."""
     found = []
-    for name, features, trouble in call.engine.media():
+    troubles = call.engine.media()
+    for name, features in call.engine.can().items():
         can = features or NotifierFeatures()
         found.append(
             MediumOut(
                 name=name,
                 there=features is not None,
-                trouble=trouble or ("" if features else whys.REASONS["medium_absent"]),
+                trouble=troubles.get(name, ""),
                 actions=can.actions,
                 withdraws=can.withdraws,
                 confirms=can.confirms,
