@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 import talkwire_notify_desktop
 from plugins.notify_desktop.tests.surfaces import Office
 from talkwire import Focus, Notification, Notify, hookimpl
+from talkwire.testing.services import NOON, TurnedClock
 from tests.journeys.acme_hub import AcmeHub, FullAcme
 
 SETTINGS = """
@@ -179,10 +182,24 @@ def lapse(listed: list[dict[str, Any]]) -> str | None:
 
 
 def says_when(value: Any, hall: Hall) -> bool:
-    """Say whether a payload tells when the offer ends, or how long it stays."""
-    text = str(value)
-    ends = hall.hub.clock.now()
-    return ("90" in text.replace(str(ends.year), "") and "lapse" in text) or "timeout" in text
+    """Say whether a payload tells, by whatever name, when the offer ends or how long it stays."""
+    if isinstance(value, dict):
+        return any(says_when(inner, hall) for inner in value.values())
+    if isinstance(value, list | tuple):
+        return any(says_when(inner, hall) for inner in value)
+    if isinstance(value, str):
+        try:
+            return datetime.fromisoformat(value) > hall.hub.clock.now()
+        except ValueError:
+            return False
+    return value in (90, 90_000) if isinstance(value, int | float) else False
+
+
+def test_a_payload_that_says_when_would_be_noticed():
+    hall = Hall(SimpleNamespace(hub=SimpleNamespace(clock=TurnedClock())), None, None)
+    assert says_when([{"a": [{"ends": (NOON + timedelta(seconds=90)).isoformat()}]}], hall)
+    assert says_when({"seconds": 90}, hall)
+    assert not says_when({"at": NOON.isoformat(), "lapses_at": None, "id": "90"}, hall)
 
 
 # --- what it asks for ----------------------------------------------------------------------------------------
