@@ -82,6 +82,11 @@ PARTS = {
         is_here=lambda: os.geteuid() == 0 and postfix_binary() is not None,
         fixtures=("postfix",),
     ),
+    "dunst": Part(  # a Linux desktop that shows notifications, on a screen that only memory has
+        packages=("dunst", "xvfb", "dbus", "imagemagick"),
+        is_here=lambda: all(shutil.which(name) for name in ("dunst", "dunstctl", "Xvfb", "dbus-daemon", "import")),
+        fixtures=("desktop",),
+    ),
     "swaks": Part(packages=("swaks",), is_here=lambda: shutil.which("swaks") is not None),
     "systemd": Part(packages=("systemd",), is_here=lambda: shutil.which("systemd-analyze") is not None),
     "strace": Part(packages=("strace",), is_here=lambda: shutil.which("strace") is not None),

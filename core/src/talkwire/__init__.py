@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .errors import NoAnswer as NoAnswer
     from .errors import NotFound as NotFound
     from .errors import NotSent as NotSent
+    from .errors import Outrun as Outrun
     from .errors import Refuse as Refuse
     from .errors import Refused as Refused
     from .errors import Rejected as Rejected
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from .hooks import SessionStep as SessionStep
     from .hooks import hookimpl as hookimpl
     from .hub import Hub as Hub
+    from .media.guard import guarded_session as guarded_session
     from .model import Accepted as Accepted
     from .model import Account as Account
     from .model import AccountNotice as AccountNotice
@@ -97,9 +99,11 @@ if TYPE_CHECKING:
     from .model import Conversation as Conversation
     from .model import Degradation as Degradation
     from .model import Delivery as Delivery
+    from .model import Detail as Detail
     from .model import Direction as Direction
     from .model import Draft as Draft
     from .model import Enclosed as Enclosed
+    from .model import Ended as Ended
     from .model import Envelope as Envelope
     from .model import Fact as Fact
     from .model import FormLink as FormLink
@@ -112,6 +116,7 @@ if TYPE_CHECKING:
     from .model import Message as Message
     from .model import Notification as Notification
     from .model import NotThere as NotThere
+    from .model import OnDesktop as OnDesktop
     from .model import Option as Option
     from .model import Original as Original
     from .model import Other as Other
@@ -119,6 +124,7 @@ if TYPE_CHECKING:
     from .model import Part as Part
     from .model import Person as Person
     from .model import Policy as Policy
+    from .model import Preferences as Preferences
     from .model import Problem as Problem
     from .model import Rate as Rate
     from .model import Reachable as Reachable
@@ -135,6 +141,7 @@ if TYPE_CHECKING:
     from .model import SignalKind as SignalKind
     from .model import State as State
     from .model import StoredChange as StoredChange
+    from .model import Style as Style
     from .model import Template as Template
     from .model import Text as Text
     from .model import Typing as Typing
@@ -163,7 +170,7 @@ _WHERE = {
     "channel": "Answered Channel Payload Route Settings each outcome phone retry_after",
     "cli.installed": "Installation installation",
     "errors": (
-        "AccountBroken Conflict HistoryGone KeyReused MarkupRefused NoAnswer NotFound NotSent Refuse Refused"
+        "AccountBroken Conflict HistoryGone KeyReused MarkupRefused NoAnswer NotFound NotSent Outrun Refuse Refused"
         " Rejected SendError SessionEnded StoreDown TalkwireError TooLarge TryLater Uncertain Unreachable"
         " Unreadable Unsupported Wait WindowClosed WindowShut"
     ),
@@ -171,13 +178,14 @@ _WHERE = {
     "formatting": "Dialect PLAIN plain_text render segments split to_json",
     "hooks": "Actions Drop HOOK_API Pages SessionStep hookimpl",
     "hub": "Hub",
+    "media.guard": "guarded_session",
     "model": (
         "Accepted Account AccountNotice AccountState Acknowledge Address AddressChanged Alias Answer AnswerCode"
         " Attachment AttachmentClass Batch Block Buttons Card Change ChangeKind Choice Choices Contact"
-        " ContactCard Conversation Degradation Delivery Direction Draft Enclosed Envelope Fact FormLink Forward Inbound Item Level"
-        " Location Media Message NotThere Notification Option Original Other Outgoing Part Person Policy Problem Rate Reachable Reaction"
+        " ContactCard Conversation Degradation Delivery Detail Direction Draft Enclosed Ended Envelope Fact FormLink Forward Inbound Item Level"
+        " Location Media Message NotThere Notification OnDesktop Option Original Other Outgoing Part Person Policy Preferences Problem Rate Reachable Reaction"
         " ReadUpTo Receipt Recipient RemoteMedia RenderContext Rendered Report SessionChange SessionState SignalKind State"
-        " StoredChange Template Text Typing TypingSignal Unit Unread Way draft"
+        " StoredChange Style Template Text Typing TypingSignal Unit Unread Way draft"
     ),
     "notifier": "Focus Handed Notifier NotifierFeatures Shown Suppressed Told",
     "readmodels": "Page Troubled",

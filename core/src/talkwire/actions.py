@@ -6,15 +6,29 @@ Action ─┬─ Reply, Signal, Notice                      carried out after th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic_core import from_json as _parse
 from pydantic_core import to_json as _dump
 
-from .model import Acknowledge, Address, Alias, Draft, Option, Policy, Reaction, ReadUpTo, SignalKind, TypingSignal
+from .model import (
+    Acknowledge,
+    Address,
+    Alias,
+    Detail,
+    Draft,
+    OnDesktop,
+    Option,
+    Policy,
+    Reaction,
+    ReadUpTo,
+    SignalKind,
+    Style,
+    TypingSignal,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,11 +103,26 @@ class Notify:
 
     recipient: str
     kind: str  # dotted or plain word; what rules and screens tell notifications apart by
-    title: str
+    title: str = ""  # empty: the template's
     text: str = ""
-    actions: tuple[Option, ...] = ()  # offered as buttons; the first answer wins
+    actions: tuple[Option, ...] = ()  # offered as buttons; the first answer wins; empty: the template's
     conversation: str = ""  # id, empty where none is concerned
     key: str = ""  # unique within the plugin; the same key again shows nothing new; empty: made from the fact
+    template: str = ""  # a file of the folder `[general] templates`, without `.toml`; empty: as said here
+    values: Mapping[str, str] | None = None  # what the template's `{names}` stand for
+    style: Style | None = None  # None: the template's, else a toast
+    details: tuple[Detail, ...] = ()  # four at most; empty: the template's
+    timeout: timedelta | None = None  # after it the notification lapses; None: the template's, else never
+    show_timeout: bool | None = None  # whether pages count it down; None: the template's, else yes
+    on_desktop: OnDesktop | None = None  # None: the template's, else `background`
+    account: str = ""  # empty where none is concerned
+
+    def __post_init__(self) -> None:
+        """Refuse what no surface has room for, and a time that never comes."""
+        if len(self.details) > 4:
+            raise ValueError("a Notify has four details at most")
+        if self.timeout is not None and self.timeout <= timedelta():
+            raise ValueError("Notify.timeout lies in the future")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +193,8 @@ def _written(value: Any) -> Any:
         return {"kind": next(k for k, v in _SIGNALS.items() if isinstance(value, v)), **asdict(value)}
     if isinstance(value, Address):
         return asdict(value)
+    if isinstance(value, timedelta):
+        return value.total_seconds()
     if isinstance(value, tuple):
         return [asdict(option) for option in value]
     return value.isoformat() if isinstance(value, datetime) else value
@@ -189,4 +220,8 @@ _READ: dict[str, Callable[[Any], Any]] = {
     "due": datetime.fromisoformat,
     "actions": lambda value: tuple(Option(**option) for option in value),
     "policy": Policy,
+    "details": lambda value: tuple(Detail(**detail) for detail in value),
+    "style": Style,
+    "on_desktop": OnDesktop,
+    "timeout": lambda value: timedelta(seconds=value),
 }

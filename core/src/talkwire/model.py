@@ -802,6 +802,38 @@ class Fact:
     after_gap: bool = False  # an earlier fact of this conversation was parked
 
 
+class Style(StrEnum):
+    """How a notification asks for attention."""
+
+    TOAST = "toast"  # tells, and vanishes by itself
+    ALERT = "alert"  # has actions, and wants one of them in time
+
+
+class OnDesktop(StrEnum):
+    """When a notification is shown outside of our pages."""
+
+    ALWAYS = "always"
+    BACKGROUND = "background"  # unless the recipient looks at a page or client of ours: focused and not idle
+    NEVER = "never"
+
+
+class Ended(StrEnum):
+    """Why a notification is no longer open."""
+
+    OPEN = ""
+    ANSWERED = "answered"  # by this recipient, or by another one who was asked the same
+    WITHDRAWN = "withdrawn"  # whoever asked took it back
+    LAPSED = "lapsed"  # nobody answered in time
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """One line of a notification: `Customer: Dewi`."""
+
+    label: str
+    value: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notification:
     """Something a recipient ought to see."""
@@ -817,6 +849,14 @@ class Notification:
     at: datetime | None = None  # None before it is stored
     answered_by: str = ""  # surface; empty: nobody yet
     answer: str = ""  # id of the action
+    style: Style = Style.TOAST
+    details: tuple[Detail, ...] = ()  # four at most
+    on_desktop: OnDesktop = OnDesktop.BACKGROUND
+    lapses_at: datetime | None = None  # when it is taken back unanswered; None: never, or not to be shown here
+    account: str = ""  # empty where none is concerned
+    seen: bool = False  # the recipient has read it on some surface
+    ended: Ended = Ended.OPEN  # why it is no longer open
+    opens: tuple[str, ...] = ()  # ids of actions that answer nothing, and bring the conversation to the front
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -826,6 +866,18 @@ class Recipient:
     name: str
     email: str = ""
     media: tuple[str, ...] = ()
+    language: str = ""  # `en`, `id`; empty: that of the instance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preferences:
+    """What a recipient wants, beside what the settings say; theirs go before."""
+
+    recipient: str
+    off: tuple[str, ...] = ()  # media by which they want nothing
+    quiet: str | None = None  # 22:00-07:00; empty: no quiet hours; None: as the settings say
+    time_zone: str | None = None  # of `quiet`; None: as the settings say
+    language: str | None = None  # None: as the settings say
 
 
 class Unit(Enum):

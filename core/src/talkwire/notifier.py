@@ -9,9 +9,9 @@ deliver ──┬─ Shown        somebody can see it now
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from .clock import Clock
+    from .hub import Hub
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,10 @@ class NotifierFeatures:
     withdraws: bool = False  # what was shown can be taken back
     confirms: bool = False  # after `Handed` it calls `shown`
     needs_email: bool = False  # recipients without an e-mail address are suppressed: `no_address`
+    countdown: bool = False  # it may show when a notification lapses; a desktop never does
+    desktop: bool = False  # it shows outside of our pages, so that `on_desktop` decides
+    keeps: bool = False  # what it shows is read later: quiet hours make it wait, they do not drop it
+    digests: bool = False  # several that are due together go as one: `digest`
     title_limit: int | None = None  # characters; None: no limit
     text_limit: int | None = None  # characters; None: no limit
     timeout: timedelta = timedelta(seconds=30)  # of one `deliver` or `withdraw`
@@ -73,9 +78,12 @@ class NotifierServices(Protocol):
     log: FilteringBoundLogger
     clock: Clock
 
+    @property
+    def hub(self) -> Hub: ...
     def recipient(self, name: str) -> Recipient: ...
     async def shown(self, notification: str) -> None: ...
     async def answered(self, notification: str, action: str, surface: str) -> None: ...
+    async def seen(self, notification: str) -> None: ...
     async def focus(self, recipient: str, surface: str, state: Focus) -> None: ...
 
 
@@ -108,12 +116,29 @@ class Notifier:
         """
         raise NotImplementedError(f"{type(self).__name__} has no deliver")
 
+    async def digest(self, notifications: Sequence[Notification]) -> Told:
+        """Show several of one recipient as one; called only with `features.digests`, errors as `deliver`."""
+        raise NotImplementedError(f"{type(self).__name__} has no digest")
+
     async def withdraw(self, notification: Notification) -> None:
         """Take it back: somebody answered, or it is no longer true; one that is gone is no error."""
+
+    def trouble(self) -> str:
+        """Say in a sentence what keeps this medium from showing anything now; empty: nothing. It asks nobody."""
+        return ""
+
+    async def expires(self) -> Mapping[str, datetime]:
+        """Say when what this medium signs in with ends, by what people call it; as `Channel.expires`."""
+        return {}
 
     def routes(self) -> Sequence[Route]:
         """Name own pages and sockets, served under `/p/<plugin>/`."""
         return ()
+
+    @property
+    def hub(self) -> Hub:
+        """Give the hub, in the name of the notifier's plugin: for own sockets, pages and tables."""
+        return self.services.hub
 
     def recipient(self, notification: Notification) -> Recipient:
         """Give whom a notification is for."""
@@ -126,6 +151,10 @@ class Notifier:
     async def answered(self, notification: str, action: str, surface: str = "") -> None:
         """Pass on a pressed button. Errors: `Conflict` where another surface was first; it says which."""
         await self.services.answered(notification, action, surface or self.type)
+
+    async def seen(self, notification: str) -> None:
+        """Say that the recipient has read a notification, on whatever surface; twice is no error."""
+        await self.services.seen(notification)
 
     async def focus(self, recipient: str, surface: str, state: Focus) -> None:
         """Say how somebody looks at a surface of this medium."""

@@ -124,7 +124,15 @@ class WholeHub:
     def _people(self) -> list[Any]:
         daemon = self.daemon
         lives = [pump for pump in daemon.accounts.pumps if pump is not daemon.accounts.pump]
-        return [daemon.lanes.pump, daemon.timers.pump, daemon.watch.pump, *daemon.readers.pumps, *lives]
+        return [
+            daemon.lanes.pump,
+            daemon.timers.pump,
+            daemon.watch.pump,
+            daemon.expiries.pump,
+            daemon.openings,
+            *daemon.readers.pumps,
+            *lives,
+        ]
 
     # --- what is stored --------------------------------------------------------------------------------
 

@@ -454,6 +454,9 @@ recipient = Table(
     Column("name", Text, primary_key=True),
     _text("email"),
     _text("media", server_default="[]"),
+    _text("language"),
+    _text("quiet"),  # 22:00-07:00
+    _text("time_zone"),
 )
 surface = Table(
     "surface",
@@ -502,8 +505,30 @@ notification = Table(
     _text("answer"),
     _time("answered_at", null=True),
     _time("withdrawn_at", null=True),
+    _text("style", server_default="toast"),
+    _text("details", server_default="[]"),
+    _text("on_desktop", server_default="background"),
+    _time("lapses_at", null=True),
+    _count("shows_lapse", 1),  # 1: pages may count it down
+    _text("account"),
+    _time("seen_at", null=True),
+    _text("ended"),  # answered, withdrawn, lapsed; empty: open
+    _text("does", server_default="{}"),  # id of an action → what it brings about beside an answer
     sa.UniqueConstraint("asker", "key", "recipient"),
     Index("ix_notification_recipient", "recipient", "created_at"),
+    Index(
+        "ix_notification_conversation",
+        "conversation",
+        "created_at",
+        sqlite_where=text("conversation <> ''"),
+        postgresql_where=text("conversation <> ''"),
+    ),
+    Index(
+        "ix_notification_lapses_at",
+        "lapses_at",
+        sqlite_where=text("withdrawn_at IS NULL AND lapses_at IS NOT NULL"),
+        postgresql_where=text("withdrawn_at IS NULL AND lapses_at IS NOT NULL"),
+    ),
 )
 notification_medium = Table(
     "notification_medium",
@@ -513,6 +538,23 @@ notification_medium = Table(
     _text("decision"),  # handed | shown | suppressed | refused | waiting
     _text("reason"),
     _time("at"),
+    _text("lane"),  # subject of the lane in which it is served; empty: the notification's id
+)
+notification_event = Table(  # the facts that one notification stands for
+    "notification_event",
+    metadata,
+    Column("notification_id", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    _time("at"),
+    _count("joined"),  # 1: it shows nothing of its own
+    Index("ix_notification_event_seq", "seq"),
+)
+preference = Table(  # what a recipient wants, beside what the settings say
+    "preference",
+    metadata,
+    Column("recipient", Text, primary_key=True),
+    _text("wants", server_default="{}"),
+    _time("changed_at"),
 )
 audit = Table(  # who did what; never what somebody wrote
     "audit",
