@@ -12,13 +12,14 @@ from aiohttp import WSMessage, WSMsgType, web
 from talkwire import Conflict, Focus, NotFound, Notification, Principal, Scope, StoreDown, TalkwireError, Unreadable
 
 from . import protocol, rows
-from .sockets import POLICY, RESTART, Surface
+from .sockets import POLICY, RESTART, SILENT, Surface
 
 if TYPE_CHECKING:
     from .notifier import DesktopNotifier
 
 _HEARTBEAT = 25.0  # seconds between two pings of ours
 _HELLO_WITHIN = 10  # seconds
+_CLOSE_WITHIN = 2.0  # seconds that a peer has to take its closing
 _SILENCE = 180  # seconds without a frame; a surface says every 30 how it is looked at, a hidden page every 60
 _SAME = timedelta(seconds=20)  # in which the same look is not written again; it counts for 90 seconds
 _MOST = 50  # connections of one recipient to one daemon
@@ -35,7 +36,9 @@ class Life:
     def __init__(self, notifier: DesktopNotifier, request: web.Request) -> None:
         self._notifier = notifier
         self._request = request
-        self._ws = web.WebSocketResponse(compress=False, max_msg_size=protocol.FRAME, heartbeat=_HEARTBEAT)
+        self._ws = web.WebSocketResponse(
+            compress=False, max_msg_size=protocol.FRAME, heartbeat=_HEARTBEAT, timeout=_CLOSE_WITHIN
+        )
         self._key = ""  # of a client; empty: the session of a page says who it is
         self._focus = ("", notifier.clock.now())  # as it was written last, and when
         self._principal: Principal
@@ -134,7 +137,8 @@ class Life:
                 writing = group.create_task(surface.write())
                 while await self._take(await self._next()):
                     pass
-                writing.cancel()
+                if not surface.is_closing:  # else it has yet to say why
+                    writing.cancel()
         except StoreDown:
             await self._ws.close(code=RESTART)
         finally:
@@ -159,7 +163,10 @@ class Life:
 
     async def _take(self, message: WSMessage | None) -> bool:
         """Do what a frame says; false: it was the last one."""
-        if message is None or message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
+        if message is None:
+            self._surface.close(SILENT)
+            return False
+        if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
             return False
         surface = self._surface
         try:

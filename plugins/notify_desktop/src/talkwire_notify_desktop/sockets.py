@@ -13,7 +13,7 @@ from talkwire import Notification
 
 from .protocol import show
 
-RESTART, TOO_SLOW, POLICY, REPLACED = 1012, 1013, 1008, 4001
+SILENT, POLICY, RESTART, TOO_SLOW, REPLACED = 1001, 1008, 1012, 1013, 4001
 _BEHIND = 500  # frames that a slow reader may be behind before it is dropped; it gets by its return what it lacks
 _TOLD = 2000  # notifications that a surface is known to have been told
 
@@ -49,6 +49,11 @@ class Surface:
     def place(self) -> tuple[str, str]:
         """Say which surface it is, whatever its connection."""
         return self.recipient, self.id
+
+    @property
+    def is_closing(self) -> bool:
+        """Say whether it is closed by us, or soon will be."""
+        return self._code != 0
 
     @property
     def word(self) -> str:
