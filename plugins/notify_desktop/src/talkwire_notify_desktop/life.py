@@ -134,17 +134,23 @@ class Life:
             surface.put({"type": "ready", "recipient": recipient, "push_key": notifier.push.key})
             await notifier.welcome(surface, hello.showing)
             async with asyncio.TaskGroup() as group:
-                writing = group.create_task(surface.write())
-                while await self._take(await self._next()):
-                    pass
-                if not surface.is_closing:  # else it has yet to say why
-                    writing.cancel()
+                tasks = [group.create_task(work) for work in (self._read(), surface.write())]
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in tasks:
+                    task.cancel()
+            # Nobody reads any more: beside a reader aiohttp (3.14) does not wait until the peer has taken the code.
+            if surface.code:
+                await self._ws.close(code=surface.code)
         except StoreDown:
             await self._ws.close(code=RESTART)
         finally:
             notifier.sockets.drop(surface)
             # The stop of a daemon cancels what waits here; whoever is cut off is found by the others.
             await asyncio.shield(self._gone())
+
+    async def _read(self) -> None:
+        while await self._take(await self._next()):
+            pass
 
     async def _next(self) -> WSMessage | None:
         try:
@@ -178,7 +184,7 @@ class Life:
             surface.close(POLICY)
         except StoreDown:
             surface.close(RESTART)  # it comes again, and is told what it lacks
-        return True  # what closes it ends the reading
+        return True  # what closes it ends the reading, once all was written
 
     async def _do(self, frame: protocol.Frame) -> None:
         notifier, surface = self._notifier, self._surface

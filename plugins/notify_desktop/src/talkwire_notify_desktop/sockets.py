@@ -43,17 +43,12 @@ class Surface:
         self._ws = ws
         self._frames: asyncio.Queue[str | None] = asyncio.Queue(_BEHIND)
         self._transport = transport
-        self._code = 0  # with which it closes; 0: it stays open
+        self.code = 0  # with which we close it; 0: it stays open
 
     @property
     def place(self) -> tuple[str, str]:
         """Say which surface it is, whatever its connection."""
         return self.recipient, self.id
-
-    @property
-    def is_closing(self) -> bool:
-        """Say whether it is closed by us, or soon will be."""
-        return self._code != 0
 
     @property
     def word(self) -> str:
@@ -62,7 +57,7 @@ class Surface:
 
     def put(self, frame: Mapping[str, Any]) -> None:
         """Send a frame, after those that were put before."""
-        if self._code:
+        if self.code:
             return
         try:
             self._frames.put_nowait(json.dumps(frame, ensure_ascii=False, separators=(",", ":")))
@@ -84,9 +79,9 @@ class Surface:
 
     def close(self, code: int) -> None:
         """Close after what was put before, waiting for nothing."""
-        if self._code:
+        if self.code:
             return
-        self._code = code
+        self.code = code
         try:
             self._frames.put_nowait(None)
         except asyncio.QueueFull:
@@ -98,13 +93,12 @@ class Surface:
             self._transport.abort()
 
     async def write(self) -> None:
-        """Write what was put, until it is closed; a peer that answers no ping is let go by aiohttp's heartbeat."""
+        """Write what was put, until it is to be closed; a peer that answers no ping is let go by aiohttp's heartbeat."""
         try:
             while (frame := await self._frames.get()) is not None:
                 await self._ws.send_str(frame)
-            await self._ws.close(code=self._code)
         except ConnectionError:
-            pass  # whoever reads learns it
+            pass  # the peer is gone
 
 
 class Sockets:
