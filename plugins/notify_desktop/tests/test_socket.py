@@ -95,6 +95,7 @@ async def test_what_is_shown_is_handed_over_until_a_surface_says_that_it_can_be_
         "text": "for order 7",
         "details": [],
         "actions": [{"id": "accept", "label": "Accept"}, {"id": "decline", "label": "Decline"}],
+        "opens": [],
         "style": "toast",
         "kind": "question",
         "conversation": "",
@@ -184,7 +185,7 @@ async def test_whoever_comes_back_learns_what_it_shows_in_vain(office):
     await office.hub.daemon.hub.answer(id_, "accept", "email")
     await office.hub.run_until_idle()
     again = await office.native(showing=[id_])
-    assert await again.gets("withdraw") == {"type": "withdraw", "id": id_, "why": "withdrawn", "by": ""}
+    assert await again.gets("withdraw") == {"type": "withdraw", "id": id_, "why": "answered", "by": "email"}
 
 
 async def test_a_surface_that_comes_again_takes_the_place_of_its_older_connection(office):
