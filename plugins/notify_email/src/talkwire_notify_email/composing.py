@@ -106,7 +106,7 @@ def compose(
         "subject": _subject(notifications, words),
         "from_whom": words("from_whom", recipient=clean(recipient.name), name=settings.name),
         "off": links.off,
-        "has_answers": any(links.answer.get(one.id) and one.actions for one in notifications),
+        "has_answers": any(links.answer.get(one.id) for one in notifications),
     }
     body = EmailMessage(policy=policy.SMTP)
     body.set_content(_template("mail.txt").render(values), charset="utf-8", cte="quoted-printable")
@@ -173,19 +173,30 @@ def _groups(
         conversation = together[0].conversation
         url = settings.conversation_url.replace("{conversation}", conversation) if conversation else ""
         # The buttons of the newest: what it asks is what stands.
-        entries = [_entry(one, links, words, zone, with_buttons=one is together[-1]) for one in together]
-        groups.append(Group(entries=tuple(entries), url=url))
+        entries = [_entry(one, links, url, words, zone, with_buttons=one is together[-1]) for one in together]
+        # A button that opens it is a link already.
+        opens = any(button.url == url for entry in entries for button in entry.buttons)
+        groups.append(Group(entries=tuple(entries), url="" if opens else url))
     return groups
 
 
-def _entry(one: Notification, links: Links, words: Words, zone: str, *, with_buttons: bool) -> Entry:
-    url = links.answer.get(one.id, "") if with_buttons else ""
-    buttons = [Button(clean(option.title), f"{url}?press={_query(option.id)}") for option in one.actions if url]
+def asks(notification: Notification) -> bool:
+    """Say whether a notification has a button that answers it."""
+    return any(option.id not in notification.opens for option in notification.actions)
+
+
+def _entry(one: Notification, links: Links, talk: str, words: Words, zone: str, *, with_buttons: bool) -> Entry:
+    answer = links.answer.get(one.id, "")
+    urls = {
+        option.id: talk if option.id in one.opens else answer and f"{answer}?press={quote(option.id, safe='')}"
+        for option in one.actions
+    }
+    buttons = [Button(clean(option.title), urls[option.id]) for option in one.actions if urls[option.id]]
     return Entry(
         title=clean(one.title) or one.kind,
         lines=_excerpt(one.text, words),
         details=tuple((clean(detail.label), clean(detail.value)) for detail in one.details),
-        buttons=tuple(buttons),
+        buttons=tuple(buttons) if with_buttons else (),
         at=time_of(one.at, words, zone) if one.at is not None else "",
         is_alert=one.style is Style.ALERT,
     )
@@ -204,10 +215,6 @@ def _thread(notifications: Sequence[Notification], settings: NotifyEmailSettings
         return []
     root = f"<conversation.{re.sub(r'[^A-Za-z0-9-]', '', conversation)}@{settings.domain}>"
     return [("In-Reply-To", root), ("References", root)]
-
-
-def _query(value: str) -> str:
-    return quote(value, safe="")
 
 
 def _encoded(name: str, value: str) -> str:
