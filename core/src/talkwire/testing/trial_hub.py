@@ -16,6 +16,7 @@ from ..hooks import hookimpl
 from ..model import Notification
 from ..notifier import Notifier, NotifierServices
 from ..notifying import notify
+from ..templates import Templates
 from .counterparts import Counterpart, NotifierCase
 from .services import Logs
 from .stage import served, template, toml
@@ -112,7 +113,7 @@ def _store(tx: Tx, items: Sequence[Notification]) -> Sequence[str]:
             style=one.style,
             conversation=one.conversation,
         )
-        notify(tx, one.asker, asked, one.id, media=(_ELSEWHERE,))
+        notify(tx, one.asker, asked, one.id, Templates(), media=(_ELSEWHERE,))
         [(id_,)] = tx.execute(_BY_KEY, {"asker": one.asker, "key": one.id})
         made.append(id_)
     return made

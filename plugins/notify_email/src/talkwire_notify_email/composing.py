@@ -34,8 +34,9 @@ _LINES = 60  # of a notification's text; its characters are limited by the featu
 _SUBJECT = 180  # characters
 _LINE = 75  # characters of a header's line
 _WORD = 60  # characters of a word that a line has room for
-# Control characters, lone surrogates, and what turns the direction of everything behind it.
-_FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # control characters, lone surrogates
+# What turns the direction of all behind it: in a mail until the end of its line, in a list of subjects who knows.
+_TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _ADDRESS = re.compile(r"([^\s@<>\"(),:;\\\[\]]{1,64})@([^\s@<>\"(),:;\\\[\]]{1,255})")
 _PLAIN = re.compile(r"[A-Za-z0-9 !#$%&'*+/^_`{|}~-]+")
 
@@ -142,7 +143,7 @@ def canonical(address: str) -> str:
 
 
 def clean(text: str) -> str:
-    """Give a text of others in one line, without what moves anything but itself."""
+    """Give a text of others in one line."""
     return " ".join(_FORBIDDEN.sub(" ", text).split())
 
 
@@ -154,7 +155,7 @@ def time_of(at: datetime, words: Words, zone: str) -> str:
 
 def _subject(notifications: Sequence[Notification], words: Words) -> str:
     newest = notifications[-1]
-    title = clean(newest.title) or newest.kind
+    title = clean(_TURNING.sub("", newest.title)) or clean(newest.kind)
     if len(notifications) > 1:
         is_one = bool(newest.conversation) and {one.conversation for one in notifications} == {newest.conversation}
         more = {"title": title, "count": len(notifications) - 1 if is_one else len(notifications)}
@@ -193,7 +194,7 @@ def _entry(one: Notification, links: Links, talk: str, words: Words, zone: str, 
     }
     buttons = [Button(clean(option.title), urls[option.id]) for option in one.actions if urls[option.id]]
     return Entry(
-        title=clean(one.title) or one.kind,
+        title=clean(one.title) or clean(one.kind),
         lines=_excerpt(one.text, words),
         details=tuple((clean(detail.label), clean(detail.value)) for detail in one.details),
         buttons=tuple(buttons) if with_buttons else (),
