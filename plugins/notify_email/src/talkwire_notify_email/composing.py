@@ -144,7 +144,7 @@ def canonical(address: str) -> str:
 
 def clean(text: str) -> str:
     """Give a text of others in one line."""
-    return " ".join(_FORBIDDEN.sub(" ", text).split())
+    return _FORBIDDEN.sub("", " ".join(text.split()))
 
 
 def time_of(at: datetime, words: Words, zone: str) -> str:
