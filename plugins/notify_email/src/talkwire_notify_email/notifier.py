@@ -144,4 +144,4 @@ class EmailNotifier(Notifier):
 
     def zone(self, recipient: Recipient | None) -> str:
         """Name the time zone of a recipient."""
-        return self.hub.time_zone
+        return (recipient.time_zone if recipient else "") or self.hub.time_zone
