@@ -16,6 +16,7 @@ from ..hooks import hookimpl
 from ..model import Notification
 from ..notifier import Notifier, NotifierServices
 from ..notifying import notify
+from ..templates import Templates
 from .counterparts import Counterpart, NotifierCase
 from .services import Logs
 from .stage import served, template, toml
