@@ -164,7 +164,8 @@ async function devices() {
           one.able ? "" : WHY[one.why_not] || one.why_not.replaceAll("_", " "),
           one.connected ? "here now" : `last seen ${when(one.seen_at)}`,
         ].filter(Boolean).join(" · "))),
-      h("button", { type: "button", class: "small", "aria-label": `Remove ${one.name || "this device"}`, onclick: () => remove(one) }, "Remove")))));
+      // A page that is open comes back by itself.
+      (one.kind !== "page" || !one.connected) && h("button", { type: "button", class: "small", "aria-label": `Remove ${one.name || "this device"}`, onclick: () => remove(one) }, "Remove")))));
 }
 
 const when = (iso) => new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" }).format(new Date(iso));
