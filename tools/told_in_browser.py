@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -61,10 +61,8 @@ async def _staged() -> AsyncIterator[tuple[demo.Stage, str]]:
             [player] = stage.players
             for text in TALK:
                 await player.simulator.play(player.base_url, text)
-            async with asyncio.timeout(10):
-                while not (talks := (await stage.daemon.hub.conversations()).items):
-                    await asyncio.sleep(0.01)
-            yield stage, talks[0].id
+            [talk] = (await stage.daemon.hub.conversations()).items  # the simulator was answered after it was stored
+            yield stage, talk.id
 
 
 async def _pages(browser: Any, folder: Path, word: str, scheme: str) -> None:
@@ -125,11 +123,9 @@ async def _around(playwright: Any, folder: Path) -> None:
                     await session.send("Emulation.setFocusEmulationEnabled", {"enabled": False})
                 await page.bring_to_front()
                 await other.bring_to_front()
-                await _until(stage, "SELECT count(*) FROM surface WHERE state = 'focused'", 0)
+                await _until(lambda: _nobody_looks(stage))
                 await stage.daemon.hub.notify(Notify(**_fields(OFFER) | {"conversation": talk}))
-                async with asyncio.timeout(15):
-                    while not await asyncio.to_thread(lambda: desktop.drawn):
-                        await asyncio.sleep(0.05)
+                await _until(lambda: asyncio.to_thread(lambda: desktop.drawn))
                 await asyncio.sleep(1)  # dunst has drawn it, the screen follows
                 await asyncio.to_thread(desktop.screenshot, folder / "notify-browser-light.png")
                 print("docs/screens/notify-browser-light.png")
@@ -142,7 +138,12 @@ def _fields(asked: Notify) -> dict[str, Any]:
     return {name: getattr(asked, name) for name in asked.__dataclass_fields__}
 
 
-async def _until(stage: demo.Stage, sql: str, expected: int) -> None:
+async def _nobody_looks(stage: demo.Stage) -> bool:
+    sql = "SELECT 1 FROM surface WHERE state = 'focused'"
+    return not await stage.daemon.store.read(lambda query: query.execute(sql))
+
+
+async def _until(holds: Callable[[], Awaitable[Any]]) -> None:
     async with asyncio.timeout(15):
-        while (await stage.daemon.store.read(lambda query: query.execute(sql)))[0][0] != expected:
+        while not await holds():  # noqa: ASYNC110  the database and dunst tell nobody
             await asyncio.sleep(0.05)
