@@ -117,7 +117,7 @@ async def _around(playwright: Any, folder: Path) -> None:
                 page, other = context.pages[0], await context.new_page()
                 await page.goto(f"{stage.operator}/")
                 await page.locator(".tw-bell[title=Notifications]").wait_for()
-                await other.goto(f"{stage.url}/")
+                await other.goto(f"{stage.players[0].base_url}/")
                 for one in (page, other):
                     session = await context.new_cdp_session(one)
                     await session.send("Emulation.setFocusEmulationEnabled", {"enabled": False})
