@@ -207,6 +207,11 @@ async def test_writing_replying_notifying_and_answering(shop, asked):
     assert "a page" in str(await asked("POST", f"/answer/{question.id}/no", 409))
 
 
+async def test_what_a_recipient_wants(asked):
+    assert await asked("POST", "/mute/email") == {"before": [], "now": ["email"]}
+    assert await asked("POST", "/mute/bell") == {"before": ["email"], "now": ["bell", "email"]}
+
+
 async def test_typing_and_ending_a_talk(shop, asked):
     await shop.says(kind="session", state="connected")
     await shop.says(text="that was all")

@@ -29,7 +29,7 @@ def kit(folder):
     )
 
 
-@pytest.mark.timeout(60)  # a pytest in a process of its own
+@pytest.mark.timeout(180)  # a pytest in a process of its own
 @pytest.mark.parametrize(("kind", "name", "passed"), [("webhook", "acme", 16), ("poll", "my-shop2", 14)])
 def test_the_kit_is_green_at_once(tmp_path, kind, name, passed):
     make(name, kind, tmp_path)
@@ -38,7 +38,7 @@ def test_the_kit_is_green_at_once(tmp_path, kind, name, passed):
     assert done.returncode == 0
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 def test_the_kit_is_red_when_the_new_channel_is_broken(tmp_path):
     make("acme", "webhook", tmp_path)
     module = tmp_path / "talkwire-acme" / "src" / "talkwire_acme" / "__init__.py"

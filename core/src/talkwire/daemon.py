@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,7 +15,7 @@ import aiohttp
 import structlog
 from pydantic import SecretBytes
 
-from . import doing, notifying, restoring, setbacks, showing
+from . import accounts, doing, handling, notifying, restoring, setbacks, showing
 from .accounts import Accounts, Runtime
 from .answers import AccountView
 from .api.limits import Limits
@@ -37,22 +38,23 @@ from .lending import Lent
 from .log import Readers, Tail, Told
 from .media.chunks import ChunkStore
 from .media.files import Chunks, FileStore
-from .model import Account, AccountState, Inbound
+from .model import Account, AccountState, Inbound, Notification
 from .notices import Notices
 from .notifier import Notifier
-from .notifying import RuleReader
 from .outgoing import Replies
 from .plugins import Plugins
 from .pump import Pump
 from .purging import GROUP as PURGE
 from .purging import Purge
+from .ruling import RuleReader
 from .sending import Sender
 from .sessions import Sessions
 from .settings import Config
 from .showing import Medium
-from .store import Store, revisions
+from .store import Store, Tx, revisions
 from .store.revisions import Chain
 from .store.sqlite import path_of
+from .templates import Does, Templates
 from .timers import GROUP as TIMERS
 from .timers import Timers
 from .watching import GROUP as WATCH
@@ -91,7 +93,12 @@ class Daemon:
         self.clock: Clock = clock or SystemClock()
         url = config.store.url.get_secret_value()
         self.store = Store(url, self.clock, synchronous=config.store.synchronous)
-        self.store.settle = doing.settle
+        digests = frozenset(name for name, kind in plugins.notifiers.items() if kind.features.digests)
+        general = config.general
+        self.templates = Templates(
+            config.templates, language=general.language, time_zone=general.time_zone, digests=digests
+        )
+        self.store.settle = functools.partial(doing.settle, templates=self.templates)
         self.store.committed.append(self._committed)
         self.files: Chunks = (
             FileStore(config.store.files, self.clock.now) if self.store.is_sqlite else ChunkStore(self.store)
@@ -107,6 +114,7 @@ class Daemon:
         folders = {"database": path_of(url).parent, "files": config.store.files} if self.store.is_sqlite else {}
         self.watch = Watch(self.store, self.clock, self.leases, folders, self._quiet_after)
         self.expiries = Expiries(self.store, self.clock, self.leases, self._credentials)
+        self.openings = Pump("media", self._open_again, self.clock)
         self.readers = Readers(self.store, self.clock, self.leases, self.lanes, self._account_of, self.view)
         shape = self._shape if plugins.shapes else None
         self.intake = Intake(self.store, self.clock, self.files, shape=shape)
@@ -173,6 +181,10 @@ class Daemon:
             if notifier is not None and type(notifier).expires is not Notifier.expires:
                 yield Source(key=f"medium:{name}", ask=notifier.expires, of=notifier)
 
+    def media(self) -> dict[str, str]:
+        """Say of each medium what keeps it from showing anything now; empty: nothing."""
+        return {name: medium.trouble for name, medium in sorted(self._media.items())}
+
     def notifier_routes(self) -> Iterator[tuple[str, Route]]:
         """Give the routes of notifiers, each with its plugin."""
         for medium in self._media.values():
@@ -211,6 +223,7 @@ class Daemon:
             self.leases.pump,
             self.watch.pump,
             self.expiries.pump,
+            self.openings,
             *self.readers.pumps,
             *self.accounts.pumps,
         ]
@@ -220,6 +233,9 @@ class Daemon:
         self.config = config
         self.replies.language = config.general.language
         self.replies.time_zone = config.general.time_zone
+        self.templates.files = config.templates
+        self.templates.language = config.general.language
+        self.templates.time_zone = config.general.time_zone
         self.plugins.lend(hub=self.hub, settings=config.plugins)
         for told in self.told_settings:
             told(config)
@@ -252,6 +268,7 @@ class Daemon:
                             self.timers.pump.run(),
                             self.watch.pump.run(),
                             self.expiries.pump.run(),
+                            self.openings.run(),
                             self.purge.pump.run(),
                             self.readers.run(),
                             self.accounts.run(),
@@ -322,11 +339,12 @@ class Daemon:
             self.hints,
             self.view,
             lambda: [runtime.view for runtime in self.accounts.by_name.values()],
-            self.plugins.answer,
+            self._answered,
             self.principals,
             self.sessions,
             self.filing,
             self.leases,
+            self.templates,
         )
         self.plugins.lend(hub=self.hub, settings=config.plugins, on_slow=self._slow)
 
@@ -358,7 +376,7 @@ class Daemon:
         old = {one.settings: one for one in self._webhooks}
         new = self.config.webhooks
         self._webhooks = [old.pop(one) if one in old else WebhookReader(one, self.clock) for one in new]
-        rules = [RuleReader(i, rule) for i, rule in enumerate(self.config.notify)]
+        rules = [RuleReader(i, rule, self.templates) for i, rule in enumerate(self.config.notify)]
         self._told = [*self.plugins.readers(), *rules, *self._webhooks]
         await self.readers.open(self._told)
         for webhook in old.values():
@@ -386,10 +404,16 @@ class Daemon:
             if (before := self._media.get(name)) is not None:
                 await self.lanes.rest(before.group, self.patience)
                 await before.close()
-            medium = self._media[name] = Medium(self.store, self.clock, self.leases, name, self.hub)
+            medium = self._media[name] = Medium(self.store, self.clock, self.leases, name, self.hub, self.templates)
             await medium.open(self.plugins.notifiers.get(name), self.config.plugins.get(f"notify_{name}"))
             self.lanes.serve(medium.group, medium.work)
             self.leases.want([medium.group])
+        self.openings.wake()
+
+    async def _open_again(self) -> datetime | None:
+        """Open the notifiers that could not be opened; one that hangs delays none of the others."""
+        tries = [medium.open_again() for medium in self._media.values()]
+        return min(filter(None, await asyncio.gather(*tries)), default=None)
 
     async def _stop(self) -> None:
         """Take nothing more in, let sends finish, let others take over."""
@@ -465,6 +489,14 @@ class Daemon:
 
     def _slow(self, plugin: str, hook: str, seconds: float) -> None:
         self.slow_hooks[plugin, hook] = max(seconds, self.slow_hooks.get((plugin, hook), 0))
+
+    def _answered(self, tx: Tx, notification: Notification, answer: str, does: Does) -> None:
+        """Do what a button brings about, and let whoever asked take the answer."""
+        if does is Does.HANDLED and notification.conversation:
+            handling.mark(tx, notification.conversation, notification.recipient)
+        elif does is Does.RESUME and notification.account in self.accounts.by_name:
+            accounts.resume(tx, [notification.account])
+        self.plugins.answer(tx, notification, answer)
 
     async def _shape(
         self, wanted: Sequence[tuple[Account, Inbound]], budget: timedelta

@@ -41,6 +41,7 @@ from .sections import (
     StoreSettings,
     WebhookSettings,
 )
+from .templates import KNOWN, Template, TemplateTable, template_of
 
 M = TypeVar("M", bound=BaseModel)
 Raw = dict[str, Any]
@@ -86,6 +87,7 @@ class Config:
     recipients: Mapping[str, RecipientSettings]
     notify: tuple[Rule, ...]
     webhooks: tuple[WebhookSettings, ...]
+    templates: Mapping[str, Template]  # of notifications, by the name of their file
     plugins: Mapping[str, Any] = field(repr=False)  # plugin → its own settings, where it has any
     warnings: tuple[Fault, ...] = ()  # the daemon runs all the same, `check` names them
     shared: bytes = field(repr=False)  # what `shared_hash` is made of; holds secrets
@@ -93,7 +95,8 @@ class Config:
     def shared_hash(self, key: bytes = b"") -> str:
         """Give what must be equal in all daemons of one database, as hex; `key` is the first instance key.
 
-        In it: general, retention, accounts, recipients, rules, webhooks, plugins with their tables, public_url.
+        In it: general, retention, accounts, recipients, rules, webhooks, templates, plugins with their tables,
+        public_url.
         """
         return hmac.new(key, self.shared, hashlib.sha256).hexdigest()
 
@@ -174,6 +177,8 @@ class RawConfig:
         self.accounts = self._each(AccountKeys, "accounts", self._account_tables, only=_OURS)
         self.recipients = self._each(RecipientSettings, "recipients", self._named("recipients", NAME))
         self._on: list[tuple[tuple[Step, ...], str]] = []  # the facts that somebody waits for, with their place
+        self._template_tables: Raw = {}
+        self.templates = self._templates()
         self.rules = self._rules()
         self.webhooks = self._webhooks()
 
@@ -228,6 +233,7 @@ class RawConfig:
         self.check()
         shared = {key: self._tables.get(key) for key in _SHARED}
         shared["plugins"] = [[name, self._plugin_tables.get(name)] for name in plugins]  # their order matters
+        shared["templates"] = self._template_tables
         shared["public_url"] = self._tables.get("server", {}).get("public_url")
         return Config(
             path=self.path,
@@ -236,6 +242,7 @@ class RawConfig:
             recipients=self.recipients,
             notify=self.rules,
             webhooks=self.webhooks,
+            templates=self.templates,
             plugins=own,
             warnings=tuple(warnings),
             shared=to_json(_sorted(shared)),
@@ -308,7 +315,42 @@ class RawConfig:
                 if name not in people:
                     self._fault(("notify", i, "to", j), f"no such recipient{_nearest(name, people)}")
             self._are_accounts(rule.accounts, "notify", i)
+            self._is_template(rule.template, "notify", i)
         return tuple(rules.values())
+
+    def _templates(self) -> dict[str, Template]:
+        """Read the folder of templates; one that is not there has none."""
+        general = cast("General | None", self._sections["general"])
+        folder = general.templates if general is not None else None
+        found: dict[str, Template] = {}
+        for file in sorted(folder.glob("*.toml")) if folder is not None else ():
+            where = f"{file.parent.name}/{file.name}"
+            if not NAME.fullmatch(file.stem):
+                self._fault((where,), "a name has 1 to 64 of a-z, 0-9 and the hyphen")
+                continue
+            try:
+                table = tomllib.loads(file.read_text("utf-8"))
+            except OSError as error:
+                self._fault((where,), f"cannot be read: {(error.strerror or type(error).__name__).lower()}")
+            except UnicodeDecodeError:
+                self._fault((where,), "cannot be read: it is not UTF-8")
+            except tomllib.TOMLDecodeError as error:
+                place = re.search(r"\(at .*\)$", str(error))
+                self._fault((where,), f"is no TOML {place[0] if place else ''}".strip())
+            else:
+                self._template_tables[file.stem] = table
+                if (read := self._model(TemplateTable, table, where)) is not None:
+                    found[file.stem] = template_of(read)
+        return found
+
+    def _is_template(self, name: str, section: str, i: int) -> None:
+        place = (section, i, "template")
+        if name and name not in self.templates and name not in self._template_tables:
+            near = _nearest(name, self._template_tables)
+            self._fault(place, f"no such template {name}{near or '; it is a file of the folder general.templates'}")
+        elif name in self.templates and (unknown := sorted(self.templates[name].names - {*KNOWN})):
+            known = ", ".join(f"{{{one}}}" for one in KNOWN)
+            self._fault(place, f"{name}.toml wants {{{unknown[0]}}}, which no rule knows; they know {known}")
 
     def _webhooks(self) -> tuple[WebhookSettings, ...]:
         webhooks = self._listed(WebhookSettings, "webhooks")
@@ -381,6 +423,7 @@ class RawConfig:
 
     def _fault(self, path: Sequence[Step], reason: str) -> None:
         where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
+        where = where.replace(".toml.", ".toml: ", 1)  # a key of a file of its own
         if all(fault.path != where for fault in self.faults):  # the first one is the cause
             self.faults.append(Fault(where, reason))
 

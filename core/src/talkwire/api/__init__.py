@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 from aiohttp import web
 from pydantic_core import to_json
@@ -73,9 +74,10 @@ async def _readyz(request: web.Request) -> web.Response:
         reasons.append(f"database: no answer within {_DATABASE_WITHIN} s")
     except StoreDown as error:
         reasons.append(f"database: {error}")
-    return _health(list(dict.fromkeys(reasons)))
+    # What a notifier cannot do is no reason to send requests elsewhere.
+    return _health(list(dict.fromkeys(reasons)), media=engine.media())
 
 
-def _health(reasons: Sequence[str]) -> web.Response:
-    body = to_json({"ok": not reasons, "reasons": reasons})
+def _health(reasons: Sequence[str], **beside: Any) -> web.Response:
+    body = to_json({"ok": not reasons, "reasons": reasons, **beside})
     return web.Response(body=body, status=503 if reasons else 200, content_type="application/json")

@@ -129,6 +129,7 @@ class WholeHub:
             daemon.timers.pump,
             daemon.watch.pump,
             daemon.expiries.pump,
+            daemon.openings,
             *daemon.readers.pumps,
             *lives,
         ]
