@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 SURFACES = "SELECT id, state FROM surface ORDER BY id"
@@ -12,9 +10,7 @@ SURFACES = "SELECT id, state FROM surface ORDER BY id"
 async def closed(surface):
     """Give the last frame before the end."""
     bye = await surface.gets("bye")
-    async with asyncio.timeout(15):
-        async for _ in surface.ws:
-            pass
+    assert await surface.closing() == 1008
     return bye
 
 
@@ -194,10 +190,7 @@ async def test_whoever_comes_back_learns_what_it_shows_in_vain(office):
 async def test_a_surface_that_comes_again_takes_the_place_of_its_older_connection(office):
     first = await office.native()
     second = await office.native()
-    async with asyncio.timeout(15):
-        async for _ in first.ws:
-            pass
-    assert first.ws.close_code == 4001
+    assert await first.closing() == 4001
     await office.until("SELECT count(*) FROM desktop_surface WHERE socket <> ''", [(1,)])
     id_ = await office.notify()
     assert (await second.shows())["id"] == id_

@@ -38,7 +38,7 @@ from .life import Life
 from .protocol import ACTIONS
 from .push import Push
 from .settings import DesktopSettings
-from .sockets import Sockets, Surface
+from .sockets import POLICY, Sockets, Surface
 
 _TOPIC = "notify_desktop"
 _LOOK_EVERY = timedelta(seconds=15)
@@ -261,7 +261,7 @@ class DesktopNotifier(Notifier):
         for one in self.sockets.of(recipient):
             if one.id == surface:
                 one.put({"type": "bye", "code": "forbidden", "text": "this device was removed: sign in again"})
-                one.close(1008)
+                one.close(POLICY)
 
     async def forget(self, recipient: str, device: str) -> None:
         """Forget a device, wherever it is connected. Errors: `NotFound`."""
