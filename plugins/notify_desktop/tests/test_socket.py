@@ -95,6 +95,7 @@ async def test_what_is_shown_is_handed_over_until_a_surface_says_that_it_can_be_
         "text": "for order 7",
         "details": [],
         "actions": [{"id": "accept", "label": "Accept"}, {"id": "decline", "label": "Decline"}],
+        "opens": [],
         "style": "toast",
         "kind": "question",
         "conversation": "",
