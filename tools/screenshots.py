@@ -27,6 +27,7 @@ sys.path.insert(0, str(ROOT))
 
 import told_by_mail  # noqa: E402
 import told_in_browser  # noqa: E402
+import told_on_desktop  # noqa: E402
 
 from plugins.livechat.tests.widget import scenes  # noqa: E402
 from talkwire import Buttons, Draft, Notice, Option, Refused, State, Text, Tx, Uncertain, Wait, draft  # noqa: E402
@@ -66,6 +67,9 @@ async def main(word: str) -> None:
     if word.startswith("side"):
         await beside()
         return
+    if word.startswith("notify-native"):
+        await told_on_desktop.draw(SCREENS)
+        return
     if word.startswith("notify-"):
         await notified(word)
         return
@@ -94,6 +98,8 @@ async def main(word: str) -> None:
     if word in "side-by-side-light side-by-side-dark":
         await beside()
     await notified(word)
+    if word in "notify-native-light notify-native-dark":
+        await told_on_desktop.draw(SCREENS)
     if word in "manual-wide":
         await manual(SCREENS / "manual-wide-light.png")
 
