@@ -40,7 +40,7 @@ from .media.chunks import ChunkStore
 from .media.files import Chunks, FileStore
 from .model import Account, AccountState, Inbound, Notification
 from .notices import Notices
-from .notifier import Notifier
+from .notifier import Notifier, NotifierFeatures
 from .outgoing import Replies
 from .plugins import Plugins
 from .pump import Pump
@@ -114,6 +114,7 @@ class Daemon:
         folders = {"database": path_of(url).parent, "files": config.store.files} if self.store.is_sqlite else {}
         self.watch = Watch(self.store, self.clock, self.leases, folders, self._quiet_after)
         self.expiries = Expiries(self.store, self.clock, self.leases, self._credentials)
+        self.openings = Pump("media", self._open_again, self.clock)
         self.readers = Readers(self.store, self.clock, self.leases, self.lanes, self._account_of, self.view)
         shape = self._shape if plugins.shapes else None
         self.intake = Intake(self.store, self.clock, self.files, shape=shape)
@@ -180,6 +181,14 @@ class Daemon:
             if notifier is not None and type(notifier).expires is not Notifier.expires:
                 yield Source(key=f"medium:{name}", ask=notifier.expires, of=notifier)
 
+    def media(self) -> dict[str, str]:
+        """Say of each medium what keeps it from showing anything now; empty: nothing."""
+        return {name: medium.trouble for name, medium in sorted(self._media.items())}
+
+    def media_features(self) -> dict[str, NotifierFeatures | None]:
+        """Say of each medium what it can do; None: nobody gives it."""
+        return {name: medium.features for name, medium in sorted(self._media.items())}
+
     def notifier_routes(self) -> Iterator[tuple[str, Route]]:
         """Give the routes of notifiers, each with its plugin."""
         for medium in self._media.values():
@@ -218,6 +227,7 @@ class Daemon:
             self.leases.pump,
             self.watch.pump,
             self.expiries.pump,
+            self.openings,
             *self.readers.pumps,
             *self.accounts.pumps,
         ]
@@ -262,6 +272,7 @@ class Daemon:
                             self.timers.pump.run(),
                             self.watch.pump.run(),
                             self.expiries.pump.run(),
+                            self.openings.run(),
                             self.purge.pump.run(),
                             self.readers.run(),
                             self.accounts.run(),
@@ -401,6 +412,12 @@ class Daemon:
             await medium.open(self.plugins.notifiers.get(name), self.config.plugins.get(f"notify_{name}"))
             self.lanes.serve(medium.group, medium.work)
             self.leases.want([medium.group])
+        self.openings.wake()
+
+    async def _open_again(self) -> datetime | None:
+        """Open the notifiers that could not be opened; one that hangs delays none of the others."""
+        tries = [medium.open_again() for medium in self._media.values()]
+        return min(filter(None, await asyncio.gather(*tries)), default=None)
 
     async def _stop(self) -> None:
         """Take nothing more in, let sends finish, let others take over."""

@@ -6,7 +6,7 @@ every other change       told at once: a person acted, or has to
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from .clock import micros, moment
@@ -117,6 +117,32 @@ def of_accounts(query: Query) -> dict[str, Health]:
     for account, since in query.execute(_SILENT):
         found.setdefault(account, {})["silent_since"] = moment(since)
     return {account: Health(**values) for account, values in found.items()}  # type: ignore[arg-type]
+
+
+_FAILING = """
+    SELECT l.grp, l.last_error, count(*), min(l.failing_since) FROM lane l JOIN task t ON t.lane_id = l.id
+    WHERE l.grp >= 'notify:' AND l.grp < 'notify;' AND l.failing_since IS NOT NULL
+    GROUP BY l.grp, l.last_error ORDER BY l.grp, count(*) DESC
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failing:
+    """Notifications that a medium could not show yet."""
+
+    waiting: int
+    since: datetime  # of the first failure
+    error: str  # of most of them
+
+
+def of_media(query: Query) -> dict[str, Failing]:
+    """Give the media that fail."""
+    found: dict[str, Failing] = {}
+    for group, error, count, since in query.execute(_FAILING):
+        name = group.removeprefix("notify:")
+        one = found.get(name, Failing(waiting=0, since=query.now, error=error))
+        found[name] = replace(one, waiting=one.waiting + count, since=min(one.since, moment(since)))
+    return found
 
 
 # --- silence -----------------------------------------------------------------------------------------

@@ -25,9 +25,11 @@ from .model import Ended, Notification, OnDesktop, Recipient, Style
 from .notifier import Focus, Handed, Notifier, NotifierFeatures, Shown, Suppressed
 from .notifying import TAKE_BACK, TOGETHER, UNLESS_REPLIED, decide
 from .quiet import Quiet
+from .rates import Backoff
 from .store import Query, Store, Tx
 from .templates import Templates
 
+_OPEN_WITHIN = timedelta(seconds=5)  # the start waits for it
 _GIVE_UP = timedelta(hours=24)  # a notification of yesterday helps nobody
 _LOOKS = timedelta(seconds=90)  # that a surface is believed; one that lives says so every 30 seconds
 _TOGETHER = 100  # notifications of one digest
@@ -100,17 +102,49 @@ class Medium:
         self._fence = fence
         self._recipients: dict[str, Recipient] = {}
         self._is_open = False
+        self._opening = asyncio.Lock()
+        self._unopened = ""  # why it could not be opened
+        self._again = Backoff()  # of opening
 
     async def open(self, kind: type[Notifier] | None, settings: Any) -> None:
-        """Make and open the notifier; one that cannot be opened is opened with the first notification."""
+        """Make and open the notifier; one that cannot be opened is tried again, and with each notification."""
         if kind is None:
             return
         await self.learn()
         try:
             self.notifier = kind(kind.Settings() if settings is None else settings, self)
-            await self._opened(self.notifier)
         except Exception as error:  # noqa: BLE001  one notifier's fault is its own
-            self.log.warning("notifier cannot be opened", kind=type(error).__name__)
+            self._unopened = f"it raised {type(error).__name__} as it was made"
+            self.log.warning("notifier cannot be made", kind=type(error).__name__)
+        await self.open_again()
+
+    async def open_again(self) -> datetime | None:
+        """Open the notifier unless it is open; gives when to try again, where that failed."""
+        notifier, now = self.notifier, self.clock.now()
+        if notifier is None or self._is_open:
+            return None
+        if self._again.until is not None and self._again.until > now:
+            return self._again.until
+        try:
+            async with asyncio.timeout(min(_OPEN_WITHIN, notifier.features.timeout).total_seconds()):
+                await self._opened(notifier)
+        except Exception as error:  # noqa: BLE001  one notifier's fault is its own
+            self._unopened = str(error) if isinstance(error, SendError) else type(error).__name__
+            self.log.warning("notifier cannot be opened", error=self._unopened)
+            return self._again.fail(now)
+        return None
+
+    @property
+    def trouble(self) -> str:
+        """Say in a sentence what keeps it from showing anything now; empty: nothing."""
+        if self.notifier is None:
+            return self._unopened or "no plugin gives this medium"
+        if not self._is_open and self._unopened:
+            return f"it cannot be opened, and is tried again: {self._unopened}"
+        try:
+            return self.notifier.trouble()
+        except Exception as error:  # noqa: BLE001  one notifier's fault is its own
+            return f"its trouble raised {type(error).__name__}"
 
     async def learn(self) -> None:
         """Learn anew who can be notified."""
@@ -125,6 +159,11 @@ class Medium:
                     await self.notifier.close()
             except Exception as error:  # noqa: BLE001  one notifier's fault is its own
                 self.log.warning("notifier did not close", kind=type(error).__name__)
+
+    @property
+    def features(self) -> NotifierFeatures | None:
+        """Say what the medium can do; None: no notifier gives it."""
+        return self.notifier.features if self.notifier is not None else None
 
     # what a lane holds
 
@@ -280,9 +319,10 @@ class Medium:
         return _Decision("refused", f"gave up: {text}") if gave_up else _Decision("waiting", text, again)
 
     async def _opened(self, notifier: Notifier) -> None:
-        if not self._is_open:
-            await notifier.open()
-            self._is_open = True
+        async with self._opening:
+            if not self._is_open:
+                await notifier.open()
+                self._is_open = True
 
     # what a notifier is lent
 

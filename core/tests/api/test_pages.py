@@ -64,10 +64,10 @@ async def test_the_public_port_says_only_ok_the_admin_port_why_not(hub, server, 
     async with server.get("/livez") as response:
         assert await response.text() == "ok"
     async with admin_port.get("/readyz") as response:
-        assert (response.status, await response.json()) == (200, {"ok": True, "reasons": []})
+        assert (response.status, await response.json()) == (200, {"ok": True, "reasons": [], "media": {}})
     hub.daemon.stopping = True
     async with admin_port.get("/readyz") as response:
-        assert (response.status, await response.json()) == (503, {"ok": False, "reasons": ["stopping"]})
+        assert (response.status, await response.json()) == (503, {"ok": False, "reasons": ["stopping"], "media": {}})
     async with admin_port.get("/livez") as response:
         assert response.status == 200
     async with server.get("/readyz") as response:

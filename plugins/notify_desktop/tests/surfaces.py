@@ -92,6 +92,7 @@ class Surface:
     def __init__(self, office: Office, ws: Any) -> None:
         self.office = office
         self.ws = ws
+        self.withdrawn: dict[str, str] = {}  # notification → by whom, of those that `answers` has passed over
 
     async def hello(self, *, ready: bool = True, **said: Any) -> None:
         """Say who is there; waits until that is known, and nothing is on its way any more."""
@@ -117,8 +118,15 @@ class Surface:
         """Press a button; gives `won` or `lost`, whatever is withdrawn before."""
         await self.say(type="answered", id=id_, action=action)
         while (frame := await self.gets("won", "lost", "withdraw"))["type"] == "withdraw":
-            pass
+            self.withdrawn[frame["id"]] = frame["by"]
         return frame
+
+    async def until_withdrawn(self, id_: str, by: str) -> None:
+        """Wait until a notification is withdrawn, as it was answered there."""
+        while id_ not in self.withdrawn:
+            frame = await self.gets("withdraw")
+            self.withdrawn[frame["id"]] = frame["by"]
+        assert self.withdrawn[id_] == by
 
     async def echo(self) -> None:
         """Wait until all that was said before has been taken: an answer to nothing is answered in its turn."""

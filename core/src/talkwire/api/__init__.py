@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 from aiohttp import web
 from pydantic_core import to_json
 
 from .. import readmodels
 from ..errors import StoreDown
-from . import attachments, events, metrics, operator, own, tracing, webhooks
+from . import attachments, events, metrics, notifications, operator, own, tracing, webhooks
 from .engine import ENGINE, Engine
 from .inbound import PREFIX, receiver
 from .routes import api
@@ -19,7 +20,13 @@ from .routing import BODY_LIMIT
 __all__ = ["Engine", "api", "make_admin", "make_app"]
 
 _DATABASE_WITHIN = 2  # seconds; a probe that waits longer is asked again anyway
-_ADDED = (attachments, events, tracing, webhooks)  # each adds its operations to `api` when it is imported
+_ADDED = (
+    attachments,
+    events,
+    notifications,
+    tracing,
+    webhooks,
+)  # each adds its operations to `api` when it is imported
 
 
 def make_app(engine: Engine) -> web.Application:
@@ -73,9 +80,10 @@ async def _readyz(request: web.Request) -> web.Response:
         reasons.append(f"database: no answer within {_DATABASE_WITHIN} s")
     except StoreDown as error:
         reasons.append(f"database: {error}")
-    return _health(list(dict.fromkeys(reasons)))
+    # What a notifier cannot do is no reason to send requests elsewhere.
+    return _health(list(dict.fromkeys(reasons)), media=engine.media())
 
 
-def _health(reasons: Sequence[str]) -> web.Response:
-    body = to_json({"ok": not reasons, "reasons": reasons})
+def _health(reasons: Sequence[str], **beside: Any) -> web.Response:
+    body = to_json({"ok": not reasons, "reasons": reasons, **beside})
     return web.Response(body=body, status=503 if reasons else 200, content_type="application/json")

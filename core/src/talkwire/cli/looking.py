@@ -19,7 +19,7 @@ from .screen import ago, as_json, columns, many, now, paint, put, say, size, spa
 if TYPE_CHECKING:
     from ..evidence import Evidence, ReaderLag, Status
     from ..expiring import Expiry
-    from ..health import Health
+    from ..health import Failing, Health
     from ..settings import RawConfig
     from ..store import Query
 
@@ -64,6 +64,7 @@ def status(as_: Json = False, config: ConfigFile = None) -> None:
         health = waits.health
         stands = replace(stands, accounts=tuple(_newer(one, live) for one in stands.accounts))
         lines += _lines(stands, waits, live.get("accounts", {}))
+        lines += _media(live.get("media", {}), waits.media)
         lines += _disk(found)
     except TalkwireError as error:
         text, _, hint = str(error).partition("; type: ")
@@ -96,6 +97,7 @@ class _Waits:
     oldest_of: str  # address of the conversation; empty: it is not of one
     health: Mapping[str, Health]  # of accounts, where there is something to say
     ends: Sequence[Expiry]  # within two weeks
+    media: Mapping[str, Failing]  # those that fail
 
 
 def _read(query: Query) -> tuple[Status, _Waits, int]:
@@ -106,7 +108,14 @@ def _read(query: Query) -> tuple[Status, _Waits, int]:
     held = query.one("SELECT count(*) FROM lane WHERE held <> ''")
     of = _address(query, found.oldest.subject) if found.oldest else ""
     daemons = query.one("SELECT count(DISTINCT owner) FROM lease WHERE until > :now", {"now": query.now_us})
-    waits = _Waits(row[0] if row else 0, held[0] if held else 0, of, health.of_accounts(query), expiring.soon(query))
+    waits = _Waits(
+        row[0] if row else 0,
+        held[0] if held else 0,
+        of,
+        health.of_accounts(query),
+        expiring.soon(query),
+        health.of_media(query),
+    )
     return found, waits, daemons[0] if daemons else 0
 
 
@@ -254,6 +263,17 @@ def _ending(ends: Sequence[Expiry]) -> Iterator[Line]:
             yield Line("look", what, f"the {one.what} ends in {span(left)}", hint)
         else:
             yield Line("BAD", what, f"the {one.what} ended {ago(one.until)}", hint)
+
+
+def _media(said: Mapping[str, str], failing: Mapping[str, Failing]) -> Iterator[Line]:
+    """Say how each medium does by which people are notified; what the daemon says goes first."""
+    for name in sorted({*said, *failing}):
+        texts = [said[name]] if said.get(name) else []
+        if (one := failing.get(name)) is not None:
+            waits = many(one.waiting, "notification waits", "notifications wait")
+            texts.append(f"{waits}, tried in vain for {span(now() - one.since)}: {one.error}")
+        hint = "talkwire lanes" if one is not None else ""
+        yield Line("look" if texts else "ok", f"medium {name}", "; ".join(texts) or "works", hint)
 
 
 def _waiting(found: Status, waits: _Waits) -> Line:

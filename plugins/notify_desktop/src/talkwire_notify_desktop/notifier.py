@@ -142,17 +142,13 @@ class DesktopNotifier(Notifier):
         gone = {
             "id": notification.id,
             "to": notification.recipient,
-            "why": "answered" if notification.answered_by else self._why_withdrawn(notification),
+            "why": notification.ended or "withdrawn",
             "by": notification.answered_by,
         }
         self._withdraw(gone)
         await self.hub.publish(_TOPIC, {"from": self.hub.daemon, "withdraw": gone})
         if was_pushed:
             await self.push.withdraw(notification)
-
-    def _why_withdrawn(self, notification: Notification) -> str:
-        lapses_at = notification.lapses_at
-        return "lapsed" if lapses_at is not None and lapses_at <= self.clock.now() else "withdrawn"
 
     def _withdraw(self, gone: dict[str, str]) -> None:
         for surface in self.sockets.of(gone["to"]):

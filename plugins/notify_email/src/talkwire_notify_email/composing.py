@@ -30,7 +30,7 @@ from .sending import Mail
 from .settings import NotifyEmailSettings
 from .wording import Words
 
-_LINES, _CHARACTERS = 8, 700  # of a notification's text
+_LINES = 60  # of a notification's text; its characters are limited by the features
 _SUBJECT = 180  # characters
 _LINE = 75  # characters of a header's line
 _WORD = 60  # characters of a word that a line has room for
@@ -192,12 +192,9 @@ def _entry(one: Notification, links: Links, words: Words, zone: str, *, with_but
 
 
 def _excerpt(text: str, words: Words) -> tuple[str, ...]:
-    """Give the first lines of a text."""
-    cut = text[:_CHARACTERS]
-    lines = [clean(line) for line in cut.strip().splitlines()]
-    is_cut = len(text) > len(cut) or len(lines) > _LINES
-    lines = lines[:_LINES]
-    return (*lines, words("cut")) if is_cut else tuple(lines)
+    """Give the lines of a text, or the first of them."""
+    lines = [clean(line) for line in text.strip().splitlines()]
+    return (*lines[:_LINES], words("cut")) if len(lines) > _LINES else tuple(lines)
 
 
 def _thread(notifications: Sequence[Notification], settings: NotifyEmailSettings) -> list[tuple[str, str]]:

@@ -47,7 +47,7 @@ class EmailNotifier(Notifier):
 
     type = "email"
     Settings = NotifyEmailSettings
-    features = NotifierFeatures(actions=4, needs_email=True, keeps=True, digests=True)
+    features = NotifierFeatures(actions=4, needs_email=True, keeps=True, digests=True, title_limit=300, text_limit=2000)
 
     def __init__(self, settings: Any, services: Any) -> None:
         super().__init__(settings, services)

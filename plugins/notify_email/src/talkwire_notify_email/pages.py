@@ -79,7 +79,7 @@ class Pages:
         if _is_closed(stands) or pressed not in {option.id for option in stands.actions}:
             return self._asking(stands, recipient, pressed, status=HTTPStatus.CONFLICT)
         try:
-            await hub.answer(link.notification, pressed, self._notifier.type)
+            await self._notifier.answered(link.notification, pressed)
         except (Conflict, NotFound):
             now = await self._standing(link.notification)
             return _no_link(words) if now is None else self._asking(now, recipient, pressed, status=HTTPStatus.CONFLICT)
@@ -95,7 +95,6 @@ class Pages:
                 status=HTTPStatus.BAD_GATEWAY,
             )
         await hub.write(rows.use, link)
-        await self._notifier.shown(link.notification)  # whoever pressed has seen the mail
         text = words("done_text", answer=clean(stands.label(pressed)))
         return _page(words, words("done"), text, mood="good", title=stands.title)
 
