@@ -157,8 +157,22 @@ async def test_an_answer_in_the_page_wins_once(desk: Desk) -> None:
     await desk.until(sql, [("decline", "page")], id=id_)
 
 
+async def test_what_somebody_wants_is_kept(desk: Desk) -> None:
+    await desk.page.get_by_role("button", name="Notifications").click()
+    dialog = desk.page.get_by_role("dialog", name="Notifications")
+    await dialog.get_by_label("On the desktop").uncheck()
+    await dialog.get_by_text("Saved.").wait_for()
+    await dialog.get_by_label("Quiet hours").select_option("None")
+    await dialog.get_by_text("Chrome on Linux").wait_for()
+    id_ = await desk.notify()
+    assert await desk.decision(id_) == ("suppressed", "not_wanted")
+
+
 async def test_nothing_of_it_breaks_a_rule_of_accessibility(desk: Desk) -> None:
     await desk.offer(text="Hello", details=(Detail("Language", "Indonesian"),), timeout=timedelta(seconds=90))
     await desk.notify(text="A toast")
     await desk.page.get_by_role("button", name="Accept").wait_for()
     assert await axe.findings(desk.page, ".tw-notes") == []
+    await desk.page.get_by_role("button", name="Notifications").click()
+    await desk.page.get_by_label("On the desktop").wait_for()
+    assert await axe.findings(desk.page, ".tw-dialog") == []
