@@ -185,8 +185,8 @@ class Daemon:
         """Say of each medium what keeps it from showing anything now; empty: nothing."""
         return {name: medium.trouble for name, medium in sorted(self._media.items())}
 
-    def can(self) -> dict[str, NotifierFeatures | None]:
-        """Say of each medium what it can do; None: no notifier gives it."""
+    def media_features(self) -> dict[str, NotifierFeatures | None]:
+        """Say of each medium what it can do; None: nobody gives it."""
         return {name: medium.features for name, medium in sorted(self._media.items())}
 
     def notifier_routes(self) -> Iterator[tuple[str, Route]]:

@@ -117,7 +117,7 @@ class Engine(Protocol):
 
     def account(self, name: str) -> Runtime | None: ...
     def view(self, name: str) -> AccountView: ...  # of any name, also of accounts that are gone
-    def can(self) -> Mapping[str, NotifierFeatures | None]: ...  # medium → what it can do; None: nobody gives it
+    def media_features(self) -> Mapping[str, NotifierFeatures | None]: ...  # None: nobody gives this medium
     def notifier_routes(self) -> Iterable[tuple[str, Route]]: ...  # (plugin, route), below /p/<plugin>/
     def media(self) -> Mapping[str, str]: ...  # medium → what keeps it from showing anything; empty: nothing
     def stuck(self) -> Sequence[str]: ...  # why it should be started anew; empty: alive

@@ -254,7 +254,7 @@ async def media(call: Call[None, None]) -> readmodels.Page[MediumOut]:
     """List the media that recipients and rules ask for: whether each is there, what it can do, what troubles it."""
     found = []
     troubles = call.engine.media()
-    for name, features in call.engine.can().items():
+    for name, features in call.engine.media_features().items():
         can = features or NotifierFeatures()
         found.append(
             MediumOut(
