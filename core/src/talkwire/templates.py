@@ -258,20 +258,65 @@ BUILT_IN: dict[str, dict[str, Template]] = {
     "delivery.failed": _toast(
         en="A message to {contact} was not delivered: {account}", id="Pesan kepada {contact} tidak sampai: {account}"
     ),
-    "account.broken": _alarm(resumes=True, en="Account {account} needs you", id="Akun {account} memerlukan Anda"),
-    "account.flapping": _toast(en="Account {account} comes and goes", id="Akun {account} putus-sambung"),
+    "conversation.opened": _toast(
+        en=("{contact} wrote to {account} for the first time", ""),
+        id=("{contact} menulis ke {account} untuk pertama kali", ""),
+    ),
+    "account.broken": _alarm(
+        resumes=True,
+        en=("Account {account} needs you", "{reason}\nRepair what it says, then: talkwire accounts resume {account}"),
+        id=("Akun {account} memerlukan Anda", "{reason}\nPerbaiki, lalu: talkwire accounts resume {account}"),
+    ),
+    "account.flapping": _toast(
+        en=("Account {account} comes and goes", "{reason}\nType: talkwire accounts test {account}"),
+        id=("Akun {account} putus-sambung", "{reason}\nKetik: talkwire accounts test {account}"),
+    ),
     "account.waiting": _toast(
-        en="The provider of {account} cannot be reached", id="Penyedia {account} tidak dapat dihubungi"
+        en=(
+            "The provider of {account} cannot be reached",
+            "{reason}\nIt is tried again by itself. Type: talkwire accounts test {account}",
+        ),
+        id=(
+            "Penyedia {account} tidak dapat dihubungi",
+            "{reason}\nDicoba lagi dengan sendirinya. Ketik: talkwire accounts test {account}",
+        ),
+    ),
+    "account.quiet": _alarm(
+        en=(
+            "Nobody writes to {account}",
+            "{reason}\nDoes its provider still deliver to us? Type: talkwire accounts test {account}",
+        ),
+        id=(
+            "Tidak ada yang menulis ke {account}",
+            "{reason}\nApakah penyedianya masih mengirim? Ketik: talkwire accounts test {account}",
+        ),
+    ),
+    "credential.expiring": _alarm(
+        en=("Something must be renewed: {account}", "{reason}\nPut a new one in its place, then: talkwire reload"),
+        id=("Ada yang harus diperbarui: {account}", "{reason}\nGanti dengan yang baru, lalu: talkwire reload"),
     ),
     "queue.old": _alarm(
-        en="Something of {account} has waited for fifteen minutes",
-        id="Ada yang menunggu lima belas menit pada {account}",
+        en=("Something of {account} has waited for fifteen minutes", "{reason}\nType: talkwire lanes"),
+        id=("Ada yang menunggu lima belas menit pada {account}", "{reason}\nKetik: talkwire lanes"),
     ),
     "lane.stuck": _alarm(
-        en="A talk of {account} has failed to go on for an hour", id="Percakapan {account} tersendat selama satu jam"
+        en=("A talk of {account} has failed to go on for an hour", "{reason}\nType: talkwire lanes"),
+        id=("Percakapan {account} tersendat selama satu jam", "{reason}\nKetik: talkwire lanes"),
     ),
-    "disk.low": _alarm(en="The disk fills", id="Ruang disk hampir habis"),
-    "fact.parked": _alarm(en="A fact was refused to the end", id="Sebuah fakta ditolak sampai akhir"),
-    "reader.stopped": _alarm(en="Facts are told to one reader no more", id="Satu pembaca tidak lagi diberi tahu"),
-    "reader.down": _alarm(en="Facts cannot be told", id="Fakta tidak dapat disampaikan"),
+    "disk.low": _alarm(
+        en=("The disk fills", "{reason}\nMake room, or writing stops. Type: talkwire status"),
+        id=("Ruang disk hampir habis", "{reason}\nKosongkan ruang. Ketik: talkwire status"),
+    ),
+    "fact.parked": _alarm(
+        en=("A fact was refused to the end", "{reason}\nRepair who refused it, then: talkwire replay --parked"),
+        id=("Sebuah fakta ditolak sampai akhir", "{reason}\nPerbaiki, lalu: talkwire replay --parked"),
+    ),
+    "reader.stopped": _alarm(
+        en=("Facts are told to one reader no more", "{reason}\nType: talkwire status"),
+        id=("Satu pembaca tidak lagi diberi tahu", "{reason}\nKetik: talkwire status"),
+    ),
+    "reader.down": _alarm(
+        en=("Facts cannot be told", "{reason}\nThey wait. Type: talkwire status"),
+        id=("Fakta tidak dapat disampaikan", "{reason}\nFakta menunggu. Ketik: talkwire status"),
+    ),
 }
