@@ -50,7 +50,7 @@ async def test_replies_wait_while_a_name_cannot_be_resolved_and_no_attempt_count
 
 @pytest.mark.needs("mount")
 @pytest.mark.prove
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 async def test_replies_go_out_once_the_resolver_answers_again(long_form: None, sqlite_url: str, tmp_path: Path) -> None:
     """A daemon that sees hosts and a resolver of its own; nobody listens where that resolver is."""
     hosts, resolver = tmp_path / "hosts", tmp_path / "resolv.conf"

@@ -87,7 +87,7 @@ class Generator:
 
 
 @pytest.mark.prove
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 async def test_half_an_hour_at_half_of_full_load_leaves_memory_handles_and_speed_as_they_were(
     sqlite_url: str, tmp_path: Path, proving: bool, proof: Proof
 ) -> None:

@@ -21,7 +21,7 @@ import pytest
 from tests.parts.contracts import contracts_folder
 
 FAKESMSC = Path("/usr/lib/kannel/test/fakesmsc")  # where Debian's kannel-extras puts it
-SECONDS_WITH_REAL_PARTS = 60  # a cap for one test, unless it says otherwise: a first initdb or browser takes seconds
+SECONDS_WITH_REAL_PARTS = 120  # a cap for one test, unless it says otherwise: a first initdb or browser takes seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -15,7 +14,7 @@ from .model import Fact
 from .sections import Rule
 from .standing import SCHEDULE
 from .store import Query, Tx
-from .templates import Templates, beginning
+from .templates import KNOWN, Templates, beginning
 
 _TALK = """
     SELECT c.channel, c.subject, a.kind, a.value, a.name, p.name FROM conversation c
@@ -29,26 +28,8 @@ _SHOWS = """
     AND (conversation <> '' OR (account = :account AND kind = :kind)) AND withdrawn_at IS NULL AND seen_at IS NULL
     ORDER BY created_at DESC, id DESC LIMIT 1
 """
+_REASONS = ("reason", "text", "error", "code")  # small values of facts that say why, the fullest first
 _NAMED = ("phone", "email")  # kinds of addresses that name somebody to a person
-_REASONS = {  # of facts that have their reason in several values
-    "account.quiet": {"en": "Nothing has come for {minutes} minutes.", "id": "Tidak ada pesan selama {minutes} menit."},
-    "credential.expiring": {
-        "en": "The {what} ends on {day}: {days} whole days are left.",
-        "id": "{what} berakhir pada {day}: tersisa {days} hari.",
-    },
-    "queue.old": {
-        "en": "{tasks} wait in {group}, the oldest for {minutes} minutes.",
-        "id": "{tasks} menunggu di {group}, yang tertua selama {minutes} menit.",
-    },
-    "lane.stuck": {
-        "en": "Lane {lane} of {group} has failed for {minutes} minutes: {error}",
-        "id": "Antrean {lane} dari {group} gagal selama {minutes} menit: {error}",
-    },
-    "disk.low": {"en": "{free} GiB of {total} GiB are free.", "id": "Tersisa {free} GiB dari {total} GiB."},
-    "fact.parked": {"en": "{reader} refused fact {seq}.", "id": "{reader} menolak fakta {seq}."},
-    "reader.stopped": {"en": "{reader}: {reason}", "id": "{reader}: {reason}"},
-    "reader.down": {"en": "{reader}: {reason}", "id": "{reader}: {reason}"},
-}
 _SOMEBODY = {"en": "Somebody", "id": "Seseorang"}
 
 
@@ -129,31 +110,15 @@ def name_of(number: int) -> str:
     return f"rule:{number}"
 
 
-def _reason(fact: Fact, language: str) -> str:
-    """Say why there is such a fact."""
-    small = fact.small
-    words = _REASONS.get(fact.type)
-    if words is None:
-        return str(small.get("reason") or small.get("text") or small.get("code") or "")
-    values = defaultdict(str, {name: str(value) for name, value in small.items() if value is not None})
-    values["day"] = values["until"][:10]
-    values["reason"] = values["reason"] or values["why"]
-    values |= {name: f"{int(small.get(f'{name}_bytes') or 0) / (1 << 30):.1f}" for name in ("free", "total")}
-    return words.get(language[:2], words["en"]).format_map(values).strip(" :")
-
-
 def _values(tx: Query, fact: Fact, language: str) -> dict[str, str]:
     """Give what a rule's template may name: `templates.KNOWN`."""
     small = fact.small
     values = {
+        **dict.fromkeys(KNOWN, ""),
+        **{name: str(value) for name, value in small.items() if value is not None},
         "account": fact.account,
-        "address": "",
-        "channel": "",
-        "contact": "",
         "kind": fact.type,
-        "reason": _reason(fact, language),
-        "state": str(small.get("state") or ""),
-        "subject": "",
+        "reason": str(next((small[name] for name in _REASONS if small.get(name)), "")),
         "text": "",
     }
     if fact.conversation and (talk := tx.one(_TALK, {"id": fact.conversation})):

@@ -25,7 +25,23 @@ from .sections import Duration
 
 _log = structlog.get_logger("talkwire.templates")
 
-KNOWN = ("account", "address", "channel", "contact", "kind", "reason", "state", "subject", "text")  # to rules
+KNOWN = (  # to rules
+    "account",
+    "address",
+    "channel",
+    "contact",
+    "days",
+    "group",
+    "kind",
+    "minutes",
+    "reader",
+    "reason",
+    "state",
+    "subject",
+    "text",
+    "until",
+    "what",
+)
 DETAILS = 4  # of a notification, at most
 _TITLE, _TEXT, _VALUE = 200, 2000, 500  # characters kept
 _LINES, _BEGINNING = 2, 200  # of a message that is shown: lines, characters
@@ -194,11 +210,11 @@ def filled(action: Notify, template: Template | None) -> Filled:
     return Filled(
         title=(action.title or _line(base.title, values) or action.kind)[:_TITLE],
         text=(action.text or _put_in(base.text, values).strip())[:_TEXT],
-        style=action.style or base.style,
+        style=Style(action.style or base.style),
         details=details,
         timeout=base.timeout if action.timeout is None else action.timeout,
         show_timeout=base.show_timeout if action.show_timeout is None else action.show_timeout,
-        on_desktop=action.on_desktop or base.on_desktop,
+        on_desktop=OnDesktop(action.on_desktop or base.on_desktop),
         actions=actions,
         does={id_: str(does) for id_, does in (base.does or {}).items() if any(one.id == id_ for one in actions)},
     )
@@ -264,59 +280,62 @@ BUILT_IN: dict[str, dict[str, Template]] = {
     ),
     "account.broken": _alarm(
         resumes=True,
-        en=("Account {account} needs you", "{reason}\nRepair what it says, then: talkwire accounts resume {account}"),
-        id=("Akun {account} memerlukan Anda", "{reason}\nPerbaiki, lalu: talkwire accounts resume {account}"),
+        en=("Account {account} needs you", "{reason}\nReplies wait.\ntalkwire accounts resume {account}"),
+        id=("Akun {account} memerlukan Anda", "{reason}\nBalasan menunggu.\ntalkwire accounts resume {account}"),
     ),
     "account.flapping": _toast(
-        en=("Account {account} comes and goes", "{reason}\nType: talkwire accounts test {account}"),
-        id=("Akun {account} putus-sambung", "{reason}\nKetik: talkwire accounts test {account}"),
+        en=("Account {account} comes and goes", "No state held for a minute.\ntalkwire accounts test {account}"),
+        id=(
+            "Akun {account} putus-sambung",
+            "Tidak ada keadaan yang bertahan semenit.\ntalkwire accounts test {account}",
+        ),
     ),
     "account.waiting": _toast(
-        en=(
-            "The provider of {account} cannot be reached",
-            "{reason}\nIt is tried again by itself. Type: talkwire accounts test {account}",
-        ),
-        id=(
-            "Penyedia {account} tidak dapat dihubungi",
-            "{reason}\nDicoba lagi dengan sendirinya. Ketik: talkwire accounts test {account}",
-        ),
+        en=("The provider of {account} cannot be reached", "{reason}\nReplies wait; it is tried again by itself."),
+        id=("Penyedia {account} tidak dapat dihubungi", "{reason}\nBalasan menunggu; dicoba lagi dengan sendirinya."),
     ),
-    "account.quiet": _alarm(
+    "account.quiet": _toast(
         en=(
             "Nobody writes to {account}",
-            "{reason}\nDoes its provider still deliver to us? Type: talkwire accounts test {account}",
+            "For {minutes} minutes, longer than usual.\ntalkwire accounts test {account}",
         ),
         id=(
             "Tidak ada yang menulis ke {account}",
-            "{reason}\nApakah penyedianya masih mengirim? Ketik: talkwire accounts test {account}",
+            "Selama {minutes} menit, lebih lama daripada biasanya.\ntalkwire accounts test {account}",
         ),
     ),
     "credential.expiring": _alarm(
-        en=("Something must be renewed: {account}", "{reason}\nPut a new one in its place, then: talkwire reload"),
-        id=("Ada yang harus diperbarui: {account}", "{reason}\nGanti dengan yang baru, lalu: talkwire reload"),
+        en=(
+            "In {days} days the {what} ends: {account}",
+            "It ends at {until}.\nPut a new one into the settings, then: talkwire reload",
+        ),
+        id=(
+            "{days} hari lagi {what} berakhir: {account}",
+            "Berakhir pada {until}.\nTaruh yang baru di pengaturan, lalu: talkwire reload",
+        ),
     ),
     "queue.old": _alarm(
-        en=("Something of {account} has waited for fifteen minutes", "{reason}\nType: talkwire lanes"),
-        id=("Ada yang menunggu lima belas menit pada {account}", "{reason}\nKetik: talkwire lanes"),
+        en=("Something of {account} has waited for {minutes} minutes", "{group}\ntalkwire lanes"),
+        id=("Ada yang menunggu {minutes} menit pada {account}", "{group}\ntalkwire lanes"),
     ),
     "lane.stuck": _alarm(
-        en=("A talk of {account} has failed to go on for an hour", "{reason}\nType: talkwire lanes"),
-        id=("Percakapan {account} tersendat selama satu jam", "{reason}\nKetik: talkwire lanes"),
+        en=("A talk of {account} has failed to go on for an hour", "{reason}\ntalkwire lanes"),
+        id=("Percakapan {account} tersendat selama satu jam", "{reason}\ntalkwire lanes"),
     ),
     "disk.low": _alarm(
-        en=("The disk fills", "{reason}\nMake room, or writing stops. Type: talkwire status"),
-        id=("Ruang disk hampir habis", "{reason}\nKosongkan ruang. Ketik: talkwire status"),
+        en=("The disk fills", "Nothing is taken in once it is full.\ntalkwire status"),
+        id=("Ruang disk hampir habis", "Tidak ada yang diterima lagi bila penuh.\ntalkwire status"),
     ),
     "fact.parked": _alarm(
-        en=("A fact was refused to the end", "{reason}\nRepair who refused it, then: talkwire replay --parked"),
-        id=("Sebuah fakta ditolak sampai akhir", "{reason}\nPerbaiki, lalu: talkwire replay --parked"),
+        en=("{reader} refused a fact to the end", "talkwire replay --parked --reader {reader}"),
+        id=("{reader} menolak sebuah fakta sampai akhir", "talkwire replay --parked --reader {reader}"),
     ),
     "reader.stopped": _alarm(
-        en=("Facts are told to one reader no more", "{reason}\nType: talkwire status"),
-        id=("Satu pembaca tidak lagi diberi tahu", "{reason}\nKetik: talkwire status"),
+        en=("{reader} is told nothing any more", "{reason}\ntalkwire status"),
+        id=("{reader} tidak lagi diberi tahu", "{reason}\ntalkwire status"),
     ),
     "reader.down": _alarm(
-        en=("Facts cannot be told", "{reason}\nThey wait. Type: talkwire status"),
-        id=("Fakta tidak dapat disampaikan", "{reason}\nFakta menunggu. Ketik: talkwire status"),
+        en=("{reader} cannot be told anything", "{reason}\nIt is tried again by itself.\ntalkwire status"),
+        id=("{reader} tidak dapat diberi tahu", "{reason}\nDicoba lagi dengan sendirinya.\ntalkwire status"),
     ),
 }

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from talkwire import Notify, Option
+from aiohttp import WSMsgType
+
+from talkwire import Notify, Option, Style
 from talkwire.api.principals import create_keys
 
 SETTINGS = """
@@ -67,6 +69,8 @@ class Office:
     async def notify(self, recipient: str = "ann", **more: Any) -> str:
         """Ask a recipient something, and let the hub do what it does; gives the notification's id."""
         self.count += 1
+        if "style" in more:
+            more["style"] = Style(more["style"])
         asked = {"kind": "question", "title": "Refund?", "actions": BUTTONS, "key": f"k{self.count}", **more}
         await self.hub.daemon.hub.notify(Notify(recipient=recipient, **asked))
         await self.hub.run_until_idle()
@@ -92,6 +96,7 @@ class Surface:
     def __init__(self, office: Office, ws: Any) -> None:
         self.office = office
         self.ws = ws
+        self.withdrawn: dict[str, str] = {}  # notification → by whom, of those that `answers` has passed over
 
     async def hello(self, *, ready: bool = True, **said: Any) -> None:
         """Say who is there; waits until that is known, and nothing is on its way any more."""
@@ -109,6 +114,13 @@ class Surface:
         assert frame["type"] in kinds, frame
         return frame
 
+    async def closing(self) -> int:
+        """Give the code of the frame with which the server closes; it is the next one."""
+        async with asyncio.timeout(_PATIENCE):
+            frame = await self.ws.receive()
+        assert frame.type is WSMsgType.CLOSE, frame.type
+        return frame.data
+
     async def shows(self) -> dict[str, Any]:
         """Give the notification that it is told to show next."""
         return (await self.gets("show"))["notification"]
@@ -117,8 +129,15 @@ class Surface:
         """Press a button; gives `won` or `lost`, whatever is withdrawn before."""
         await self.say(type="answered", id=id_, action=action)
         while (frame := await self.gets("won", "lost", "withdraw"))["type"] == "withdraw":
-            pass
+            self.withdrawn[frame["id"]] = frame["by"]
         return frame
+
+    async def until_withdrawn(self, id_: str, by: str) -> None:
+        """Wait until a notification is withdrawn, as it was answered there."""
+        while id_ not in self.withdrawn:
+            frame = await self.gets("withdraw")
+            self.withdrawn[frame["id"]] = frame["by"]
+        assert self.withdrawn[id_] == by
 
     async def echo(self) -> None:
         """Wait until all that was said before has been taken: an answer to nothing is answered in its turn."""

@@ -78,6 +78,21 @@ async def test_an_answer_at_one_daemon_withdraws_at_both(offices):
     assert (lost["code"], lost["by"]) == ("already_answered", "native:laptop")
 
 
+async def test_of_two_answers_at_two_daemons_one_wins(offices):
+    holder, other = offices
+    surfaces = await holder.page(), await other.native()
+    for _ in range(5):
+        id_ = await holder.notify(style="alert")
+        for surface in surfaces:
+            assert (await surface.shows())["id"] == id_
+        said = await asyncio.gather(*(surface.answers(id_, "accept") for surface in surfaces))
+        assert sorted(frame["type"] for frame in said) == ["lost", "won"]
+        [(winner,)] = await holder.hub.rows("SELECT answered_by FROM notification WHERE id = :id", id=id_)
+        assert [frame["by"] for frame in said if frame["type"] == "lost"] == [winner]
+        for surface in surfaces:
+            await surface.until_withdrawn(id_, winner)
+
+
 async def test_a_lost_hint_is_made_good_by_the_next_look(offices):
     holder, other = offices
     one = await other.native(able=False, why_not="no_daemon")
@@ -95,7 +110,7 @@ async def test_a_lost_hint_is_made_good_by_the_next_look(offices):
 async def test_surfaces_of_a_daemon_that_died_are_nobodys_and_are_ended(offices, postgres_with_tables):
     holder, other = offices
     one = await other.native()
-    await one.say(type="focus", state="focused")
+    await one.say(type="focus", state="idle")
     await one.echo()
     with psycopg.connect(postgres_with_tables, autocommit=True) as connection:
         # As a daemon leaves them that was killed: the row stays, its lease has lapsed.

@@ -137,7 +137,7 @@ def test_what_turns_the_direction_of_a_line_is_taken_out():
 
 def test_a_mail_is_seven_bits_and_no_line_is_too_long():
     raw = written_raw(
-        alert(title="ünï 🙂", text="ß" * 5000 + "\n.\n..\nFrom me", details=(Detail("é", "中" * 300),))
+        alert(title="ünï 🙂", text="ß" * 2000 + "\n.\n..\nFrom me", details=(Detail("é", "中" * 300),))
     ).content
     assert raw.isascii()
     assert max(map(len, raw.split(b"\r\n"))) <= 998
@@ -174,10 +174,22 @@ def test_a_conversation_is_linked_where_the_settings_say_how():
     assert "Open the conversation" not in text_of(written(one))
 
 
-def test_a_long_text_is_cut_after_a_few_lines():
+def test_a_button_that_opens_the_conversation_leads_to_it():
+    one = alert(
+        conversation=TALK, actions=(Option(id="open", title="Show me"), Option(id="yes", title="Yes")), opens=("open",)
+    )
+    mail = written(one, conversation_url="https://ops.example/#c={conversation}")
+    assert Page(html_of(mail)).links.count(f"https://ops.example/#c={TALK}") == 1
+    assert "Show me:\nhttps://ops.example/#c=" in text_of(mail)
+    nowhere = written(one)
+    assert "Show me" not in text_of(nowhere)
+    assert "Yes:" in text_of(nowhere)
+
+
+def test_a_text_of_many_lines_is_cut():
     text = text_of(written(notification(text="\n".join(f"line {number}" for number in range(100)))))
-    assert "line 7" in text
-    assert "line 8" not in text
+    assert "line 59\n" in text
+    assert "line 60" not in text
     assert "…" in text
 
 

@@ -1,4 +1,4 @@
-"""The kit: what tells an author what is wrong with a channel, and what tests of a channel stand on.
+"""The kit: what tells an author what is wrong with a channel or a notifier, and what their tests stand on.
 
     # tests/case.py                                  # tests/test_conformance.py
     case = Case(channel=…, settings=…, samples=…)    test_conformance = conformance_tests(case)
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .case import Case, Drafted, Sample, with_header, with_param
-    from .conformance import CHECKS, Failure, NotApplicable, conformance_tests
+    from .conformance import CHECKS, NOTIFIER_CHECKS, Failure, NotApplicable, conformance_tests
+    from .counterparts import Counterpart, HttpCounterpart, NotifierCase, Sight
     from .provider import (
         Answers,
         FakeProvider,
@@ -38,11 +39,13 @@ if TYPE_CHECKING:
         unauthorised,
     )
     from .services import NOON, Lent, LentServices, Logs, TurnedClock, lend, secrets_of
+    from .trial import RECIPIENTS, LentMedium, lend_notifier
     from .visitors import Sessions, Visitor
 
 _WHERE = {
     "case": ("Case", "Drafted", "Sample", "with_header", "with_param"),
-    "conformance": ("CHECKS", "Failure", "NotApplicable", "conformance_tests"),
+    "conformance": ("CHECKS", "NOTIFIER_CHECKS", "Failure", "NotApplicable", "conformance_tests"),
+    "counterparts": ("Counterpart", "HttpCounterpart", "NotifierCase", "Sight"),
     "provider": (
         "Answers",
         "FakeProvider",
@@ -67,6 +70,7 @@ _WHERE = {
         "unauthorised",
     ),
     "services": ("NOON", "Lent", "LentServices", "Logs", "TurnedClock", "lend", "secrets_of"),
+    "trial": ("RECIPIENTS", "LentMedium", "lend_notifier"),
     "visitors": ("Sessions", "Visitor"),
 }
 _MODULE = {name: module for module, names in _WHERE.items() for name in names}
@@ -81,20 +85,27 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "CHECKS",
     "NOON",
+    "NOTIFIER_CHECKS",
+    "RECIPIENTS",
     "Answers",
     "Case",
+    "Counterpart",
     "Drafted",
     "Failure",
     "FakeProvider",
+    "HttpCounterpart",
     "Lent",
+    "LentMedium",
     "LentServices",
     "Logs",
     "NotApplicable",
+    "NotifierCase",
     "Provider",
     "Reply",
     "Sample",
     "Seen",
     "Sessions",
+    "Sight",
     "Step",
     "TurnedClock",
     "Visitor",
@@ -107,6 +118,7 @@ __all__ = [
     "hang_after_acceptance",
     "in_disorder",
     "lend",
+    "lend_notifier",
     "refuse",
     "refuse_markup",
     "reset_after_body",

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from ..channel import Channel
+from ..channel import Channel, Settings
 from ..model import (
     Address,
     Attachment,
@@ -160,8 +160,9 @@ def _texts(block: Block) -> Iterator[str]:
             return
 
 
-def _anywhere(settings: Mapping[str, Any], channel: type[Channel], base_url: str) -> dict[str, Any]:
-    checked = channel.Settings.model_validate(dict(settings))
+def elsewhere(settings: Mapping[str, Any], model: type[Settings], base_url: str) -> dict[str, Any]:
+    """Replace scheme and host of every URL among settings."""
+    checked = model.model_validate(dict(settings))
     found = {
         name: re.sub(r"^https?://[^/?#]*", base_url, str(value))
         for name in type(checked).model_fields
@@ -213,11 +214,16 @@ class Case:
     secrets: tuple[str, ...] = ()  # secret values beside those of SecretStr settings
     public: frozenset[str] = frozenset()  # settings that sound secret and are not: `public_key`
 
+    @property
+    def subject(self) -> type[Channel]:
+        """Give what is judged."""
+        return self.channel
+
     def pointed_at(self, base_url: str) -> Mapping[str, Any]:
         """Make settings for a provider at this URL."""
         if self.point_at is not None:
             return self.point_at(self.settings, base_url)
-        return _anywhere(self.settings, self.channel, base_url)
+        return elsewhere(self.settings, self.channel.Settings, base_url)
 
     def genuine(self, sample: Sample) -> Envelope:
         """Make the envelope of a sample, signed where the provider signs."""

@@ -1,18 +1,19 @@
-"""The twenty-three checks that a channel passes, plain async functions over a `Case`.
+"""The twenty-three checks that a channel passes, and the twenty of a notifier, plain async functions over its case.
 
-Each raises `Failure`, which names the method, the sample and the remedy, or `NotApplicable`, where the channel's
-own features say that there is nothing to check. For every check `tests/mutants/` has a broken channel that it catches.
+Each raises `Failure`, which names the method, the sample and the remedy, or `NotApplicable`, where its own
+features say that there is nothing to check. For every check `tests/mutants/` has a broken plugin that it catches.
 """
 
 from __future__ import annotations
 
 import functools
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import fields
 from typing import Any
 
 from .case import Case
+from .counterparts import NotifierCase
 from .inward import (
     check_damaged_envelopes_become_unread,
     check_forged_envelopes_are_rejected,
@@ -50,16 +51,36 @@ from .settings_hold import (
     check_settings_hide_secrets,
     check_settings_refuse_unknown_keys,
 )
+from .telling import (
+    check_a_digest_shows_each,
+    check_a_hanging_counterpart_holds_up_nobody,
+    check_a_no_is_told_as_a_no,
+    check_an_address_is_asked_for_where_it_is_needed,
+    check_buttons_are_answered_once,
+    check_it_opens_and_closes_again,
+    check_no_countdown_is_shown,
+    check_no_secret_and_no_text_in_logs_or_errors,
+    check_nothing_is_claimed_while_the_counterpart_is_down,
+    check_several_recipients_get_their_own,
+    check_shown_is_said_of_what_can_be_seen,
+    check_texts_arrive_as_texts,
+    check_the_same_notification_shows_once,
+    check_trouble_is_said_in_a_sentence,
+    check_what_fits_the_limits_arrives_whole,
+    check_what_people_do_is_told,
+    check_what_was_handed_over_is_confirmed,
+    check_withdraw_takes_it_away,
+)
 from .verdict import Failure, NotApplicable, said
 
-Check = Callable[[Case], Awaitable[None]]
+Check = Callable[[Any], Awaitable[None]]  # of a `Case`, or of a `NotifierCase`
 
 
 def _naming_the_place(check: Check) -> Check:
     """Make a failure of whatever the author's own functions raise where no check says anything better."""
 
     @functools.wraps(check)
-    async def judged(case: Case) -> None:
+    async def judged(case: Case | NotifierCase) -> None:
         try:
             await check(case)
         except (Failure, NotApplicable):
@@ -82,11 +103,18 @@ def _naming_the_place(check: Check) -> Check:
     return judged
 
 
-def _modules(case: Case) -> set[str]:
-    """Name the modules that the author wrote: those of the channel, and of what the case calls."""
+def _modules(case: Case | NotifierCase) -> set[str]:
+    """Name the modules that the author wrote: those of the plugin, and of what the case calls."""
+    if isinstance(case, NotifierCase):
+        made = case.counterpart.__mro__ if isinstance(case.counterpart, type) else (case.counterpart,)
+        return _foreign((*case.notifier.__mro__, *made, case.point_at))
     answers = [getattr(case.answers, one.name) for one in fields(case.answers)] if case.answers is not None else ()
     visit = case.sessions.visit if case.sessions is not None else None
     things = (*case.channel.__mro__, case.sign, case.polled, case.report, case.point_at, visit, *answers)
+    return _foreign(things)
+
+
+def _foreign(things: Iterable[Any]) -> set[str]:
     named = {str(getattr(thing, "__module__", "")) for thing in things}
     return {name for name in named if name.partition(".")[0] not in ("talkwire", "builtins")}
 
@@ -116,17 +144,41 @@ _CHECKS: tuple[Check, ...] = (
     check_a_resend_is_no_duplicate,
     check_nothing_of_one_visitor_reaches_another,
 )
+_NOTIFIER_CHECKS: tuple[Check, ...] = (
+    check_settings_refuse_unknown_keys,
+    check_settings_hide_secrets,
+    check_shown_is_said_of_what_can_be_seen,
+    check_what_was_handed_over_is_confirmed,
+    check_nothing_is_claimed_while_the_counterpart_is_down,
+    check_a_no_is_told_as_a_no,
+    check_the_same_notification_shows_once,
+    check_withdraw_takes_it_away,
+    check_texts_arrive_as_texts,
+    check_what_fits_the_limits_arrives_whole,
+    check_no_countdown_is_shown,
+    check_an_address_is_asked_for_where_it_is_needed,
+    check_several_recipients_get_their_own,
+    check_a_digest_shows_each,
+    check_buttons_are_answered_once,
+    check_what_people_do_is_told,
+    check_a_hanging_counterpart_holds_up_nobody,
+    check_it_opens_and_closes_again,
+    check_trouble_is_said_in_a_sentence,
+    check_no_secret_and_no_text_in_logs_or_errors,
+)
 CHECKS = tuple(map(_naming_the_place, _CHECKS))
+NOTIFIER_CHECKS = tuple(map(_naming_the_place, _NOTIFIER_CHECKS))
 
 
-def conformance_tests(case: Case) -> Callable[..., Any]:
+def conformance_tests(case: Case | NotifierCase) -> Callable[..., Any]:
     """Make a pytest test of each check, for `tests/test_conformance.py`."""
     import pytest
 
-    names = [getattr(check, "__name__", "").removeprefix("check_") for check in CHECKS]
+    checks = NOTIFIER_CHECKS if isinstance(case, NotifierCase) else CHECKS
+    names = [getattr(check, "__name__", "").removeprefix("check_") for check in checks]
 
     @pytest.mark.asyncio
-    @pytest.mark.parametrize("check", CHECKS, ids=names)
+    @pytest.mark.parametrize("check", checks, ids=names)
     async def test_conformance(check: Check) -> None:
         __tracebackhide__ = True
         try:
@@ -137,4 +189,4 @@ def conformance_tests(case: Case) -> Callable[..., Any]:
     return test_conformance
 
 
-__all__ = ["CHECKS", "Check", "Failure", "NotApplicable", "conformance_tests"]
+__all__ = ["CHECKS", "NOTIFIER_CHECKS", "Check", "Failure", "NotApplicable", "conformance_tests"]

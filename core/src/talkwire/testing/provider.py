@@ -271,6 +271,10 @@ class FakeProvider:
         await self._arrived.wait()
         self._arrived.clear()
 
+    def forget(self) -> None:
+        """Wait from now on for what comes after this."""
+        self._arrived.clear()
+
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=256 * 1024 * 1024)
         app.router.add_route("*", "/{path:.*}", self._handle)

@@ -20,7 +20,9 @@ from .services import Lent, Logs, lend
 from .verdict import (
     PATIENCE,
     Judge,
+    all_words,
     alone,
+    around,
     forms_of,
     kept,
     need_samples,
@@ -68,7 +70,7 @@ async def check_no_secret_in_logs_or_errors(case: Case) -> None:
                 raise judge.failure(
                     method,
                     where,
-                    f"a secret (it ends in …{secret[-3:]}) is in: {_around(text, secret)}",
+                    f"a secret (it ends in …{secret[-3:]}) is in: {around(text, secret)}",
                     "never put settings or URLs with tokens into texts; self.http redacts what it records",
                 )
         for body in bodies:
@@ -129,18 +131,3 @@ async def _send_and_listen(
             _, failed = await send_once(lent, out, judge, "refused connection")
             heard.append(("send", "provider: refuses the connection", all_words(failed)))
     return heard
-
-
-def all_words(error: BaseException | None) -> str:
-    """Give all the words that a traceback would print of an error and what it came from."""
-    words = []
-    while error is not None:
-        words += [str(error), repr(error), *getattr(error, "__notes__", ())]
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return "\n".join(words)
-
-
-def _around(text: str, secret: str) -> str:
-    form = next(form for form in forms_of(secret) if form in text)
-    place = text.index(form)
-    return (text[max(0, place - 40) : place] + "***").replace("\n", " ")

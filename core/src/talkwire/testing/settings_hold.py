@@ -10,21 +10,20 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 import pydantic
 
-from .case import Case
 from .damage import Path, changed, dotted
-from .verdict import Judge, NotApplicable, planted_secrets, valid_settings
+from .verdict import AnyCase, Judge, NotApplicable, planted_secrets, valid_settings
 
 _SOUNDS_SECRET = re.compile(r"(^|_)(token|secret|password|passwd|passphrase|(api|access|private|auth)_?key)s?$")
 
 
-async def check_settings_refuse_unknown_keys(case: Case) -> None:
+async def check_settings_refuse_unknown_keys(case: AnyCase) -> None:
     """A key that nobody reads is refused, at every depth: a typing error must not pass for a setting."""
     judge = Judge("settings refuse unknown keys", case)
     valid_settings(case, judge)
-    for path in _tables(case.channel.Settings, case.settings):
+    for path in _tables(case.subject.Settings, case.settings):
         key = dotted((*path, "kit_unknown"))
         try:
-            case.channel.Settings.model_validate(changed(dict(case.settings), (*path, "kit_unknown"), "x"))
+            case.subject.Settings.model_validate(changed(dict(case.settings), (*path, "kit_unknown"), "x"))
         except pydantic.ValidationError:
             continue
         raise judge.failure(
@@ -35,7 +34,7 @@ async def check_settings_refuse_unknown_keys(case: Case) -> None:
         )
 
 
-async def check_settings_hide_secrets(case: Case) -> None:
+async def check_settings_hide_secrets(case: AnyCase) -> None:
     """A secret is a SecretStr, and neither `repr` nor JSON nor a fault of the settings shows it."""
     judge = Judge("settings hide secrets", case)
     settings = valid_settings(case, judge)
@@ -50,7 +49,7 @@ async def check_settings_hide_secrets(case: Case) -> None:
     if not secrets:
         raise NotApplicable("no setting of this case is secret, and none sounds so")
     try:
-        case.channel.Settings.model_validate({**case.settings, "kit_unknown": list(secrets)})
+        case.subject.Settings.model_validate({**case.settings, "kit_unknown": list(secrets)})
     except pydantic.ValidationError as error:
         fault = str(error)
     else:

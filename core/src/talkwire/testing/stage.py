@@ -301,7 +301,7 @@ async def staged(case: Case, judge: Judge) -> AsyncIterator[Stage]:
     sessions = sessions_of(case, judge)
     valid_settings(case, judge)
     settings = {"channel": case.channel.type, **case.settings}
-    text = f"[accounts.{ACCOUNT}]\n" + "".join(f"{json.dumps(k)} = {_toml(v)}\n" for k, v in settings.items())
+    text = f"[accounts.{ACCOUNT}]\n" + "".join(f"{json.dumps(k)} = {toml(v)}\n" for k, v in settings.items())
     plugins = {case.channel.type: _plugin(case.channel, sessions)}
     logs = Logs()
     pages: list[Visitor] = []
@@ -310,13 +310,13 @@ async def staged(case: Case, judge: Judge) -> AsyncIterator[Stage]:
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="talkwire-kit-")))
         stack.enter_context(logs.listening())
-        hub = await stack.enter_async_context(whole_hub(text, folder, template=_template(), plugins=plugins))
+        hub = await stack.enter_async_context(whole_hub(text, folder, template=template(), plugins=plugins))
         await hub.run_until_idle()
         runtime = hub.daemon.account(ACCOUNT)
         assert runtime is not None  # the settings above name it
         app = make_app(hub.daemon)
         app.middlewares.append(lines.count)
-        client = await stack.enter_async_context(_served(app))
+        client = await stack.enter_async_context(served(app))
         try:
             if runtime.channel is None or runtime.view.state is not AccountState.WORKING:
                 raise judge.failure(
@@ -340,7 +340,7 @@ async def staged(case: Case, judge: Judge) -> AsyncIterator[Stage]:
 
 
 @contextlib.asynccontextmanager
-async def _served(app: web.Application) -> AsyncIterator[aiohttp.ClientSession]:
+async def served(app: web.Application) -> AsyncIterator[aiohttp.ClientSession]:
     """Serve as a daemon does, on a free port of this machine; give a client of it, with paths for URLs."""
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
@@ -364,18 +364,18 @@ def _plugin(channel: type[Channel], sessions: Sessions) -> ModuleType:
     return plugin
 
 
-def _toml(value: object) -> str:
+def toml(value: object) -> str:
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{json.dumps(str(k))} = {_toml(v)}" for k, v in value.items()) + "}"
+        return "{" + ", ".join(f"{json.dumps(str(k))} = {toml(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list | tuple | set | frozenset):
-        return f"[{', '.join(map(_toml, value))}]"
+        return f"[{', '.join(map(toml, value))}]"
     return (
         json.dumps(value, ensure_ascii=False) if isinstance(value, str | bool | int | float) else json.dumps(str(value))
     )
 
 
 @functools.cache
-def _template() -> Path:
+def template() -> Path:
     """Make an upgraded database once, to be copied."""
     from .hub import upgraded
 

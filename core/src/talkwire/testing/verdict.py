@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import inspect
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import fields, is_dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote, quote_plus
 
 import pydantic
@@ -25,8 +25,21 @@ NOWHERE = "http://kit.invalid"  # (RFC 2606) for checks in which nothing may lea
 SHORTEST = 8  # characters of a secret; shorter ones would be found by chance
 
 
+class AnyCase(Protocol):
+    """What the case of a channel and that of a notifier have in common."""
+
+    @property
+    def subject(self) -> Any: ...  # the class that is judged
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
+    @property
+    def secrets(self) -> tuple[str, ...]: ...
+    @property
+    def public(self) -> frozenset[str]: ...
+
+
 class Failure(AssertionError):
-    """A channel does not do what it must."""
+    """A channel or a notifier does not do what it must."""
 
     def __init__(self, check: str, method: str, sample: str, what: str, remedy: str) -> None:
         self.check = check
@@ -38,15 +51,15 @@ class Failure(AssertionError):
 
 
 class NotApplicable(Exception):
-    """This check has nothing to look at in this channel; the text says why."""
+    """This check has nothing to look at here; the text says why."""
 
 
 class Judge:
     """Makes failures of one check."""
 
-    def __init__(self, check: str, case: Case) -> None:
+    def __init__(self, check: str, case: AnyCase) -> None:
         self._check = check
-        self._name = case.channel.__name__
+        self._name = case.subject.__name__
 
     def failure(self, method: str, sample: object, what: str, remedy: str) -> Failure:
         return Failure(self._check, f"{self._name}.{method}", str(sample), what, remedy)
@@ -56,9 +69,10 @@ def said(error: BaseException | None) -> str:
     return "nothing" if error is None else f"{type(error).__name__}: {error}"
 
 
-def valid_settings(case: Case, judge: Judge) -> pydantic.BaseModel:
+def valid_settings(case: AnyCase, judge: Judge) -> pydantic.BaseModel:
+    model: type[pydantic.BaseModel] = case.subject.Settings
     try:
-        return case.channel.Settings.model_validate(dict(case.settings))
+        return model.model_validate(dict(case.settings))
     except pydantic.ValidationError as error:
         raise judge.failure(
             "Settings",
@@ -86,7 +100,7 @@ def need_samples(case: Case, judge: Judge) -> None:
         )
 
 
-def planted_secrets(case: Case, judge: Judge) -> tuple[str, ...]:
+def planted_secrets(case: AnyCase, judge: Judge) -> tuple[str, ...]:
     secrets = (*secrets_of(valid_settings(case, judge)), *case.secrets)
     for secret in secrets:
         if len(secret) < 8:
@@ -219,3 +233,19 @@ def first_difference(items: Sequence[Item], wanted: Sequence[Item]) -> str:
         odd = (*items[len(wanted) :], *wanted[len(items) :])[0]
         return f"{len(items)} items instead of {len(wanted)}: {odd!r} is {'too many' if len(items) > len(wanted) else 'missing'}"
     return ""
+
+
+def all_words(error: BaseException | None) -> str:
+    """Give all the words that a traceback would print of an error and what it came from."""
+    words = []
+    while error is not None:
+        words += [str(error), repr(error), *getattr(error, "__notes__", ())]
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\n".join(words)
+
+
+def around(text: str, secret: str) -> str:
+    """Give what stands before a secret, and not the secret."""
+    form = next(form for form in forms_of(secret) if form in text)
+    place = text.index(form)
+    return (text[max(0, place - 40) : place] + "***").replace("\n", " ")

@@ -68,8 +68,14 @@ class Server:
         self.push_key: str | None = None
         self.bye: dict[str, Any] | None = None
         self.calls: list[tuple[str, str, Any]] = []  # every other request: method, path, body
-        self.preferences: dict[str, Any] = {}
-        self.media: list[dict[str, Any]] = []
+        self.preferences: dict[str, Any] = {
+            "recipient": "ops",
+            "off": [],
+            "quiet": None,
+            "time_zone": None,
+            "language": None,
+        }
+        self.media = [{"name": "desktop", "trouble": ""}, {"name": "email", "trouble": "the server does not answer"}]
         self.devices: list[dict[str, Any]] = []
         self._n = itertools.count(1)
         self._changed = asyncio.Condition()
@@ -177,7 +183,7 @@ class Server:
         self.calls.append((request.method, path, body))
         await self.told()
         if path == "/preferences" and request.method == "PUT":
-            self.preferences |= body
+            self.preferences = {"recipient": "ops"} | body
         known = {"/preferences": self.preferences, "/media": {"items": self.media}}
         return web.json_response(known[path]) if path in known else web.Response(status=204)
 

@@ -79,7 +79,7 @@ class Pages:
         if _is_closed(stands) or pressed not in {option.id for option in stands.actions}:
             return self._asking(stands, recipient, pressed, status=HTTPStatus.CONFLICT)
         try:
-            await hub.answer(link.notification, pressed, self._notifier.type)
+            await self._notifier.answered(link.notification, pressed)
         except (Conflict, NotFound):
             now = await self._standing(link.notification)
             return _no_link(words) if now is None else self._asking(now, recipient, pressed, status=HTTPStatus.CONFLICT)
@@ -95,7 +95,6 @@ class Pages:
                 status=HTTPStatus.BAD_GATEWAY,
             )
         await hub.write(rows.use, link)
-        await self._notifier.shown(link.notification)  # whoever pressed has seen the mail
         text = words("done_text", answer=clean(stands.label(pressed)))
         return _page(words, words("done"), text, mood="good", title=stands.title)
 
@@ -140,7 +139,7 @@ class Pages:
         link = await self._link(request, OFF)
         if isinstance(link, web.Response):
             return link
-        await self._notifier.hub.prefer(link.recipient, off=(self._notifier.type,))
+        await self._notifier.hub.prefer(link.recipient, mute=self._notifier.type)
         await self._notifier.hub.write(rows.use, link)
         words = self._notifier.words(self._recipient(link.recipient))
         text = words("off_done_text", recipient=clean(link.recipient), name=clean(self._notifier.settings.name))

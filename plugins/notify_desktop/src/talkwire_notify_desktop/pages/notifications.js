@@ -46,7 +46,7 @@ export async function join(page) {
 
   const { principal } = await page.ask("GET", "/session");
   const me = principal.slice(principal.indexOf(":") + 1);
-  dialog.start(page, { line, switchOn, me });
+  dialog.start(page, { line, switchOn });
   await inbox.start(page, me, (count) => {
     waiting = count;
     draw();
