@@ -14,5 +14,6 @@ pytest_plugins = [
     "tests.parts.chromium",
     "tests.parts.postfix",
     "tests.parts.dovecot",
+    "tests.parts.dunst",
     "tests.parts.proof",
 ]

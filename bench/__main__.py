@@ -23,7 +23,7 @@ from typing import Any
 
 import aiohttp
 
-from bench import livechat, load, mailbox, mailing, payload, sending, whatsapp
+from bench import livechat, load, mailbox, mailing, notify, payload, sending, whatsapp
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = Path(__file__).parent / "out" / "results.json"
@@ -349,6 +349,11 @@ async def _sent(results: Results, cycles: int, channel: str) -> None:
         results.add(f"send_{channel}_{mode}", found, "1/s", ratios, note)
 
 
+async def notify_desktop(results: Results, cycles: int) -> None:
+    """A message's way to the desktop, alone and beside a notifier that hangs."""
+    await notify.latency(results, cycles, serving)
+
+
 async def starting(results: Results, cycles: int) -> None:
     """Whole processes: until the daemon is ready, and `--help`, as ratios to importing aiohttp and pydantic."""
     base, ready, helps = await asyncio.to_thread(_processes, cycles)
@@ -405,6 +410,7 @@ ALL: dict[str, Callable[[Results, int], Awaitable[None]]] = {
     "mail_out": mail_out,
     "send_telegram": send_telegram,
     "send_whatsapp": send_whatsapp,
+    "notify": notify_desktop,
     "starting": starting,
 }
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from aiohttp import web
 
-from bench import livechat, payload, whatsapp
+from bench import livechat, notify, payload, whatsapp
 
 
 async def main(name: str, url: str) -> None:
@@ -150,6 +150,16 @@ async def ours_email(url: str) -> None:
     await _daemon(url, {"email": talkwire_email}, os.environ["BENCH_ACCOUNT"])
 
 
+async def ours_notify(url: str) -> None:
+    """The same with a recipient whose desktops are told of each message."""
+    await _daemon(url, notify.plugins(), notify.settings(hangs=False))
+
+
+async def ours_notify_hang(url: str) -> None:
+    """The same with a second notifier, which hangs."""
+    await _daemon(url, notify.plugins(), notify.settings(hangs=True))
+
+
 async def _daemon(url: str, plugins: dict[str, Any], account: str = "", before: Any = None) -> None:
     import structlog
 
@@ -189,6 +199,8 @@ SERVERS = {
     "ours_livechat": ours_livechat,
     "ours_email": ours_email,
     "ours_whatsapp": ours_whatsapp,
+    "ours_notify": ours_notify,
+    "ours_notify_hang": ours_notify_hang,
 }
 
 

@@ -46,6 +46,8 @@ def pages() -> dict[str, str]:
     made: dict[str, Callable[[], Iterable[str]]] = {
         "hooks.md": hooks,
         "settings.md": settings,
+        "templates.md": templates,
+        "reasons.md": reasons,
         "errors.md": errors,
         "features.md": features,
         "states.md": states,
@@ -282,6 +284,64 @@ def settings() -> Iterator[str]:
             yield f"- default: {'none, it must be there' if field.is_required() else _default(field.default)}"
 
 
+def templates() -> Iterator[str]:
+    """Write the page of templates of notifications."""
+    from talkwire import templates as module
+
+    yield "# Templates of notifications"
+    yield ""
+    yield "With this page you can write a file of the folder [`general.templates`](settings.md#generaltemplates)."
+    yield "`offer.toml` in it is the template `offer`: rules name it by `template`, plugins by `Notify(template=...)`."
+    yield "Every fault of every file is named by `talkwire check` with file and key, beside those of the settings."
+    yield "A running daemon reads them again with its settings: `talkwire reload`."
+    for title, kind, before in (
+        ("Keys", module.TemplateTable, ""),
+        ("A line of details", module.DetailTable, "details[]."),
+        ("A button", module.ButtonTable, "buttons[]."),
+    ):
+        yield ""
+        yield f"## {title}"
+        notes = {one.name: one for one in attributes(kind)}
+        for name, field in kind.model_fields.items():
+            yield ""
+            yield f"### {before}{name}"
+            yield ""
+            yield from sentences(_sentence(notes[name].doc))
+            yield ""
+            yield f"- default: {'none, it must be there' if field.is_required() else _default(field.default)}"
+    yield ""
+    yield "## Names"
+    yield ""
+    yield "Title, text and details may have names in braces, which are filled in."
+    yield "A rule knows these: " + ", ".join(code("{" + name + "}") for name in module.KNOWN) + "."
+    yield "A rule whose template wants another one is a fault; what a plugin gives no value for is left empty, and logged."
+    yield "What is filled in is text: braces in it are not looked at again, and nothing in it is markup."
+    yield ""
+    yield "## The built-in ones"
+    yield ""
+    yield "A rule that names no template shows these."
+    yield ""
+    yield "| fact | style | English | Indonesian |"
+    yield "|---|---|---|---|"
+    for kind, looks in module.BUILT_IN.items():
+        yield f"| `{kind}` | {looks['en'].style} | {looks['en'].title} | {looks['id'].title} |"
+
+
+def reasons() -> Iterator[str]:
+    """Write the page of the reasons for which a notification is not shown."""
+    from talkwire.why import REASONS
+
+    yield "# Why a notification was not shown"
+    yield ""
+    yield "With this page you know what each reason of a decision means; `talkwire why` says them in these words."
+    yield "A notifier may have words of its own beside these: its README lists them."
+    yield ""
+    yield "| reason | means |"
+    yield "|---|---|"
+    for reason, means in REASONS.items():
+        yield f"| `{reason}` | {means} |"
+
+
 MEANINGS = {  # goes before the comment beside the key, where that is for readers of the code
     "general.time_zone": "Where people's clock hangs: times on pages and in texts are shown in it",
     "general.language": "Language of texts that people read, such as those of `answer`; `en` and `id` are there",
@@ -289,6 +349,9 @@ MEANINGS = {  # goes before the comment beside the key, where that is for reader
     "store.url": (
         "The database: `sqlite:///FILE` for one daemon, `postgresql://USER@HOST/DATABASE` for several. "
         "A relative file lies beside `talkwire.toml`"
+    ),
+    "general.templates": (
+        "The folder of [templates of notifications](templates.md); it need not be there. `NAME.toml` is the template `NAME`"
     ),
     "store.files": "Folder of attachments; on SQLite only, PostgreSQL keeps them in the database",
     "store.synchronous": (
@@ -321,6 +384,12 @@ MEANINGS = {  # goes before the comment beside the key, where that is for reader
     "retention.audit_days": "Days for which administrative acts are kept, for `talkwire audit`",
     "recipients.NAME.email": "Where mail for this recipient goes; empty: none",
     "recipients.NAME.media": "Media by which this recipient wants to be told; empty: what the rule says",
+    "recipients.NAME.language": "Language of what this recipient reads; `en` and `id` are there; empty: the instance's",
+    "recipients.NAME.quiet": (
+        "Hours in which this recipient is not disturbed: `22:00-07:00`; empty: none. Alerts go through; a toast is not"
+        " shown then, or waits for their end where its medium keeps what it shows, as mail does"
+    ),
+    "recipients.NAME.time_zone": "By which clock the quiet hours go: `Asia/Jakarta`; empty: `general.time_zone`",
     "accounts.NAME.channel": "Type of the channel; the plugin that gives it is switched on by this",
     "accounts.NAME.endpoint": (
         "Where its webhooks arrive, `/in/<endpoint>`; empty: the account's name. "
@@ -339,7 +408,15 @@ MEANINGS = {  # goes before the comment beside the key, where that is for reader
     "notify.accounts": "Accounts whose facts count; empty: all",
     "notify.to": "Recipients, by name",
     "notify.media": "Media to tell them by; empty: what each recipient wants",
-    "notify.after": "How long to wait first; nothing is shown if the conversation is answered meanwhile",
+    "notify.after": (
+        "How long a toast waits first; it is not shown if the conversation is answered meanwhile, or if it was read"
+        " elsewhere. Alerts, and alarms about accounts, queues, lanes, disks and readers, go at once"
+    ),
+    "notify.once": (
+        "For so long further facts of one conversation join the notification that shows, unless that was read or"
+        " answered: nothing new is shown; `0s`: each fact is shown"
+    ),
+    "notify.template": "How it looks: the name of a [template](templates.md); empty: as we ship it",
     "webhooks.name": (
         "What it is called by commands and in `webhook-id`; under another name it begins anew with the next fact"
     ),
@@ -351,11 +428,13 @@ MEANINGS = {  # goes before the comment beside the key, where that is for reader
 }
 _FORMS = {
     "Duration": "a duration",
+    "QuietAfter": "a duration, or `off`",
     "Size": "a size, or a number of bytes",
     "HowOften": "how often, such as `20/m`, `100/s`, `5000/h`; all of it may come at once after a rest; `off`: no limit",
     "ListenAddress": "`host:port`; port 0 is any free one",
     "WhenClosed": "`reject`, `hold`, `template:NAME` or `fallback:NAME`",
     "SecretStr": "text, never shown",
+    "QuietHours": "hours, such as `22:00-07:00`",
     "Path": "a path; a relative one lies beside the file",
     "str": "text",
     "int": "a whole number",

@@ -25,6 +25,8 @@ from playwright.async_api import async_playwright
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+import told_by_mail  # noqa: E402
+
 from plugins.livechat.tests.widget import scenes  # noqa: E402
 from talkwire import Buttons, Draft, Notice, Option, Refused, State, Text, Tx, Uncertain, Wait, draft  # noqa: E402
 from talkwire.cli import demo  # noqa: E402
@@ -63,6 +65,9 @@ async def main(word: str) -> None:
     if word.startswith("side"):
         await beside()
         return
+    if word.startswith("notify-mail"):
+        await notified(word)
+        return
     with tempfile.TemporaryDirectory(prefix="talkwire-demo-") as folder:
         simulators = [one for one in await demo.find() if one.channel != "everything"]  # that one is for tests
         plugins = {"messenger": MessengerPlugin()}
@@ -87,6 +92,7 @@ async def main(word: str) -> None:
         await ask(["form", "consent"])
     if word in "side-by-side-light side-by-side-dark":
         await beside()
+    await notified(word)
     if word in "manual-wide":
         await manual(SCREENS / "manual-wide-light.png")
 
@@ -96,6 +102,14 @@ async def beside() -> None:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(**launch_options())
         await side_by_side.draw(browser, SCREENS)
+        await browser.close()
+
+
+async def notified(word: str) -> None:
+    """Draw mails that notify, and the page behind their buttons."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(**launch_options())
+        await told_by_mail.draw(browser, SCREENS, word)
         await browser.close()
 
 

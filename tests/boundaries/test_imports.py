@@ -26,16 +26,16 @@ LAYERS = (  # from the top; a module imports from its own layer and from those b
     "api accounts lending fetching",
     "hub doing showing",  # what plugins do, and what is done for them
     "recovery",
-    "intake admission following enclosures outgoing queueing parts mending surroundings elsewhere windows machines sending notices notifying timers setbacks filing sessions watching purging dropping bystanders forgetting exporting departures restoring backups webhooks",  # the journeys
-    "log evidence settings story",
+    "intake admission following enclosures outgoing queueing parts mending surroundings elsewhere windows machines sending notices notifying ruling preferring handling timers setbacks filing sessions watching expiring purging dropping bystanders forgetting exporting departures restoring backups webhooks",  # the journeys
+    "log evidence settings story why",
     "plugins readmodels keeping answers deliveries people auditing reasons persons",
-    "running sections http lanes leases health standing",
+    "running sections templates http lanes leases health standing",
     "copying",
     "store pump hints process standstill instance_keys references rates",
     "channel notifier hooks simulator auth",  # what an author writes against
     "actions features formatting media redaction counting",
     "errors",
-    "model clock ids facts systemd licences",
+    "model clock ids facts systemd licences quiet",
 )
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names.split()}
 

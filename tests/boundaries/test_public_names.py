@@ -22,14 +22,14 @@ pytestmark = pytest.mark.skipif(not (ROOT / "examples").is_dir(), reason="looks 
 PROMISED = """
 Accepted Account AccountBroken AccountNotice AccountState Acknowledge Action Actions Address AddressChanged Alias
 Answer AnswerCode Answered Attachment AttachmentClass Batch Block Buttons Card Change ChangeKind Channel Choice Choices
-Conflict Contact ContactCard Conversation Degradation Delivery Detail Dialect Direction Draft Drop DropTimer Enclosed Envelope Fact
+Conflict Contact ContactCard Conversation Degradation Delivery Detail Dialect Direction Draft Drop DropTimer Enclosed Ended Envelope Fact
 Features Focus FormLink Forward HOOK_API Handed HistoryGone Hub Inbound Installation Item KeyReused Level Location MarkupRefused Media
 MediaFeature Message NoAnswer NotFound NotSent NotThere Notice Notification Notifier NotifierFeatures Notify OnDesktop Option
-OptionFeature Original Other Outgoing PLAIN Page Pages Part Payload Person Policy Principal Problem Query Rate Reachable Reaction ReadUpTo Receipt
+OptionFeature Original Other Outgoing Outrun PLAIN Page Pages Part Payload Person Policy Preferences Principal Problem Query Rate Reachable Reaction ReadUpTo Receipt
 Recipient Refuse Refused Rejected RemoteMedia RenderContext Rendered Reply Report Route Scope SendError SessionChange
 SessionEnded SessionState SessionStep SetTimer Settings Shown Signal SignalKind SimulatedProvider Simulator State StoreDown StoredChange Style
 Suppressed TalkwireError Template Text Told TooLarge Troubled TryLater Tx Typing TypingSignal Uncertain Unit
-Unreachable Unread Unreadable Unsupported Wait Way WindowClosed WindowShut Withdraw auth draft each hookimpl installation outcome
+Unreachable Unread Unreadable Unsupported Wait Way WindowClosed WindowShut Withdraw auth draft each guarded_session hookimpl installation outcome
 phone plain_text render retry_after segments split to_json
 """
 # What stands in public signatures and is no name of ours, or an alias of plain values.
@@ -37,6 +37,7 @@ FOREIGN = {
     "Any",
     "Application",
     "BaseModel",
+    "ClientSession",
     "Params",
     "Path",
     "Protocol",

@@ -15,7 +15,7 @@ from talkwire.testing.services import NOON
 from tests.contention.test_people import Meanwhile, daemons, run
 
 __all__ = ["daemons"]
-pytestmark = [pytest.mark.needs("postgres"), pytest.mark.timeout(30)]
+pytestmark = [pytest.mark.needs("postgres"), pytest.mark.timeout(90)]
 
 
 def comes(name: str, *follows: str) -> Callable[[Tx], None]:

@@ -15,7 +15,7 @@ from talkwire.store import Store, Tx
 from tests.contention.test_people import ANN, Meanwhile, daemons, run, said
 
 __all__ = ["daemons"]
-pytestmark = [pytest.mark.needs("postgres"), pytest.mark.timeout(30)]
+pytestmark = [pytest.mark.needs("postgres"), pytest.mark.timeout(90)]
 _SAID = """
     INSERT INTO message (id, conversation_id, n, account, direction, at, stored_at, automatic)
     VALUES (:id, :conversation, 1, 'shop', 'out', :now, :now2, 1)

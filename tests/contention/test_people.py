@@ -25,7 +25,7 @@ _LOST = """
 """
 _WAITING = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
-pytestmark = [pytest.mark.needs("postgres"), pytest.mark.timeout(30)]
+pytestmark = [pytest.mark.needs("postgres"), pytest.mark.timeout(90)]
 
 
 @pytest_asyncio.fixture

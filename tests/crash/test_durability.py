@@ -16,7 +16,7 @@ STRACE = ("strace", "-D", "-f", "-y", "-s", "20000", "-e", "trace=fdatasync,fsyn
 
 
 @pytest.mark.needs("strace")
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize(("synchronous", "synced"), [("full", [True] * 3), ("normal", [False] * 3)])
 async def test_a_message_is_written_and_synced_before_200(
     sqlite_url: str, tmp_path: Path, synchronous: str, synced: list[bool]

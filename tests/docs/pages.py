@@ -14,12 +14,9 @@ A block without a comment must be marked `text`: a drawing, which nobody types.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import random
 import re
 import signal
-import socket
 import subprocess
 import textwrap
 import time
@@ -56,18 +53,6 @@ def blocks(text: str) -> Iterator[Block]:
     for found in _BLOCK.finditer(text):
         line = text.count("\n", 0, found.start("kind")) + 1
         yield Block(line, found["order"] or "", found["kind"], textwrap.dedent(found["text"]))
-
-
-def free_ports(count: int) -> list[int]:
-    """Find ports of this machine that nobody has, and that it gives to nobody who does not ask by number."""
-    found: list[int] = []
-    for number in random.sample(range(20_000, 32_000), 100):  # below those of outgoing connections
-        with socket.socket() as one, contextlib.suppress(OSError):
-            one.bind(("127.0.0.1", number))
-            found.append(number)
-        if len(found) == count:
-            return found
-    raise OSError(f"no {count} ports are free here")
 
 
 def other_ports(folder: Path, public: int, admin: int) -> None:

@@ -78,7 +78,7 @@ async def is_drawn(page: Any, account: str) -> None:
     await page.get_by_text("Aceh").first.wait_for()
 
     async def style(text: str) -> list[Any]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while not (found := await page.get_by_text(text, exact=True).first.evaluate(STYLE))[2]:
                 pass  # it was just drawn anew, and what was found is on the page no more
         return list(found)

@@ -22,7 +22,7 @@ async def trouble(page: Any, demo: Demo) -> None:
     hub = demo.stage.daemon.hub
     talk = (await hub.conversations()).items[0]
     await hub.reply(talk.id, draft("It arrives today."), author="agent:ann", key="k1")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         async for _ in hub.tail(after=0, types=("account.broken",)):
             break
     await page.goto(f"{demo.stage.operator}/trace")

@@ -25,7 +25,8 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from tests.faults.town import TOKEN, free_port
+from tests.faults.town import TOKEN
+from tests.parts.ports import free_port
 
 SENDERS = 400  # customers
 TOGETHER = 40  # of them at once, where all that counts is speed

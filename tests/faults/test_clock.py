@@ -90,7 +90,7 @@ async def test_a_clock_that_was_set_back_while_nobody_ran_is_seen_at_the_start(
 
 @pytest.mark.prove
 @pytest.mark.needs("faketime")
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 async def test_a_daemon_whose_clock_jumps_a_day_ahead_and_an_hour_back_serves_on(
     long_form: None, sqlite_url: str, tmp_path: Path
 ) -> None:

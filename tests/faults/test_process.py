@@ -14,7 +14,7 @@ from tests.faults.town import Gateway, Town
 
 
 @pytest.mark.prove
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(180)
 async def test_a_daemon_that_is_killed_while_it_starts_loses_nothing_and_sends_nothing_twice(
     long_form: None, sqlite_url: str, tmp_path: Path
 ) -> None:
@@ -43,7 +43,7 @@ async def test_a_daemon_that_is_killed_while_it_starts_loses_nothing_and_sends_n
         assert gateway.texts.total() >= sent
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 async def test_a_daemon_without_handles_takes_nobody_and_goes_on_once_there_are_some(
     sqlite_url: str, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from talkwire.errors import StoreDown
 from talkwire.model import State
 from talkwire.store.schema.upgrade import upgrade
 from talkwire.testing.hub import WholeHub
-from talkwire.testing.provider import FakeProvider, Reply, hang_after_acceptance, says
+from talkwire.testing.provider import FakeProvider, Reply, hang_after_acceptance, says, slow
 from tests.faults.page import shows
 from tests.faults.test_plugins import operator
 from tests.faults.town import HEALS_WITHIN, LOOK_EVERY, Gateway, Town
@@ -49,7 +50,7 @@ async def test_replies_wait_while_a_name_cannot_be_resolved_and_no_attempt_count
 
 @pytest.mark.needs("mount")
 @pytest.mark.prove
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 async def test_replies_go_out_once_the_resolver_answers_again(long_form: None, sqlite_url: str, tmp_path: Path) -> None:
     """A daemon that sees hosts and a resolver of its own; nobody listens where that resolver is."""
     hosts, resolver = tmp_path / "hosts", tmp_path / "resolv.conf"
@@ -74,23 +75,30 @@ async def test_a_slow_provider_is_given_up_in_time_and_slows_no_other_account(
     start_acme: Any, fake_provider: Any
 ) -> None:
     quick = await fake_provider(ACME.answers)
-    acme: AcmeHub = await start_acme(
-        channel=full(send_timeout=timedelta(seconds=0.3)), settings=OTHER.format(url=quick.url)
-    )
+    acme: AcmeHub = await start_acme(channel=full(), settings=OTHER.format(url=quick.url))
     conversation = await acme.talk()
     await acme.wrote("m2", "Hello", endpoint="other", sender="6281234567891")
     await acme.hub.run_until_idle()
     [other] = [c for c in await acme.hub.conversations() if c.id != conversation.id]
-    acme.provider.will(hang_after_acceptance())
-    slow = asyncio.create_task(acme.reply(conversation, "perhaps", "surely"))
+    answered = asyncio.Event()
+    acme.provider.will(slow(answered))
+    await acme.hub.reply(conversation, "slowly")
     await acme.under_way()
     await acme.hub.reply(other, "at once")
-    async with asyncio.timeout(5):
-        while not quick.shown:
-            await asyncio.sleep(0.005)
-    assert not acme.texts[1:]  # the slow one is under way still
-    await slow
-    assert await acme.hub.states(conversation) == ["uncertain", "accepted"]
+    async with asyncio.timeout(20):
+        await quick.arrived()
+    assert await acme.hub.states(conversation) == ["queued"], "the slow one is under way still"
+    answered.set()
+    await acme.hub.run_until_idle()
+
+    channel, in_time = acme.shop.channel, acme.shop.channel.features
+    acme.provider.will(hang_after_acceptance())
+    channel.features = replace(in_time, send_timeout=timedelta(seconds=0.3))
+    await acme.hub.reply(conversation, "perhaps")
+    await acme.under_way()
+    channel.features = in_time  # whoever answers has time enough
+    await acme.reply(conversation, "surely")
+    assert await acme.hub.states(conversation) == ["accepted", "uncertain", "accepted"]
     shows("provider slow", await operator(acme), await problems(acme))
 
 

@@ -21,7 +21,8 @@ import pytest
 
 from tests.faults import load
 from tests.faults.plot import svg
-from tests.faults.town import ROOT, Gateway, Town, free_port
+from tests.faults.town import ROOT, Gateway, Town
+from tests.parts.ports import free_port
 
 Proof = Callable[[str, Mapping[str, object]], None]
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -86,7 +87,7 @@ class Generator:
 
 
 @pytest.mark.prove
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 async def test_half_an_hour_at_half_of_full_load_leaves_memory_handles_and_speed_as_they_were(
     sqlite_url: str, tmp_path: Path, proving: bool, proof: Proof
 ) -> None:

@@ -7,7 +7,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import sqlite3
 import sys
 import time
@@ -20,6 +19,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 from yarl import URL
+
+from tests.parts.ports import free_port
 
 SETTINGS = """
 [store]
@@ -285,12 +286,6 @@ class Town:
     def logged(self, since: int = 0) -> str:
         """Give what was logged since that many characters."""
         return self.log[since:]
-
-
-def free_port() -> int:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return int(bound.getsockname()[1])
 
 
 @contextlib.contextmanager

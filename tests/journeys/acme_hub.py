@@ -195,7 +195,7 @@ class AcmeHub:
 
     async def under_way(self) -> None:
         """Wait until one more request is at Acme; nothing that it waits for happens."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await self.provider.arrived()
 
     async def column(self, sql: str, **params: Any) -> list[Any]:

@@ -329,7 +329,7 @@ async def test_a_polled_provider_is_asked_from_the_cursor_on(start_acme: Any, fa
     await acme.hub.run_until_idle()
     assert asked == ["", "7"]
     assert await acme.column(CURSOR) == ["7"]
-    acme.hub.clock.advance(timedelta(seconds=5))
+    await acme.hub.clock.advance_when_awaited(timedelta(seconds=5))
     while len(asked) < 3:
         await asyncio.sleep(0)
     assert asked[-1] == "7"

@@ -271,7 +271,7 @@ async def test_a_notice_that_is_just_being_sent_is_replaced_when_it_came_out(sta
     await acme.wrote("m1", "hello")
     await acme.under_way()
     await acme.wrote("m2", "still there?")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not await acme.hub.rows("SELECT 1 FROM lane WHERE grp = 'do' AND last_error <> ''"):
             await asyncio.sleep(0)
     go_on.set()

@@ -177,6 +177,7 @@ async def test_all_there_is_to_read(shop, asked):
     assert seen == {
         "principal": "key:crm",
         "alive": True,
+        "instance": ["", "en", "UTC"],
         "accounts": ["shop"],
         "conversations": 1,
         "allowed": True,
@@ -204,6 +205,11 @@ async def test_writing_replying_notifying_and_answering(shop, asked):
     question = next(one for one in talkwire_everything.Bell.shows.values() if one.title == "Yes?")
     assert await asked("POST", f"/answer/{question.id}/yes") == {"answered_by": "a page"}
     assert "a page" in str(await asked("POST", f"/answer/{question.id}/no", 409))
+
+
+async def test_what_a_recipient_wants(asked):
+    assert await asked("POST", "/mute/email") == {"before": [], "now": ["email"]}
+    assert await asked("POST", "/mute/bell") == {"before": ["email"], "now": ["bell", "email"]}
 
 
 async def test_typing_and_ending_a_talk(shop, asked):

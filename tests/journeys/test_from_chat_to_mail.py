@@ -21,7 +21,7 @@ async def office() -> Any:
     one = Office(password="a-password-of-the-tests", pause=0, slow=0.01)
     await one.start()
     yield one
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await one.stop()
 
 
@@ -47,7 +47,7 @@ async def ended(acme: AcmeHub) -> None:
 
 async def until(what: Any) -> Any:
     """Wait for what real servers do beside the turned clock."""
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(20):
         while not (found := await what()):
             await asyncio.sleep(0.01)
     return found

@@ -35,7 +35,7 @@ async def hub(acme: AcmeHub) -> Hub:
 
 
 async def first(found: Any, count: int) -> list[Any]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         return [await anext(found) for _ in range(count)]
 
 
@@ -49,7 +49,7 @@ async def test_the_log_is_followed_from_a_cursor_as_it_grows(acme, hub):
 
     waiting = asyncio.ensure_future(anext(following))
     await acme.wrote("m2", "more")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         fact = await waiting
     assert (fact.seq, fact.type) == (facts[-1].seq + 1, "message.received")
 
@@ -60,7 +60,7 @@ async def test_without_a_cursor_the_log_is_followed_from_now_on(acme, hub):
     await acme.hub.daemon.store.write(lambda tx, items: items, None)  # it has looked where the log ends
     await acme.hub.run_until_idle()
     await acme.wrote("m2", "more")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         fact = await waiting
     assert [fact] == (await acme.hub.facts("message.received"))[1:]
 
@@ -89,7 +89,7 @@ async def test_following_ends_with_the_daemon(acme, hub):
     await asyncio.sleep(0)
     acme.hub.daemon.tail.close()
     with pytest.raises(StopAsyncIteration):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await waiting
 
 
@@ -180,7 +180,7 @@ async def test_hints_go_from_daemon_to_daemon(postgres_with_tables):
     there.heard = lambda loop: (ready["there"].set(), woken.append(loop))[0]
     async with asyncio.TaskGroup() as group:
         running = [group.create_task(one.run()) for one in (here, there)]
-        async with asyncio.timeout(9):
+        async with asyncio.timeout(20):
             await ready["here"].wait()
             await ready["there"].wait()  # both listen
             waiting = [asyncio.ensure_future(anext(one.subscribe("typing"))) for one in (here, there)]
@@ -233,7 +233,7 @@ async def test_what_a_write_hints_at_happens_after_its_commit(hub):
         return items
 
     await hub.write(write, None)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await committed.wait()
     assert seen == ["inside", "after"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from statistics import median
 from time import perf_counter
 from typing import Any
 
@@ -85,14 +84,14 @@ async def test_a_backlog_of_ten_thousand_makes_picking_no_slower(acme: AcmeHub) 
     wanted = [("few", 8), ("many", 8), ("long", 8)]
 
     async def picking() -> float:
-        """Give milliseconds, the median of several looks."""
+        """Give milliseconds, the least of several looks: others use this machine."""
         took = []
         for _ in range(9):
             began = perf_counter()
             found, _ = await store.read(lambda query: lanes._look(query, wanted))
             await store.read(lambda query, found=found: lanes.heads(query, [lane.id for lane in found]))  # type: ignore[misc]
             took.append(perf_counter() - began)
-        return median(took) * 1000
+        return min(took) * 1000
 
     await store.write(add, [task("few", "1"), task("many", "1"), task("long", "1")])
     few = await picking()
@@ -159,7 +158,7 @@ async def test_a_look_that_is_older_than_a_lanes_turn_serves_it_no_second_time(a
     await acme.hub.daemon.leases.take()
     await store.write(add, [task("apart", "one")])
     running = asyncio.create_task(serving.pump.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await late.seen.wait()
         finish.set()
         while serving.busy:
@@ -230,7 +229,7 @@ async def test_a_look_that_was_under_way_at_the_stop_begins_nothing(acme: AcmeHu
     await acme.hub.daemon.leases.take()
     await store.write(add, [task("apart", "one")])
     running = asyncio.create_task(serving.pump.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await late.seen.wait()
         await serving.stop(timedelta(seconds=1))
         late.go_on.set()

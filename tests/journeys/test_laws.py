@@ -137,7 +137,7 @@ async def test_law_3_a_task_is_there_until_the_transaction_that_records_its_effe
     while not power.cuts:
         await asyncio.sleep(0.001)
     assert await full_acme.hub.rows(open_) == before
-    full_acme.hub.clock.advance(timedelta(seconds=1))
+    await full_acme.hub.clock.advance_when_awaited(timedelta(seconds=1))  # the sender's pause
     await full_acme.hub.run_until_idle()
     assert await full_acme.hub.rows(open_) == [(State.ACCEPTED, "p1", 0)]
     assert full_acme.texts == ["Hi"]

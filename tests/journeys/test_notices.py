@@ -103,10 +103,10 @@ async def test_a_notice_that_is_just_being_sent_is_taken_away_when_it_came_out(s
     await house.comes()
     conversation = await house.writes("hello")
     await house.ask_notice(conversation, "You are number 1")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await house.door.sending.wait()
     await house.ask_notice(conversation, None)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not await house.hub.rows("SELECT 1 FROM lane WHERE grp = 'do' AND last_error <> ''"):
             await asyncio.sleep(0)
     house.door.go_on.set()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
@@ -15,10 +14,8 @@ from talkwire import (
     Handed,
     NotFound,
     Notification,
-    Notifier,
     NotifierFeatures,
     Notify,
-    Option,
     Refused,
     Reply,
     Shown,
@@ -31,90 +28,7 @@ from talkwire import (
 from talkwire.accounts import AccountState
 from talkwire.testing.provider import refuse
 from tests.journeys.acme_hub import AcmeHub
-
-RULE = """
-[recipients.ops]
-email = "ops@example.org"
-media = ["bell"]
-[[notify]]
-on = ["message.received", "reply.refused", "delivery.failed", "account.broken"]
-to = ["ops"]
-"""
-YES_NO = (Option(id="yes", title="Yes"), Option(id="no", title="No"))
-
-
-class Bell(Notifier):
-    """Does what the test says; notes what it was given."""
-
-    type = "bell"
-    features = NotifierFeatures(actions=2, withdraws=True, timeout=timedelta(milliseconds=50))
-    one: ClassVar[Bell]
-
-    def __init__(self, settings: Any, services: Any) -> None:
-        super().__init__(settings, services)
-        Bell.one = self
-        self.says: list[Any] = []
-        self.given: list[Notification] = []
-        self.taken_back: list[str] = []
-        self.opened = self.closed = 0
-
-    async def open(self) -> None:
-        self.opened += 1
-
-    async def close(self) -> None:
-        self.closed += 1
-
-    async def deliver(self, notification: Notification) -> Any:
-        self.given.append(notification)
-        said = self.says.pop(0) if self.says else Shown()
-        if said == "hang":
-            await asyncio.Event().wait()
-        if isinstance(said, Exception):
-            raise said
-        return said
-
-    async def withdraw(self, notification: Notification) -> None:
-        self.taken_back.append(notification.id)
-
-    @property
-    def titles(self) -> list[str]:
-        return [notification.title for notification in self.given]
-
-
-class BellPlugin:
-    def __init__(self, kind: type[Notifier] = Bell) -> None:
-        self.kind = kind
-
-    @hookimpl
-    def register_notifiers(self) -> list[type[Notifier]]:
-        return [self.kind]
-
-
-class Asker:
-    """Asks what the test says when a message comes, takes answers, sees every notification."""
-
-    def __init__(self) -> None:
-        self.asks: list[Any] = []
-        self.answers: list[tuple[str, str, str]] = []
-        self.seen: list[str] = []
-        self.refuse = False
-
-    @hookimpl
-    def on_inbound_message(self, message: Any) -> Any:
-        return [
-            replace(one, conversation=message.conversation) if isinstance(one, Notify) else one for one in self.asks
-        ]
-
-    @hookimpl
-    def answer_notification(self, notification: Notification, answer: str, tx: Any) -> Any:
-        if self.refuse:
-            raise ValueError
-        self.answers.append((notification.title, answer, notification.answered_by))
-        return Reply(conversation=notification.conversation, draft=draft(answer))
-
-    @hookimpl
-    def on_notification(self, notification: Notification) -> None:
-        self.seen.append(notification.title)
+from tests.journeys.bells import PEOPLE, RULE, YES_NO, Asker, Bell, BellPlugin, decisions
 
 
 @pytest.fixture
@@ -131,14 +45,10 @@ async def asked(start):
     """A hub on which a plugin asked `ops` yes or no."""
     asker = Asker()
     asker.asks = [Notify(recipient="ops", kind="question", title="Refund?", actions=YES_NO, key="refund")]
-    acme = await start(RULE.split("[[notify]]", maxsplit=1)[0], asker=asker)
+    acme = await start(PEOPLE, asker=asker)
     await acme.wrote("m1", "hello")
     await acme.hub.run_until_idle()
     return acme, asker, Bell.one.given[0].id
-
-
-async def decisions(acme: AcmeHub) -> list[tuple[str, str, str]]:
-    return await acme.hub.rows("SELECT medium, decision, reason FROM notification_medium ORDER BY at, medium")
 
 
 # --- rules ------------------------------------------------------------------------------------------------
@@ -159,10 +69,10 @@ async def test_a_rule_tells_of_messages_refusals_failures_and_broken_accounts(st
         await acme.hub.reply(conversation, "too late")
     await acme.hub.run_until_idle()
     assert Bell.one.titles == [
-        "New message: shop",
-        "A message was not delivered: shop",
-        "An account needs you: shop",
-        "A reply could not be sent: shop",
+        "+6281234567890 wrote to shop",
+        "A message to +6281234567890 was not delivered: shop",
+        "Account shop needs you",
+        "A reply to +6281234567890 could not be sent: shop",
     ]
     assert [one.conversation for one in Bell.one.given] == [conversation.id, conversation.id, "", conversation.id]
     assert set(await decisions(acme)) == {("bell", "shown", "")}
@@ -187,7 +97,7 @@ async def test_a_rule_waits_and_says_nothing_if_somebody_answered_meanwhile(star
     assert Bell.one.given == []
     assert ("bell", "suppressed", "replied") in await decisions(acme)
     await acme.hub.pass_time(seconds=1)
-    assert Bell.one.titles == ["New message: shop"]
+    assert Bell.one.titles == ["+6289999999999 wrote to shop"]
 
 
 async def test_what_a_plugin_says_by_itself_is_no_answer(start):
@@ -200,7 +110,7 @@ async def test_what_a_plugin_says_by_itself_is_no_answer(start):
     await acme.wrote("m1", "hello")
     await acme.hub.pass_time(minutes=2)
     assert acme.texts == ["Nobody is here now"]
-    assert Bell.one.titles == ["New message: shop"]
+    assert Bell.one.titles == ["+6281234567890 wrote to shop"]
 
 
 async def test_a_reply_drops_only_what_waited_for_one(start):
@@ -211,7 +121,7 @@ async def test_a_reply_drops_only_what_waited_for_one(start):
     await acme.hub.run_until_idle()
     await acme.hub.reply(await acme.hub.conversation, "an answer")
     await acme.hub.pass_time(seconds=30)
-    assert Bell.one.titles == ["New message: shop"] * 2
+    assert Bell.one.titles == ["+6281234567890 wrote to shop"] * 2
 
 
 # --- media ------------------------------------------------------------------------------------------------
@@ -296,7 +206,7 @@ async def test_a_notification_is_cut_to_what_the_medium_can_show(start):
 
     asker = Asker()
     asker.asks = [Notify(recipient="ops", kind="question", title="Refund?", text="for 7", actions=YES_NO)]
-    acme = await start(RULE.split("[[notify]]", maxsplit=1)[0], bell=Small, asker=asker)
+    acme = await start(PEOPLE, bell=Small, asker=asker)
     await acme.wrote("m1", "hello")
     await acme.hub.run_until_idle()
     given = Bell.one.given[0]
@@ -323,7 +233,7 @@ async def test_a_notifier_is_opened_and_closed_and_one_that_cannot_be_is_opened_
     async with start_hub_once(RULE, {"notify_bell": BellPlugin(Late)}) as acme:
         await acme.wrote("m1", "hello")
         await acme.hub.run_until_idle()
-        assert (Bell.one.opened, Bell.one.titles) == (2, ["New message: shop"])
+        assert (Bell.one.opened, Bell.one.titles) == (2, ["+6281234567890 wrote to shop"])
     assert Bell.one.closed == 1
 
 
@@ -366,7 +276,7 @@ async def test_a_sink_sees_every_notification_whoever_asked(start):
     acme = await start(RULE, asker=asker)
     await acme.wrote("m1", "hello")
     await acme.hub.run_until_idle()
-    assert sorted(asker.seen) == ["New message: shop", "Refund?"]
+    assert sorted(asker.seen) == ["+6281234567890 wrote to shop", "Refund?"]
 
 
 async def test_the_same_key_shows_nothing_new(asked):
@@ -390,7 +300,7 @@ async def test_the_first_answer_wins_and_the_second_hears_where(asked):
     assert acme.texts == ["yes"]  # what the asker's hook asked for
     assert Bell.one.taken_back == [notification]
     assert [fact.small for fact in await acme.hub.facts("notification.answered")] == [
-        {"answer": "yes", "surface": "phone of ann"}
+        {"recipient": "ops", "answer": "yes", "surface": "phone of ann"}
     ]
 
 
@@ -441,7 +351,7 @@ async def test_what_is_withdrawn_is_taken_back_everywhere_and_takes_no_answer(as
 async def test_what_was_never_shown_is_not_taken_back(start):
     asker = Asker()
     asker.asks = [Notify(recipient="ops", kind="question", title="Refund?", key="refund")]
-    acme = await start(RULE.split("[[notify]]", maxsplit=1)[0], asker=asker)
+    acme = await start(PEOPLE, asker=asker)
     Bell.one.says = [Suppressed("focused")]
     await acme.wrote("m1", "hello")
     await acme.hub.run_until_idle()
@@ -455,7 +365,7 @@ async def test_what_was_never_shown_is_not_taken_back(start):
 async def test_what_is_withdrawn_before_it_is_shown_never_shows(start):
     asker = Asker()
     asker.asks = [Notify(recipient="ops", kind="question", title="Refund?", key="refund"), Withdraw(key="refund")]
-    acme = await start(RULE.split("[[notify]]", maxsplit=1)[0], asker=asker)
+    acme = await start(PEOPLE, asker=asker)
     await acme.wrote("m1", "hello")
     await acme.hub.run_until_idle()
     assert Bell.one.given == []

@@ -72,3 +72,12 @@ async def test_a_report_of_another_account_or_of_nothing_is_kept_and_changes_not
     await full_acme.reported("", "failed", key="nothing")
     assert await full_acme.hub.states(conversation) == ["accepted"]
     assert await full_acme.column("SELECT count(*) FROM report WHERE delivery_id IS NULL") == [2]
+
+
+async def test_a_report_of_something_of_ours_that_is_no_reply_is_told(full_acme: AcmeHub) -> None:
+    key = "0193a7f0-0000-7000-8000-000000000001"
+    await full_acme.reported("", "failed", key=key, code="5.1.1")
+    await full_acme.reported("nothing-of-ours", "failed")
+    await full_acme.hub.run_until_idle()
+    [told] = await full_acme.hub.facts("report.unmatched")
+    assert (told.account, told.ids, dict(told.small)) == ("shop", {"key": key}, {"state": "failed", "code": "5.1.1"})

@@ -137,7 +137,7 @@ async def test_the_daemon_purges_by_itself_and_rests_between_slices(start_acme: 
     await acme.wrote("m1", "Hello")
     await acme.hub.run_until_idle()
     acme.hub.clock.advance(timedelta(hours=25))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while await count(acme.hub, "envelope"):
             acme.hub.clock.advance(timedelta(seconds=1))
             await acme.hub.run_until_idle()

@@ -488,7 +488,7 @@ async def test_a_tx_hook_that_never_returns_is_named_while_reading_goes_on_and_c
             hub.daemon.stuck_after = 0.02
             await AcmeHub(hub, None).wrote("m1", "one")
             await inside.wait()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 # Until the hook itself is late, its transaction is named, which is a little older.
                 while not any(fault.startswith("plugin ") for fault in hub.daemon.stuck()):
                     await asyncio.sleep(0.001)

@@ -160,7 +160,7 @@ async def test_a_send_under_way_ends_before_its_account_begins_anew_and_messages
     await op.acme.wrote("m2", "Are you there?")
     assert not reloading.done()
     answered.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await reloading
     await op.hub.run_until_idle()
     assert op.acme.texts == ["slowly", "next"]
@@ -178,7 +178,7 @@ async def test_a_send_that_outlasts_our_patience_is_made_once_and_its_lane_waits
     await op.acme.under_way()
     await op.hub.reply(conversation, "next")
     op.saves(op.shop.replace("kit-token-0123456789", NEW_TOKEN))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await reload(op.daemon)
     await op.daemon.store.read(lambda query: query.one("SELECT 1"))
     assert op.acme.texts == ["slowly"]
@@ -228,12 +228,12 @@ class Listening(Watched):
 
 async def test_a_listener_goes_on_from_where_it_was(start: Any) -> None:
     op = await start(channel=Listening)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while len(op.channel.lived) < 2:
             await asyncio.sleep(0)
     assert op.lived == ["shop opened", "listens after ''"]
     await op.reloads(op.shop.replace("kit-token-0123456789", NEW_TOKEN))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while len(op.channel.lived) < 4:  # the lease of its listener is taken anew, by a loop of its own
             await asyncio.sleep(0)
     assert op.lived == ["hears no more", "shop closed", "shop opened", "listens after '+'"]
@@ -341,7 +341,7 @@ async def test_two_reloads_at_once_end_with_what_the_file_says(start: Any) -> No
     op.saves(op.shop + op.kiosk)
     first = asyncio.ensure_future(reload(op.daemon))
     second = asyncio.ensure_future(reload(op.daemon))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         assert [(await first).done, (await second).done] == [("accounts.kiosk: added",), ()]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -75,10 +76,15 @@ async def test_what_is_not_known_is_uncertain_never_sent_again_and_stops_nothing
 
 
 async def test_a_send_that_takes_too_long_is_uncertain(start_acme: Any) -> None:
-    acme = await start_acme(channel=full(send_timeout=timedelta(seconds=0.2)))
+    acme = await start_acme(channel=full())
     conversation = await acme.talk()
+    channel, in_time = acme.shop.channel, acme.shop.channel.features
     acme.provider.will(hang_after_acceptance())
-    await acme.reply(conversation, "perhaps", "surely")
+    channel.features = replace(in_time, send_timeout=timedelta(seconds=0.2))
+    await acme.hub.reply(conversation, "perhaps")
+    await acme.under_way()
+    channel.features = in_time  # whoever answers has time enough
+    await acme.reply(conversation, "surely")
     assert await acme.hub.states(conversation) == ["uncertain", "accepted"]
 
 
@@ -554,9 +560,8 @@ async def test_an_outcome_that_cannot_be_stored_now_is_stored_when_the_store_is_
     sender = full_acme.hub.daemon.lanes._groups["send:shop"].work.__self__  # type: ignore[attr-defined]
     sender._store = store = DownOnce(sender._store)
     await full_acme.hub.reply(conversation, "one")
-    while not store.refused:
-        await asyncio.sleep(0)
-    full_acme.hub.clock.advance(timedelta(seconds=1))
+    await full_acme.hub.clock.advance_when_awaited(timedelta(seconds=1))
+    assert store.refused == 1
     await full_acme.hub.run_until_idle()
     assert await full_acme.hub.states(conversation) == ["accepted"]
     assert full_acme.texts == ["one"]
@@ -578,7 +583,7 @@ async def crowd(acme: AcmeHub, count: int) -> tuple[Any, asyncio.Event]:
         await acme.hub.reply(conversation, f"to {number}")
     await acme.hub.run_until_idle()
     acme.hub.clock.advance(timedelta(seconds=11))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(10):
         while len(acme.texts) < 9:  # as many as are served at once; the others were seen, and wait
             await asyncio.sleep(0)
     return acme.hub.daemon.lanes._groups["send:shop"].work.__self__, go_on  # type: ignore[attr-defined]

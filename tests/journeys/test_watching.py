@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from talkwire import health, watching
+from talkwire import accounts, health, watching
 from talkwire.model import AccountState
 from tests.journeys.acme_hub import AcmeHub, no
 
@@ -128,22 +128,88 @@ async def test_a_disk_that_fills_is_told_once_and_again_after_there_was_room(acm
     assert [fact.small["free_bytes"] for fact in await acme.hub.facts("disk.low")] == [4 * GIB, 4 * GIB]
 
 
-async def test_silence_is_unusual_only_where_somebody_wrote_at_this_time_on_other_days(acme):
-    now = acme.hub.clock.now()
-    await acme.hub.daemon.store.write(_messages, [now - timedelta(days=n, hours=1, minutes=30) for n in range(1, 8)])
-    await acme.hub.daemon.store.write(_heard, now - timedelta(hours=2))
+WEEK = timedelta(weeks=1)
+
+
+async def wrote_before(acme: AcmeHub, *times: Any) -> None:
+    """Let messages have come at these times."""
+    await acme.hub.daemon.store.write(_messages, list(times))
+
+
+async def quiet(acme: AcmeHub) -> list[tuple[Any, ...]]:
+    told = await acme.hub.facts("account.quiet")
+    return [(fact.account, fact.small["minutes"], fact.small["rule"]) for fact in told]
+
+
+def busy(end: Any, *, messages: int = 10, minutes: float = 5) -> list[Any]:
+    """Give the times of messages that came every few minutes, the last just before `end`."""
+    return [end - timedelta(minutes=minutes * n + 1) for n in range(messages)]
+
+
+@pytest.mark.parametrize(
+    ("weeks_ago", "messages", "told"),
+    [
+        ((1, 2), 10, [("shop", 60, "usual")]),
+        ((1, 2), 9, []),  # where few write, silence happens
+        ((1,), 10, []),  # one week says little
+        ((2, 3), 10, []),
+    ],
+)
+async def test_silence_is_told_where_at_this_time_of_both_weeks_before_many_wrote(acme, weeks_ago, messages, told):
+    await acme.wrote("m1", "the last one")
+    await look(acme, minutes=59)
+    end = acme.hub.clock.now() + timedelta(minutes=1)
+    await wrote_before(acme, *(at for n in weeks_ago for at in busy(end - n * WEEK, messages=messages)))
+    await look(acme)
+    assert await quiet(acme) == []
+    await look(acme, minutes=1)
+    await look(acme, minutes=5)
+    assert [(account, rule) for account, _, rule in await quiet(acme)] == [(one[0], one[2]) for one in told]
+
+
+async def test_silence_is_told_once_until_somebody_writes_and_shows_meanwhile(acme):
+    await acme.wrote("m1", "the last one")
+    since, later = acme.hub.clock.now(), acme.hub.clock.now() + timedelta(hours=2)
+    await wrote_before(acme, *busy(later - WEEK), *busy(later - 2 * WEEK))
+    await look(acme, hours=2)
+    for _ in range(3):
+        await look(acme, hours=5)  # at night nobody wrote in other weeks; what has begun goes on
+    assert await quiet(acme) == [("shop", 120, "usual")]
     health_of = await acme.hub.daemon.store.read(health.of_accounts)
-    assert health_of["shop"].silent_since == now - timedelta(hours=2)
+    assert health_of["shop"].silent_since == since
 
-    await acme.hub.daemon.store.write(_heard, now - timedelta(minutes=59))
+    await acme.wrote("m2", "hello again")
+    await look(acme, minutes=1)
     assert await acme.hub.daemon.store.read(health.of_accounts) == {}
 
 
-async def test_a_free_weekend_is_not_unusual(acme):
-    now = acme.hub.clock.now()
-    await acme.hub.daemon.store.write(_messages, [now - timedelta(days=n, hours=1) for n in range(1, 6)])
-    await acme.hub.daemon.store.write(_heard, now - timedelta(hours=2))
-    assert await acme.hub.daemon.store.read(health.of_accounts) == {}
+async def test_an_account_may_say_itself_how_long_it_may_be_quiet(start_acme):
+    acme = await start_acme(more='quiet_after = "6h"')
+    await look(acme, hours=5, minutes=59)
+    assert await quiet(acme) == []
+    await look(acme, minutes=1)
+    await look(acme, hours=7)
+    assert await quiet(acme) == [("shop", 360, "quiet_after")]  # though nobody ever wrote
+    await acme.wrote("m1", "hello")
+    await look(acme, minutes=1)
+    await look(acme, hours=6)
+    assert len(await quiet(acme)) == 2
+
+
+async def test_an_account_that_may_be_quiet_for_ever_is_never_told(start_acme):
+    acme = await start_acme(more='quiet_after = "off"')
+    await acme.wrote("m1", "the last one")
+    later = acme.hub.clock.now() + timedelta(hours=2)
+    await wrote_before(acme, *busy(later - WEEK), *busy(later - 2 * WEEK))
+    await look(acme, hours=2)
+    assert await quiet(acme) == []
+
+
+async def test_a_paused_account_is_not_too_quiet(start_acme):
+    acme = await start_acme(more='quiet_after = "6h"')
+    await acme.hub.daemon.store.write(accounts.pause, ("shop", "holidays"))
+    await look(acme, hours=7)
+    assert await quiet(acme) == []
 
 
 def _messages(tx: Any, items: Any) -> list[None]:
@@ -154,10 +220,4 @@ def _messages(tx: Any, items: Any) -> list[None]:
                 " VALUES (:id, 'c', :n, 'shop', 'in', 0, 0)",
                 {"id": health._id_at(at) + f"7000-8000-{n:012}", "n": n},
             )
-    return [None] * len(items)
-
-
-def _heard(tx: Any, items: Any) -> list[None]:
-    for at in items:
-        tx.execute("UPDATE account_state SET last_in_at = :at", {"at": int(at.timestamp() * 1_000_000)})
     return [None] * len(items)

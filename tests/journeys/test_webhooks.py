@@ -537,7 +537,7 @@ async def test_what_is_under_way_when_settings_change_is_told_again(start_acme, 
     acme = await start_acme(settings=host.table("crm", RECEIVED))
     host.answer = lambda _: None
     await acme.says([message("one")])
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not host.tried:
             await asyncio.sleep(0.001)  # the host has it, and does not answer
     host.answer = lambda _: 200

@@ -17,7 +17,7 @@ from .acme import ACME, AcmeChannel
 from .crowded import CROWD, IN_ORDER, SEND, ClaimsWhoIsAway, DrawsTheMessage, crowded
 from .lobby import GRACE, LOBBY, LobbyChannel, Page
 
-pytestmark = pytest.mark.timeout(30)  # a broken channel is waited for
+pytestmark = pytest.mark.timeout(90)  # a broken channel is waited for
 BY_NAME = {check.__name__: check for check in CHECKS}
 SESSIONS = CHECKS[19:]
 

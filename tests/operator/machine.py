@@ -14,8 +14,8 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.docs.pages import free_ports
 from tests.parts.nginx import AROUND, Certificate, certificate, here
+from tests.parts.ports import free_ports
 from tests.parts.wants import nginx_binary
 
 PLACES = ("/opt/talkwire", "/var/lib/talkwire", "/etc/systemd/system", "/etc/nginx/conf.d", "/usr/local/bin")

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.docs.pages import ROOT, Reader, free_ports
+from tests.docs.pages import ROOT, Reader
 from tests.operator.machine import program
+from tests.parts.ports import free_ports
 
 DEPLOY = ROOT / "deploy"
 PAGE = ROOT / "docs" / "howto" / "containers.md"

@@ -15,9 +15,10 @@ from talkwire.cli import online
 from talkwire.daemon import Daemon
 from talkwire.serving import serving
 from talkwire.settings import RawConfig, load_raw
-from tests.docs.pages import ROOT, free_ports
+from tests.docs.pages import ROOT
 from tests.journeys.door_hub import Doors
 from tests.parts.nginx import certificate, here, nginx
+from tests.parts.ports import free_ports
 
 CONFIG = ROOT / "deploy" / "nginx.conf"
 pytestmark = [

@@ -33,6 +33,7 @@ from typing import Self
 import pytest
 
 from tests.parts.nginx import certificate
+from tests.parts.ports import free_ports
 from tests.parts.wants import dovecot_binary
 
 LIMIT = 20.0  # seconds to wait for its port before saying that it never came
@@ -128,7 +129,7 @@ class Dovecot:
 
     def __init__(self, folder: Path, *, capability: str = "") -> None:
         self.folder = folder
-        self.port, self.tls_port = _free_ports(2)
+        self.port, self.tls_port = free_ports(2)
         self.uid, self.gid = _mail_owner()
         self.mail = folder / "mail"
         (tls := folder / "tls").mkdir()
@@ -455,14 +456,6 @@ def _greets(port: int) -> bool:
             return there.recv(64).startswith(b"* OK")
     except OSError:
         return False
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 def _die_with_parent() -> None:

@@ -15,7 +15,6 @@ import ctypes
 import re
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -25,6 +24,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import aiohttp
 
+from tests.parts.ports import free_ports
 from tests.parts.wants import FAKESMSC
 
 LIMIT = 20.0  # seconds to wait for anything before saying that it never came
@@ -104,7 +104,7 @@ class Kannel:
 
     def __init__(self, folder: Path, get_url: str, *, recode: bool, max_messages: int) -> None:
         self._folder = folder
-        ports = _free_ports(4)
+        ports = free_ports(4)
         self._admin, self._smsbox, self._smsc, self._sendsms = ports
         self.url = f"http://127.0.0.1:{self._sendsms}/cgi-bin/sendsms"
         self._config = folder / "kannel.conf"
@@ -331,14 +331,6 @@ async def _listens(port: int) -> bool:
     writer.close()
     await writer.wait_closed()
     return True
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 def _die_with_parent() -> None:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.parts.ports import free_ports
 from tests.parts.wants import postfix_binary
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class Postfix:
         self.dovecot = dovecot
         self.folder = Path(tempfile.mkdtemp(prefix="tw-postfix-"))  # short: Unix sockets lie in it
         self.folder.chmod(0o755)
-        self.port, self.submission, self.smtps, self.relay = _free_ports(4)
+        self.port, self.submission, self.smtps, self.relay = free_ports(4)
         owner = pwd.getpwnam("postfix")
         for name in ("etc", "queue", "data"):
             (self.folder / name).mkdir(mode=0o755)
@@ -218,14 +219,3 @@ def _greets(port: int) -> bool:
             return there.recv(64).startswith(b"220")
     except OSError:
         return False
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()

@@ -6,7 +6,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.parts.ports import free_port
 from tests.parts.wants import postgres_binary
 
 START_LIMIT = 30.0  # seconds
@@ -61,7 +61,7 @@ class Cluster:
     def start(self) -> None:
         """Start the server and wait until it answers; a port once had is kept."""
         for _ in range(1 if self.port else PORTS):
-            port = self.port or _free_port()
+            port = self.port or free_port()
             if self._started(port):
                 self.port = port
                 return
@@ -213,12 +213,6 @@ def _owner() -> tuple[int, int]:
             continue
         return entry.pw_uid, entry.pw_gid
     raise RuntimeError("PostgreSQL refuses to run as root, and there is neither a user postgres nor nobody")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _die_with_parent() -> None:

@@ -21,7 +21,7 @@ import pytest
 from tests.parts.contracts import contracts_folder
 
 FAKESMSC = Path("/usr/lib/kannel/test/fakesmsc")  # where Debian's kannel-extras puts it
-SECONDS_WITH_REAL_PARTS = 60  # a cap for one test, unless it says otherwise: a first initdb or browser takes seconds
+SECONDS_WITH_REAL_PARTS = 120  # a cap for one test, unless it says otherwise: a first initdb or browser takes seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +81,11 @@ PARTS = {
         packages=("postfix",),
         is_here=lambda: os.geteuid() == 0 and postfix_binary() is not None,
         fixtures=("postfix",),
+    ),
+    "dunst": Part(  # a Linux desktop that shows notifications, on a screen that only memory has
+        packages=("dunst", "xvfb", "dbus", "imagemagick"),
+        is_here=lambda: all(shutil.which(name) for name in ("dunst", "dunstctl", "Xvfb", "dbus-daemon", "import")),
+        fixtures=("desktop",),
     ),
     "swaks": Part(packages=("swaks",), is_here=lambda: shutil.which("swaks") is not None),
     "systemd": Part(packages=("systemd",), is_here=lambda: shutil.which("systemd-analyze") is not None),

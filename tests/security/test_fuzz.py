@@ -74,7 +74,7 @@ def document(ids: dict[str, list[str]]) -> dict[str, Any]:
 
 
 @pytest.mark.prove
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 async def test_the_api_keeps_its_document_whatever_it_is_asked(
     start_acme: Any, aiohttp_client: Any, tmp_path: Path, proving: bool, proof: Any
 ) -> None:

@@ -38,7 +38,7 @@ async def headers(acme: AcmeHub) -> dict[str, str]:
 
 async def raw(server: Any, *sent: bytes) -> bytes:
     """Send bytes over one connection, and give all that comes back until it is closed."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         reader, writer = await asyncio.open_connection(server.host, server.port)
         writer.write(b"".join(sent))
         try:
@@ -87,7 +87,7 @@ async def test_a_connection_on_which_many_requests_wait_is_read_no_further(
     acme: AcmeHub, server: Any, headers: Any
 ) -> None:
     first = f"GET /api/v1/events?wait=30 HTTP/1.1\r\nHost: x\r\nAuthorization: {headers['Authorization']}\r\n\r\n"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         _, writer = await asyncio.open_connection(server.host, server.port)
         writer.write(first.encode() + HIDDEN * 1000)
         handlers = server.server.handler.connections

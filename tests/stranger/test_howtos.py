@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import ROOT, Reader, free_ports, other_ports
+from tests.docs.pages import ROOT, Reader, other_ports
+from tests.parts.ports import free_ports
 
 HOWTO = ROOT / "docs" / "howto"
 ELSEWHERE = {"run-on-postgres", "install-on-a-vm", "containers"}  # below, and in tests/operator

@@ -34,7 +34,7 @@ def kit(folder):
     )
 
 
-@pytest.mark.timeout(60)  # a pytest in a process of its own
+@pytest.mark.timeout(180)  # a pytest in a process of its own
 @pytest.mark.parametrize(
     ("kind", "name", "passed"), [("webhook", "acme", 16), ("poll", "my-shop2", 14), ("notifier", "my-board2", 16)]
 )
@@ -45,7 +45,7 @@ def test_the_kit_is_green_at_once(tmp_path, kind, name, passed):
     assert done.returncode == 0
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 def test_the_kit_is_red_when_the_new_channel_is_broken(tmp_path):
     make("acme", "webhook", tmp_path)
     module = tmp_path / "talkwire-acme" / "src" / "talkwire_acme" / "__init__.py"

@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from tests.docs.pages import ROOT, Reader, free_ports, other_ports
+from tests.docs.pages import ROOT, Reader, other_ports
+from tests.parts.ports import free_ports
 
 TUTORIAL = ROOT / "docs" / "tutorial" / "channel.md"
 MOST = 300.0  # seconds of machine time for all of it

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .errors import NoAnswer as NoAnswer
     from .errors import NotFound as NotFound
     from .errors import NotSent as NotSent
+    from .errors import Outrun as Outrun
     from .errors import Refuse as Refuse
     from .errors import Refused as Refused
     from .errors import Rejected as Rejected
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from .hooks import SessionStep as SessionStep
     from .hooks import hookimpl as hookimpl
     from .hub import Hub as Hub
+    from .media.guard import guarded_session as guarded_session
     from .model import Accepted as Accepted
     from .model import Account as Account
     from .model import AccountNotice as AccountNotice
@@ -101,6 +103,7 @@ if TYPE_CHECKING:
     from .model import Direction as Direction
     from .model import Draft as Draft
     from .model import Enclosed as Enclosed
+    from .model import Ended as Ended
     from .model import Envelope as Envelope
     from .model import Fact as Fact
     from .model import FormLink as FormLink
@@ -121,6 +124,7 @@ if TYPE_CHECKING:
     from .model import Part as Part
     from .model import Person as Person
     from .model import Policy as Policy
+    from .model import Preferences as Preferences
     from .model import Problem as Problem
     from .model import Rate as Rate
     from .model import Reachable as Reachable
@@ -166,7 +170,7 @@ _WHERE = {
     "channel": "Answered Channel Payload Route Settings each outcome phone retry_after",
     "cli.installed": "Installation installation",
     "errors": (
-        "AccountBroken Conflict HistoryGone KeyReused MarkupRefused NoAnswer NotFound NotSent Refuse Refused"
+        "AccountBroken Conflict HistoryGone KeyReused MarkupRefused NoAnswer NotFound NotSent Outrun Refuse Refused"
         " Rejected SendError SessionEnded StoreDown TalkwireError TooLarge TryLater Uncertain Unreachable"
         " Unreadable Unsupported Wait WindowClosed WindowShut"
     ),
@@ -174,11 +178,12 @@ _WHERE = {
     "formatting": "Dialect PLAIN plain_text render segments split to_json",
     "hooks": "Actions Drop HOOK_API Pages SessionStep hookimpl",
     "hub": "Hub",
+    "media.guard": "guarded_session",
     "model": (
         "Accepted Account AccountNotice AccountState Acknowledge Address AddressChanged Alias Answer AnswerCode"
         " Attachment AttachmentClass Batch Block Buttons Card Change ChangeKind Choice Choices Contact"
-        " ContactCard Conversation Degradation Delivery Detail Direction Draft Enclosed Envelope Fact FormLink Forward Inbound Item Level"
-        " Location Media Message NotThere Notification OnDesktop Option Original Other Outgoing Part Person Policy Problem Rate Reachable Reaction"
+        " ContactCard Conversation Degradation Delivery Detail Direction Draft Enclosed Ended Envelope Fact FormLink Forward Inbound Item Level"
+        " Location Media Message NotThere Notification OnDesktop Option Original Other Outgoing Part Person Policy Preferences Problem Rate Reachable Reaction"
         " ReadUpTo Receipt Recipient RemoteMedia RenderContext Rendered Report SessionChange SessionState SignalKind State"
         " StoredChange Style Template Text Typing TypingSignal Unit Unread Way draft"
     ),

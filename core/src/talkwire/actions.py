@@ -117,6 +117,13 @@ class Notify:
     on_desktop: OnDesktop | None = None  # None: the template's, else `background`
     account: str = ""  # empty where none is concerned
 
+    def __post_init__(self) -> None:
+        """Refuse what no surface has room for, and a time that never comes."""
+        if len(self.details) > 4:
+            raise ValueError("a Notify has four details at most")
+        if self.timeout is not None and self.timeout <= timedelta():
+            raise ValueError("Notify.timeout lies in the future")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Withdraw:

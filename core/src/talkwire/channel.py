@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 
@@ -250,6 +250,14 @@ class Channel:
     async def probe(self) -> str:
         """Ask the provider who we are, for `check --online`; one line for a person."""
         return "nothing to ask"
+
+    async def expires(self) -> Mapping[str, datetime]:
+        """Say when what this account signs in with ends, by what people call it: `access token`.
+
+        Asked once it is open, and once a day; `credential.expiring` is told before. What renews itself does not count;
+        empty: nothing ends, or nobody knows. What it raises is asked again in an hour.
+        """
+        return {}
 
     async def reconcile(self, out: Outgoing) -> Receipt | NotThere:
         """Ask the provider whether a part arrived; raise `Uncertain` where that cannot be known."""

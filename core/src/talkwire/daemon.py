@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,16 +15,17 @@ import aiohttp
 import structlog
 from pydantic import SecretBytes
 
-from . import doing, notifying, restoring, setbacks, showing
+from . import accounts, doing, handling, notifying, restoring, setbacks, showing
 from .accounts import Accounts, Runtime
 from .answers import AccountView
 from .api.limits import Limits
 from .api.principals import Principals
-from .channel import Route
+from .channel import Channel, Route
 from .clock import Clock, SystemClock
 from .counting import Requests
 from .doing import Doer
 from .errors import StoreDown, TalkwireError
+from .expiring import Expiries, Source
 from .fetching import Fetcher
 from .filing import Filing
 from .hints import Hints
@@ -36,21 +38,23 @@ from .lending import Lent
 from .log import Readers, Tail, Told
 from .media.chunks import ChunkStore
 from .media.files import Chunks, FileStore
-from .model import Account, AccountState, Inbound
+from .model import Account, AccountState, Inbound, Notification
 from .notices import Notices
-from .notifying import RuleReader
+from .notifier import Notifier
 from .outgoing import Replies
 from .plugins import Plugins
 from .pump import Pump
 from .purging import GROUP as PURGE
 from .purging import Purge
+from .ruling import RuleReader
 from .sending import Sender
 from .sessions import Sessions
 from .settings import Config
 from .showing import Medium
-from .store import Store, revisions
+from .store import Store, Tx, revisions
 from .store.revisions import Chain
 from .store.sqlite import path_of
+from .templates import Does, Templates
 from .timers import GROUP as TIMERS
 from .timers import Timers
 from .watching import GROUP as WATCH
@@ -89,7 +93,12 @@ class Daemon:
         self.clock: Clock = clock or SystemClock()
         url = config.store.url.get_secret_value()
         self.store = Store(url, self.clock, synchronous=config.store.synchronous)
-        self.store.settle = doing.settle
+        digests = frozenset(name for name, kind in plugins.notifiers.items() if kind.features.digests)
+        general = config.general
+        self.templates = Templates(
+            config.templates, language=general.language, time_zone=general.time_zone, digests=digests
+        )
+        self.store.settle = functools.partial(doing.settle, templates=self.templates)
         self.store.committed.append(self._committed)
         self.files: Chunks = (
             FileStore(config.store.files, self.clock.now) if self.store.is_sqlite else ChunkStore(self.store)
@@ -103,7 +112,9 @@ class Daemon:
         self.lanes = Lanes(self.store, self.clock, self.leases)
         self.timers = Timers(self.store, self.clock, self.leases)
         folders = {"database": path_of(url).parent, "files": config.store.files} if self.store.is_sqlite else {}
-        self.watch = Watch(self.store, self.clock, self.leases, folders)
+        self.watch = Watch(self.store, self.clock, self.leases, folders, self._quiet_after)
+        self.expiries = Expiries(self.store, self.clock, self.leases, self._credentials)
+        self.openings = Pump("media", self._open_again, self.clock)
         self.readers = Readers(self.store, self.clock, self.leases, self.lanes, self._account_of, self.view)
         shape = self._shape if plugins.shapes else None
         self.intake = Intake(self.store, self.clock, self.files, shape=shape)
@@ -153,6 +164,27 @@ class Daemon:
             return runtime.standing
         return AccountView(name=name, features=None, state=AccountState.ABSENT, since=None)
 
+    def _quiet_after(self) -> dict[str, timedelta | None]:
+        """Give how long nobody may write to an account, where the settings say so; None: for ever."""
+        said = {name: one.quiet_after for name, one in self.config.accounts.items()}
+        return {name: None if limit == "off" else limit for name, limit in said.items() if limit is not None}
+
+    def _credentials(self) -> Iterator[Source]:
+        """Give who may know when something ends that we sign in with: accounts and media that are open."""
+        for name, runtime in self.accounts.by_name.items():
+            channel = runtime.channel
+            is_open = runtime.view.state in (AccountState.WORKING, AccountState.WAITING)
+            if channel is not None and is_open and type(channel).expires is not Channel.expires:
+                yield Source(key=f"account:{name}", account=name, ask=channel.expires, of=channel)
+        for name, medium in self._media.items():
+            notifier = medium.notifier
+            if notifier is not None and type(notifier).expires is not Notifier.expires:
+                yield Source(key=f"medium:{name}", ask=notifier.expires, of=notifier)
+
+    def media(self) -> dict[str, str]:
+        """Say of each medium what keeps it from showing anything now; empty: nothing."""
+        return {name: medium.trouble for name, medium in sorted(self._media.items())}
+
     def notifier_routes(self) -> Iterator[tuple[str, Route]]:
         """Give the routes of notifiers, each with its plugin."""
         for medium in self._media.values():
@@ -190,6 +222,8 @@ class Daemon:
             self.purge.pump,
             self.leases.pump,
             self.watch.pump,
+            self.expiries.pump,
+            self.openings,
             *self.readers.pumps,
             *self.accounts.pumps,
         ]
@@ -199,6 +233,9 @@ class Daemon:
         self.config = config
         self.replies.language = config.general.language
         self.replies.time_zone = config.general.time_zone
+        self.templates.files = config.templates
+        self.templates.language = config.general.language
+        self.templates.time_zone = config.general.time_zone
         self.plugins.lend(hub=self.hub, settings=config.plugins)
         for told in self.told_settings:
             told(config)
@@ -230,6 +267,8 @@ class Daemon:
                             self.lanes.pump.run(),
                             self.timers.pump.run(),
                             self.watch.pump.run(),
+                            self.expiries.pump.run(),
+                            self.openings.run(),
                             self.purge.pump.run(),
                             self.readers.run(),
                             self.accounts.run(),
@@ -300,11 +339,12 @@ class Daemon:
             self.hints,
             self.view,
             lambda: [runtime.view for runtime in self.accounts.by_name.values()],
-            self.plugins.answer,
+            self._answered,
             self.principals,
             self.sessions,
             self.filing,
             self.leases,
+            self.templates,
         )
         self.plugins.lend(hub=self.hub, settings=config.plugins, on_slow=self._slow)
 
@@ -336,7 +376,7 @@ class Daemon:
         old = {one.settings: one for one in self._webhooks}
         new = self.config.webhooks
         self._webhooks = [old.pop(one) if one in old else WebhookReader(one, self.clock) for one in new]
-        rules = [RuleReader(i, rule) for i, rule in enumerate(self.config.notify)]
+        rules = [RuleReader(i, rule, self.templates) for i, rule in enumerate(self.config.notify)]
         self._told = [*self.plugins.readers(), *rules, *self._webhooks]
         await self.readers.open(self._told)
         for webhook in old.values():
@@ -358,14 +398,22 @@ class Daemon:
         """Show by every medium that is asked for; those of `changed` are made anew."""
         by_rules = {medium for rule in self.config.notify for medium in rule.media}
         wanted = by_rules | await self.store.read(showing.media) | self.plugins.notifiers.keys()
+        for medium in self._media.values():
+            await medium.learn()  # there may be other recipients
         for name in sorted(wanted - (self._media.keys() - {*changed})):
             if (before := self._media.get(name)) is not None:
                 await self.lanes.rest(before.group, self.patience)
                 await before.close()
-            medium = self._media[name] = Medium(self.store, self.clock, self.leases, name, self.hub)
+            medium = self._media[name] = Medium(self.store, self.clock, self.leases, name, self.hub, self.templates)
             await medium.open(self.plugins.notifiers.get(name), self.config.plugins.get(f"notify_{name}"))
             self.lanes.serve(medium.group, medium.work)
             self.leases.want([medium.group])
+        self.openings.wake()
+
+    async def _open_again(self) -> datetime | None:
+        """Open the notifiers that could not be opened; one that hangs delays none of the others."""
+        tries = [medium.open_again() for medium in self._media.values()]
+        return min(filter(None, await asyncio.gather(*tries)), default=None)
 
     async def _stop(self) -> None:
         """Take nothing more in, let sends finish, let others take over."""
@@ -430,6 +478,7 @@ class Daemon:
                 for pump in self.accounts.pumps:
                     pump.wake()
                 self.watch.woken()
+                self.expiries.pump.wake()
             case "everything":
                 self._wake_all()
 
@@ -440,6 +489,14 @@ class Daemon:
 
     def _slow(self, plugin: str, hook: str, seconds: float) -> None:
         self.slow_hooks[plugin, hook] = max(seconds, self.slow_hooks.get((plugin, hook), 0))
+
+    def _answered(self, tx: Tx, notification: Notification, answer: str, does: Does) -> None:
+        """Do what a button brings about, and let whoever asked take the answer."""
+        if does is Does.HANDLED and notification.conversation:
+            handling.mark(tx, notification.conversation, notification.recipient)
+        elif does is Does.RESUME and notification.account in self.accounts.by_name:
+            accounts.resume(tx, [notification.account])
+        self.plugins.answer(tx, notification, answer)
 
     async def _shape(
         self, wanted: Sequence[tuple[Account, Inbound]], budget: timedelta

@@ -119,6 +119,9 @@ def reported(tx: Tx, reports: Sequence[tuple[str, Report, str]]) -> list[tuple[s
             one for to, part in found if (one := _meant(report.recipient, part, to, beside))
         ]
         at = micros(report.at)
+        if report.key and report.key not in by_key:  # of something of ours that is no reply
+            small = {"state": report.state.word, "code": report.code}
+            tx.tell("report.unmatched", account=account, ids={"key": report.key}, small=small)
         for delivery in matched or [None]:
             rows.append(
                 (account, report.external_id, report.key, int(report.state), at, tx.now_us,

@@ -20,6 +20,7 @@ from .outgoing import Replies, Target
 from .sessions import Served, Sessions
 from .standing import SCHEDULE
 from .store import Act, Store, Tx
+from .templates import Templates
 
 _log = structlog.get_logger("talkwire.doing")
 GROUP = "do"
@@ -41,7 +42,7 @@ class Fetching(Protocol):
     async def give_up(self, attachment: str, error: str) -> None: ...
 
 
-def settle(tx: Tx) -> None:
+def settle(tx: Tx, templates: Templates) -> None:
     """Store what was asked for inside a transaction, before its commit; what no table takes raises."""
     acts, promised = list(tx.acts), []
     tx.acts.clear()
@@ -55,7 +56,8 @@ def settle(tx: Tx) -> None:
             case DropTimer():
                 timers.drop_timer(tx, plugin, action.key)
             case Notify():
-                notifying.notify(tx, act.asker, action, id_)
+                seq = int(act.ref.removesuffix("r") or 0)
+                notifying.notify(tx, act.asker, action, id_, templates, seq=seq)
             case Withdraw():
                 notifying.withdraw(tx, act.asker, action)
             case Reply() if act.ref.endswith("r"):

@@ -27,6 +27,7 @@ TalkwireError
 ├── TooLarge            more bytes than we take: send less
 ├── UnsafeUrl           an address we never call: do not try again
 ├── Conflict            somebody else was first: look again
+│   └── Outrun          … with an answer to a notification: it says who, and where
 ├── SettingsError       the file is wrong: every fault with its remedy
 ├── SchemaError         the database is not of this version: `talkwire db upgrade`
 └── StoreDown           the database does not answer: try again
@@ -223,6 +224,16 @@ class Conflict(TalkwireError):
     def __init__(self, text: str, *, code: str = "conflict") -> None:
         super().__init__(text)
         self.code = code
+
+
+class Outrun(Conflict):
+    """Somebody else answered a notification first."""
+
+    def __init__(self, text: str, *, surface: str, recipient: str, action: str) -> None:
+        super().__init__(text, code="already_answered")
+        self.surface = surface  # where: `page`, `native:laptop`, `email`
+        self.recipient = recipient  # who
+        self.action = action  # id of what they chose
 
 
 @dataclass(frozen=True, slots=True)

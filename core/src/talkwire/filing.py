@@ -29,7 +29,7 @@ class Filing:
         self._files = files
         self._clock = clock
         self._keys = keys
-        self._public_url = public_url
+        self.public_url = public_url
 
     async def keep(self, chunks: AsyncIterator[bytes], *, name: str, limit: int) -> Attachment:
         """Keep a file; committed when this returns.
@@ -56,7 +56,7 @@ class Filing:
         if isinstance(attachment, Attachment) and not attachment.sha256:
             return ""
         id_ = attachment if isinstance(attachment, str) else attachment.id
-        return f"{self._public_url}/media/{id_}?{links.sign(self._keys[0].get_secret_value(), id_, self._clock.now())}"
+        return f"{self.public_url}/media/{id_}?{links.sign(self._keys[0].get_secret_value(), id_, self._clock.now())}"
 
 
 async def _not_empty(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

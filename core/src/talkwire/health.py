@@ -6,7 +6,7 @@ every other change       told at once: a person acted, or has to
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from .clock import micros, moment
@@ -87,7 +87,7 @@ class Health:
     uncertain: int = 0  # parts, in 24 hours
     failed: int = 0
     changes: int = 0  # of its state, of which none held for a minute
-    silent_since: datetime | None = None  # nothing came since then, which is unusual
+    silent_since: datetime | None = None  # nothing came since then, which is unusual; the watch said so
 
 
 _WAITING = """
@@ -98,15 +98,10 @@ _TROUBLE = """
     SELECT account, state, count(*) FROM delivery
     WHERE state IN (5, 25) AND state_at > :since AND problem_code <> 'fell_back' GROUP BY account, state
 """
-_HEARD = "SELECT account, last_in_at FROM account_state WHERE state = 'working' AND last_in_at < :before"
-_CAME = """
-    SELECT 1 FROM (SELECT account, direction FROM message WHERE id >= :first AND id < :last ORDER BY id LIMIT :most) m
-    WHERE m.account = :account AND m.direction = 'in' LIMIT 1
+_SILENT = """
+    SELECT s.account, COALESCE(s.last_in_at, s.since) FROM meta m
+    JOIN account_state s ON m.name = 'episode:account.quiet:' || s.account
 """
-_QUIET = timedelta(hours=1)  # a shorter silence is never unusual
-_DAYS = 7
-_OTHER_DAYS = 4  # of the six before, on which somebody wrote at this time
-_WINDOW = 20_000  # messages of one day's stretch that are looked through
 
 
 def of_accounts(query: Query) -> dict[str, Health]:
@@ -119,26 +114,66 @@ def of_accounts(query: Query) -> dict[str, Health]:
         found.setdefault(account, {})["uncertain" if state == State.UNCERTAIN else "failed"] = count
     for account, _, _, _, value in query.execute(_CHANGING):
         found.setdefault(account, {})["changes"] = _read(value)[1]
-    for account, last in query.execute(_HEARD, {"before": micros(query.now - _QUIET)}):
-        if _is_unusual(query, account, moment(last)):
-            found.setdefault(account, {})["silent_since"] = moment(last)
+    for account, since in query.execute(_SILENT):
+        found.setdefault(account, {})["silent_since"] = moment(since)
     return {account: Health(**values) for account, values in found.items()}  # type: ignore[arg-type]
 
 
-def _is_unusual(query: Query, account: str, last: datetime) -> bool:
-    """Say whether on other days somebody wrote at this time: a week ago, and on most of the days between.
+_FAILING = """
+    SELECT l.grp, l.last_error, count(*), min(l.failing_since) FROM lane l JOIN task t ON t.lane_id = l.id
+    WHERE l.grp >= 'notify:' AND l.grp < 'notify;' AND l.failing_since IS NOT NULL
+    GROUP BY l.grp, l.last_error ORDER BY l.grp, count(*) DESC
+"""
 
-    So nights and weekends are known without a setting; before there is a week of messages nothing is unusual.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failing:
+    """Notifications that a medium could not show yet."""
+
+    waiting: int
+    since: datetime  # of the first failure
+    error: str  # of most of them
+
+
+def of_media(query: Query) -> dict[str, Failing]:
+    """Give the media that fail."""
+    found: dict[str, Failing] = {}
+    for group, error, count, since in query.execute(_FAILING):
+        name = group.removeprefix("notify:")
+        one = found.get(name, Failing(waiting=0, since=query.now, error=error))
+        found[name] = replace(one, waiting=one.waiting + count, since=min(one.since, moment(since)))
+    return found
+
+
+# --- silence -----------------------------------------------------------------------------------------
+
+QUIET = timedelta(hours=1)  # a shorter silence is never unusual
+_WEEKS = 2
+_BUSY = 10  # messages in the same stretch of each of those weeks; where fewer come, silence happens
+_WINDOW = 5_000  # messages of one week's stretch that are looked through
+_CAME = """
+    SELECT count(*) FROM (
+        SELECT 1 FROM (SELECT account, direction FROM message WHERE id >= :first AND id < :last ORDER BY id LIMIT :most) m
+        WHERE m.account = :account AND m.direction = 'in' LIMIT :enough
+    ) c
+"""
+
+
+def is_unusual(query: Query, account: str, since: datetime) -> bool:
+    """Say whether it is unusual that nothing came for so long: at this time of the last weeks much did.
+
+    So nights, weekends and accounts to which few write are known without a setting; before there are two weeks of
+    messages nothing is unusual.
     """
-    silent = min(query.now - last, timedelta(hours=24))
-    wrote = [_came(query, account, query.now - timedelta(days=n) - silent, silent) for n in range(_DAYS, 0, -1)]
-    return wrote[0] and sum(wrote[1:]) >= _OTHER_DAYS
+    silent = min(query.now - since, timedelta(hours=24))
+    return all(_is_busy(query, account, query.now - timedelta(weeks=n) - silent, silent) for n in range(1, _WEEKS + 1))
 
 
-def _came(query: Query, account: str, begin: datetime, length: timedelta) -> bool:
+def _is_busy(query: Query, account: str, begin: datetime, length: timedelta) -> bool:
     # Ids begin with the milliseconds at which they were made: no index on the time is needed.
     ends = {"first": _id_at(begin), "last": _id_at(begin + length)}
-    return query.one(_CAME, {"account": account, "most": _WINDOW, **ends}) is not None
+    row = query.one(_CAME, {"account": account, "most": _WINDOW, "enough": _BUSY, **ends})
+    return row is not None and row[0] >= _BUSY
 
 
 def _id_at(at: datetime) -> str:

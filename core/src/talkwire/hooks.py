@@ -58,6 +58,7 @@ class Pages:
     folder: Path
     csp: Mapping[str, str] = field(default_factory=dict)  # directive → sources, replaces that of the strict default
     worker: str = ""  # path of a service worker in the folder; its scope is `/p/<plugin>/`; empty: none
+    joins: str = ""  # path of a module in the folder that our own pages load once somebody is known; empty: none
 
 
 class SessionStep(StrEnum):
@@ -79,6 +80,7 @@ HOOK_OF_FACT: Mapping[str, str] = {  # by the fact's whole type, else by what st
     "notification.created": "on_notification",
     "account": "on_account",
     "account.flapping": "on_fact",
+    "account.quiet": "on_fact",  # it may be well
     "account.notice": "on_fact",  # what a provider says; the state stays
     "account.forgotten": "on_fact",  # it has no state any more
     "account.renamed": "on_fact",
@@ -155,7 +157,8 @@ def register_pages() -> Pages:
     """Give a folder of static pages below `/p/<plugin>/`.
 
     When, error, twice: as `register_channels`. Order: after `register_routes`.
-    Answer: `Pages`, with what its Content-Security-Policy needs beyond ours.
+    Answer: `Pages`, with what its Content-Security-Policy needs beyond ours. A page of ours that people sign in to
+    (the operator's) imports the module `joins` and calls its `join(page)`, on whichever port the page is served.
     """
 
 

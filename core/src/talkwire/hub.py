@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from . import notifying, readmodels
+from . import notifying, preferring, readmodels
 from .actions import Notify
 from .errors import Conflict, NotFound
 from .filing import Filing
@@ -27,6 +27,7 @@ from .model import (
     Message,
     Notification,
     Policy,
+    Preferences,
     SignalKind,
     State,
 )
@@ -34,6 +35,7 @@ from .outgoing import Replies
 from .readmodels import Page, Troubled
 from .sessions import Sessions
 from .store import Query, Store, Tx
+from .templates import Does, Templates
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -48,13 +50,14 @@ class Principals(Protocol):
     """Knows who makes a request."""
 
     async def principal(self, request: web.Request) -> Any: ...
+    async def key(self, token: str, remote: str) -> Any: ...
     async def sign_in(self, response: web.StreamResponse, principal: Any) -> None: ...
 
 
 class AnswerHook(Protocol):
-    """Calls the asker's `answer_notification` inside the transaction in which an answer wins."""
+    """Does what an answer brings about, inside the transaction in which it wins."""
 
-    def __call__(self, tx: Tx, notification: Notification, answer: str) -> None: ...
+    def __call__(self, tx: Tx, notification: Notification, answer: str, does: Does) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,7 @@ class Hub:
         sessions: Sessions,
         filing: Filing,
         leases: Leases,
+        templates: Templates,
     ) -> None:
         self._store = store
         self._replies = replies
@@ -100,6 +104,7 @@ class Hub:
         self._sessions = sessions
         self._filing = filing
         self._leases = leases
+        self._templates = templates
         self.asker = ""  # in whose name; empty: the core's
         self._by_plugin: dict[str, Hub] = {}
 
@@ -234,6 +239,21 @@ class Hub:
         """List the accounts and how they do."""
         return self._accounts()
 
+    @property
+    def public_url(self) -> str:
+        """Give the address under which the world finds us, without a slash at its end; empty: not said."""
+        return self._filing.public_url
+
+    @property
+    def language(self) -> str:
+        """Name the language of the instance: `en`, `id`."""
+        return self._replies.language
+
+    @property
+    def time_zone(self) -> str:
+        """Name the time zone of the instance: `Asia/Jakarta`."""
+        return self._replies.time_zone
+
     # --- following -------------------------------------------------------------------------------
 
     def tail(self, after: int | None = None, types: Sequence[str] = ()) -> AsyncIterator[Fact]:
@@ -271,29 +291,57 @@ class Hub:
     async def notify(self, action: Notify) -> None:
         """Show something to a recipient, by the media that the recipient wants; the same key again shows nothing new.
 
-        A recipient who is not there comes back as the fact `action.failed`.
+        A recipient who is not there, or a template, comes back as the fact `action.failed`. An answer to one of several
+        recipients with the same key ends it for all of them; who is asked after that is asked in vain.
         """
-        await self._store.write(_notify, (self.asker, action, new_id()))
+        await self._store.write(_notify, (self.asker, action, new_id(), self._templates))
 
     async def notifications(self, recipient: str, **page: Any) -> Page[Notification]:
-        """Give a recipient's notifications that were not withdrawn, the newest first."""
+        """Give a recipient's notifications that are open, the newest first; with `open_=False` all of them."""
         return await self._store.read(lambda query: readmodels.notifications(query, recipient, **page))
+
+    async def notification(self, notification: str) -> Notification | None:
+        """Give one notification, answered, withdrawn or neither; None: there is none."""
+        found = await self._store.read(lambda query: readmodels.notifications_by_id(query, [notification]))
+        return found.get(notification)
 
     async def answer(self, notification: str, action: str, surface: str) -> Notification:
         """Take the first answer to a notification: the asker's `answer_notification` runs with it, all or nothing.
 
-        `action` is the id of an option, `surface` names where it was pressed, for whoever is second.
-        Errors: `NotFound`; `Conflict` naming the surface that was first, or where it was withdrawn; what the asker's
-        hook raised: then the answer is not taken, and may be given again.
+        `action` is the id of an option, `surface` names where it was pressed, for whoever is second. An action of
+        `opens` answers nothing: the notification is read, and stays. Errors: `NotFound`; `Outrun`, naming who was first
+        and where, also where another recipient was asked the same; `Conflict` where it was withdrawn or has lapsed;
+        what the asker's hook raised: then the answer is not taken, and may be given again.
         """
         result = await self._store.write(_answer, (self._answer_hook, notification, action, surface))
         if isinstance(result, Exception):
             raise result
         return result
 
+    async def seen(self, notification: str) -> None:
+        """Note that a recipient has read a notification; twice is no error, nor is one that is gone."""
+        await self._store.write(notifying.see, notification)
+
+    async def preferences(self, recipient: str) -> Preferences:
+        """Give what a recipient wants, beside what the settings say. Errors: `NotFound`."""
+        return await self._store.read(lambda query: preferring.of(query, recipient))
+
+    async def prefer(self, recipient: str, **wants: Any) -> Preferences:
+        """Change what a recipient wants, and give all of it; what is not named stays.
+
+        By the names of `Preferences`: `off`, `quiet`, `time_zone`, `language`; None is again as the settings say.
+        `mute` and `unmute` name one medium to switch off, or on again. What waits is looked at again with it.
+        Errors: `NotFound`; `ValueError` for hours, a time zone or a language that is none.
+        """
+        return await self._store.write(preferring.prefer, preferring.checked(recipient, wants))
+
     async def principal(self, request: web.Request) -> Any:
-        """Say who makes a request. Errors: a 401 problem."""
+        """Say who makes a request. Errors: a 401 problem; a 403 where another site's page uses a session, a socket's too."""
         return await self._principals.principal(request)
+
+    async def holder(self, key: str, remote: str) -> Any:
+        """Say whose API key this is, that came in a frame from `remote`: no URL ever has one. Errors: a 401 problem."""
+        return await self._principals.key(key, remote)
 
     async def sign_in(self, response: web.StreamResponse, principal: Any) -> None:
         """Begin a session for a principal, with a cookie on the response."""
@@ -311,18 +359,20 @@ def _surfaces(query: Query, recipient: str) -> Sequence[tuple[str, str, str]]:
 
 def _answer(tx: Tx, items: Sequence[tuple[AnswerHook, str, str, str]]) -> Sequence[Notification | Conflict | NotFound]:
     results: list[Notification | Conflict | NotFound] = []
+    notifying.lock(tx, (notification for _, notification, _, _ in items))
     for hook, notification, action, surface in items:
         try:
-            found = notifying.answer(tx, notification, action, surface)
+            taken = notifying.answer(tx, notification, action, surface)
         except (Conflict, NotFound) as lost:
             results.append(lost)  # raised by who asked: here it would roll back those who won
             continue
-        hook(tx, found, action)
-        results.append(found)
+        if taken.does is not Does.OPEN:
+            hook(tx, taken.notification, action, taken.does)
+        results.append(taken.notification)
     return results
 
 
-def _notify(tx: Tx, items: Sequence[tuple[str, Notify, str]]) -> Sequence[None]:
-    for asker, action, key in items:
-        notifying.notify(tx, asker, action, key)
+def _notify(tx: Tx, items: Sequence[tuple[str, Notify, str, Templates]]) -> Sequence[None]:
+    for asker, action, key, templates in items:
+        notifying.notify(tx, asker, action, key, templates)
     return [None] * len(items)

@@ -41,6 +41,15 @@ _ADD_TASK = """
     INSERT INTO task (lane_id, kind, ref, body, created_at)
     SELECT id, :kind, :ref, :body, :at FROM lane WHERE grp = :grp AND subject = :subject
 """
+_HASTEN = """
+    UPDATE lane SET due = :due
+    WHERE grp = :grp AND subject = :subject AND due > :sooner AND attempts = 0 AND held = ''
+"""
+_PUT_OFF = """
+    UPDATE lane SET attempts = 0, last_error = '', failing_since = NULL,
+        due = CASE WHEN EXISTS (SELECT 1 FROM task WHERE task.lane_id = lane.id AND task.id > :seen) THEN :now ELSE :due END
+    WHERE id = :id AND held = '' AND EXISTS (SELECT 1 FROM task WHERE task.lane_id = lane.id)
+"""
 _DUE = """
     SELECT id, grp, subject, attempts, wakes FROM lane
     WHERE grp = :grp AND due <= :now ORDER BY due, id LIMIT :most
@@ -51,6 +60,11 @@ _HEAD = """
            l.wakes, l.failing_since
     FROM lane l JOIN task t ON t.id = (SELECT min(id) FROM task WHERE lane_id = l.id)
     WHERE l.id IN (:lanes[])
+"""
+_ALL_OF = """
+    SELECT t.id, t.lane_id, t.kind, t.ref, t.body, t.created_at, l.grp, l.subject, l.attempts,
+           l.wakes, l.failing_since
+    FROM lane l JOIN task t ON t.lane_id = l.id WHERE l.id = :lane ORDER BY t.id LIMIT :most
 """
 _DUE_HEAD = f"{_HEAD} AND l.due <= :now"
 _END_TASK = "DELETE FROM task WHERE id = :id"
@@ -119,6 +133,7 @@ class NewTask:
     ref: str  # id of what it is about
     body: str = ""  # JSON; empty where the row says all
     due: int | None = None  # microseconds; None: at once
+    hastens: bool = False  # a lane that waits for nothing but its time is served when this is due
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +208,12 @@ def _write(tx: Tx, tasks: Sequence[NewTask]) -> None:
         for i in reversed(order)
     }
     tx.many(_OPEN_LANE, [(*lane, due) for lane, due in sorted(lanes.items())])
+    soonest: dict[tuple[str, str], int] = {}
+    for task in tasks:
+        if task.hastens:
+            lane, due = (task.group, task.subject), task.due if task.due is not None else tx.now_us
+            soonest[lane] = min(due, soonest.get(lane, due))
+    tx.many(_HASTEN, [(due, *lane, due) for lane, due in sorted(soonest.items())])
     tx.many(
         _ADD_TASK,
         [(t.kind, t.ref, t.body, tx.now_us, t.group, t.subject) for t in map(tasks.__getitem__, order)],
@@ -202,6 +223,11 @@ def _write(tx: Tx, tasks: Sequence[NewTask]) -> None:
 def heads(tx: Query, lanes: Sequence[int]) -> dict[int, Task]:
     """Give the first task of each of these lanes; a lane without tasks is left out."""
     return {row[1]: Task(*row) for row in tx.execute(_HEAD, {"lanes": lanes})}
+
+
+def all_of(tx: Query, lane: int, most: int) -> list[Task]:
+    """Give the first tasks of a lane, in their order."""
+    return [Task(*row) for row in tx.execute(_ALL_OF, {"lane": lane, "most": most})]
 
 
 def lock(tx: Tx, lanes: Iterable[int]) -> None:
@@ -242,6 +268,12 @@ def later(tx: Tx, lane: int, due: datetime, error: str, *, counted: bool = True)
             "now": tx.now_us,
         },
     )
+
+
+def put_off(tx: Tx, lane: int, due: datetime, seen: int) -> None:
+    """Let a lane wait for its time, which is no failure; tasks after `seen`, the last one looked at, are looked at now."""
+    tx.lock("lane", [lane])  # so that a task that is being added is seen below
+    tx.execute(_PUT_OFF, {"id": lane, "due": micros(due), "seen": seen, "now": tx.now_us})
 
 
 def postpone(tx: Tx, items: Sequence[tuple[int, datetime, str]]) -> Sequence[None]:

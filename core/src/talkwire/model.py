@@ -817,6 +817,15 @@ class OnDesktop(StrEnum):
     NEVER = "never"
 
 
+class Ended(StrEnum):
+    """Why a notification is no longer open."""
+
+    OPEN = ""
+    ANSWERED = "answered"  # by this recipient, or by another one who was asked the same
+    WITHDRAWN = "withdrawn"  # whoever asked took it back
+    LAPSED = "lapsed"  # nobody answered in time
+
+
 @dataclass(frozen=True, slots=True)
 class Detail:
     """One line of a notification: `Customer: Dewi`."""
@@ -846,6 +855,8 @@ class Notification:
     lapses_at: datetime | None = None  # when it is taken back unanswered; None: never, or not to be shown here
     account: str = ""  # empty where none is concerned
     seen: bool = False  # the recipient has read it on some surface
+    ended: Ended = Ended.OPEN  # why it is no longer open
+    opens: tuple[str, ...] = ()  # ids of actions that answer nothing, and bring the conversation to the front
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -856,6 +867,17 @@ class Recipient:
     email: str = ""
     media: tuple[str, ...] = ()
     language: str = ""  # `en`, `id`; empty: that of the instance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preferences:
+    """What a recipient wants, beside what the settings say; theirs go before."""
+
+    recipient: str
+    off: tuple[str, ...] = ()  # media by which they want nothing
+    quiet: str | None = None  # 22:00-07:00; empty: no quiet hours; None: as the settings say
+    time_zone: str | None = None  # of `quiet`; None: as the settings say
+    language: str | None = None  # None: as the settings say
 
 
 class Unit(Enum):

@@ -9,9 +9,9 @@ deliver ──┬─ Shown        somebody can see it now
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -126,6 +126,10 @@ class Notifier:
     def trouble(self) -> str:
         """Say in a sentence what keeps this medium from showing anything now; empty: nothing. It asks nobody."""
         return ""
+
+    async def expires(self) -> Mapping[str, datetime]:
+        """Say when what this medium signs in with ends, by what people call it; as `Channel.expires`."""
+        return {}
 
     def routes(self) -> Sequence[Route]:
         """Name own pages and sockets, served under `/p/<plugin>/`."""

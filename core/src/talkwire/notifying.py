@@ -1,63 +1,101 @@
-"""Who is shown what, by which medium, and why not.
+"""Who is told what, once: notifications are made, joined, read, answered first by one, withdrawn, and lapse.
 
 A `Notify` action or a `[[notify]]` rule makes a notification; each medium that is asked for gets a decision with
-its reason (`showing`). The first answer wins.
+its reason (`showing`). The first answer wins, over all recipients of what was asked.
 
     waiting ─┬─▶ shown        somebody can see it
              ├─▶ handed       taken over; `shown` comes later, or never
-             ├─▶ suppressed   on purpose: medium_absent, no_address, not_wanted, replied, answered, withdrawn, …
+             ├─▶ suppressed   on purpose: `why.REASONS` says them all
              └─▶ refused      never: the notifier said so, or it failed for a day
+
+    open ────┬─▶ answered     a button was pressed, by this recipient or by another one
+             ├─▶ withdrawn    whoever asked took it back
+             └─▶ lapsed       nobody pressed one in time
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from datetime import timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
 from . import lanes, readmodels
-from .actions import Action, Notify, Withdraw
-from .errors import Conflict, NotFound
-from .hooks import hook_of
+from .actions import Notify, Withdraw
+from .clock import moment
+from .errors import Conflict, NotFound, Outrun
 from .ids import new_id
 from .lanes import NewTask
-from .model import Fact, Notification, OnDesktop, Style
-from .sections import RecipientSettings, Rule
-from .standing import SCHEDULE
-from .store import Tx
+from .model import Ended, Notification, Style
+from .sections import RecipientSettings
+from .store import Query, Tx
+from .templates import Does, Template, Templates, filled
 
 DELIVER, UNLESS_REPLIED, TAKE_BACK = "deliver", "deliver_unless_replied", "withdraw"  # kinds of a medium's tasks
+TOGETHER = "to:"  # begins the subject of a lane that holds all toasts of one recipient
+_AT_ONCE = ("account.", "queue.", "lane.", "disk.", "reader.", "fact.parked")  # an operator's alarms wait for nothing
+_LAPSED_AT_ONCE = 200
 
-_MEDIA = "SELECT media FROM recipient WHERE name = :name"
+_RECIPIENT = """
+    SELECT r.media, r.language, p.wants FROM recipient r LEFT JOIN preference p ON p.recipient = r.name WHERE r.name = :name
+"""
 _INSERT = """
     INSERT INTO notification (id, recipient, asker, key, kind, title, text, actions, conversation, created_at, style,
-                              details, on_desktop, lapses_at, shows_lapse, account)
+                              details, on_desktop, lapses_at, shows_lapse, account, does)
     VALUES (:id, :recipient, :asker, :key, :kind, :title, :text, :actions, :conversation, :now, :style,
-            :details, :on_desktop, :lapses_at, :shows_lapse, :account)
+            :details, :on_desktop, :lapses_at, :shows_lapse, :account, :does)
     ON CONFLICT (asker, key, recipient) DO NOTHING
 """
 _THERE = "SELECT 1 FROM notification WHERE id = :id"
-_DECIDE = """
-    INSERT INTO notification_medium (notification_id, medium, decision, reason, at)
-    VALUES (:id, :medium, :decision, :reason, :now)
-    ON CONFLICT (notification_id, medium) DO UPDATE SET
-        decision = excluded.decision, reason = excluded.reason, at = excluded.at
+_WON_BEFORE = "SELECT 1 FROM notification WHERE asker = :asker AND key = :key AND answered_by <> '' LIMIT 1"
+_EVENT = """
+    INSERT INTO notification_event (notification_id, seq, at, joined) VALUES (:id, :seq, :now, :joined)
+    ON CONFLICT (notification_id, seq) DO NOTHING
 """
-_CONVERSATION = "SELECT conversation FROM notification WHERE id = :id"
+_DECIDE = """
+    INSERT INTO notification_medium (notification_id, medium, decision, reason, at, lane)
+    VALUES (:id, :medium, :decision, :reason, :now, :lane)
+"""
+_REDECIDE = """
+    UPDATE notification_medium SET decision = :decision, reason = :reason, at = :now
+    WHERE notification_id = :id AND medium = :medium
+"""
+_ABOUT = "SELECT conversation, recipient FROM notification WHERE id = :id"
 _OPEN = """
     SELECT id FROM notification
     WHERE withdrawn_at IS NULL AND (id = :id OR (key = :key AND key <> '' AND asker = :asker)) ORDER BY id
 """
-_WITHDRAW = "UPDATE notification SET withdrawn_at = :now WHERE id = :id"
-_MEDIA_OF = "SELECT medium FROM notification_medium WHERE notification_id = :id ORDER BY medium"
+_END = """
+    UPDATE notification SET withdrawn_at = :now, ended = :ended WHERE id = :id AND withdrawn_at IS NULL RETURNING id
+"""
+_MEDIA_OF = "SELECT medium, lane FROM notification_medium WHERE notification_id = :id ORDER BY medium"
 _ANSWER = "UPDATE notification SET answered_by = :surface, answer = :answer, answered_at = :now WHERE id = :id"
 _SEE = "UPDATE notification SET seen_at = :now WHERE id = :id AND seen_at IS NULL RETURNING id"
+_FAMILIES = """
+    SELECT n.id FROM notification n JOIN notification o ON o.asker = n.asker AND o.key = n.key
+    WHERE o.id IN (:ids[]) ORDER BY n.id
+"""
+_FAMILY = """
+    SELECT n.id, n.recipient, n.answered_by, n.answer, n.withdrawn_at, n.ended, n.lapses_at, n.does
+    FROM notification n JOIN notification o ON o.asker = n.asker AND o.key = n.key
+    WHERE o.id = :id ORDER BY n.id
+"""
+_LAPSING = """
+    SELECT id FROM notification WHERE withdrawn_at IS NULL AND lapses_at IS NOT NULL AND lapses_at <= :now
+    ORDER BY lapses_at, id LIMIT :most
+"""
+_STILL_LAPSING = """
+    SELECT id FROM notification
+    WHERE id IN (:ids[]) AND withdrawn_at IS NULL AND lapses_at IS NOT NULL AND lapses_at <= :now ORDER BY id
+"""
+_NEXT_LAPSE = "SELECT min(lapses_at) FROM notification WHERE withdrawn_at IS NULL AND lapses_at IS NOT NULL"
 _PUT_RECIPIENT = """
-    INSERT INTO recipient (name, email, media, language) VALUES (:name, :email, :media, :language)
-    ON CONFLICT (name) DO UPDATE SET email = excluded.email, media = excluded.media, language = excluded.language
+    INSERT INTO recipient (name, email, media, language, quiet, time_zone)
+    VALUES (:name, :email, :media, :language, :quiet, :time_zone)
+    ON CONFLICT (name) DO UPDATE SET email = excluded.email, media = excluded.media, language = excluded.language,
+        quiet = excluded.quiet, time_zone = excluded.time_zone
 """
 
 
@@ -66,16 +104,24 @@ def notify(
     asker: str,
     action: Notify,
     key: str,
+    templates: Templates,
     *,
+    template: Template | None = None,  # for whom the action names none
     media: Sequence[str] = (),  # asked for; empty: what the recipient wants
-    after: timedelta = timedelta(),  # dropped if somebody replied meanwhile
+    after: timedelta = timedelta(),  # of a toast: dropped if somebody replied or read it meanwhile
+    seq: int = 0,  # of the fact that it tells; 0: it tells none
 ) -> None:
     """Make a notification and promise it to each medium; the same key again makes nothing new."""
-    recipient = tx.one(_MEDIA, {"name": action.recipient})
+    recipient = tx.one(_RECIPIENT, {"name": action.recipient})
     if recipient is None:
-        small = {"action": "notify", "by": asker, "code": "unknown_recipient", "text": action.recipient}
-        tx.tell("action.failed", conversation=action.conversation, small=small)
+        _failed(tx, asker, action, "unknown_recipient", action.recipient)
         return
+    if action.template and action.template not in templates.files:
+        _failed(tx, asker, action, "unknown_template", action.template)
+        return
+    if action.key and tx.one(_WON_BEFORE, {"asker": asker, "key": action.key}) is not None:
+        return  # somebody was asked before, and has answered
+    shows = filled(action, templates.files[action.template] if action.template else template)
     notification = new_id()
     tx.execute(
         _INSERT,
@@ -85,82 +131,172 @@ def notify(
             "asker": asker,
             "key": action.key or key,
             "kind": action.kind,
-            "title": action.title,
-            "text": action.text,
-            "actions": to_json(action.actions).decode(),
+            "title": shows.title,
+            "text": shows.text,
+            "actions": to_json(shows.actions).decode(),
             "conversation": action.conversation,
             "now": tx.now_us,
-            "style": action.style or Style.TOAST,
-            "details": to_json(action.details).decode(),
-            "on_desktop": action.on_desktop or OnDesktop.BACKGROUND,
-            "lapses_at": None if action.timeout is None else tx.now_us + action.timeout // timedelta(microseconds=1),
-            "shows_lapse": int(action.show_timeout is not False),
+            "style": shows.style,
+            "details": to_json(shows.details).decode(),
+            "on_desktop": shows.on_desktop,
+            "lapses_at": None if shows.timeout is None else tx.now_us + shows.timeout // timedelta(microseconds=1),
+            "shows_lapse": int(shows.show_timeout),
             "account": action.account,
+            "does": to_json(shows.does).decode(),
         },
     )
     if tx.one(_THERE, {"id": notification}) is None:
         return
-    tx.tell(
-        "notification.created",
-        conversation=action.conversation,
-        ids={"notification": notification},
-        small={"recipient": action.recipient, "kind": action.kind, "by": asker},
-    )
+    if seq:
+        tx.execute(_EVENT, {"id": notification, "seq": seq, "now": tx.now_us, "joined": 0})
+    if shows.timeout is not None:
+        tx.hint("timers")
+    small = {"recipient": action.recipient, "kind": action.kind, "by": asker, "style": shows.style.value}
+    ids = {"notification": notification}
+    tx.tell("notification.created", conversation=action.conversation, ids=ids, small=small)
+    is_toast = shows.style is Style.TOAST
+    waits = after if is_toast and not action.kind.startswith(_AT_ONCE) else timedelta()
     wanted = from_json(recipient[0])
-    asked = tuple(dict.fromkeys(media or wanted))
-    to = [medium for medium in asked if medium in wanted or not wanted]
-    for medium in asked:
-        decision = ("waiting", "") if medium in to else ("suppressed", "not_wanted")
-        decide(tx, notification, medium, *decision)
-    due, kind = tx.now_us + after // timedelta(microseconds=1), UNLESS_REPLIED if after else DELIVER
-    lanes.add(tx, [NewTask(f"notify:{medium}", notification, kind, notification, due=due) for medium in to])
+    due, kind = tx.now_us + waits // timedelta(microseconds=1), UNLESS_REPLIED if waits else DELIVER
+    for medium in dict.fromkeys(media or wanted):
+        together = is_toast and medium in templates.digests
+        lane = f"{TOGETHER}{action.recipient}" if together else notification
+        is_wanted = medium in wanted or not wanted
+        first = ("waiting", "") if is_wanted else ("suppressed", "not_wanted")
+        tx.execute(
+            _DECIDE,
+            {
+                "id": notification,
+                "medium": medium,
+                "decision": first[0],
+                "reason": first[1],
+                "now": tx.now_us,
+                "lane": lane,
+            },
+        )
+        if is_wanted:
+            body = to_json({"due": due}).decode() if together and waits else ""
+            lanes.add(tx, [NewTask(f"notify:{medium}", lane, kind, notification, body, due=due, hastens=together)])
+        else:
+            _tell(tx, "suppressed", notification, {"medium": medium, "reason": "not_wanted"})
+
+
+def language_of(tx: Query, recipient: str, templates: Templates) -> str:
+    """Give the language in which a recipient is told things."""
+    row = tx.one(_RECIPIENT, {"name": recipient})
+    wants = from_json(row[2]) if row and row[2] else {}
+    return str(wants.get("language") or (row and row[1]) or templates.language)
+
+
+def _failed(tx: Tx, asker: str, action: Notify, code: str, text: str) -> None:
+    small = {"action": "notify", "by": asker, "code": code, "text": text}
+    tx.tell("action.failed", conversation=action.conversation, small=small)
+
+
+def join(tx: Tx, notification: str, seq: int) -> None:
+    """Let an open notification stand for one more fact; nothing new is shown."""
+    tx.execute(_EVENT, {"id": notification, "seq": seq, "now": tx.now_us, "joined": 1})
+    _tell(tx, "grouped", notification, {"seq": seq})
 
 
 def withdraw(tx: Tx, asker: str, action: Withdraw) -> None:
     """Take notifications back, wherever they show."""
-    for (notification,) in tx.execute(_OPEN, {"id": action.notification, "key": action.key, "asker": asker}):
-        _withdraw(tx, notification, "withdrawn")
+    found = [row[0] for row in tx.execute(_OPEN, {"id": action.notification, "key": action.key, "asker": asker})]
+    lock(tx, found)
+    for notification in found:
+        _end(tx, notification, Ended.WITHDRAWN)
 
 
-def _withdraw(tx: Tx, notification: str, why: str) -> None:
-    tx.execute(_WITHDRAW, {"id": notification, "now": tx.now_us})
-    media = tx.execute(_MEDIA_OF, {"id": notification})
-    lanes.add(tx, [NewTask(f"notify:{medium}", notification, TAKE_BACK, notification) for (medium,) in media])
-    _tell(tx, "withdrawn", notification, {"why": why})
+def lock(tx: Tx, notifications: Iterable[str]) -> None:
+    """Take the locks of notifications, and of those for others that ask the same."""
+    if wanted := sorted(set(notifications)):
+        tx.lock("notification", [row[0] for row in tx.execute(_FAMILIES, {"ids": wanted})])
+
+
+def _end(tx: Tx, notification: str, ended: Ended, **small: str | None) -> bool:
+    """Close an open notification and take it back everywhere; False: it was closed already."""
+    if not tx.execute(_END, {"id": notification, "now": tx.now_us, "ended": ended}):
+        return False
+    tasks = [
+        NewTask(f"notify:{medium}", lane or notification, TAKE_BACK, notification, hastens=True)
+        for medium, lane in tx.execute(_MEDIA_OF, {"id": notification})
+    ]
+    lanes.add(tx, tasks)
+    if ended is Ended.LAPSED:
+        _tell(tx, "lapsed", notification, {})
+    _tell(tx, "withdrawn", notification, {"why": ended.value, **small})
+    return True
 
 
 def decide(tx: Tx, notification: str, medium: str, decision: str, reason: str) -> None:
     """Write down what becomes of a notification in one medium, and tell it unless it still waits."""
     said = {"medium": medium, "decision": decision, "reason": reason[:200]}
-    tx.execute(_DECIDE, {"id": notification, **said, "now": tx.now_us})
+    tx.execute(_REDECIDE, {"id": notification, **said, "now": tx.now_us})
     if decision != "waiting":
         _tell(tx, decision, notification, {"medium": medium, "reason": reason[:200] or None})
 
 
-def _tell(tx: Tx, what: str, notification: str, small: Mapping[str, str | None]) -> None:
-    row = tx.one(_CONVERSATION, {"id": notification})
-    tx.tell(f"notification.{what}", conversation=row[0] if row else "", ids={"notification": notification}, small=small)
+def _tell(tx: Tx, what: str, notification: str, small: Mapping[str, str | int | None]) -> None:
+    conversation, recipient = tx.one(_ABOUT, {"id": notification}) or ("", "")
+    ids = {"notification": notification}
+    tx.tell(f"notification.{what}", conversation=conversation, ids=ids, small={"recipient": recipient, **small})
 
 
-def answer(tx: Tx, notification: str, action: str, surface: str) -> Notification:
-    """Take the first answer, and withdraw the notification everywhere.
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """An answer that was first."""
 
-    Errors: `NotFound`; `Conflict` naming the surface that was first, where it was withdrawn, or has no such action.
+    notification: Notification
+    does: Does  # what its button brings about
+
+
+def answer(tx: Tx, notification: str, action: str, surface: str) -> Taken:
+    """Take the first answer, and withdraw the notification everywhere, for all who were asked; `lock` goes before.
+
+    A button that opens answers nothing: the notification is read, and stays.
+    Errors: `NotFound`; `Outrun` naming who was first and where; `Conflict` where it was withdrawn, has lapsed, or has
+    no such action. What it wrote until then holds.
     """
-    tx.lock("notification", [notification])
-    found = readmodels.notifications_by_id(tx, [notification]).get(notification)
-    if found is None:
+    family = tx.execute(_FAMILY, {"id": notification})
+    mine = next((row for row in family if row[0] == notification), None)
+    if mine is None:
         raise NotFound("there is no such notification")
-    if found.answered_by:
-        raise Conflict(f"already answered on {found.answered_by}", code="already_answered")
-    if not tx.execute(_OPEN, {"id": notification, "key": "", "asker": ""}):
+    for _, recipient, answered_by, chosen, *_ in family:
+        if answered_by:
+            text = f"already answered on {answered_by} by {recipient}"
+            raise Outrun(text, surface=answered_by, recipient=recipient, action=chosen)
+    _, recipient, _, _, withdrawn_at, ended, lapses_at, does = mine
+    if withdrawn_at is None and lapses_at is not None and lapses_at <= tx.now_us:
+        _end(tx, notification, Ended.LAPSED)  # the sweep has not come by
+        ended, withdrawn_at = Ended.LAPSED, tx.now_us
+    if ended == Ended.LAPSED:
+        raise Conflict("the time for an answer is over", code="lapsed")
+    if withdrawn_at is not None:
         raise Conflict("this notification was withdrawn", code="withdrawn")
+    found = readmodels.notifications_by_id(tx, [notification])[notification]
     if action not in {option.id for option in found.actions}:
         raise Conflict("this notification has no such action", code="unknown_action")
+    deed = Does(from_json(does).get(action, Does.ANSWER))
+    if deed is Does.OPEN:
+        see(tx, [notification])
+        return Taken(replace(found, seen=True), deed)
     tx.execute(_ANSWER, {"id": notification, "surface": surface, "answer": action, "now": tx.now_us})
     _tell(tx, "answered", notification, {"answer": action, "surface": surface})
-    _withdraw(tx, notification, "answered")
-    return replace(found, answered_by=surface, answer=action)
+    for other, *_ in family:
+        _end(tx, other, Ended.ANSWERED, surface=surface, by=recipient)
+    return Taken(replace(found, answered_by=surface, answer=action, ended=Ended.ANSWERED), deed)
+
+
+def lapse(tx: Tx, items: Sequence[None]) -> Sequence[datetime | None]:
+    """Take back what nobody answered in time, once each; say when the next one lapses."""
+    found = [row[0] for row in tx.execute(_LAPSING, {"now": tx.now_us, "most": _LAPSED_AT_ONCE})]
+    if found:
+        lock(tx, found)
+        for (notification,) in tx.execute(_STILL_LAPSING, {"ids": found, "now": tx.now_us}):
+            _end(tx, notification, Ended.LAPSED)
+    row = tx.one(_NEXT_LAPSE)
+    following = moment(row[0]) if row and row[0] is not None else None
+    return [following] * len(items)
 
 
 def see(tx: Tx, items: Sequence[str]) -> Sequence[None]:
@@ -174,74 +310,16 @@ def see(tx: Tx, items: Sequence[str]) -> Sequence[None]:
 def put_recipients(tx: Tx, items: Sequence[Mapping[str, RecipientSettings]]) -> Sequence[None]:
     """Keep who can be notified, as the settings say; whom plugins added stays."""
     for recipients in items:
-        rows = [
-            {"name": name, "email": one.email, "media": to_json(one.media).decode(), "language": one.language}
+        rows: list[dict[str, Any]] = [
+            {
+                "name": name,
+                "email": one.email,
+                "media": to_json(one.media).decode(),
+                "language": one.language,
+                "quiet": one.quiet,
+                "time_zone": one.time_zone,
+            }
             for name, one in sorted(recipients.items())
         ]
         tx.many(_PUT_RECIPIENT, rows)
     return [None] * len(items)
-
-
-_TITLES = {
-    "message.received": "New message",
-    "reply.refused": "A reply could not be sent",
-    "delivery.failed": "A message was not delivered",
-    "account.broken": "An account needs you",
-    "account.flapping": "An account comes and goes",
-    "account.waiting": "A provider cannot be reached",
-    "queue.old": "Something has waited for fifteen minutes",
-    "lane.stuck": "A talk has failed to go on for an hour",
-    "disk.low": "The disk fills",
-    "fact.parked": "A fact was refused to the end",
-    "reader.stopped": "Facts are told to one reader no more",
-    "reader.down": "Facts cannot be told",
-}
-
-
-class RuleReader:
-    """One `[[notify]]` rule, told facts like a plugin; all it does is done inside the transaction."""
-
-    def __init__(self, number: int, rule: Rule) -> None:
-        self.name = f"rule:{number}"
-        self.schedule = SCHEDULE
-        self.need = timedelta()
-        self._rule = rule
-
-    def wants(self, fact_type: str) -> bool:
-        """Say whether the rule names such facts."""
-        return fact_type in self._rule.on
-
-    def hears_of(self, account: str) -> bool:
-        """Say whether the rule is about an account."""
-        return not self._rule.accounts or account in self._rule.accounts
-
-    def hook_of(self, fact_type: str) -> str:
-        """Name what a plugin would hear it by."""
-        return hook_of(fact_type)
-
-    def in_tx(self, hook_name: str) -> bool:
-        """Say that it works inside the transaction."""
-        return True
-
-    def outside(self, hook_name: str) -> bool:
-        """Say that it has nothing to do outside."""
-        return False
-
-    async def call_async(self, hook_name: str, kwargs: Mapping[str, Any]) -> list[Action]:
-        """Do nothing."""
-        return []
-
-    def call_tx(self, hook_name: str, kwargs: Mapping[str, Any], tx: Tx) -> list[Action]:
-        """Make the rule's notifications for one fact."""
-        fact: Fact = kwargs["fact"]
-        rule = self._rule
-        title = _TITLES.get(fact.type, fact.type)
-        for recipient in rule.to:
-            asked = Notify(
-                recipient=recipient,
-                kind=fact.type,
-                title=f"{title}: {fact.account}" if fact.account else title,
-                conversation=fact.conversation,
-            )
-            notify(tx, self.name, asked, str(fact.seq), media=rule.media, after=rule.after)
-        return []

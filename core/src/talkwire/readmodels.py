@@ -31,6 +31,7 @@ from .model import (
     Delivery,
     Detail,
     Direction,
+    Ended,
     Fact,
     Message,
     Notification,
@@ -443,15 +444,17 @@ def attachment(query: Query, id_: str) -> Attachment:
 
 _NOTIFICATION = """
     SELECT id, recipient, asker, kind, title, text, actions, conversation, created_at, answered_by, answer,
-           style, details, on_desktop, lapses_at, shows_lapse, account, seen_at
+           style, details, on_desktop, lapses_at, shows_lapse, account, seen_at, ended, does
     FROM notification
 """
 
 
-def notifications(query: Query, recipient: str, *, cursor: str = "", limit: int = 50) -> Page[Notification]:
-    """Give a recipient's notifications that were not withdrawn, the newest first."""
+def notifications(
+    query: Query, recipient: str, *, open_: bool = True, cursor: str = "", limit: int = 50
+) -> Page[Notification]:
+    """Give a recipient's notifications, the newest first; those that are still open, or all."""
     params: dict[str, Any] = {"recipient": recipient, "limit": min(limit, PAGE)}
-    where = "recipient = :recipient AND withdrawn_at IS NULL"
+    where = "recipient = :recipient AND withdrawn_at IS NULL" if open_ else "recipient = :recipient"
     if cursor:
         where += " AND (created_at, id) < (:at, :id)"
         params["at"], params["id"] = _cursor(cursor)
@@ -468,7 +471,7 @@ def notifications_by_id(query: Query, ids: Sequence[str]) -> dict[str, Notificat
 
 def _notification(row: Row) -> Notification:
     id_, recipient, asker, kind, title, text, actions, conversation_id, at, answered_by, answer, *rest = row
-    style, details, on_desktop, lapses_at, shows_lapse, account, seen_at = rest
+    style, details, on_desktop, lapses_at, shows_lapse, account, seen_at, ended, does = rest
     return Notification(
         id=id_,
         recipient=recipient,
@@ -487,6 +490,8 @@ def _notification(row: Row) -> Notification:
         lapses_at=moment(lapses_at) if lapses_at is not None and shows_lapse else None,
         account=account,
         seen=seen_at is not None,
+        ended=Ended(ended),
+        opens=tuple(action for action, deed in from_json(does).items() if deed == "open"),
     )
 
 

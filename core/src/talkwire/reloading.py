@@ -125,6 +125,8 @@ async def apply(daemon: Daemon, config: Config) -> Changes:
     media = {name.removeprefix("notify_") for name in _plugins_changed(old, new) if name.startswith("notify_")}
     if media or old.recipients != new.recipients or old.notify != new.notify:
         await daemon.open_media(media)
+    if old.templates != new.templates:
+        done.append("templates")
     told = [key for key in ("notify", "webhooks") if getattr(old, key) != getattr(new, key)]
     if told:
         done += told

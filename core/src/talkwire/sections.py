@@ -10,11 +10,12 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
 from pydantic import field_validator as validates
 
 from .channel import Settings as Table
 from .model import Fact, Policy, Rate
+from .quiet import Quiet
 
 NAME = re.compile(r"[a-z0-9-]{1,64}")  # of accounts, endpoints, recipients
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}  # seconds
@@ -79,13 +80,31 @@ def _often(count: int, unit: str) -> Rate:
     return Rate(count=count, per=timedelta(seconds=_UNITS[unit]), key="address", burst=count)
 
 
+def _quiet(value: Any) -> Any:
+    try:
+        Quiet.parse(value)
+    except (TypeError, ValueError):
+        raise ValueError("write hours such as 22:00-07:00") from None
+    return value
+
+
+QuietHours = Annotated[str, AfterValidator(_quiet)]  # empty: none
 TEMPLATE = r"[A-Za-z0-9_.-]{1,512}"  # names of templates
 WhenClosed = Annotated[str, Field(pattern=rf"^(reject|hold|template:{TEMPLATE}|fallback:{NAME.pattern})$")]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Size = Annotated[int, BeforeValidator(_size)]  # bytes
+QuietAfter = Duration | Literal["off"]
 ListenAddress = Annotated[Listen, BeforeValidator(_listen)]
 HowOften = Annotated[Rate | None, BeforeValidator(_rate)]  # all of it at once after a rest; None: as often as they like
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
+
+
+def _zone(name: str) -> str:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("no such time zone; write one such as Asia/Jakarta") from None
+    return name
 
 
 class General(Table):
@@ -94,15 +113,17 @@ class General(Table):
     time_zone: str = "UTC"
     language: Annotated[str, Field(pattern=r"^[a-z]{2}(-[A-Z]{2})?$")] = "en"
     give_up_after: Duration | None = None  # of sending; None: what each channel says
+    templates: Path = Field(Path("notifications"), validate_default=True)  # folder; NAME.toml is the template NAME
 
     @validates("time_zone")
     @classmethod
     def _is_known(cls, value: str) -> str:
-        try:
-            zoneinfo.ZoneInfo(value)
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError("no such time zone; write one such as Asia/Jakarta") from None
-        return value
+        return _zone(value)
+
+    @validates("templates")
+    @classmethod
+    def _is_whole(cls, value: Path, info: ValidationInfo) -> Path:
+        return _beside(value, info)
 
 
 class StoreSettings(Table):
@@ -188,6 +209,13 @@ class RecipientSettings(Table):
     email: str = ""
     media: tuple[str, ...] = ()  # wanted; empty: what the rule says
     language: Annotated[str, Field(pattern=r"^([a-z]{2}(-[A-Z]{2})?)?$")] = ""  # empty: the instance's
+    quiet: QuietHours = ""  # 22:00-07:00: toasts are not shown then, or wait until they can be read
+    time_zone: str = ""  # of `quiet`; empty: the instance's
+
+    @validates("time_zone")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        return _zone(value) if value else value
 
     @validates("email")
     @classmethod
@@ -204,7 +232,9 @@ class Rule(Table):
     accounts: tuple[str, ...] = ()  # empty: all
     to: Annotated[tuple[str, ...], Field(min_length=1)]  # recipients
     media: tuple[str, ...] = ()  # empty: what each recipient wants
-    after: Duration = timedelta(0)  # dropped if answered meanwhile
+    after: Duration = timedelta(0)  # dropped if answered or read meanwhile; alerts and alarms go at once
+    once: Duration = timedelta(0)  # further facts of one conversation join what shows, for so long; 0s: each is shown
+    template: str = ""  # how it looks: a file of `general.templates`; empty: as we ship it
 
 
 class WebhookSettings(Table):
@@ -285,6 +315,9 @@ class AccountKeys(Table):
     channel: str
     endpoint: Annotated[str, Field(pattern=f"^{NAME.pattern}$")] = ""
     when_closed: WhenClosed = "reject"
+    quiet_after: QuietAfter | None = (
+        None  # without a message `account.quiet` is told; "off": never; None: what is usual
+    )
 
     @property
     def fallback(self) -> str:

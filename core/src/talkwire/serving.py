@@ -24,6 +24,7 @@ from . import auditing, control, reloading, standstill
 from .api import make_admin, make_app
 from .daemon import STUCK, Daemon
 from .errors import Conflict, StoreDown, TalkwireError
+from .expiring import certificate_of
 from .sections import Listen
 from .systemd import Systemd
 
@@ -176,6 +177,7 @@ async def serving(daemon: Daemon) -> AsyncIterator[Bound]:
         bound.callback(admin.socket.unlink, missing_ok=True)
         bound.callback(control_socket.close)
         public, private = _url(public_sockets[0]), _url(admin_sockets[0])
+        daemon.expiries.certificate = certificate_of(server.public_url, daemon.clock.now())
         async with daemon.running():
             daemon_says = {"public": public, "admin": private}
             servers = [

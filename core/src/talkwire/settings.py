@@ -13,8 +13,9 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast, get_args
+from typing import Any, Literal, NamedTuple, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
@@ -40,6 +41,7 @@ from .sections import (
     StoreSettings,
     WebhookSettings,
 )
+from .templates import KNOWN, Template, TemplateTable, template_of
 
 M = TypeVar("M", bound=BaseModel)
 Raw = dict[str, Any]
@@ -49,6 +51,8 @@ _OURS = tuple(AccountKeys.model_fields)
 _WHEN_CLOSED = (
     "write reject, hold, template:NAME with the name of a template, or fallback:NAME with that of another account"
 )
+_QUIET_AFTER = 'write a duration with its unit, such as 6h, or "off"'
+_OWN_WORDS: dict[tuple[int | str, ...], str] = {("when_closed",): _WHEN_CLOSED, ("quiet_after",): _QUIET_AFTER}
 _IN_WORDS = {"tuple_type": "write a list in brackets", "path_type": "write a path in quotes"}  # pydantic's kinds
 _SHARED = ("general", "retention", "accounts", "recipients", "notify", "webhooks")  # must be equal in all daemons
 
@@ -63,6 +67,7 @@ class AccountConfig:
     when_closed: Policy
     fallback: str = ""  # with policy fallback: the account that replies go out from instead
     template: str = ""  # with policy template: the one that goes out while the reply waits
+    quiet_after: timedelta | Literal["off"] | None = None  # without a message it is too quiet; None: what is usual
     settings: Any = field(default=None, repr=False)  # the channel's `Settings`; None: the channel is absent
 
 
@@ -82,6 +87,7 @@ class Config:
     recipients: Mapping[str, RecipientSettings]
     notify: tuple[Rule, ...]
     webhooks: tuple[WebhookSettings, ...]
+    templates: Mapping[str, Template]  # of notifications, by the name of their file
     plugins: Mapping[str, Any] = field(repr=False)  # plugin → its own settings, where it has any
     warnings: tuple[Fault, ...] = ()  # the daemon runs all the same, `check` names them
     shared: bytes = field(repr=False)  # what `shared_hash` is made of; holds secrets
@@ -89,7 +95,8 @@ class Config:
     def shared_hash(self, key: bytes = b"") -> str:
         """Give what must be equal in all daemons of one database, as hex; `key` is the first instance key.
 
-        In it: general, retention, accounts, recipients, rules, webhooks, plugins with their tables, public_url.
+        In it: general, retention, accounts, recipients, rules, webhooks, templates, plugins with their tables,
+        public_url.
         """
         return hmac.new(key, self.shared, hashlib.sha256).hexdigest()
 
@@ -170,6 +177,8 @@ class RawConfig:
         self.accounts = self._each(AccountKeys, "accounts", self._account_tables, only=_OURS)
         self.recipients = self._each(RecipientSettings, "recipients", self._named("recipients", NAME))
         self._on: list[tuple[tuple[Step, ...], str]] = []  # the facts that somebody waits for, with their place
+        self._template_tables: Raw = {}
+        self.templates = self._templates()
         self.rules = self._rules()
         self.webhooks = self._webhooks()
 
@@ -224,6 +233,7 @@ class RawConfig:
         self.check()
         shared = {key: self._tables.get(key) for key in _SHARED}
         shared["plugins"] = [[name, self._plugin_tables.get(name)] for name in plugins]  # their order matters
+        shared["templates"] = self._template_tables
         shared["public_url"] = self._tables.get("server", {}).get("public_url")
         return Config(
             path=self.path,
@@ -232,6 +242,7 @@ class RawConfig:
             recipients=self.recipients,
             notify=self.rules,
             webhooks=self.webhooks,
+            templates=self.templates,
             plugins=own,
             warnings=tuple(warnings),
             shared=to_json(_sorted(shared)),
@@ -247,6 +258,7 @@ class RawConfig:
             when_closed=keys.policy,
             fallback=keys.fallback,
             template=keys.template,
+            quiet_after=keys.quiet_after,
             settings=self._model(channel.Settings, rest, "accounts", name, also=_OURS) if channel else None,
         )
 
@@ -303,7 +315,42 @@ class RawConfig:
                 if name not in people:
                     self._fault(("notify", i, "to", j), f"no such recipient{_nearest(name, people)}")
             self._are_accounts(rule.accounts, "notify", i)
+            self._is_template(rule.template, "notify", i)
         return tuple(rules.values())
+
+    def _templates(self) -> dict[str, Template]:
+        """Read the folder of templates; one that is not there has none."""
+        general = cast("General | None", self._sections["general"])
+        folder = general.templates if general is not None else None
+        found: dict[str, Template] = {}
+        for file in sorted(folder.glob("*.toml")) if folder is not None else ():
+            where = f"{file.parent.name}/{file.name}"
+            if not NAME.fullmatch(file.stem):
+                self._fault((where,), "a name has 1 to 64 of a-z, 0-9 and the hyphen")
+                continue
+            try:
+                table = tomllib.loads(file.read_text("utf-8"))
+            except OSError as error:
+                self._fault((where,), f"cannot be read: {(error.strerror or type(error).__name__).lower()}")
+            except UnicodeDecodeError:
+                self._fault((where,), "cannot be read: it is not UTF-8")
+            except tomllib.TOMLDecodeError as error:
+                place = re.search(r"\(at .*\)$", str(error))
+                self._fault((where,), f"is no TOML {place[0] if place else ''}".strip())
+            else:
+                self._template_tables[file.stem] = table
+                if (read := self._model(TemplateTable, table, where)) is not None:
+                    found[file.stem] = template_of(read)
+        return found
+
+    def _is_template(self, name: str, section: str, i: int) -> None:
+        place = (section, i, "template")
+        if name and name not in self.templates and name not in self._template_tables:
+            near = _nearest(name, self._template_tables)
+            self._fault(place, f"no such template {name}{near or '; it is a file of the folder general.templates'}")
+        elif name in self.templates and (unknown := sorted(self.templates[name].names - {*KNOWN})):
+            known = ", ".join(f"{{{one}}}" for one in KNOWN)
+            self._fault(place, f"{name}.toml wants {{{unknown[0]}}}, which no rule knows; they know {known}")
 
     def _webhooks(self) -> tuple[WebhookSettings, ...]:
         webhooks = self._listed(WebhookSettings, "webhooks")
@@ -362,8 +409,8 @@ class RawConfig:
                 self._fault((*path, *loc), f"unknown key{_nearest(str(loc[-1]), known)}")
             elif fault["type"] == "missing":
                 self._fault((*path, *loc), "is missing")
-            elif loc == ("when_closed",):
-                self._fault((*path, *loc), _WHEN_CLOSED)
+            elif loc[:1] in _OWN_WORDS:
+                self._fault((*path, loc[0]), _OWN_WORDS[loc[:1]])
             else:
                 self._fault((*path, *loc), self._shown(_IN_WORDS.get(fault["type"], fault["msg"]), fault["input"]))
         return None
@@ -376,6 +423,7 @@ class RawConfig:
 
     def _fault(self, path: Sequence[Step], reason: str) -> None:
         where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
+        where = where.replace(".toml.", ".toml: ", 1)  # a key of a file of its own
         if all(fault.path != where for fault in self.faults):  # the first one is the cause
             self.faults.append(Fault(where, reason))
 

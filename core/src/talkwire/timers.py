@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from . import answers, deliveries, restoring
+from . import answers, deliveries, notifying, restoring
 from .actions import SetTimer
 from .clock import Clock, micros, moment
 from .lanes import Fence
@@ -74,6 +74,12 @@ def _sweep_windows(tx: Tx, items: Sequence[Fence]) -> Sequence[datetime | None]:
     return answers.sweep_windows(tx, [None] * len(items))
 
 
+def _lapse(tx: Tx, items: Sequence[Fence]) -> Sequence[datetime | None]:
+    if not items[0].check(tx, GROUP):
+        return [None] * len(items)
+    return notifying.lapse(tx, [None] * len(items))
+
+
 class Timers:
     """Looks for what is due, for the one daemon that holds `timers`."""
 
@@ -85,7 +91,7 @@ class Timers:
         self.pump = Pump("timers", self._step, clock, slow_poll=timedelta(seconds=5))
 
     def woken(self) -> None:
-        """Look again: a timer or a window may have been set."""
+        """Look again: a timer, a window or a lapse may have been set."""
         self.pump.wake()
 
     async def _step(self) -> datetime | None:
@@ -93,8 +99,9 @@ class Timers:
             return None
         timer = await self._store.write(fire, self._fence)
         window = await self._store.write(_sweep_windows, self._fence)
+        lapse = await self._store.write(_lapse, self._fence)
         now = self._clock.now()
         if self._swept is None or not timedelta() <= now - self._swept < _SWEEP_EVERY:  # the clock may be set back
             self._swept = now
             await self._store.write(deliveries.sweep_unmatched, micros(now - _SWEEP_BACK))
-        return min((m for m in (timer, window) if m is not None), default=None)
+        return min((m for m in (timer, window, lapse) if m is not None), default=None)

@@ -1,4 +1,4 @@
-"""What nobody asked for and somebody must know: a disk that fills, a queue that grows old, a lane that is stuck.
+"""What nobody asked for and somebody must know: a full disk, an old queue, a stuck lane, an account that is too quiet.
 
 Each is told once an episode: it begins when it is seen first, and ends when it is seen no more.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,6 +24,7 @@ GROUP = "watch"
 EVERY = timedelta(seconds=30)
 QUEUE_OLD = timedelta(minutes=15)
 LANE_STUCK = timedelta(hours=1)
+JUDGED = timedelta(minutes=5)  # between two looks at what is usual for an account, which read messages
 _MOST_LANES = 100
 _EASIER = 1.2  # a disk is low until it has so much more room than where it began to be
 
@@ -37,6 +38,7 @@ _STUCK = """
     FROM task t JOIN lane l ON l.id = t.lane_id LEFT JOIN conversation c ON c.id = substr(l.subject, 1, 36)
     WHERE l.failing_since <= :before ORDER BY l.id LIMIT :most
 """
+_HEARD = "SELECT account, state, last_in_at, since FROM account_state ORDER BY account"
 _EPISODES = "SELECT name FROM meta WHERE name LIKE 'episode:%'"
 _BEGIN = "INSERT INTO meta (name, value) VALUES (:name, :at) ON CONFLICT (name) DO NOTHING"
 _END = "DELETE FROM meta WHERE name = :name"
@@ -60,9 +62,20 @@ class Trouble:
 class Watch:
     """Looks every half minute, on one daemon of a database."""
 
-    def __init__(self, store: Store, clock: Clock, fence: Fence, folders: Mapping[str, Path]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        fence: Fence,
+        folders: Mapping[str, Path],
+        quiet_after: Callable[
+            [], Mapping[str, timedelta | None]
+        ] = dict,  # of accounts; None: never; else what is usual
+    ) -> None:
         self._store = store
         self._fence = fence
+        self._quiet_after = quiet_after
+        self._judged: dict[str, tuple[datetime, datetime]] = {}  # account → (silent since, looked at)
         self.folders = dict(folders)  # whose disks are looked at
         self.pump = Pump("watch", self._step, clock, slow_poll=EVERY)
 
@@ -79,11 +92,47 @@ class Watch:
             return None
         rooms = await asyncio.to_thread(self.rooms)
         found, episodes, due = await self._store.read(lambda query: _look(query, rooms))
+        found += await self._quiet(episodes)
         begun = {one.episode for one in found}
         if begun != episodes or (due is not None and due <= self.pump.clock.now()):
             await self._store.write(_tell, (self._fence, tuple(found)))
             due = await self._store.read(health.unsettled)
         return due
+
+    async def _quiet(self, episodes: set[str]) -> list[Trouble]:
+        """Find accounts to which nobody writes, by their own limit or by what is usual."""
+        now, limits, found = self.pump.clock.now(), self._quiet_after(), []
+        for account, state, last_in, began in await self._store.read(lambda query: query.execute(_HEARD)):
+            since = moment(began if last_in is None else last_in)
+            one = Trouble(
+                type="account.quiet",
+                key=account,
+                account=account,
+                small={
+                    "minutes": (now - since) // timedelta(minutes=1),
+                    "rule": "quiet_after" if account in limits else "usual",
+                },
+            )
+            goes_on = one.episode in episodes
+            if state != "working" and not (goes_on and state == "waiting"):
+                continue  # it has an alarm of its own, or a person paused it
+            if account in limits:
+                limit = limits[account]
+                is_quiet = limit is not None and now - since >= limit
+            elif last_in is None or now - since < health.QUIET:
+                is_quiet = False
+            else:
+                is_quiet = goes_on or await self._is_unusual(account, since)
+            if is_quiet:
+                found.append(one)
+        return found
+
+    async def _is_unusual(self, account: str, since: datetime) -> bool:
+        now, judged = self.pump.clock.now(), self._judged.get(account)
+        if judged is not None and judged[0] == since and now - JUDGED < judged[1] <= now:
+            return False
+        self._judged[account] = since, now
+        return await self._store.read(lambda query: health.is_unusual(query, account, since))
 
 
 def room(folders: Mapping[str, Path]) -> dict[str, tuple[int, int]]:
@@ -160,5 +209,7 @@ def _tell_one(tx: Tx, one: Trouble) -> None:
             tx.tell("disk.low", small=one.small)
         case "queue.old":
             tx.tell("queue.old", account=one.account, small=one.small)
+        case "account.quiet":
+            tx.tell("account.quiet", account=one.account, small=one.small)
         case "lane.stuck":
             tx.tell("lane.stuck", account=one.account, conversation=one.conversation, small=one.small)

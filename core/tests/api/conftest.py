@@ -104,7 +104,7 @@ class TinyPlugin:
     def register_pages(self):
         from talkwire.hooks import Pages
 
-        return Pages(folder=self.folder, csp={"img-src": "'self' blob:"}, worker="worker.js")
+        return Pages(folder=self.folder, csp={"img-src": "'self' blob:"}, worker="worker.js", joins="joins.js")
 
 
 SETTINGS = """
@@ -129,6 +129,7 @@ async def hub(start_hub, tmp_path):
     pages.mkdir()
     (pages / "index.html").write_text("<p>page")
     (pages / "worker.js").write_text("1")
+    (pages / "joins.js").write_text("export function join() {}")
     (tmp_path / "outside.txt").write_text("outside")
     hub = await start_hub(SETTINGS, plugins={"tiny": TinyPlugin(pages)})
     await hub.run_until_idle()

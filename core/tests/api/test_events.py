@@ -131,7 +131,7 @@ async def test_a_stream_says_who_types_where_that_is_asked_for(hub, customer, ap
     }
     async with api.client.get("/api/v1/events", **options) as asked, streamed(api) as other:
         reading = asyncio.create_task(Stream(asked).event())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while not reading.done() and account != "other":  # whoever hears a hint was listening before
                 await hub.daemon.hub.publish("typing", typing)
                 await asyncio.sleep(0)

@@ -40,6 +40,19 @@ async def test_pages_come_under_a_strict_policy_that_a_plugin_widens(server):
         assert response.headers["Service-Worker-Allowed"] == "/p/tiny/"
 
 
+async def test_our_own_pages_learn_which_modules_join_them_wherever_they_are_served(server, admin_port, key):
+    headers = {"Authorization": f"Bearer {await key()}"}
+    for port in (server, admin_port):
+        async with port.get("/api/v1/page-modules") as response:
+            assert response.status == 401
+        async with port.get("/api/v1/page-modules", headers=headers) as response:
+            assert await response.json() == {"items": ["/p/tiny/joins.js"]}
+        async with port.get("/p/tiny/joins.js") as response:
+            assert (response.status, response.content_type) == (200, "text/javascript")
+        async with port.get("/p/tiny/who", headers=headers) as response:
+            assert await response.text() == "key:crm"
+
+
 @pytest.mark.parametrize("path", ["/p/tiny/..%2Foutside.txt", "/p/tiny/%2e%2e/outside.txt", "/p/other/", "/p/tiny/x",
                                   "/p/tiny/%00", f"/p/tiny/{'x' * 300}"])  # fmt: skip
 async def test_no_page_lies_outside_the_folder(server, path):
@@ -51,10 +64,10 @@ async def test_the_public_port_says_only_ok_the_admin_port_why_not(hub, server, 
     async with server.get("/livez") as response:
         assert await response.text() == "ok"
     async with admin_port.get("/readyz") as response:
-        assert (response.status, await response.json()) == (200, {"ok": True, "reasons": []})
+        assert (response.status, await response.json()) == (200, {"ok": True, "reasons": [], "media": {}})
     hub.daemon.stopping = True
     async with admin_port.get("/readyz") as response:
-        assert (response.status, await response.json()) == (503, {"ok": False, "reasons": ["stopping"]})
+        assert (response.status, await response.json()) == (503, {"ok": False, "reasons": ["stopping"], "media": {}})
     async with admin_port.get("/livez") as response:
         assert response.status == 200
     async with server.get("/readyz") as response:

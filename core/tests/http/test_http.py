@@ -28,6 +28,7 @@ from talkwire.testing.provider import (
     says,
     truncated,
 )
+from tests.parts.ports import free_port
 
 SECRET = "s3cr:et/tok en+é"
 
@@ -55,12 +56,6 @@ class Way:
 @pytest.fixture
 def way(session: aiohttp.ClientSession, gate: FakeProvider) -> Way:
     return Way(session, gate.host)
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 async def test_any_whole_answer_is_returned(way: Way, gate: FakeProvider) -> None:

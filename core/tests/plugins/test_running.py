@@ -124,8 +124,9 @@ async def test_a_hook_is_not_begun_when_no_time_is_left(run):
 async def test_a_late_shape_hook_keeps_nobody_waiting(run, gate):
     plugins = run("shape_inbound", lambda message: replaced(message, "1"), lambda message: gate.wait())
     began = time.monotonic()
-    shaped = await plugins.shape_inbound(HELLO, ACCOUNT, asyncio.get_running_loop().time() + 0.05)
-    assert time.monotonic() - began < 2
+    # Long enough for the first of them, on a machine that has other things to do.
+    shaped = await plugins.shape_inbound(HELLO, ACCOUNT, asyncio.get_running_loop().time() + 1)
+    assert time.monotonic() - began < 20
     assert shaped.message.text == "hello1"
     assert "did not end" in shaped.notes[0]
 
@@ -306,11 +307,15 @@ async def test_a_call_that_was_given_up_while_it_waited_for_a_thread_never_runs(
         gate.wait()
 
     reader = run("on_fact", slow, threads=1).readers()[0]
+    first = asyncio.ensure_future(reader.call_async("on_fact", {"fact": "first"}))
+    async with asyncio.timeout(20):
+        while not ran:
+            await asyncio.sleep(0.001)
     reader.budget = SHORT
-    for fact in ("first", "second"):
-        with pytest.raises(HookTimeout):
-            await reader.call_async("on_fact", {"fact": fact})
+    with pytest.raises(HookTimeout):
+        await reader.call_async("on_fact", {"fact": "second"})
     gate.set()
+    await first
     reader.budget = TOLD_BUDGET
     await reader.call_async("on_fact", {"fact": "third"})
     assert ran == ["first", "third"]
@@ -354,12 +359,12 @@ def test_whoever_holds_the_writer_can_be_named_from_another_thread(run_tx, gate)
     reader = run_tx(hangs)
     writer = threading.Thread(target=reader.call_tx, args=("on_fact", {}, SimpleNamespace(asker="")))
     writer.start()
-    assert inside.wait(5)
+    assert inside.wait(20)
     (holder,) = run_tx.plugins.holders
     assert (holder.plugin, holder.hook) == ("p0", "on_fact")
-    assert 0 <= time.monotonic() - holder.since < 5
+    assert 0 <= time.monotonic() - holder.since < 20
     gate.set()
-    writer.join(5)
+    writer.join(20)
     assert run_tx.plugins.holders == ()
 
 

@@ -75,7 +75,7 @@ async def test_a_transaction_that_has_to_give_way_for_ever_is_given_up_and_stops
 
 
 @pytest.mark.needs("postgres")
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 async def test_a_real_deadlock_is_run_again_and_nobody_hears_of_it(
     postgres_with_tables: str, open_store: OpenStore
 ) -> None:
@@ -92,7 +92,7 @@ async def test_a_real_deadlock_is_run_again_and_nobody_hears_of_it(
             runs.append(name)
             tx.execute("UPDATE meta SET value = value || :mark WHERE name = :name", {"name": first, "mark": name})
             if runs.count(name) == 1:
-                both.wait(5)
+                both.wait(20)
             tx.execute("UPDATE meta SET value = value || :mark WHERE name = :name", {"name": second, "mark": name})
             return [None] * len(items)
 

@@ -33,7 +33,7 @@ async def busy_writers(store: Store) -> AsyncIterator[None]:
 
 def _holder(go: threading.Event):  # type: ignore[no-untyped-def]
     def hold(tx: Tx, items: Sequence[None]) -> Sequence[None]:
-        go.wait(5)
+        go.wait(20)
         return [None] * len(items)
 
     return hold
@@ -41,7 +41,7 @@ def _holder(go: threading.Event):  # type: ignore[no-untyped-def]
 
 async def _waiting(store: Store, *names: str) -> list[asyncio.Task[int]]:
     """Let writes wait behind busy writers; every holder has its writer before the first of them is put."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while len(store.holders) < len(store._writers):
             await asyncio.sleep(0.001)
     tasks = [asyncio.create_task(store.write(keep, name)) for name in names]
@@ -179,7 +179,7 @@ async def test_what_goes_first_is_one_writers_at_a_time_and_holds_up_no_other(
     def first(tx: Tx, items: Sequence[None]) -> Sequence[None]:
         groups.append(len(items))
         loop.call_soon_threadsafe(entered.set)
-        go.wait(5)
+        go.wait(20)
         return [None] * len(items)
 
     writes = [asyncio.ensure_future(store.write(first, None))]

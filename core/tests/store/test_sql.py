@@ -101,11 +101,11 @@ async def test_a_reader_sees_one_moment(store: Store) -> None:
     def twice(query: Query) -> list[int]:
         first = query.execute("SELECT count(*) FROM meta")[0][0]
         looked.set()
-        assert written.wait(5)
+        assert written.wait(20)
         return [first, query.execute("SELECT count(*) FROM meta")[0][0]]
 
     reading = asyncio.create_task(store.read(twice))
-    await asyncio.to_thread(looked.wait, 5)
+    await asyncio.to_thread(looked.wait, 20)
     await store.write(keep, "meanwhile")
     written.set()
     assert await reading == [0, 0]

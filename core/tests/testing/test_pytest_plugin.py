@@ -25,7 +25,7 @@ def _where_the_case_is(pytester: pytest.Pytester, pytestconfig: pytest.Config, m
     monkeypatch.setenv("PYTHONPATH", f"{pytestconfig.rootpath}:{pytestconfig.rootpath}/core/src")
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("mode", ["auto", "strict"])
 def test_two_files_give_a_test_of_each_check(pytester: pytest.Pytester, mode: str) -> None:
     pytester.makepyfile(case=CASE, test_conformance=TESTS)
@@ -36,7 +36,7 @@ def test_two_files_give_a_test_of_each_check(pytester: pytest.Pytester, mode: st
     result.stdout.fnmatch_lines(["*test_conformance[[]settings_refuse_unknown_keys] PASSED*"])
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 def test_a_failure_says_method_sample_and_remedy_and_a_skip_its_reason(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         case="""
@@ -52,7 +52,7 @@ def test_a_failure_says_method_sample_and_remedy_and_a_skip_its_reason(pytester:
     result.stdout.fnmatch_lines(["*method: NaiveTimes.parse*", "*sample: a text*", "*remedy: *UTC*", "*by pigeon*"])
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 def test_the_fixtures_are_there(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
@@ -73,7 +73,7 @@ def test_the_fixtures_are_there(pytester: pytest.Pytester) -> None:
     run(pytester, *plugin).assert_outcomes(passed=1)
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 def test_the_plugin_costs_nothing_where_nobody_uses_it(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """

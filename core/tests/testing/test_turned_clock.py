@@ -86,6 +86,51 @@ async def test_it_may_be_turned_from_another_thread() -> None:
     turner.join()
 
 
+async def test_it_is_turned_as_soon_as_somebody_waits_for_that_and_not_before() -> None:
+    """A turn before that would leave the sleeper asleep: it counts from the later time."""
+    clock, begin = TurnedClock(), asyncio.Event()
+
+    async def sleeper() -> None:
+        await begin.wait()
+        await clock.wait(asyncio.Event(), clock.now() + HOUR)
+
+    async def other() -> None:
+        await clock.wait(asyncio.Event(), clock.now() + HOUR / 2)
+
+    async with asyncio.TaskGroup() as group:
+        sleeping = group.create_task(sleeper())
+        group.create_task(other())
+        turning = group.create_task(clock.advance_when_awaited(HOUR))
+        assert await clock.awaited() == NOON + HOUR / 2
+        await settle()
+        assert (clock.now(), turning.done()) == (NOON, False)
+        begin.set()
+        await sleeping
+    assert turning.result() == clock.now() == NOON + HOUR
+
+
+async def test_who_begins_to_wait_in_another_thread_is_seen() -> None:
+    clock = TurnedClock()
+    thread = threading.Thread(target=lambda: asyncio.run(clock.wait(asyncio.Event(), NOON + HOUR)))
+    turning = asyncio.ensure_future(clock.advance_when_awaited(HOUR))
+    await settle()
+    thread.start()
+    assert await turning == NOON + HOUR
+    await asyncio.to_thread(thread.join)
+
+
+async def test_that_nobody_waits_is_said_with_what_is_waited_for() -> None:
+    clock = TurnedClock()
+    clock.patience = 0.0
+    with pytest.raises(AssertionError, match="nobody waits for any moment"):
+        await clock.awaited()
+    waiting = asyncio.ensure_future(clock.wait(asyncio.Event(), NOON + HOUR))
+    await settle()
+    with pytest.raises(AssertionError, match=r"nobody waits for .*12:30:00.*waited for: .*13:00:00"):
+        await clock.awaited(NOON + HOUR / 2)
+    waiting.cancel()
+
+
 def test_it_is_never_turned_back() -> None:
     with pytest.raises(ValueError, match="not turned back"):
         TurnedClock().advance(-HOUR)

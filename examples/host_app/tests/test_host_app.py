@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +16,7 @@ from talkwire.api import make_app
 from talkwire.api.principals import create_keys
 from talkwire.testing.services import TurnedClock
 from talkwire_host_app import OTHERWISE, Bot, answer_to, is_genuine
+from tests.parts.ports import free_port
 
 SECRET = "whsec_" + "b3VyIGtleSBvZiB0aGlydHkgdHdvIGJ5dGVzLCBub3c="
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
@@ -60,7 +60,7 @@ class Shop:
         await self.hub.run_until_idle()
 
     async def customer_has(self, count):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while len(found := await self.simulator.received(self.url)) < count:
                 await asyncio.sleep(0.01)  # the simulator's phone shows it when it comes
         return found
@@ -80,10 +80,7 @@ def toml(value):
 @pytest_asyncio.fixture(params=CHANNELS)
 async def shop(request, aiohttp_server, start_hub):  # the hub ends first, and its sockets with it
     plugin = CHANNELS[request.param]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    public = f"http://127.0.0.1:{port}"
+    public = f"http://127.0.0.1:{(port := free_port())}"
     (simulator,) = plugin.register_simulators()
     played = await aiohttp_server(simulator.app(f"{public}/in/shop"))
     url = str(played.make_url("")).rstrip("/")

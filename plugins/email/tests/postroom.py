@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from email import message_from_bytes
 from typing import Any
@@ -17,9 +17,9 @@ from talkwire_email.oauth import Tokens
 from talkwire_email.settings import EmailSettings
 
 LARGEST = 200_000  # bytes of a mail that is fetched whole
-PATIENCE = 0.4  # seconds for a server that says nothing, instead of eight
+PATIENCE = 0.4  # seconds for a server of which a test knows that it says nothing, instead of eight
 TODAY = 1795434000  # seconds since 1970: some minutes before a turned clock begins
-WITHIN = 8.0  # real seconds, in which anything here happens
+WITHIN = 20.0  # real seconds, in which anything here happens
 
 
 def mail(number: int, *, text: str = "Where is my parcel?") -> bytes:
@@ -41,7 +41,6 @@ class Reading(Channel):
     def prepare(self) -> None:
         self.tokens = Tokens(self.settings.oauth, self) if self.settings.oauth else None
         self.inbox = Inbox(self.settings, self, largest=LARGEST)
-        self.inbox.patience = timedelta(seconds=PATIENCE)
 
     def listen(self, cursor: str) -> AsyncIterator[Batch]:
         return self.inbox.listen(cursor)
@@ -57,18 +56,10 @@ class Reading(Channel):
         return frozenset({settings.oauth.token_url.split("/")[2]} if settings.oauth else ())
 
 
-class Whole(Email):
-    """The whole channel, with the patience of a test."""
-
-    def prepare(self) -> None:
-        super().prepare()
-        self.inbox.patience = timedelta(seconds=PATIENCE)
-
-
 class Plugin:
     """Gives the channel to a hub."""
 
-    def __init__(self, channel: type[Channel] = Whole) -> None:
+    def __init__(self, channel: type[Channel] = Email) -> None:
         self._channel = channel
 
     @hookimpl
@@ -102,6 +93,18 @@ def as_toml(server: Any, user: str, **more: Any) -> str:
     imap = "".join(f"imap.{name} = {json.dumps(value)}\n" for name, value in imap_of(server, **more).items())
     head = f'[accounts.mail]\nchannel = "email"\naddress = "{user}"\nplus = false\n'
     return f'{head}{imap}smtp.host = "localhost"\nsmtp.tls = "none"\n'
+
+
+@contextmanager
+def given_up_soon(inbox: Inbox) -> Iterator[None]:
+    """Wait only a moment for the server, while it says nothing: one that is slow is given up as well."""
+    long, inbox.patience = inbox.patience, timedelta(seconds=PATIENCE)
+    if inbox._box is not None:
+        inbox._box._patience = inbox._box._quick = PATIENCE  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        inbox.patience = long
 
 
 class Reader:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from datetime import timedelta
 
 import pytest
@@ -11,7 +12,7 @@ import pytest_asyncio
 from talkwire import AccountBroken, TryLater
 from tests.parts.dovecot import Line
 
-from .postroom import PATIENCE, TODAY, WITHIN, Reader, Reading, mail, settings_of, subjects
+from .postroom import PATIENCE, TODAY, WITHIN, Reader, Reading, given_up_soon, mail, settings_of, subjects
 
 
 @pytest_asyncio.fixture
@@ -68,7 +69,7 @@ async def test_idle_is_begun_anew_every_five_minutes_between_two_looks(dovecot, 
     async with reader.resting():
         await line.hears(b"IDLE\r\n")
         for times in (2, 3):
-            services.clock.advance(timedelta(minutes=5))
+            await services.clock.advance_when_awaited(timedelta(minutes=5))
             await line.hears(b"IDLE\r\n", times)
     assert line.said.count(b"DONE\r\n") == 2
     assert line.said.count(b"SEARCH") == 1
@@ -78,11 +79,13 @@ async def test_a_line_that_died_in_silence_is_seen_with_the_next_check(dovecot, 
     reader, services = await start_reader(user := dovecot.user())
     await reader.batch()
     async with reader.resting() as resting:
-        await line.hears(b"IDLE")
+        await services.clock.awaited(look := services.clock.now() + timedelta(seconds=5))
         line.hold()
         dovecot.put(user, mail(1))
-        services.clock.advance(timedelta(seconds=5))
-        assert f"did not answer within {PATIENCE:g} s" in str(await fails(resting))
+        with given_up_soon(reader.channel.inbox):
+            services.clock.turn_to(look)
+            assert f"did not answer within {PATIENCE:g} s" in str(await fails(resting))
+    assert b"IDLE" in line.said
     line.flow()
     assert subjects(await reader.mails(1)) == ["parcel 1"]
 
@@ -94,11 +97,11 @@ async def test_a_silent_line_is_seen_as_well_where_the_server_does_not_push(dove
         reader = Reader(lent.channel)
         await reader.batch()
         async with reader.resting() as resting:
-            while lent.services.clock.next_due() is None:
-                await asyncio.sleep(0)
+            look = await lent.services.clock.awaited()
             line.hold()
-            lent.services.clock.advance(timedelta(seconds=5))
-            assert f"did not answer within {PATIENCE:g} s" in str(await fails(resting))
+            with given_up_soon(reader.channel.inbox):
+                lent.services.clock.turn_to(look)
+                assert f"did not answer within {PATIENCE:g} s" in str(await fails(resting))
         assert b"IDLE" not in line.said
         line.flow()
         server.put(user, mail(1))
@@ -116,11 +119,11 @@ async def test_a_line_that_breaks_at_any_moment_loses_nothing(dovecot, line, sta
         line.cut_after = moment.encode()
     else:
         line.hold_after = moment.encode()
-    error = await reader.error() if moment != "+ idling" else None
-    if error is None:  # there is a look before it
+    if moment == "+ idling":  # there is a look before it
         assert len(await reader.mails(20)) == 20
-        async with reader.resting() as resting:
-            error = await fails(resting)
+    with given_up_soon(reader.channel.inbox) if how == "held" else nullcontext():
+        error = await reader.error()
+    if moment == "+ idling":
         reader.cursor = ""
     assert isinstance(error, TryLater)
     assert ("closed the connection" if how == "cut" else "did not answer") in str(error)
@@ -176,7 +179,8 @@ async def test_anything_odd_ends_the_connection_and_is_said(lend_channel, oddity
     answers, said = ODDITIES[oddity]
     async with talker(answers) as port:
         reader = await at_port(lend_channel, port)
-        assert said in str(await reader.error())
+        with given_up_soon(reader.channel.inbox) if oddity.startswith("silence") else nullcontext():
+            assert said in str(await reader.error())
 
 
 async def test_thousands_of_lines_in_one_piece_are_read(lend_channel):
@@ -193,9 +197,8 @@ async def test_a_server_that_refuses_idle_is_asked_in_intervals(lend_channel):
         await reader.batch()
         clock = reader.channel.services.clock
         async with reader.resting():
-            while clock.next_due() is None:
-                await asyncio.sleep(0)
-        clock.advance(timedelta(seconds=5))
+            look = await clock.awaited()
+        clock.turn_to(look)
         assert (await reader.batch()).envelopes == ()
 
 

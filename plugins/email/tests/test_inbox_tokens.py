@@ -171,7 +171,6 @@ async def test_a_token_that_the_server_takes_no_more_is_replaced_at_once(lend, d
     dovecot.put(user := dovecot.user(), mail(1), at=TODAY)
     endpoint.token = lambda count: dovecot.token(user, life=-60 if count == 1 else 3600)
     lent = await lend(user)
-    lent.channel.inbox.patience = timedelta(seconds=5)  # Dovecot takes its time to say no
     assert subjects(await Reader(lent.channel).caught_up()) == ["parcel 1"]
     assert len(endpoint.asked) == 2
 
@@ -179,7 +178,6 @@ async def test_a_token_that_the_server_takes_no_more_is_replaced_at_once(lend, d
 async def test_a_server_that_takes_no_token_at_all_is_for_a_person(lend, dovecot, endpoint):
     endpoint.token = lambda _: dovecot.token("somebody.else@example.test", life=-60)
     lent = await lend(dovecot.user())
-    lent.channel.inbox.patience = timedelta(seconds=5)
     with pytest.raises(AccountBroken, match="does not take user"):
         await Reader(lent.channel).batch()
 

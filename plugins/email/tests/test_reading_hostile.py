@@ -205,7 +205,7 @@ def test_what_the_standard_library_writes_is_read_as_it_was_meant(subject, text,
 
 
 @pytest.mark.prove
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 async def test_a_fuzzer_finds_nothing_that_raises_or_costs_too_much(proving, proof, tmp_path):
     pytest.importorskip("atheris")
     corpus, costly = tmp_path / "corpus", tmp_path / "costly"

@@ -64,7 +64,7 @@ class Letters:
     async def comes(self, came: bytes) -> None:
         """Let a mail come in; it is committed when this returns."""
         self.channel.waiting.put_nowait(came)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await self.channel.waiting.join()
         await self.hub.run_until_idle()
 

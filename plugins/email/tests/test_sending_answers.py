@@ -257,11 +257,12 @@ async def test_a_server_that_stops_to_answer_before_the_mail_has_got_nothing(ser
 
 
 async def test_who_waits_too_long_for_the_line_has_sent_nothing_either(server, lent):
-    lent.channel.postbox = impatient(lent, connections=1)
+    lent.channel.postbox = impatient(lent, seconds=20, connections=1)
     server.answers["."] = SILENT
     first = asyncio.ensure_future(lent.channel.send(outgoing()))
     while "DATA" not in server.said:
         await asyncio.sleep(0.001)
+    lent.channel.postbox._patience = 0.1  # from now on: the first has its line
     error = await failed(lent)
     assert (type(error), error.code, error.after) == (TryLater, "busy", timedelta(seconds=5))
     first.cancel()
@@ -269,10 +270,10 @@ async def test_who_waits_too_long_for_the_line_has_sent_nothing_either(server, l
     assert first.cancelled()
 
 
-def impatient(lent, **smtp):
+def impatient(lent, *, seconds=0.1, **smtp):
     settings = lent.channel.settings
     settings = settings.model_copy(update={"smtp": settings.smtp.model_copy(update=smtp)})
-    return Postbox(settings, lent.channel, patience=timedelta(seconds=0.1))
+    return Postbox(settings, lent.channel, patience=timedelta(seconds=seconds))
 
 
 @pytest.mark.parametrize("step", ["MAIL", "RCPT", "DATA"])
@@ -298,7 +299,7 @@ async def test_a_channel_that_is_closed_in_the_middle_of_a_mail_lets_it_come_to_
 async def test_a_cancelled_send_lets_the_line_go(server, lent):
     server.answers["."] = SILENT
     sending = asyncio.ensure_future(lent.channel.send(outgoing()))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while "DATA" not in server.said:
             await asyncio.sleep(0.001)
     sending.cancel()

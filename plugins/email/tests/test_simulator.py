@@ -36,7 +36,7 @@ async def mail():
     one = Office(password=PASSWORD, pause=0, slow=0.01)
     await one.start()
     yield one
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await one.stop()
 
 
@@ -49,7 +49,7 @@ async def page_of_it(mail, aiohttp_client):
 
 
 def _send(mail, raw, to, mail_options, rcpt_options, password):
-    with smtplib.SMTP("127.0.0.1", mail.sink.port, local_hostname="us.example", timeout=5) as smtp:
+    with smtplib.SMTP("127.0.0.1", mail.sink.port, local_hostname="us.example", timeout=20) as smtp:
         smtp.ehlo()
         if password:
             smtp.login(OURS, password)
@@ -66,7 +66,7 @@ async def settled(mail):
 
 @contextlib.contextmanager
 def _imap(mail):
-    imap = imaplib.IMAP4("127.0.0.1", mail.imap.port, timeout=5)
+    imap = imaplib.IMAP4("127.0.0.1", mail.imap.port, timeout=20)
     try:
         imap.login(OURS, PASSWORD)
         yield imap
@@ -311,7 +311,7 @@ async def test_folders_are_listed_and_unknown_ones_refused(mail):
 
 async def test_only_the_password_opens_the_mailbox(mail):
     def work():
-        imap = imaplib.IMAP4("127.0.0.1", mail.imap.port, timeout=5)
+        imap = imaplib.IMAP4("127.0.0.1", mail.imap.port, timeout=20)
         try:
             with pytest.raises(imaplib.IMAP4.error, match="AUTHENTICATIONFAILED"):
                 imap.login(OURS, "wrong")
@@ -336,7 +336,7 @@ class Line:
         await self.writer.drain()
 
     async def hears(self, until):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             heard = b""
             while until not in heard:
                 line = await self.reader.readline()
@@ -531,7 +531,7 @@ async def test_the_demo_can_play_through_it(aiohttp_server):
     )
 
     def work(host, port, user, password, **_):
-        with smtplib.SMTP(host, port, local_hostname="us.example", timeout=5) as smtp:
+        with smtplib.SMTP(host, port, local_hostname="us.example", timeout=20) as smtp:
             smtp.login(user, password)
             smtp.sendmail(OURS, CUSTOMER, PLAIN)
             smtp.sendmail(OURS, CUSTOMER, PLAIN.replace(b"text/plain", b"text/html"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from talkwire.cli import demo
+from tests.parts.demos import checked
 
 
 @pytest.mark.parametrize(
@@ -26,16 +26,8 @@ from talkwire.cli import demo
     ],
 )
 async def test_the_check_plays_a_mail_and_a_fault_makes_it_fail_where_it_must(tmp_path, capsys, fault, code, says):
-    out: list[str] = []
-    async with demo.stage(tmp_path, await demo.find(among=["email"])) as stage:
-        [player] = stage.players
-        if fault:
-            await player.simulator.fault(player.base_url, fault)
-        patience = {"away": 0.5}.get(fault, 1.5 if fault in ("busy", "auth", "drop", "no_dsn") else 8)
-        assert (
-            await demo.check_all(stage.players, stage.api, stage.key, out.append, fault=fault, patience=patience)
-            == code
-        )
-    assert says in "\n".join(out), "\n".join(out)
+    in_vain = fault in ("away", "busy", "auth", "drop", "no_dsn")
+    found, said = await checked(tmp_path, "email", fault, says, in_vain=in_vain)
+    assert (found, says in said) == (code, True), said
     if fault not in ("away", "auth"):
         assert "listener failed" not in "".join(capsys.readouterr()), "a stop is no failure"

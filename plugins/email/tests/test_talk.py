@@ -21,7 +21,7 @@ async def office() -> AsyncIterator[Office]:
     one.fault("no_dsn")
     await one.start()
     yield one
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await one.stop()
 
 
@@ -101,7 +101,7 @@ async def test_two_robots_stop_after_the_cap(office: Office, start: Any) -> None
     office.written("I want an answer", subject="Hello")
     answered = 0
     while answered < 20:
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(20):
             while len(ours(office)) <= answered and not await talks.hub.facts("action.failed"):
                 await asyncio.sleep(0.01)
         if len(ours(office)) == answered:

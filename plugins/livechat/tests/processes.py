@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import sqlite3
 import sys
 from contextlib import closing
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+
+from tests.parts.ports import free_ports
 
 from .visits import SETTINGS, SITE
 
@@ -24,7 +25,7 @@ class Process:
 
     def __init__(self, folder: Path, *, origin: str = SITE) -> None:
         self.folder = folder
-        self.port, admin = _free_port(), _free_port()
+        self.port, admin = free_ports(2)
         self.url = f"http://127.0.0.1:{self.port}"
         store = f'[store]\nurl = "sqlite:///{folder}/talkwire.db"\n'
         servers = f'[server]\nlisten = "127.0.0.1:{self.port}"\n[admin]\nlisten = "127.0.0.1:{admin}"\n'
@@ -94,9 +95,3 @@ class Process:
         )
         out, _ = await process.communicate()
         assert process.returncode == 0, out
-
-
-def _free_port() -> int:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return int(bound.getsockname()[1])

@@ -36,7 +36,7 @@ async def start(postgres_with_tables, tmp_path, aiohttp_client):
 
 async def eventually(true):
     """Wait for what another daemon does."""
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(20):
         while not await true():
             await asyncio.sleep(0.01)
 

@@ -27,9 +27,9 @@ async def hello(process, session, token="", after=0):
     """Come in; gives the socket, the welcome and the texts that follow it."""
     ws = await process.connect(session)
     await ws.send_json({"t": "hello", "protocol": 1, "after": after, **({"token": token} if token else {})})
-    welcome = await ws.receive_json(timeout=5)
+    welcome = await ws.receive_json(timeout=20)
     texts = []
-    while (frame := await ws.receive_json(timeout=5))["t"] != "ready":
+    while (frame := await ws.receive_json(timeout=20))["t"] != "ready":
         texts.append(frame.get("text"))
     return ws, welcome, texts
 
@@ -44,7 +44,7 @@ async def test_a_killed_daemon_keeps_what_it_acknowledged_and_its_sessions_are_f
     async with aiohttp.ClientSession() as session:
         ws, welcome, _ = await hello(process, session)
         await ws.send_json({"t": "message", "id": "1", "text": "before"})
-        while (await ws.receive_json(timeout=5))["t"] != "ack":
+        while (await ws.receive_json(timeout=20))["t"] != "ack":
             pass
         assert process.rows("SELECT session FROM conversation") == [("connected",)]
         await process.kill()
@@ -63,7 +63,7 @@ async def test_a_daemon_that_stops_tells_its_visitors_to_come_again(process):
     async with aiohttp.ClientSession() as session:
         ws, _, _ = await hello(process, session)
         stopping = asyncio.create_task(process.stop())
-        async with asyncio.timeout(4):
+        async with asyncio.timeout(20):
             async for _ in ws:
                 pass
         assert ws.close_code == 1012

@@ -1,10 +1,8 @@
 """The shop of the demo, and the visitor who talks by himself."""
 
-import io
-
 import pytest
 
-from talkwire.cli import demo
+from tests.parts.demos import checked
 
 
 @pytest.mark.parametrize(
@@ -19,14 +17,5 @@ from talkwire.cli import demo
     ],
 )
 async def test_the_check_plays_a_talk_and_a_fault_makes_it_fail_where_it_must(tmp_path, fault, code, says):
-    out = io.StringIO()
-
-    def say(text):
-        print(text, file=out)
-
-    async with demo.stage(tmp_path, await demo.find(among=["livechat"])) as stage:
-        [player] = stage.players
-        if fault:
-            await player.simulator.fault(player.base_url, fault)
-        assert await demo.check_all(stage.players, stage.api, stage.key, say, fault=fault, patience=3) == code
-    assert says in out.getvalue(), out.getvalue()
+    found, said = await checked(tmp_path, "livechat", fault, says, in_vain=code != 0)
+    assert (found, says in said) == (code, True), said

@@ -228,7 +228,7 @@ async def test_a_visitor_who_is_silent_for_long_is_let_go(site):
     await ann.says("hi", "1")
     await site.hub.pass_time(minutes=19)
     assert (await site.talk()).session == "connected"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while (await site.talk()).session != "ended":  # who looks for the silent has a loop of its own
             await site.hub.pass_time(seconds=15)
     assert (await ann.gets("ended"))["reason"] == "idle"
@@ -241,7 +241,7 @@ async def test_typing_goes_both_ways_and_touches_no_table(site):
     await ann.pong()
     talk = await site.talk()
     await ann.send(t="typing", on=True)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         said = await hint
     assert (said["address"], said["on"]) == (talk.address.value, True)
     await hints.aclose()

@@ -17,7 +17,7 @@ channel = "livechat"
 origins = ["{SITE}"]
 secret = "{SECRET}"
 """
-_PATIENCE = 5  # seconds
+_PATIENCE = 20  # seconds
 
 
 @dataclass

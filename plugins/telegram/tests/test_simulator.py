@@ -330,7 +330,7 @@ async def test_the_bot_asks_and_what_it_has_confirmed_comes_no_more(bot, messeng
 
 async def test_a_long_poll_ends_with_the_first_update(bot, messenger):
     asking = asyncio.create_task(heard(bot, timeout=50))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not messenger.calls["getUpdates"]:
             await asyncio.sleep(0)
         messenger.customer.write("Halo")
@@ -339,7 +339,7 @@ async def test_a_long_poll_ends_with_the_first_update(bot, messenger):
 
 async def test_of_two_who_ask_the_first_is_sent_away(bot, messenger):
     first = asyncio.create_task(bot("getUpdates", timeout=50))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while messenger.updates._pollers < 1:
             await asyncio.sleep(0.001)
         second = asyncio.create_task(heard(bot, timeout=50))
@@ -462,7 +462,7 @@ async def endpoint(aiohttp_server):
             return web.Response(status=self.will.pop(0) if self.will else 200)
 
         async def next(self):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 return await self.came.get()
 
     one = Endpoint()
@@ -483,7 +483,7 @@ async def test_the_webhook_is_called_with_the_secret_until_it_says_yes(bot, mess
     assert first == again
     assert first[0] == "s3cret-0_1"
     assert faults(first[1], "Update") == []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while messenger.updates.queue:
             await asyncio.sleep(0.001)
     info = await bot("getWebhookInfo")
@@ -646,7 +646,7 @@ async def test_a_file_that_a_page_could_run_is_given_for_download_only(client, m
 
 async def test_the_stream_tells_everything_and_then_each_change(client, messenger):
     messenger.customer.write("before")
-    async with client.get("/sim/stream") as stream, asyncio.timeout(5):
+    async with client.get("/sim/stream") as stream, asyncio.timeout(20):
         first = json.loads((await stream.content.readline()).removeprefix(b"data: "))
         await stream.content.readline()
         messenger.customer.write("after")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from talkwire.cli import demo
+from tests.parts.demos import checked
 
 
 @pytest.mark.parametrize(
@@ -26,11 +26,6 @@ from talkwire.cli import demo
     ],
 )
 async def test_the_check_plays_a_talk_and_a_fault_makes_it_fail_where_it_must(tmp_path, fault, code, says):
-    out: list[str] = []
-    async with demo.stage(tmp_path, await demo.find(among=["telegram"])) as stage:
-        [player] = stage.players
-        if fault:
-            await player.simulator.fault(player.base_url, fault)
-        patience = {"token": 0.5, "conflict": 0.5}.get(fault, 1.5 if fault in ("flood", "down", "hangup") else 8)
-        found = await demo.check_all(stage.players, stage.api, stage.key, out.append, fault=fault, patience=patience)
-    assert (found, says in "\n".join(out)) == (code, True), "\n".join(out)
+    in_vain = fault in ("token", "conflict", "flood", "down", "hangup")
+    found, said = await checked(tmp_path, "telegram", fault, says, in_vain=in_vain)
+    assert (found, says in said) == (code, True), said

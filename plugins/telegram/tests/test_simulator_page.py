@@ -57,7 +57,7 @@ async def phone(page, messenger):
 
 
 async def until(holds):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not holds():
             await asyncio.sleep(0.01)
 

@@ -32,7 +32,7 @@ CHAT = BUDI["id"]
 
 async def until(look):
     """Look until it is so, and give what was seen."""
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(20):
         while not (found := await look()):
             await asyncio.sleep(0.01)
     return found

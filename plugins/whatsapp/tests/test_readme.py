@@ -36,7 +36,7 @@ def test_the_example_settings_are_valid_and_name_every_key() -> None:
 def test_what_is_said_of_defaults_is_so() -> None:
     table = accounts()["shop-whatsapp"]
     for name, field in WhatsAppSettings.model_fields.items():
-        if not field.is_required() and name != "business_account_id":
+        if not field.is_required() and name not in {"business_account_id", "token_ends"}:
             given = tuple(table[name]) if isinstance(table[name], list) else table[name]
             assert given == field.default, name
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from talkwire.cli import demo
+from tests.parts.demos import checked
 
 
 @pytest.mark.parametrize(
@@ -35,14 +35,5 @@ from talkwire.cli import demo
 async def test_the_check_plays_a_talk_and_a_fault_makes_it_fail_where_it_must(
     tmp_path: Any, fault: str, code: int, says: str
 ) -> None:
-    out: list[str] = []
-    async with demo.stage(tmp_path, await demo.find(among=["whatsapp"])) as stage:
-        [player] = stage.players
-        if fault:
-            await player.simulator.fault(player.base_url, fault)
-        patience = 1.5 if code else 8
-        assert (
-            await demo.check_all(stage.players, stage.api, stage.key, out.append, fault=fault, patience=patience)
-            == code
-        ), "\n".join(out)
-    assert says in "\n".join(out), "\n".join(out)
+    found, said = await checked(tmp_path, "whatsapp", fault, says, in_vain=code != 0)
+    assert (found, says in said) == (code, True), said

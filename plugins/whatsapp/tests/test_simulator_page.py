@@ -73,7 +73,7 @@ async def send(meta: Any, kind: str, value: Any) -> None:
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not condition():
             await asyncio.sleep(0.01)
 

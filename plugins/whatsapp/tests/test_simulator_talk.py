@@ -50,7 +50,7 @@ class Stage:
 
     async def until(self, what: Callable[[], Awaitable[Any]]) -> Any:
         """Wait until something is so; a server stands between, so there is nothing to be told by."""
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(20):
             while not (found := await what()):
                 await asyncio.sleep(0.01)
             return found

@@ -91,7 +91,7 @@ async def test_a_status_may_come_before_the_answer_to_our_request(talk, with_key
     answer = asyncio.Event()
     talk.meta.will(slow(answer, accept("wamid.ours1")))
     await talk.hub.reply(talk.conversation, "In blue.")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await talk.meta.arrived()
     for word in ("sent", "delivered"):
         status = {**value("status_read")["statuses"][0], "id": "wamid.ours1", "status": word}

@@ -207,14 +207,14 @@ async def test_without_a_business_account_nothing_is_asked():
 
 
 async def asked(meta, times):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while len(meta.requests) < times:
             await asyncio.sleep(0.001)
 
 
 async def turned(clock, **by):
     """Turn the clock, as soon as somebody waits for it."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while clock.next_due() is None:
             await asyncio.sleep(0.001)
     clock.advance(timedelta(**by))

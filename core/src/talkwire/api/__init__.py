@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 from aiohttp import web
 from pydantic_core import to_json
@@ -31,13 +32,12 @@ def make_app(engine: Engine) -> web.Application:
     _add_api(app, engine)
     app.router.add_get("/media/{id}", attachments.media)
     app.router.add_route("*", "/c/{name}/{below:.*}", own.of_channel)
-    app.router.add_route("*", "/p/{name}/{below:.*}", own.of_plugin)
     app.router.add_get("/livez", _ok)
     return app
 
 
 def make_admin(engine: Engine) -> web.Application:
-    """Make what the admin port serves: health with reasons, metrics, the operator's page, and the API for it."""
+    """Make what the admin port serves: health with reasons, metrics, the operator's page, the API for it and what joins it."""
     app = web.Application(client_max_size=BODY_LIMIT)
     _add_api(app, engine)
     operator.add_page(app)
@@ -51,6 +51,7 @@ def make_admin(engine: Engine) -> web.Application:
 def _add_api(app: web.Application, engine: Engine) -> None:
     app[ENGINE] = engine
     app.add_routes(api.routes())
+    app.router.add_route("*", "/p/{name}/{below:.*}", own.of_plugin)  # beside the API, so that a session's cookie holds
 
 
 async def _ok(request: web.Request) -> web.Response:
@@ -73,9 +74,10 @@ async def _readyz(request: web.Request) -> web.Response:
         reasons.append(f"database: no answer within {_DATABASE_WITHIN} s")
     except StoreDown as error:
         reasons.append(f"database: {error}")
-    return _health(list(dict.fromkeys(reasons)))
+    # What a notifier cannot do is no reason to send requests elsewhere.
+    return _health(list(dict.fromkeys(reasons)), media=engine.media())
 
 
-def _health(reasons: Sequence[str]) -> web.Response:
-    body = to_json({"ok": not reasons, "reasons": reasons})
+def _health(reasons: Sequence[str], **beside: Any) -> web.Response:
+    body = to_json({"ok": not reasons, "reasons": reasons, **beside})
     return web.Response(body=body, status=503 if reasons else 200, content_type="application/json")

@@ -117,6 +117,7 @@ class Engine(Protocol):
     def account(self, name: str) -> Runtime | None: ...
     def view(self, name: str) -> AccountView: ...  # of any name, also of accounts that are gone
     def notifier_routes(self) -> Iterable[tuple[str, Route]]: ...  # (plugin, route), below /p/<plugin>/
+    def media(self) -> Mapping[str, str]: ...  # medium → what keeps it from showing anything; empty: nothing
     def stuck(self) -> Sequence[str]: ...  # why it should be started anew; empty: alive
     def not_ready(self) -> Sequence[str]: ...  # why it should get no requests; empty: ready
 

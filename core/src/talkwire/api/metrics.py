@@ -93,7 +93,7 @@ FAMILIES = (
         "talkwire_account_silent",
         "gauge",
         _ACCOUNT,
-        "1 where nothing comes though on other days somebody wrote at this time.",
+        "1 where nothing has come for longer than is usual, or than `quiet_after`.",
         whole=True,
     ),
     Family(
@@ -104,6 +104,18 @@ FAMILIES = (
         whole=True,
     ),
     Family("talkwire_sessions", "gauge", (*_ACCOUNT, "state"), "Live sessions: connected, disconnected.", whole=True),
+    Family(
+        "talkwire_notifier_up",
+        "gauge",
+        ("medium",),
+        "1 where nothing keeps the notifier from showing, by its own word.",
+    ),
+    Family(
+        "talkwire_notifications_total",
+        "counter",
+        ("medium", "decision"),
+        "What became of notifications, by medium: shown, handed, suppressed or refused; one that was handed may be shown later.",
+    ),
     Family("talkwire_queue_tasks", "gauge", ("group",), "Tasks that wait, by group of lanes.", whole=True),
     Family("talkwire_queue_oldest_seconds", "gauge", ("group",), "Age of the oldest of them.", whole=True),
     Family("talkwire_queue_held_lanes", "gauge", ("group",), "Lanes that wait to be woken.", whole=True),
@@ -221,6 +233,7 @@ def _families(engine: Engine, stored: _Stored | None, disks: Mapping[str, tuple[
     yield from _accounts(engine, stored, channels)
     if stored is not None:
         yield from _of_database(stored, channels)
+    yield from _media(engine)
     store = engine.store
     yield _one("talkwire_commits_total", store.commits)
     yield _one("talkwire_committed_items_total", store.items)
@@ -270,6 +283,20 @@ _OF_FACTS = {
     "talkwire_replies_total": "reply.queued",
 }
 _OF_WORDED_FACTS = {"talkwire_parts_total": "delivery.changed", "talkwire_replies_refused_total": "reply.refused"}
+
+
+def _media(engine: Engine) -> Iterator[Metric]:
+    media = engine.media()
+    yield _made("talkwire_notifier_up", [((name,), not trouble) for name, trouble in media.items()])
+    became: Counter[tuple[str, str]] = Counter({(name, one): 0 for name in media for one in _DECISIONS})
+    for (kind, _, word), count in engine.store.told.items():
+        decision = kind.removeprefix("notification.")
+        if decision in _DECISIONS and word in media:
+            became[word, decision] += count
+    yield _made("talkwire_notifications_total", sorted(became.items()))
+
+
+_DECISIONS = ("shown", "handed", "suppressed", "refused")
 
 
 def _accounts(engine: Engine, stored: _Stored | None, channels: Mapping[str, str]) -> Iterator[Metric]:

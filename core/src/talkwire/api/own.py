@@ -1,4 +1,7 @@
-"""Routes that are not ours: `/c/<account>/…` of channels, `/p/<plugin>/…` of plugins and notifiers."""
+"""Routes that are not ours: `/c/<account>/…` of channels, `/p/<plugin>/…` of plugins and notifiers.
+
+A page of ours learns here which modules of plugins join it, and names none.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,23 @@ from . import problems
 from .engine import ENGINE, Engine
 from .pages import page
 from .remote import remote_of
+from .routes import api
+from .routing import Call
+from .shapes import Body
+
+
+class PageModulesOut(Body):
+    """Which modules join our pages."""
+
+    items: list[str]
+    """Paths on this origin, in the order of the plugins; a page imports each and calls its `join(page)`."""
+
+
+@api.add("GET", "/page-modules", gives=PageModulesOut)
+async def page_modules(call: Call[None, None]) -> PageModulesOut:
+    """List the modules of plugins that a page of ours loads."""
+    found = call.engine.plugins.register("register_pages")
+    return PageModulesOut(items=[f"/p/{plugin}/{pages.joins}" for plugin, pages in found if pages.joins])
 
 
 async def of_channel(request: web.Request) -> web.StreamResponse:

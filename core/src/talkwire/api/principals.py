@@ -145,7 +145,8 @@ class Principals:
 
     def _from_here(self, request: web.Request) -> None:
         """Refuse what another site's page does with our cookie."""
-        if request.method in _SAFE:
+        # A socket begins with a GET, and then does what its pages say.
+        if request.method in _SAFE and request.headers.get("Upgrade", "").lower() != "websocket":
             return
         site = request.headers.get("Sec-Fetch-Site")
         if site is not None:

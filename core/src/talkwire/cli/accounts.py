@@ -99,7 +99,7 @@ def _signs(found: Any, name: str) -> list[str]:
         f"{count} {word} in 24 h" for word, count in (("uncertain", one.uncertain), ("failed", one.failed)) if count
     ]
     signs += [f"{one.changes} changes without a state that held for a minute"] if one.changes > 1 else []
-    signs += ["silent, though on other days somebody wrote at this time"] if one.silent_since else []
+    signs += ["silent for longer than is usual, or than its quiet_after"] if one.silent_since else []
     return signs
 
 

@@ -38,15 +38,16 @@ def _db() -> None:
 def prepared(config: Path | None) -> tuple[Config, list[Chain], dict[str, Callable[[str], bool]]]:
     """Read settings and plugins: gives the chains of migrations, and which facts each reader wants."""
     from ..clock import SystemClock
-    from ..notifying import RuleReader
+    from ..ruling import RuleReader
     from ..store.revisions import CORE, Chain
+    from ..templates import Templates
     from ..webhooks import WebhookReader
     from . import logs
 
     settings, plugins = place.loaded(config)
     logs.configure(settings.log.format, "warning", settings)
     chains = [CORE, *(Chain(name, Path(folder)) for name, folder in plugins.register("register_schema"))]
-    rules = [RuleReader(i, rule) for i, rule in enumerate(settings.notify)]
+    rules = [RuleReader(i, rule, Templates()) for i, rule in enumerate(settings.notify)]
     hosts = [WebhookReader(one, SystemClock()) for one in settings.webhooks]
     readers: list[Told] = [*plugins.readers(), *rules, *hosts]
     return settings, chains, {one.name: one.wants for one in readers}

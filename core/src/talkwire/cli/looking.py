@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -18,7 +18,8 @@ from .screen import ago, as_json, columns, many, now, paint, put, say, size, spa
 
 if TYPE_CHECKING:
     from ..evidence import Evidence, ReaderLag, Status
-    from ..health import Health
+    from ..expiring import Expiry
+    from ..health import Failing, Health
     from ..settings import RawConfig
     from ..store import Query
 
@@ -63,6 +64,7 @@ def status(as_: Json = False, config: ConfigFile = None) -> None:
         health = waits.health
         stands = replace(stands, accounts=tuple(_newer(one, live) for one in stands.accounts))
         lines += _lines(stands, waits, live.get("accounts", {}))
+        lines += _media(live.get("media", {}), waits.media)
         lines += _disk(found)
     except TalkwireError as error:
         text, _, hint = str(error).partition("; type: ")
@@ -94,17 +96,26 @@ class _Waits:
     held: int  # lanes
     oldest_of: str  # address of the conversation; empty: it is not of one
     health: Mapping[str, Health]  # of accounts, where there is something to say
+    ends: Sequence[Expiry]  # within two weeks
+    media: Mapping[str, Failing]  # those that fail
 
 
 def _read(query: Query) -> tuple[Status, _Waits, int]:
-    from .. import evidence, health
+    from .. import evidence, expiring, health
 
     found = evidence.status(query)
     row = query.one("SELECT count(*) FROM task")
     held = query.one("SELECT count(*) FROM lane WHERE held <> ''")
     of = _address(query, found.oldest.subject) if found.oldest else ""
     daemons = query.one("SELECT count(DISTINCT owner) FROM lease WHERE until > :now", {"now": query.now_us})
-    waits = _Waits(row[0] if row else 0, held[0] if held else 0, of, health.of_accounts(query))
+    waits = _Waits(
+        row[0] if row else 0,
+        held[0] if held else 0,
+        of,
+        health.of_accounts(query),
+        expiring.soon(query),
+        health.of_media(query),
+    )
     return found, waits, daemons[0] if daemons else 0
 
 
@@ -190,6 +201,7 @@ def _lines(found: Status, waits: _Waits, live: Mapping[str, Any]) -> Iterator[Li
     which = "uncertain" if found.uncertain else "failed"
     hint = f"talkwire deliveries --state {which}" if bad else ""
     yield Line("look" if bad else "ok", "parts", f"{', '.join(trouble)} in 24 h", hint)
+    yield from _ending(waits.ends)
     yield from _readers(found)
     hint = "talkwire replay --unread, once the channel understands them" if found.unread else ""
     text = f"{many(found.unread, 'envelope')} not understood" if found.unread else "every envelope was understood"
@@ -234,8 +246,34 @@ def _signs(what: str, account: Evidence, health: Health | None, live: Mapping[st
     if health.changes > 1:
         yield Line("look", what, f"changes often: {health.changes} times, and no state held for a minute", test)
     if health.silent_since is not None:
-        text = f"silent for {span(now() - health.silent_since)}: on other days somebody wrote at this time"
+        text = f"silent for {span(now() - health.silent_since)}: longer than is usual, or than its quiet_after"
         yield Line("look", what, text, test)
+
+
+def _ending(ends: Sequence[Expiry]) -> Iterator[Line]:
+    """Say what we sign in or are known with ends soon."""
+    for one in ends:
+        left, what = one.until - now(), one.key.replace(":", " ")
+        hint = (
+            "renew it where TLS ends"
+            if one.key == "public_url"
+            else "put a new one into the settings, then: talkwire reload"
+        )
+        if left > timedelta():
+            yield Line("look", what, f"the {one.what} ends in {span(left)}", hint)
+        else:
+            yield Line("BAD", what, f"the {one.what} ended {ago(one.until)}", hint)
+
+
+def _media(said: Mapping[str, str], failing: Mapping[str, Failing]) -> Iterator[Line]:
+    """Say how each medium does by which people are notified; what the daemon says goes first."""
+    for name in sorted({*said, *failing}):
+        texts = [said[name]] if said.get(name) else []
+        if (one := failing.get(name)) is not None:
+            waits = many(one.waiting, "notification waits", "notifications wait")
+            texts.append(f"{waits}, tried in vain for {span(now() - one.since)}: {one.error}")
+        hint = "talkwire lanes" if one is not None else ""
+        yield Line("look" if texts else "ok", f"medium {name}", "; ".join(texts) or "works", hint)
 
 
 def _waiting(found: Status, waits: _Waits) -> Line:

@@ -67,6 +67,7 @@ def make_app(daemon: Daemon, about: Mapping[str, Any]) -> web.Application:
                 "down": daemon.store.down,
                 "held": asdict(process.held()),
                 "slow_hooks": hooks,
+                "media": daemon.media(),
                 "accounts": about_accounts(daemon),
                 "settings": daemon.last_reload,
             }

@@ -45,6 +45,16 @@ def new_session(connector: TCPConnector) -> ClientSession:
     return ClientSession(connector=connector, cookie_jar=DummyCookieJar(), trust_env=False)
 
 
+def guarded_session(*, loopback: bool = False) -> ClientSession:
+    """Make a session for requests to URLs that somebody else named; it reaches public addresses alone. Close it.
+
+    `loopback` lets it reach this machine as well, for tests. Follow no redirect without looking where it leads.
+    Errors: a request raises `UnsafeUrl`, a `TalkwireError`, where an address is not allowed.
+    """
+    guard = _Guard(is_public_or_loopback if loopback else None)
+    return new_session(TCPConnector(resolver=guard, socket_factory=guard.socket, use_dns_cache=False))
+
+
 async def fetch_guarded(
     session_factory: Callable[[TCPConnector], ClientSession],
     url: str,

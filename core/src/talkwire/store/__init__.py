@@ -49,6 +49,7 @@ class Store:
         self.answer_within = ANSWER_WITHIN
         self.lock_within = LOCK_WITHIN
         self.waiting = 0  # writes that wait for their commit
+        self.reading = 0  # reads that are under way
 
     async def open(self, *, exclusive: bool = False) -> None:
         """Connect and begin to write; `exclusive` takes the daemon's lock of an SQLite file.
@@ -116,7 +117,11 @@ class Store:
         """Run `fn` in a reader thread on a connection that cannot write. Errors: `StoreDown`."""
         if self._closed:
             raise StoreDown("the store is closed")
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, fn)
+        self.reading += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, fn)
+        finally:
+            self.reading -= 1
 
     async def scrub(self, *, rewrite: bool | None = None) -> Scrubbed:
         """Clear what was deleted out of the database's own files.

@@ -17,7 +17,13 @@ Row = tuple[Any, ...]
 Params = Mapping[str, Any]
 
 _NO_PARAMS: Params = {}
-_COUNTED_BY = {"delivery.changed": "state", "reply.refused": "code"}  # fact → the small value whose kinds are few
+_COUNTED_BY = {
+    "delivery.changed": "state",
+    "reply.refused": "code",
+    **dict.fromkeys(
+        ("notification.shown", "notification.handed", "notification.suppressed", "notification.refused"), "medium"
+    ),
+}  # fact → the small value whose kinds are few
 _TAKE_NUMBERS = "UPDATE log_head SET seq = seq + :n WHERE id = 1 RETURNING seq"
 _INSERT_FACT = """
     INSERT INTO fact (seq, type, at, account, conversation, ids, small)

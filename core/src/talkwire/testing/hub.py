@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..store import Tx
     from .services import TurnedClock
 
-_PATIENCE = 10.0  # real seconds until a hub that does not come to rest is a failure
+_PATIENCE = 20.0  # real seconds until a hub that does not come to rest is a failure
 _KEY = "a2l0IGtleSBvZiB0aGUgdGVzdCBodWIgMzIgYnl0ZXM="  # 32 bytes that no real instance has
 
 
@@ -111,7 +111,7 @@ class WholeHub:
         daemon = self.daemon
         now = self.clock.now()
         return (
-            daemon.store.waiting == 0
+            daemon.store.waiting == daemon.store.reading == 0
             and not daemon.lanes.busy
             and all(pump.idle for pump in daemon.pumps)
             and not any(pump.next_due and pump.next_due <= now for pump in self._people)
@@ -124,7 +124,15 @@ class WholeHub:
     def _people(self) -> list[Any]:
         daemon = self.daemon
         lives = [pump for pump in daemon.accounts.pumps if pump is not daemon.accounts.pump]
-        return [daemon.lanes.pump, daemon.timers.pump, daemon.watch.pump, *daemon.readers.pumps, *lives]
+        return [
+            daemon.lanes.pump,
+            daemon.timers.pump,
+            daemon.watch.pump,
+            daemon.expiries.pump,
+            daemon.openings,
+            *daemon.readers.pumps,
+            *lives,
+        ]
 
     # --- what is stored --------------------------------------------------------------------------------
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import logging
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -50,8 +51,10 @@ class TurnedClock:
     def __init__(self, start: datetime = NOON) -> None:
         self._now = start
         self._waiting: list[_Waiting] = []
+        self._began: list[Callable[[], object]] = []  # called when somebody begins to wait
         self._lock = threading.Lock()
         self.reads = 0  # how often somebody looked
+        self.patience = 20.0  # real seconds until `awaited` gives up
 
     def now(self) -> datetime:
         """Give the present moment."""
@@ -70,6 +73,8 @@ class TurnedClock:
                     if until <= self._now:
                         return
                     self._waiting.append(waiting)
+                    for tell in self._began:
+                        tell()
                 try:
                     await event.wait()
                 finally:
@@ -79,6 +84,42 @@ class TurnedClock:
                             self._waiting.remove(waiting)
         except TimeoutError:
             return
+
+    async def awaited(self, moment: datetime | None = None) -> datetime:
+        """Wait until somebody waits for a moment, for this one where it is given; gives the soonest.
+
+        Before a test turns the clock for something that is under way: whoever begins to wait after the turn counts from
+        the later time, and sleeps on. What rests when `run_until_idle` has come back waits already.
+
+        Errors: `AssertionError` when its patience ends, which names the moments that are waited for.
+        """
+        began = asyncio.Event()
+        tell = functools.partial(asyncio.get_running_loop().call_soon_threadsafe, began.set)
+        with self._lock:
+            self._began.append(tell)
+        try:
+            async with asyncio.timeout(self.patience):
+                while True:
+                    began.clear()
+                    moments = self._moments()
+                    if moments and moment in (None, *moments):
+                        return moment or moments[0]
+                    await began.wait()
+        except TimeoutError:
+            others = ", ".join(map(str, self._moments())) or "none"
+            raise AssertionError(
+                f"at {self._now} nobody waits for {moment or 'any moment'}; moments that are waited for: {others}"
+            ) from None
+        finally:
+            with self._lock:
+                self._began.remove(tell)
+
+    async def advance_when_awaited(self, by: timedelta) -> datetime:
+        """Turn the clock on as soon as somebody waits for exactly that moment; gives the new moment.
+
+        Errors: as `awaited`.
+        """
+        return self.turn_to(await self.awaited(self._now + by))
 
     def advance(self, by: timedelta) -> datetime:
         """Turn the clock on and wake whose time has come, the earliest first; gives the new moment."""
@@ -105,8 +146,11 @@ class TurnedClock:
 
     def next_due(self) -> datetime | None:
         """Say when the next one wants to be woken; None: nobody waits for a moment."""
+        return next(iter(self._moments()), None)
+
+    def _moments(self) -> list[datetime]:
         with self._lock:
-            return min((one.until for one in self._waiting), default=None)
+            return sorted(one.until for one in self._waiting)
 
 
 class Logs:

@@ -68,7 +68,7 @@ def scene(**more: Any) -> Callable[[Any], Any]:
 
 async def becomes(page: Any, expression: str, wanted: Any) -> None:
     """Wait until a page gives this; `wait_for_function` evaluates inside the page, which a strict policy forbids."""
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(20):
         while await page.evaluate(expression) != wanted:
             await asyncio.sleep(0.02)
 

@@ -21,7 +21,7 @@ from urllib.parse import unquote
 from aiohttp import WSCloseCode, web
 
 WIDGET = Path(__file__).parents[2] / "src" / "talkwire_livechat" / "widget" / "__init__.py"
-PATIENCE = 8  # seconds until a frame that a test waits for is missed
+PATIENCE = 20  # seconds until a frame that a test waits for is missed
 SETTINGS = {
     "account": "site",
     "protocol": 1,

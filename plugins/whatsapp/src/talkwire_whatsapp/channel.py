@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, time
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -85,6 +86,14 @@ class WhatsApp(Channel):
     async def probe(self) -> str:
         """Say which number this is, and how Meta rates it."""
         return await asking.who_we_are(self.graph)
+
+    async def expires(self) -> Mapping[str, datetime]:
+        """Say when the token ends, as the settings do: to ask Meta would put the token into a URL.
+
+        Source: Graph API, "Debug-Token", read 2026-11-28: `GET /debug_token?input_token={input-token}`.
+        """
+        ends = self.settings.token_ends
+        return {} if ends is None else {"access token": datetime.combine(ends, time(), UTC)}
 
     # --- in ------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated
 
 from pydantic import Field, SecretStr
@@ -24,6 +25,8 @@ class WhatsAppSettings(Settings):
     """Secret of the Meta app; it signs what arrives."""
     verify_token: SecretStr
     """A word of yours, typed again where the webhook is set up at Meta."""
+    token_ends: date | None = None
+    """Day on which the token ends, where it was made with an end: you are told two weeks, one week and a day before."""
     api_url: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")] = "https://graph.facebook.com/v23.0"
     """Meta's Graph API with its version."""
     media_hosts: tuple[str, ...] = ("lookaside.fbsbx.com",)

@@ -455,6 +455,8 @@ recipient = Table(
     _text("email"),
     _text("media", server_default="[]"),
     _text("language"),
+    _text("quiet"),  # 22:00-07:00
+    _text("time_zone"),
 )
 surface = Table(
     "surface",
@@ -510,6 +512,8 @@ notification = Table(
     _count("shows_lapse", 1),  # 1: pages may count it down
     _text("account"),
     _time("seen_at", null=True),
+    _text("ended"),  # answered, withdrawn, lapsed; empty: open
+    _text("does", server_default="{}"),  # id of an action → what it brings about beside an answer
     sa.UniqueConstraint("asker", "key", "recipient"),
     Index("ix_notification_recipient", "recipient", "created_at"),
     Index(
@@ -534,12 +538,15 @@ notification_medium = Table(
     _text("decision"),  # handed | shown | suppressed | refused | waiting
     _text("reason"),
     _time("at"),
+    _text("lane"),  # subject of the lane in which it is served; empty: the notification's id
 )
 notification_event = Table(  # the facts that one notification stands for
     "notification_event",
     metadata,
     Column("notification_id", Text, primary_key=True),
     Column("seq", BigInteger, primary_key=True),
+    _time("at"),
+    _count("joined"),  # 1: it shows nothing of its own
     Index("ix_notification_event_seq", "seq"),
 )
 preference = Table(  # what a recipient wants, beside what the settings say

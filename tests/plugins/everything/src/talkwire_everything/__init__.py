@@ -246,7 +246,7 @@ def register_routes() -> list[Route]:
 @hookimpl
 def register_pages() -> Pages:
     """Give the pages."""
-    return Pages(folder=FOLDER / "pages", csp={"img-src": "'self' blob:"}, worker="worker.js")
+    return Pages(folder=FOLDER / "pages", csp={"img-src": "'self' blob:"}, worker="worker.js", joins="joins.js")
 
 
 @hookimpl

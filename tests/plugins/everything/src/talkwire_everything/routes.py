@@ -14,6 +14,8 @@ from talkwire import Address, Hub, Notify, Query, Route, State, Tx, TypingSignal
 async def look(request: web.Request, hub: Hub) -> web.Response:
     """Read all there is to read of a conversation."""
     principal = await hub.principal(request)
+    token = request.headers["Authorization"].removeprefix("Bearer ")
+    assert await hub.holder(token, request.remote or "") == principal
     conversation = await hub.conversation(request.match_info["conversation"])
     assert conversation is not None
     messages = await hub.messages(conversation.id)
@@ -21,6 +23,7 @@ async def look(request: web.Request, hub: Hub) -> web.Response:
         {
             "principal": principal.name,
             "alive": hub.daemon in await hub.daemons(),
+            "instance": (hub.public_url, hub.language, hub.time_zone),
             "accounts": [account.name for account in hub.accounts],
             "conversations": len((await hub.conversations()).items),
             "allowed": conversation.answer.allowed,
@@ -79,8 +82,17 @@ async def finish(request: web.Request, hub: Hub) -> web.Response:
 
 async def answer(request: web.Request, hub: Hub) -> web.Response:
     """Answer a notification."""
+    await hub.seen(request.match_info["id"])
     answered = await hub.answer(request.match_info["id"], request.match_info["action"], "a page")
+    assert await hub.notification(answered.id) == answered
     return web.json_response({"answered_by": answered.answered_by})
+
+
+async def mute(request: web.Request, hub: Hub) -> web.Response:
+    """Switch a medium off for ops, and say what was off before."""
+    before = await hub.preferences("ops")
+    now = await hub.prefer("ops", mute=request.match_info["medium"])
+    return web.json_response({"before": before.off, "now": now.off})
 
 
 async def follow(request: web.Request, hub: Hub) -> web.Response:
@@ -107,6 +119,7 @@ ROUTES = [
     Route("POST", "/write/{text}", write),
     Route("POST", "/finish/{conversation}", finish),
     Route("POST", "/answer/{id}/{action}", answer),
+    Route("POST", "/mute/{medium}", mute),
     Route("GET", "/follow/{type}", follow),
     Route("POST", "/enter", enter),
 ]

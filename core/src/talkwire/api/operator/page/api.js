@@ -23,7 +23,8 @@ export async function post(path, body, options = {}) {
   return await ask("POST", path, body, options);
 }
 
-async function ask(method, path, body, { headers = {}, signal = undefined } = {}) {
+/** Ask the API: JSON there and back. Throws `Problem`. */
+export async function ask(method, path, body, { headers = {}, signal = undefined } = {}) {
   const send = () => fetch(API + path, {
     method,
     signal,

@@ -4,6 +4,7 @@ import { at, h, icon, moment, nameOf, say, time } from "./dom.js";
 import { follow, get, keyComesFrom, signIn } from "./api.js";
 import { askForKey } from "./key.js";
 import * as composer from "./composer.js";
+import * as joined from "./joined.js";
 import * as live from "./live.js";
 import * as side from "./side.js";
 import * as thread from "./thread.js";
@@ -78,6 +79,7 @@ async function choose(id, { focus = false } = {}) {
     news.delete(id);
     history.replaceState(null, "", `#c=${id}`);
     side.looksAt(id);
+    joined.opens(id);
     draw();
     try {
       const [one] = await Promise.all([get(`/conversations/${id}`), thread.open(id)]);
@@ -123,6 +125,7 @@ function nothing() {
 
 function happened(fact) {
   side.tell(fact);
+  joined.tell(fact);
   const isOpen = fact.conversation !== "" && fact.conversation === chosen;
   if (fact.conversation) changed.list = true;
   if (fact.type.startsWith("session.")) changed.live = true;
@@ -164,6 +167,7 @@ async function afresh() {
   const { head: last } = await get("/events");
   await Promise.all([load(), live.load(), side.accounts(), side.recall(last)]);
   if (chosen) await Promise.all([thread.open(chosen), lookAgain()]);
+  joined.lookAfresh();
   return last;
 }
 
@@ -171,7 +175,10 @@ let wasLost = false;
 function connection(state) {
   at("line").textContent = state === "live" ? "live" : "connection lost; trying again";
   at("line").className = state === "live" ? "pill live" : "pill bad";
-  if (state === "live" && wasLost) Promise.all([load(), live.load(), side.accounts(), lookAgain()]).catch(() => {});
+  if (state === "live" && wasLost) {
+    Promise.all([load(), live.load(), side.accounts(), lookAgain()]).catch(() => {});
+    joined.lookAfresh();
+  }
   wasLost = state !== "live";
 }
 
@@ -206,6 +213,7 @@ async function begin() {
   const asked = new URLSearchParams(location.hash.slice(1)).get("c");
   view("list");
   await signIn();
+  joined.load({ open: (id) => choose(id, { focus: true }), looksAt: () => chosen }).catch(() => {}); // the page works without
   await follow(async () => {
     const last = await afresh();
     if (asked) await choose(asked);

@@ -76,7 +76,7 @@ function line(fact) {
 
 /** Show how the accounts do. */
 export async function accounts() {
-  const { items } = await get("/accounts");
+  const [{ items }] = await Promise.all([get("/accounts"), media()]);
   at("accounts").replaceChildren(...items.map((account) => h("li", { class: `account ${account.state}` },
     h("p", { class: "account-head" }, icon(SIGNS[account.state] || "uncertain"), h("b", {}, account.name),
       account.channel !== account.name && h("span", { class: "quiet" }, account.channel)),
@@ -92,6 +92,16 @@ export async function accounts() {
     ill.length ? ` ${ill.map((account) => account.name).join(", ")}: ${ill.map((account) => account.state).join(", ")}`
       : ` ${items.length === 1 ? "1 account works" : `${items.length} accounts work`}`);
   at("health").className = ill.length ? "pill bad" : "pill";
+}
+
+/** Show how the media do by which people are notified; the admin port says so beside whether it is ready. */
+async function media() {
+  const said = await fetch("readyz").then((answer) => answer.json()).catch(() => ({}));
+  at("media").replaceChildren(...Object.entries(said.media || {}).map(([name, trouble]) =>
+    h("li", { class: `account ${trouble ? "waiting" : "working"}` },
+      h("p", { class: "account-head" }, icon(trouble ? "warning" : "check"), h("b", {}, name),
+        h("span", { class: "quiet" }, "notifications")),
+      trouble ? h("p", { class: "reason" }, trouble) : h("p", {}, "works."))));
 }
 
 const row = (words, iso) => h("div", {}, h("dt", {}, words), h("dd", {}, iso ? time(iso, moment(iso)) : "never"));

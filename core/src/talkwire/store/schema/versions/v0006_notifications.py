@@ -11,7 +11,11 @@ branch_labels = None
 depends_on = None
 
 _COLUMNS: dict[str, tuple[sa.Column[Any], ...]] = {
-    "recipient": (sa.Column("language", sa.Text, nullable=False, server_default=""),),
+    "recipient": (
+        sa.Column("language", sa.Text, nullable=False, server_default=""),
+        sa.Column("quiet", sa.Text, nullable=False, server_default=""),
+        sa.Column("time_zone", sa.Text, nullable=False, server_default=""),
+    ),
     "notification": (
         sa.Column("style", sa.Text, nullable=False, server_default="toast"),
         sa.Column("details", sa.Text, nullable=False, server_default="[]"),
@@ -20,7 +24,10 @@ _COLUMNS: dict[str, tuple[sa.Column[Any], ...]] = {
         sa.Column("shows_lapse", sa.Integer, nullable=False, server_default="1"),
         sa.Column("account", sa.Text, nullable=False, server_default=""),
         sa.Column("seen_at", sa.BigInteger, nullable=True),
+        sa.Column("ended", sa.Text, nullable=False, server_default=""),
+        sa.Column("does", sa.Text, nullable=False, server_default="{}"),
     ),
+    "notification_medium": (sa.Column("lane", sa.Text, nullable=False, server_default=""),),
 }
 _INDEXES = (
     ("ix_notification_conversation", "notification", ["conversation", "created_at"], "conversation <> ''"),
@@ -30,6 +37,8 @@ _TABLES = {
     "notification_event": (  # the facts that one notification stands for
         sa.Column("notification_id", sa.Text, primary_key=True),
         sa.Column("seq", sa.BigInteger, primary_key=True),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.Column("joined", sa.Integer, nullable=False, server_default="0"),
     ),
     "preference": (  # what a recipient wants, beside what the settings say
         sa.Column("recipient", sa.Text, primary_key=True),

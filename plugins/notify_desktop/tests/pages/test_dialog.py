@@ -1,0 +1,56 @@
+"""The dialog behind the bell, in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from plugins.notify_desktop.tests.pages.server import Server
+
+pytestmark = [pytest.mark.needs("chromium"), pytest.mark.asyncio(loop_scope="module")]
+
+
+async def test_what_somebody_wants_is_kept_as_it_is_chosen(visit: Callable[..., Any], server: Server) -> None:
+    page = await visit(allowed=True)
+    await page.get_by_role("button", name="Notifications").click()
+    dialog = page.get_by_role("dialog", name="Notifications")
+    await dialog.get_by_text("Notifications are on.").wait_for()
+    await dialog.get_by_text("the server does not answer").wait_for()
+    await dialog.get_by_label("By e-mail").uncheck()
+    await server.until(lambda: server.preferences["off"] == ["email"])
+    await dialog.get_by_label("Quiet hours").select_option("From … until …")
+    await dialog.get_by_label("Quiet from").fill("21:30")
+    await dialog.get_by_label("Quiet from").press("Tab")
+    await server.until(lambda: server.preferences["quiet"] == "21:30-07:00")
+    await dialog.get_by_label("Time zone").select_option("Asia/Jakarta")
+    await dialog.get_by_label("Language").select_option("Bahasa Indonesia")
+    await server.until(lambda: server.preferences["language"] == "id")
+    await dialog.get_by_role("status").get_by_text("Saved.").wait_for()
+    assert server.preferences["time_zone"] == "Asia/Jakarta"
+    await dialog.get_by_label("Quiet hours").select_option("As your operator set them")
+    await server.until(lambda: server.preferences["quiet"] is None)
+
+
+async def test_devices_are_listed_and_removed_and_a_test_can_be_sent(visit: Callable[..., Any], server: Server) -> None:
+    at = {"seen_at": "2026-11-28T11:00:00+00:00"}
+    laptop = {
+        "id": "d1",
+        "kind": "native",
+        "name": "laptop",
+        "connected": False,
+        "able": False,
+        "why_not": "not_connected",
+    }
+    server.devices = [laptop | at]
+    page = await visit(allowed=True)
+    await page.get_by_role("button", name="Notifications").click()
+    dialog = page.get_by_role("dialog", name="Notifications")
+    await dialog.get_by_text("not connected · last seen").wait_for()
+    server.devices = []
+    await dialog.get_by_role("button", name="Remove laptop").click()
+    await server.until(lambda: ("DELETE", "/devices/d1", None) in server.calls)
+    await dialog.get_by_role("status").get_by_text("Removed.").wait_for()
+    await dialog.get_by_role("button", name="Send me a test").click()
+    await server.until(lambda: ("POST", "/notifications:test", None) in server.calls)
