@@ -1,108 +1,131 @@
-"""What the kit must know of desktops: native clients and a page that speak PROTOCOL.md, one for each recipient."""
+"""What the kit must know of desktops: clients that hold a socket each and show what they are told."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import talkwire_notify_desktop
 from talkwire import Focus
 from talkwire.api.principals import create_keys
 from talkwire.testing import RECIPIENTS, Counterpart, NotifierCase, Sight
-from talkwire_notify_desktop import DesktopNotifier
+from talkwire_notify_desktop.push import new_vapid_key
+
+_SAID = {Focus.FOCUSED: "focused", Focus.VISIBLE: "visible", Focus.IDLE: "idle"}
+_GONE = "SELECT count(*) FROM desktop_surface WHERE socket <> ''"
 
 
-class Desktops(Counterpart):
-    """A native client for each recipient, whose desktop shows a notification when it is told to."""
+class Desk:
+    """One recipient's client."""
+
+    def __init__(self, ws: Any, recipient: str) -> None:
+        self.ws, self.recipient = ws, recipient
+        self.held: dict[str, Sight] = {}  # the same id replaces (PROTOCOL.md)
+
+    async def said(self) -> None:
+        """Take in all that is on its way: an answer to nothing is answered in its turn."""
+        await self.ws.send_json({"type": "answered", "id": "nothing", "action": "none"})
+        while not self._took(await self.ws.receive_json()):
+            pass
+
+    def _took(self, frame: dict[str, Any]) -> bool:
+        match frame:
+            case {"type": "show", "notification": told}:
+                details = [f"{one['label']}: {one['value']}" for one in told["details"]]
+                self.held[told["id"]] = Sight(
+                    words="\n".join([told["title"], told["text"], *details]),
+                    buttons=tuple(one["id"] for one in told["actions"]),
+                    recipient=self.recipient,
+                    visible=False,
+                    raw=str(frame),
+                )
+            case {"type": "withdraw", "id": id_}:
+                self.held.pop(id_, None)
+        return frame["type"] == "lost" and frame["id"] == "nothing"
+
+
+class Desks(Counterpart):
+    """The kit's recipients at their desks."""
 
     def __init__(self) -> None:
-        self.sockets: dict[str, Any] = {}
-        self.showing: dict[str, tuple[str, dict[str, Any]]] = {}  # id → whose, and what stands there
-        self.seen: set[str] = set()  # ids that their display has taken
+        self._keys: dict[str, str] = {}
+        self._desks: list[Desk] = []
 
     async def joins(self, client: Any, hub: Any) -> None:
-        self.client, self.hub = client, hub
-        self.keys = {name: await hub.daemon.store.write(create_keys, (name, "bot")) for name in RECIPIENTS}
+        """Open a socket for each."""
+        self._client, self._hub = client, hub
+        for name in RECIPIENTS:
+            self._keys[name] = await hub.daemon.store.write(create_keys, (name, "bot"))
         await self.recovers()
 
     async def recovers(self) -> None:
-        for name, key in self.keys.items():
-            if name not in self.sockets:
-                ws = self.sockets[name] = await self.client.ws_connect("/p/notify_desktop/socket")
-                hello = {"type": "hello", "protocol": 1, "surface": "kit", "kind": "native", "device": "kit"}
-                await ws.send_json({**hello, "able": True, "why_not": "", "key": key})
-                while (await self._hears(name))["type"] != "ready":
-                    pass
-        await self._are_able(True, "")
-
-    async def goes_down(self) -> None:
-        for name in list(self.sockets):
-            await self.sockets.pop(name).close()
-        while (await self.hub.rows("SELECT count(*) FROM desktop_surface WHERE socket <> ''"))[0][0]:
-            await asyncio.sleep(0.005)
-
-    async def refuses(self) -> None:
-        await self._are_able(False, "no_session_bus")
-
-    async def _are_able(self, able: bool, why_not: str) -> None:
-        for ws in self.sockets.values():
-            await ws.send_json({"type": "able", "able": able, "why_not": why_not})
-        await self._all_heard()
+        """Be there, and able."""
+        if self._desks:
+            await self._say_all(type="able", able=True)
+            return
+        for name, key in self._keys.items():
+            ws = await self._client.ws_connect("/p/notify_desktop/socket")
+            hello = {"type": "hello", "protocol": 1, "surface": "kit", "kind": "native", "device": "kit", "able": True}
+            await ws.send_json({**hello, "key": key})
+            assert (await ws.receive_json())["type"] == "ready"
+            self._desks.append(Desk(ws, name))
 
     async def sights(self) -> list[Sight]:
-        await self._all_heard()
-        return [self._sight(id_, whose, told) for id_, (whose, told) in self.showing.items()]
+        """Give what stands on all desks."""
+        for desk in self._desks:
+            await desk.said()
+        return [sight for desk in self._desks for sight in desk.held.values()]
 
-    def _sight(self, id_: str, whose: str, told: dict[str, Any]) -> Sight:
-        details = (f"{one['label']}: {one['value']}" for one in told["details"])
-        return Sight(
-            words="\n".join((told["title"], told["text"], *details)),
-            buttons=tuple(one["id"] for one in told["actions"]),
-            recipient=whose,
-            visible=id_ in self.seen,
-            raw=repr(told),
-        )
+    async def goes_down(self) -> None:
+        """Close all sockets, and wait until the hub has stored it."""
+        for desk in self._desks:
+            await desk.ws.close()
+        self._desks = []
+        while await self._hub.rows(_GONE) != [(0,)]:
+            await self._hub.run_until_idle()
+
+    async def refuses(self) -> None:
+        """Have no permission any more."""
+        await self._say_all(type="able", able=False, why_not="permission")
 
     async def confirms(self, notification: str) -> None:
-        await self._all_heard()
-        self.seen.add(notification)
-        await self._says(notification, type="shown", id=notification)
+        """Show it."""
+        await self._say(notification, type="shown", id=notification)
 
     async def presses(self, notification: str, action: str) -> None:
-        await self._all_heard()
-        await self._says(notification, type="answered", id=notification, action=action)
+        """Press a button."""
+        await self._say(notification, type="answered", id=notification, action=action)
 
     async def reads(self, notification: str) -> None:
-        await self._all_heard()
-        await self._says(notification, type="seen", id=notification)
+        """Click its body."""
+        await self._say(notification, type="seen", id=notification)
 
     async def looks(self, recipient: str, state: Focus) -> None:
-        await self.sockets[recipient].send_json({"type": "focus", "state": state.value})
+        """Look at the machine, or away from it."""
+        [desk] = [desk for desk in self._desks if desk.recipient == recipient]
+        if state is Focus.GONE:
+            await desk.ws.close()
+            self._desks.remove(desk)
+            return
+        await desk.ws.send_json({"type": "focus", "state": _SAID[state]})
+        await desk.said()
 
-    async def _says(self, notification: str, **frame: str) -> None:
-        await self.sockets[self.showing[notification][0]].send_json(frame)
+    async def _say(self, notification: str, **frame: Any) -> None:
+        for desk in self._desks:
+            await desk.said()
+            if notification in desk.held:
+                await desk.ws.send_json(frame)
+                await desk.said()
 
-    async def _all_heard(self) -> None:
-        """Wait until all that was said before has come: an answer to nothing is answered in its turn."""
-        for name, ws in self.sockets.items():
-            await ws.send_json({"type": "answered", "id": "nothing", "action": "none"})
-            while (frame := await self._hears(name))["type"] != "lost" or frame["id"] != "nothing":
-                pass
-
-    async def _hears(self, name: str) -> dict[str, Any]:
-        frame: dict[str, Any] = await self.sockets[name].receive_json()
-        if frame["type"] == "show":
-            told = frame["notification"]
-            self.showing[told["id"]] = (name, told)
-        elif frame["type"] in ("withdraw", "won"):
-            self.showing.pop(frame["id"], None)
-        return frame
+    async def _say_all(self, **frame: Any) -> None:
+        for desk in self._desks:
+            await desk.ws.send_json(frame)
+            await desk.said()
 
 
 case = NotifierCase(
-    notifier=DesktopNotifier,
-    settings={},
-    counterpart=Desktops,
+    notifier=talkwire_notify_desktop.DesktopNotifier,
+    settings={"vapid_key": new_vapid_key(), "vapid_contact": "mailto:ops@example.org"},
+    counterpart=Desks,
     plugin=talkwire_notify_desktop,
     when_down="no_surface",
 )

@@ -1,98 +1,103 @@
-"""What the kit must know of notifications by mail: a server that takes them, and people who read and press."""
-
-from __future__ import annotations
+"""What the kit must know of mails: how a person finds them, and how their server fails."""
 
 import asyncio
+import contextlib
 import re
-from contextlib import AsyncExitStack
-from typing import Any, Self
 
 import talkwire_notify_email
-from plugins.email.tests.smtpd import SILENT, Server
+from plugins.email.tests.smtpd import CUT, SILENT, Server
 from talkwire.testing import Counterpart, NotifierCase, Sight
 from talkwire_notify_email import EmailNotifier
 
-from .mails import read, text_of
+from .mails import html_of, read, text_of
 
-_LINK = re.compile(r"https://talk\.example(/p/notify_email/answer/\S+)\?press=(\S+)")
+BASE = "https://talk.example"
+_LINK = re.compile(rf"{BASE}(/p/notify_email/answer/[^?\s]+)\?press=(\S+)")
 
 
-class Mailboxes(Counterpart):
-    """Mailboxes that keep one of two mails with the same Message-ID, as many do."""
+class MailServer(Counterpart):
+    """A mail server with everybody's mailbox, and a person who opens links."""
 
-    async def __aenter__(self) -> Self:
-        self._running = AsyncExitStack()
-        self.server = await self._running.enter_async_context(
-            Server(offers=("8BITMIME", "ENHANCEDSTATUSCODES", "AUTH PLAIN")).running()
-        )
+    def __init__(self):
+        self.server = Server()
+        self._running = contextlib.AsyncExitStack()
+        self._client = None
+
+    async def __aenter__(self):
+        await self._running.enter_async_context(self.server.running())
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, *_):
         await self._running.aclose()
 
-    async def joins(self, client: Any, hub: Any) -> None:
-        self.client, self.hub = client, hub
+    async def joins(self, client, hub):
+        """Lend the person a browser."""
+        self._client = client
 
     @property
-    def mails(self) -> dict[str, Any]:
-        return {mail["Message-ID"]: mail for mail in (read(one.content) for one in self.server.taken)}
+    def mails(self):
+        """Give the mails, one a Message-ID, as mailboxes keep them."""
+        return {mail["Message-ID"]: (mail, one) for one in self.server.taken if (mail := read(one.content))}
 
-    async def sights(self) -> list[Sight]:
+    async def sights(self):
+        """Read every mail: subject, text; where a mail tells of several, its text says all of them."""
         return [
             Sight(
                 words=f"{mail['Subject']}\n{text_of(mail)}",
-                buttons=tuple(press for _, press in _LINK.findall(text_of(mail))),
-                recipient=str(mail["To"]),
+                buttons=tuple(action for _, action in _LINK.findall(text_of(mail))),
+                recipient=mail["To"].addresses[0].addr_spec,
                 visible=False,
-                raw=str(mail),
+                raw=f"{one.content.decode()}\n{text_of(mail)}\n{html_of(mail)}",
             )
-            for mail in self.mails.values()
+            for mail, one in self.mails.values()
         ]
 
-    async def goes_down(self) -> None:
-        self.server.answers["CONNECT"] = "421 4.3.2 not now"
-        self.server.hang_up()
+    async def goes_down(self):
+        """Close every line before a word."""
+        self.server.answers["CONNECT"] = CUT
 
-    async def refuses(self) -> None:
-        self.server.answers["."] = "554 5.6.0 not this"
+    async def refuses(self):
+        """Take no mail, whoever it is for."""
+        self.server.answers["."] = "554 5.7.1 not here"
 
-    async def hangs(self) -> None:
-        self._before = self.server.said.count("DATA")
+    async def hangs(self):
+        """Take a mail, and say nothing of it."""
+        self.server.said.clear()
         self.server.answers["."] = SILENT
 
-    async def reached(self) -> None:
-        while self.server.said.count("DATA") == self._before:
+    async def reached(self):
+        """Wait until a mail has begun."""
+        while "DATA" not in self.server.said:
             await asyncio.sleep(0.005)
 
-    async def recovers(self) -> None:
+    async def recovers(self):
+        """Take everything again."""
         self.server.answers.clear()
 
-    async def presses(self, notification: str, action: str) -> None:
-        found = [
-            pair for mail in self.mails.values() if notification in str(mail["Message-ID"]) for pair in _links(mail)
-        ]
-        link = next(link for link, press in found if press == action)
-        async with self.client.post(link, data={"press": action}) as answer:
-            assert answer.status in (200, 409), await answer.text()
-
-
-def _links(mail: Any) -> list[tuple[str, str]]:
-    return [(found[0], found[1]) for found in _LINK.findall(text_of(mail))]
-
-
-def at_server(settings: Any, mailboxes: Any) -> dict[str, Any]:
-    """Give settings for a server."""
-    return {**settings, "server": {**settings["server"], "port": mailboxes.server.port}}
+    async def presses(self, notification, action):
+        """Open the link of the mail, and press the page's button."""
+        [(path, _)] = {
+            (path, pressed)
+            for mail, _ in self.mails.values()
+            if mail["Message-ID"].startswith(f"<{notification}@")
+            for path, pressed in _LINK.findall(text_of(mail))
+            if pressed == action
+        }
+        async with self._client.post(path, data={"press": action}) as answer:
+            await answer.read()
 
 
 case = NotifierCase(
     notifier=EmailNotifier,
     settings={
         "from": "alerts@shop.example",
-        "base_url": "https://talk.example",
-        "server": {"host": "127.0.0.1", "security": "none", "user": "alerts", "password": "kit-password-0815"},
+        "server": {"host": "localhost", "security": "none", "user": "alerts", "password": "kit-secret-of-the-server"},
+        "base_url": BASE,
     },
-    counterpart=Mailboxes,
-    point_at=at_server,
+    counterpart=MailServer,
+    point_at=lambda settings, there: {
+        **settings,
+        "server": {"host": "127.0.0.1", "security": "none", "port": there.server.port},
+    },
     plugin=talkwire_notify_email,
 )

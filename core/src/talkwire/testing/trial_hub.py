@@ -101,6 +101,7 @@ async def stored(hub: WholeHub, notification: Notification) -> str:
         actions=notification.actions,
         details=notification.details,
         style=notification.style,
+        conversation=notification.conversation,
         key=notification.id,
     )
     await hub.daemon.hub.of("kit").notify(asked)
