@@ -126,7 +126,8 @@ async def test_a_button_resumes_a_broken_account(start):
     acme.shop.change(AccountState.BROKEN, "the token was taken back")
     await acme.hub.run_until_idle()
     given = Bell.one.given[0]
-    assert (given.title, given.text, given.style) == ("Account shop needs you", "the token was taken back", Style.ALERT)
+    assert (given.title, given.style) == ("Account shop needs you", Style.ALERT)
+    assert given.text.splitlines()[0] == "the token was taken back"
     await acme.hub.pass_time(seconds=1)
     await Bell.one.answered(given.id, "resume", "native:laptop")
     await acme.hub.run_until_idle()

@@ -10,6 +10,7 @@ import re
 from collections.abc import Awaitable, Callable
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,13 +44,24 @@ media = ["email"]
 email = "ann@elsewhere.example"
 media = ["email"]
 [[notify]]
-on = ["message.received", "account.broken"]
+on = ["message.received"]
+to = ["ops"]
+template = "waits"
+[[notify]]
+on = ["account.broken"]
 to = ["ops"]
 [accounts.support]
 channel = "email"
 address = "{sender}"
 imap = {{ host = "localhost", port = {imap}, password = "{password}", ca_file = "{chain}" }}
 smtp = {{ host = "localhost", port = {port}, tls = "starttls", password = "{password}", ca_file = "{chain}" }}
+"""
+WAITS = """
+title = "{contact} wrote on {account}"
+text = "{text}"
+style = "alert"
+details = [{ label = "Account", value = "{account}" }]
+buttons = [{ id = "handled", label = "Mark handled", does = "handled" }]
 """
 _LINK = re.compile(r"https://talk\.example(/\S+)")
 
@@ -81,6 +93,14 @@ class Told:
         await self.hub.run_until_idle()
 
 
+def link_of(mail: EmailMessage) -> str:
+    """Give the path of the first link of a mail."""
+    body = mail.get_body(("plain",))
+    assert body is not None
+    found: str = _LINK.findall(body.get_content())[0]
+    return found
+
+
 async def until(what: Callable[[], Awaitable[Any]]) -> Any:
     """Wait for what real servers do beside the turned clock."""
     async with asyncio.timeout(LIMIT):
@@ -90,8 +110,10 @@ async def until(what: Callable[[], Awaitable[Any]]) -> Any:
 
 
 @pytest_asyncio.fixture
-async def told(start_hub: Any, postfix: Any, aiohttp_client: Any) -> Told:
-    """Give a hub with a chat on a website and one rule; its mail goes by Postfix."""
+async def told(start_hub: Any, postfix: Any, aiohttp_client: Any, tmp_path: Path) -> Told:
+    """Give a hub with a chat on a website and two rules; its mail goes by Postfix."""
+    (tmp_path / "notifications").mkdir()
+    (tmp_path / "notifications" / "waits.toml").write_text(WAITS)
     dovecot = postfix.dovecot
     sender, ops = dovecot.user(), dovecot.user()
     dovecot.maildir(ops)
@@ -118,6 +140,9 @@ async def test_a_visitors_message_and_a_broken_account_reach_a_real_mailbox(told
     assert mail["Auto-Submitted"] == "auto-generated"
     assert mail["Return-Path"] == f"<{mail['From'].addresses[0].addr_spec}>"
     assert mail.defects == []
+    body = mail.get_body(("plain",))
+    assert body is not None
+    assert "Is the blue one still there?" in body.get_content()
     told.hub.daemon.account("site").change(AccountState.BROKEN, "its secret was taken back")
     await told.hub.run_until_idle()
     alarm = await told.mail(2)
@@ -128,9 +153,7 @@ async def test_a_visitors_message_and_a_broken_account_reach_a_real_mailbox(told
 async def test_what_is_pressed_in_a_real_mail_counts_once(told: Told) -> None:
     await told.asks()
     mail = await told.mail(1)
-    body = mail.get_body(("plain",))
-    assert body is not None
-    link = _LINK.findall(body.get_content())[0]
+    link = link_of(mail)
     for _ in range(2):  # a scanner looks
         assert (await told.client.get(link)).status == 200
     assert await told.hub.rows("SELECT answered_by FROM notification") == [("",)]
@@ -139,6 +162,28 @@ async def test_what_is_pressed_in_a_real_mail_counts_once(told: Told) -> None:
     second = await told.client.post(link, data={"press": "no"})
     assert second.status == 409
     assert "“Yes” on e-mail" in await second.text()
+
+
+async def test_a_conversation_is_marked_handled_from_a_real_mail_and_the_mail_is_told_who_was_first(told: Told) -> None:
+    visitor = await told.site.visit()
+    await visitor.says("Is the blue one still there?", "v1")
+    await told.hub.run_until_idle()
+    link = link_of(await told.mail(1))
+    await told.client.get(link)
+    await told.hub.run_until_idle()
+    assert await told.hub.rows("SELECT handled FROM conversation") == [(0,)]
+    assert (await told.client.post(link, data={"press": "handled"})).status == 200
+    await told.hub.run_until_idle()
+    assert (await told.hub.rows("SELECT handled FROM conversation"))[0][0]
+    assert len(await told.hub.facts("session.handled")) == 1
+    await visitor.says("And the red one?", "v2")
+    await told.hub.run_until_idle()
+    second = link_of(await told.mail(2))
+    [(other,)] = await told.hub.rows("SELECT id FROM notification WHERE answered_by = ''")
+    await told.hub.daemon.hub.answer(other, "handled", "native:ann-laptop")
+    late = await told.client.post(second, data={"press": "handled"})
+    assert late.status == 409
+    assert "“Mark handled” on the desktop of ann-laptop" in await late.text()
 
 
 async def test_an_address_that_a_real_server_refuses_is_marked(told: Told) -> None:

@@ -867,6 +867,7 @@ class Recipient:
     email: str = ""
     media: tuple[str, ...] = ()
     language: str = ""  # `en`, `id`; empty: that of the instance
+    time_zone: str = ""  # `Asia/Jakarta`; empty: that of the instance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,15 @@ from .templates import Does, Template, Templates, filled
 
 DELIVER, UNLESS_REPLIED, TAKE_BACK = "deliver", "deliver_unless_replied", "withdraw"  # kinds of a medium's tasks
 TOGETHER = "to:"  # begins the subject of a lane that holds all toasts of one recipient
-_AT_ONCE = ("account.", "queue.", "lane.", "disk.", "reader.", "fact.parked")  # an operator's alarms wait for nothing
+_AT_ONCE = (
+    "account.",
+    "queue.",
+    "lane.",
+    "disk.",
+    "reader.",
+    "credential.",
+    "fact.parked",
+)  # an operator's alarms wait for nothing
 _LAPSED_AT_ONCE = 200
 
 _RECIPIENT = """

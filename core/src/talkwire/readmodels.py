@@ -452,9 +452,14 @@ _NOTIFICATION = """
 def notifications(
     query: Query, recipient: str, *, open_: bool = True, cursor: str = "", limit: int = 50
 ) -> Page[Notification]:
-    """Give a recipient's notifications, the newest first; those that are still open, or all."""
+    """Give a recipient's notifications, the newest first; those that are still open, or all.
+
+    A toast that was read is open no longer: it has told what it tells.
+    """
     params: dict[str, Any] = {"recipient": recipient, "limit": min(limit, PAGE)}
-    where = "recipient = :recipient AND withdrawn_at IS NULL" if open_ else "recipient = :recipient"
+    where = "recipient = :recipient"
+    if open_:
+        where += " AND withdrawn_at IS NULL AND NOT (style = 'toast' AND seen_at IS NOT NULL)"
     if cursor:
         where += " AND (created_at, id) < (:at, :id)"
         params["at"], params["id"] = _cursor(cursor)

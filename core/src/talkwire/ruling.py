@@ -14,7 +14,7 @@ from .model import Fact
 from .sections import Rule
 from .standing import SCHEDULE
 from .store import Query, Tx
-from .templates import Templates, beginning
+from .templates import KNOWN, Templates, beginning
 
 _TALK = """
     SELECT c.channel, c.subject, a.kind, a.value, a.name, p.name FROM conversation c
@@ -28,6 +28,7 @@ _SHOWS = """
     AND (conversation <> '' OR (account = :account AND kind = :kind)) AND withdrawn_at IS NULL AND seen_at IS NULL
     ORDER BY created_at DESC, id DESC LIMIT 1
 """
+_REASONS = ("reason", "text", "error", "code")  # small values of facts that say why, the fullest first
 _NAMED = ("phone", "email")  # kinds of addresses that name somebody to a person
 _SOMEBODY = {"en": "Somebody", "id": "Seseorang"}
 
@@ -113,14 +114,11 @@ def _values(tx: Query, fact: Fact, language: str) -> dict[str, str]:
     """Give what a rule's template may name: `templates.KNOWN`."""
     small = fact.small
     values = {
+        **dict.fromkeys(KNOWN, ""),
+        **{name: str(value) for name, value in small.items() if value is not None},
         "account": fact.account,
-        "address": "",
-        "channel": "",
-        "contact": "",
         "kind": fact.type,
-        "reason": str(small.get("reason") or small.get("text") or small.get("code") or ""),
-        "state": str(small.get("state") or ""),
-        "subject": "",
+        "reason": str(next((small[name] for name in _REASONS if small.get(name)), "")),
         "text": "",
     }
     if fact.conversation and (talk := tx.one(_TALK, {"id": fact.conversation})):

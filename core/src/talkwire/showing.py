@@ -55,7 +55,8 @@ _PUT_SURFACE = """
 _LAST_TASK = "SELECT max(id) FROM task WHERE lane_id = :lane"
 _DECISION = "SELECT decision FROM notification_medium WHERE notification_id = :id AND medium = :medium"
 _RECIPIENTS = """
-    SELECT r.name, r.email, r.media, r.language, p.wants FROM recipient r LEFT JOIN preference p ON p.recipient = r.name
+    SELECT r.name, r.email, r.media, r.language, p.wants, r.quiet, r.time_zone
+    FROM recipient r LEFT JOIN preference p ON p.recipient = r.name
 """
 
 _ASKED = "SELECT DISTINCT grp FROM lane WHERE grp >= 'notify:' AND grp < 'notify;'"
@@ -159,6 +160,11 @@ class Medium:
                     await self.notifier.close()
             except Exception as error:  # noqa: BLE001  one notifier's fault is its own
                 self.log.warning("notifier did not close", kind=type(error).__name__)
+
+    @property
+    def features(self) -> NotifierFeatures | None:
+        """Say what the medium can do; None: no notifier gives it."""
+        return self.notifier.features if self.notifier is not None else None
 
     # what a lane holds
 
@@ -351,10 +357,11 @@ def media(query: Query) -> set[str]:
 
 
 def _recipient(row: Sequence[Any]) -> Recipient:
-    """Make a recipient of (name, email, media, language, preferences, …)."""
+    """Make a recipient of (name, email, media, language, preferences, quiet hours, time zone)."""
     wants = from_json(row[4]) if row[4] else {}
     language = wants.get("language") or row[3]
-    return Recipient(name=row[0], email=row[1], media=tuple(from_json(row[2])), language=language)
+    zone = wants.get("time_zone") or row[6]
+    return Recipient(name=row[0], email=row[1], media=tuple(from_json(row[2])), language=language, time_zone=zone)
 
 
 def _fitted(notification: Notification, features: NotifierFeatures) -> Notification:

@@ -25,7 +25,23 @@ from .sections import Duration
 
 _log = structlog.get_logger("talkwire.templates")
 
-KNOWN = ("account", "address", "channel", "contact", "kind", "reason", "state", "subject", "text")  # to rules
+KNOWN = (  # to rules
+    "account",
+    "address",
+    "channel",
+    "contact",
+    "days",
+    "group",
+    "kind",
+    "minutes",
+    "reader",
+    "reason",
+    "state",
+    "subject",
+    "text",
+    "until",
+    "what",
+)
 DETAILS = 4  # of a notification, at most
 _TITLE, _TEXT, _VALUE = 200, 2000, 500  # characters kept
 _LINES, _BEGINNING = 2, 200  # of a message that is shown: lines, characters
@@ -194,11 +210,11 @@ def filled(action: Notify, template: Template | None) -> Filled:
     return Filled(
         title=(action.title or _line(base.title, values) or action.kind)[:_TITLE],
         text=(action.text or _put_in(base.text, values).strip())[:_TEXT],
-        style=action.style or base.style,
+        style=Style(action.style or base.style),
         details=details,
         timeout=base.timeout if action.timeout is None else action.timeout,
         show_timeout=base.show_timeout if action.show_timeout is None else action.show_timeout,
-        on_desktop=action.on_desktop or base.on_desktop,
+        on_desktop=OnDesktop(action.on_desktop or base.on_desktop),
         actions=actions,
         does={id_: str(does) for id_, does in (base.does or {}).items() if any(one.id == id_ for one in actions)},
     )
@@ -258,20 +274,64 @@ BUILT_IN: dict[str, dict[str, Template]] = {
     "delivery.failed": _toast(
         en="A message to {contact} was not delivered: {account}", id="Pesan kepada {contact} tidak sampai: {account}"
     ),
-    "account.broken": _alarm(resumes=True, en="Account {account} needs you", id="Akun {account} memerlukan Anda"),
-    "account.flapping": _toast(en="Account {account} comes and goes", id="Akun {account} putus-sambung"),
+    "account.broken": _alarm(
+        resumes=True,
+        en=("Account {account} needs you", "{reason}\nReplies wait.\ntalkwire accounts resume {account}"),
+        id=("Akun {account} memerlukan Anda", "{reason}\nBalasan menunggu.\ntalkwire accounts resume {account}"),
+    ),
+    "account.flapping": _toast(
+        en=("Account {account} comes and goes", "No state held for a minute.\ntalkwire accounts test {account}"),
+        id=(
+            "Akun {account} putus-sambung",
+            "Tidak ada keadaan yang bertahan semenit.\ntalkwire accounts test {account}",
+        ),
+    ),
     "account.waiting": _toast(
-        en="The provider of {account} cannot be reached", id="Penyedia {account} tidak dapat dihubungi"
+        en=("The provider of {account} cannot be reached", "{reason}\nReplies wait; it is tried again by itself."),
+        id=("Penyedia {account} tidak dapat dihubungi", "{reason}\nBalasan menunggu; dicoba lagi dengan sendirinya."),
+    ),
+    "account.quiet": _toast(
+        en=(
+            "Nobody writes to {account}",
+            "For {minutes} minutes, longer than usual.\ntalkwire accounts test {account}",
+        ),
+        id=(
+            "Tidak ada yang menulis ke {account}",
+            "Selama {minutes} menit, lebih lama daripada biasanya.\ntalkwire accounts test {account}",
+        ),
+    ),
+    "credential.expiring": _alarm(
+        en=(
+            "In {days} days the {what} ends: {account}",
+            "It ends at {until}.\nPut a new one into the settings, then: talkwire reload",
+        ),
+        id=(
+            "{days} hari lagi {what} berakhir: {account}",
+            "Berakhir pada {until}.\nTaruh yang baru di pengaturan, lalu: talkwire reload",
+        ),
     ),
     "queue.old": _alarm(
-        en="Something of {account} has waited for fifteen minutes",
-        id="Ada yang menunggu lima belas menit pada {account}",
+        en=("Something of {account} has waited for {minutes} minutes", "{group}\ntalkwire lanes"),
+        id=("Ada yang menunggu {minutes} menit pada {account}", "{group}\ntalkwire lanes"),
     ),
     "lane.stuck": _alarm(
-        en="A talk of {account} has failed to go on for an hour", id="Percakapan {account} tersendat selama satu jam"
+        en=("A talk of {account} has failed to go on for an hour", "{reason}\ntalkwire lanes"),
+        id=("Percakapan {account} tersendat selama satu jam", "{reason}\ntalkwire lanes"),
     ),
-    "disk.low": _alarm(en="The disk fills", id="Ruang disk hampir habis"),
-    "fact.parked": _alarm(en="A fact was refused to the end", id="Sebuah fakta ditolak sampai akhir"),
-    "reader.stopped": _alarm(en="Facts are told to one reader no more", id="Satu pembaca tidak lagi diberi tahu"),
-    "reader.down": _alarm(en="Facts cannot be told", id="Fakta tidak dapat disampaikan"),
+    "disk.low": _alarm(
+        en=("The disk fills", "Nothing is taken in once it is full.\ntalkwire status"),
+        id=("Ruang disk hampir habis", "Tidak ada yang diterima lagi bila penuh.\ntalkwire status"),
+    ),
+    "fact.parked": _alarm(
+        en=("{reader} refused a fact to the end", "talkwire replay --parked --reader {reader}"),
+        id=("{reader} menolak sebuah fakta sampai akhir", "talkwire replay --parked --reader {reader}"),
+    ),
+    "reader.stopped": _alarm(
+        en=("{reader} is told nothing any more", "{reason}\ntalkwire status"),
+        id=("{reader} tidak lagi diberi tahu", "{reason}\ntalkwire status"),
+    ),
+    "reader.down": _alarm(
+        en=("{reader} cannot be told anything", "{reason}\nIt is tried again by itself.\ntalkwire status"),
+        id=("{reader} tidak dapat diberi tahu", "{reason}\nDicoba lagi dengan sendirinya.\ntalkwire status"),
+    ),
 }

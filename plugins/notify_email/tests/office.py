@@ -17,6 +17,7 @@ media = ["email"]
 email = "budi@example.test"
 media = ["email"]
 language = "id"
+time_zone = "Asia/Jakarta"
 [plugins.notify_email]
 from = "alerts@shop.example"
 server = {{ host = "127.0.0.1", port = {port}, security = "none" }}

@@ -174,6 +174,18 @@ def test_a_conversation_is_linked_where_the_settings_say_how():
     assert "Open the conversation" not in text_of(written(one))
 
 
+def test_a_button_that_opens_the_conversation_leads_to_it():
+    one = alert(
+        conversation=TALK, actions=(Option(id="open", title="Show me"), Option(id="yes", title="Yes")), opens=("open",)
+    )
+    mail = written(one, conversation_url="https://ops.example/#c={conversation}")
+    assert Page(html_of(mail)).links.count(f"https://ops.example/#c={TALK}") == 1
+    assert "Show me:\nhttps://ops.example/#c=" in text_of(mail)
+    nowhere = written(one)
+    assert "Show me" not in text_of(nowhere)
+    assert "Yes:" in text_of(nowhere)
+
+
 def test_a_text_of_many_lines_is_cut():
     text = text_of(written(notification(text="\n".join(f"line {number}" for number in range(100)))))
     assert "line 59\n" in text

@@ -4,7 +4,7 @@ import pytest
 from pydantic import SecretStr
 
 from plugins.email.tests.smtpd import CUT
-from talkwire import Handed
+from talkwire import Handed, Style
 
 from .mails import alert, notification
 
@@ -35,9 +35,19 @@ async def test_reports_of_a_mail_name_its_notification(office):
     assert office.server.taken[0].recipient == "RCPT TO:<ops@example.test> NOTIFY=FAILURE"
 
 
-async def test_a_recipient_reads_in_their_own_language(office):
+async def test_a_recipient_reads_in_their_own_language_and_time(office):
     await office.notify(recipient="budi")
-    assert 'lang="id"' in office.mails[0].get_body(("html",)).get_content()
+    html = office.mails[0].get_body(("html",)).get_content()
+    assert 'lang="id"' in html
+    assert "23 November 2026, 19:00 (WIB)" in html
+
+
+async def test_what_a_recipient_prefers_goes_before_the_settings(office):
+    await office.hub.daemon.hub.prefer("budi", language="en", time_zone="Europe/Berlin")
+    await office.notify(recipient="budi")
+    html = office.mails[0].get_body(("html",)).get_content()
+    assert 'lang="en"' in html
+    assert "23 November 2026, 13:00 (CET)" in html
 
 
 async def test_without_an_own_language_it_is_the_plugins(start_office):
@@ -169,6 +179,18 @@ async def test_after_a_crash_nothing_goes_out_again(office):
     asked = await office.notify()
     assert await office.notifier.deliver(notification(id=asked)) == Handed()
     assert len(office.mails) == 1
+
+
+async def test_what_quiet_hours_held_back_comes_as_one_mail(office):
+    await office.hub.daemon.hub.prefer("ops", quiet="11:00-13:00")
+    for title in ("Dewi wrote", "Budi wrote", "Citra wrote"):
+        await office.notify(title=title)
+    assert office.mails == []
+    await office.notify(title="The account needs you", style=Style.ALERT)
+    assert [mail["Subject"] for mail in office.mails] == ["The account needs you"]
+    await office.hub.pass_time(hours=1)
+    assert [mail["Subject"] for mail in office.mails[1:]] == ["3 notifications: Citra wrote"]
+    assert {decision for decision, _ in await office.decisions()} == {"handed"}
 
 
 async def test_several_at_once_are_one_mail(office):

@@ -254,6 +254,40 @@ async def test_two_recipients_of_one_question_each_have_an_answer_and_the_second
     assert first != second
 
 
+# --- no more mails ------------------------------------------------------------------------------------------------
+
+
+def off_link(office):
+    return office.mails[-1]["List-Unsubscribe"].strip("<>").removeprefix("https://talk.example")
+
+
+async def test_one_click_of_a_mail_program_switches_mails_off(office):
+    await office.notify()
+    answer = await office.client.post(off_link(office), data={"List-Unsubscribe": "One-Click"})
+    assert answer.status == 200
+    assert (await office.hub.daemon.hub.preferences("ops")).off == ("email",)
+    await office.notify()
+    await office.notify(recipient="budi")
+    assert await office.decisions() == [("handed", ""), ("suppressed", "not_wanted"), ("handed", "")]
+
+
+async def test_looking_at_the_link_switches_nothing_off(office):
+    await office.notify()
+    assert (await office.client.head(off_link(office))).status == 200
+    status, said = await office.opens(off_link(office))
+    assert status == 200
+    assert "No more mails?" in said
+    assert "ops@example.test" in said
+    assert (await office.hub.daemon.hub.preferences("ops")).off == ()
+
+
+async def test_mails_that_are_off_may_be_switched_off_again(office):
+    await office.notify()
+    for _ in range(2):
+        assert (await office.client.post(off_link(office))).status == 200
+    assert (await office.hub.daemon.hub.preferences("ops")).off == ("email",)
+
+
 # --- addresses that mail came back from --------------------------------------------------------------------------
 
 

@@ -34,8 +34,9 @@ _LINES = 60  # of a notification's text; its characters are limited by the featu
 _SUBJECT = 180  # characters
 _LINE = 75  # characters of a header's line
 _WORD = 60  # characters of a word that a line has room for
-# Control characters, lone surrogates, and what turns the direction of everything behind it.
-_FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # control characters, lone surrogates
+# What turns the direction of all behind it: in a mail until the end of its line, in a list of subjects who knows.
+_TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _ADDRESS = re.compile(r"([^\s@<>\"(),:;\\\[\]]{1,64})@([^\s@<>\"(),:;\\\[\]]{1,255})")
 _PLAIN = re.compile(r"[A-Za-z0-9 !#$%&'*+/^_`{|}~-]+")
 
@@ -106,7 +107,7 @@ def compose(
         "subject": _subject(notifications, words),
         "from_whom": words("from_whom", recipient=clean(recipient.name), name=settings.name),
         "off": links.off,
-        "has_answers": any(links.answer.get(one.id) and one.actions for one in notifications),
+        "has_answers": any(links.answer.get(one.id) for one in notifications),
     }
     body = EmailMessage(policy=policy.SMTP)
     body.set_content(_template("mail.txt").render(values), charset="utf-8", cte="quoted-printable")
@@ -142,8 +143,8 @@ def canonical(address: str) -> str:
 
 
 def clean(text: str) -> str:
-    """Give a text of others in one line, without what moves anything but itself."""
-    return " ".join(_FORBIDDEN.sub(" ", text).split())
+    """Give a text of others in one line."""
+    return _FORBIDDEN.sub("", " ".join(text.split()))
 
 
 def time_of(at: datetime, words: Words, zone: str) -> str:
@@ -154,7 +155,7 @@ def time_of(at: datetime, words: Words, zone: str) -> str:
 
 def _subject(notifications: Sequence[Notification], words: Words) -> str:
     newest = notifications[-1]
-    title = clean(newest.title) or newest.kind
+    title = clean(_TURNING.sub("", newest.title)) or clean(newest.kind)
     if len(notifications) > 1:
         is_one = bool(newest.conversation) and {one.conversation for one in notifications} == {newest.conversation}
         more = {"title": title, "count": len(notifications) - 1 if is_one else len(notifications)}
@@ -173,19 +174,30 @@ def _groups(
         conversation = together[0].conversation
         url = settings.conversation_url.replace("{conversation}", conversation) if conversation else ""
         # The buttons of the newest: what it asks is what stands.
-        entries = [_entry(one, links, words, zone, with_buttons=one is together[-1]) for one in together]
-        groups.append(Group(entries=tuple(entries), url=url))
+        entries = [_entry(one, links, url, words, zone, with_buttons=one is together[-1]) for one in together]
+        # A button that opens it is a link already.
+        opens = any(button.url == url for entry in entries for button in entry.buttons)
+        groups.append(Group(entries=tuple(entries), url="" if opens else url))
     return groups
 
 
-def _entry(one: Notification, links: Links, words: Words, zone: str, *, with_buttons: bool) -> Entry:
-    url = links.answer.get(one.id, "") if with_buttons else ""
-    buttons = [Button(clean(option.title), f"{url}?press={_query(option.id)}") for option in one.actions if url]
+def asks(notification: Notification) -> bool:
+    """Say whether a notification has a button that answers it."""
+    return any(option.id not in notification.opens for option in notification.actions)
+
+
+def _entry(one: Notification, links: Links, talk: str, words: Words, zone: str, *, with_buttons: bool) -> Entry:
+    answer = links.answer.get(one.id, "")
+    urls = {
+        option.id: talk if option.id in one.opens else answer and f"{answer}?press={quote(option.id, safe='')}"
+        for option in one.actions
+    }
+    buttons = [Button(clean(option.title), urls[option.id]) for option in one.actions if urls[option.id]]
     return Entry(
-        title=clean(one.title) or one.kind,
+        title=clean(one.title) or clean(one.kind),
         lines=_excerpt(one.text, words),
         details=tuple((clean(detail.label), clean(detail.value)) for detail in one.details),
-        buttons=tuple(buttons),
+        buttons=tuple(buttons) if with_buttons else (),
         at=time_of(one.at, words, zone) if one.at is not None else "",
         is_alert=one.style is Style.ALERT,
     )
@@ -204,10 +216,6 @@ def _thread(notifications: Sequence[Notification], settings: NotifyEmailSettings
         return []
     root = f"<conversation.{re.sub(r'[^A-Za-z0-9-]', '', conversation)}@{settings.domain}>"
     return [("In-Reply-To", root), ("References", root)]
-
-
-def _query(value: str) -> str:
-    return quote(value, safe="")
 
 
 def _encoded(name: str, value: str) -> str:

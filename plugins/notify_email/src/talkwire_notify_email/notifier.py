@@ -30,7 +30,7 @@ from talkwire import (
 )
 
 from . import rows
-from .composing import Links, canonical, compose, mail_id
+from .composing import Links, asks, canonical, compose, mail_id
 from .links import BELOW, Made
 from .pages import Pages
 from .sending import AddressGone, Postman, Unserved
@@ -94,7 +94,7 @@ class EmailNotifier(Notifier):
     async def _hand_over(self, due: Sequence[Notification], recipient: Recipient, address: str) -> None:
         made = Made(self.base_url, recipient.name, self.clock.now())
         links = Links(
-            answer={one.id: made.answer(one.id) for one in due if made.base and _asks(one)},
+            answer={one.id: made.answer(one.id) for one in due if made.base and asks(one)},
             off=made.off() if made.base else "",
         )
         mail = compose(
@@ -144,8 +144,4 @@ class EmailNotifier(Notifier):
 
     def zone(self, recipient: Recipient | None) -> str:
         """Name the time zone of a recipient."""
-        return self.hub.time_zone
-
-
-def _asks(notification: Notification) -> bool:
-    return bool(notification.actions)
+        return (recipient.time_zone if recipient else "") or self.hub.time_zone

@@ -139,7 +139,7 @@ class Pages:
         link = await self._link(request, OFF)
         if isinstance(link, web.Response):
             return link
-        await self._notifier.hub.prefer(link.recipient, off=(self._notifier.type,))
+        await self._notifier.hub.prefer(link.recipient, mute=self._notifier.type)
         await self._notifier.hub.write(rows.use, link)
         words = self._notifier.words(self._recipient(link.recipient))
         text = words("off_done_text", recipient=clean(link.recipient), name=clean(self._notifier.settings.name))

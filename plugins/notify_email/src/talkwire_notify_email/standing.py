@@ -11,8 +11,8 @@ from talkwire import Option, Query
 from .rows import moment
 
 _STANDING = """
-    SELECT title, kind, details, actions, answered_by, answer, answered_at, withdrawn_at, lapses_at, created_at,
-           recipient, asker, key
+    SELECT title, kind, details, actions, answered_by, answer, answered_at, ended, withdrawn_at, lapses_at,
+           created_at, recipient, asker, key, does
     FROM notification WHERE id = :id
 """
 _WINNER = """
@@ -53,15 +53,17 @@ def standing(query: Query, notification: str, now: int) -> Standing | None:
     row = query.one(_STANDING, {"id": notification})
     if row is None:
         return None
-    title, kind, details, actions, surface, answer, answered, withdrawn, lapses, created, recipient, asker, key = row
+    title, kind, details, actions, surface, answer, answered, ended, *rest = row
+    withdrawn, lapses, created, recipient, asker, key, does = rest
     first = (surface, answer, answered, recipient) if surface else None
     if first is None and withdrawn is not None:
         first = query.one(_WINNER, {"asker": asker, "key": key, "id": notification})
-    is_over = lapses is not None and lapses <= (now if withdrawn is None else withdrawn)
+    is_over = ended == "lapsed" or (withdrawn is None and lapses is not None and lapses <= now)
+    opens = {action for action, deed in json.loads(does).items() if deed == "open"}
     return Standing(
         title=title or kind,
         details=tuple((one["label"], one["value"]) for one in json.loads(details)),
-        actions=tuple(Option(id=one["id"], title=one["title"]) for one in json.loads(actions)),
+        actions=tuple(Option(one["id"], one["title"]) for one in json.loads(actions) if one["id"] not in opens),
         at=moment(created),
         first=None if first is None else First(first[0], first[1], moment(first[2]) if first[2] else None, first[3]),
         is_over=first is None and is_over,
