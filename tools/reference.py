@@ -782,13 +782,13 @@ def _described(name: str, member: Any) -> Iterator[str]:
 
 def kit() -> Iterator[str]:
     """Write the page of the kit."""
-    from talkwire.testing import case, conformance, provider, stage, visitors
+    from talkwire.testing import case, conformance, counterparts, provider, stage, trial, visitors
 
     yield "# The conformance kit"
     yield ""
-    yield "With this page you know what each of the twenty-three checks wants, and what to change when it fails."
+    yield "With this page you know what each of the twenty-three checks of a channel and the twenty of [a notifier](#notifiers) wants, and what to change when it fails."
     yield "A failure names the method, the sample, what happened and the remedy."
-    yield "A check that has nothing to look at in your channel is skipped, and says why."
+    yield "A check that has nothing to look at in your plugin is skipped, and says why."
     yield ""
     yield "```python"
     yield "from talkwire.testing import conformance_tests"
@@ -842,6 +842,51 @@ def kit() -> Iterator[str]:
         and inspect.signature(function).return_annotation == "Step"
     ]
     yield from table(["step", "does"], ((code(f"{name}(…)"), text.splitlines()[0]) for name, text in steps))
+    yield ""
+    yield "## Notifiers"
+    yield ""
+    yield "`conformance_tests` takes a `NotifierCase`, too; [add a notifier](../howto/add-a-notifier.md) has one, whole."
+    yield "What is looked at is what stands at the counterpart, as a person finds it, and what the notifier says of that."
+    for number, check in enumerate(conformance.NOTIFIER_CHECKS, 1):
+        name = getattr(check, "__name__", "").removeprefix("check_")
+        if check in conformance.CHECKS or check.__module__.endswith("settings_hold"):
+            continue
+        yield ""
+        yield f"### {name}"
+        yield ""
+        yield f"Check {number}: {inspect.getdoc(check)}"
+        yield ""
+        yield from (f"- remedy: {text}" for text in remedies(check))
+    yield ""
+    yield "Checks 1 and 2, of the settings, are those of channels."
+    yield "Wherever something is delivered, a check may also say:"
+    yield ""
+    said = [found for function in _functions(trial).values() for found in _remedies(function)]
+    yield from (f"- remedy: {text}" for text in dict.fromkeys(text for _, text in sorted(said)))
+    for kind in (counterparts.NotifierCase, counterparts.Sight):
+        yield ""
+        yield f"### {kind.__name__}"
+        yield ""
+        yield from prose(kind.__doc__ or "")
+        yield ""
+        yield from table(
+            ["field", "is"], ((code(one.name), NOTIFIER_KIT.get(one.name) or one.note) for one in attributes(kind))
+        )
+    for kind in (counterparts.Counterpart, counterparts.HttpCounterpart, trial.LentMedium):
+        yield ""
+        yield f"### {kind.__name__}"
+        yield ""
+        yield from prose(kind.__doc__ or "")
+        yield ""
+        methods = [(name, inspect.getdoc(one) or "") for name, one in vars(kind).items() if _documented(one)]
+        rows = ((code(name), text.splitlines()[0]) for name, text in methods if not name.startswith("_"))
+        yield from table(["method", "does"], rows)
+
+
+NOTIFIER_KIT = {
+    "notifier": "the class",
+    "point_at": "(settings, counterpart) → settings for it; None: scheme and host of every URL setting are replaced",
+}
 
 
 KIT = {

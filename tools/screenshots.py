@@ -26,6 +26,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import told_by_mail  # noqa: E402
+import told_in_browser  # noqa: E402
+import told_on_desktop  # noqa: E402
 
 from plugins.livechat.tests.widget import scenes  # noqa: E402
 from talkwire import Buttons, Draft, Notice, Option, Refused, State, Text, Tx, Uncertain, Wait, draft  # noqa: E402
@@ -65,7 +67,10 @@ async def main(word: str) -> None:
     if word.startswith("side"):
         await beside()
         return
-    if word.startswith("notify-mail"):
+    if word.startswith("notify-native"):
+        await told_on_desktop.draw(SCREENS)
+        return
+    if word.startswith("notify-"):
         await notified(word)
         return
     with tempfile.TemporaryDirectory(prefix="talkwire-demo-") as folder:
@@ -93,6 +98,8 @@ async def main(word: str) -> None:
     if word in "side-by-side-light side-by-side-dark":
         await beside()
     await notified(word)
+    if word in "notify-native-light notify-native-dark":
+        await told_on_desktop.draw(SCREENS)
     if word in "manual-wide":
         await manual(SCREENS / "manual-wide-light.png")
 
@@ -106,8 +113,9 @@ async def beside() -> None:
 
 
 async def notified(word: str) -> None:
-    """Draw mails that notify, and the page behind their buttons."""
+    """Draw mails that notify, and the page behind their buttons; what pages and browsers show."""
     async with async_playwright() as playwright:
+        await told_in_browser.draw(playwright, SCREENS, word)
         browser = await playwright.chromium.launch(**launch_options())
         await told_by_mail.draw(browser, SCREENS, word)
         await browser.close()

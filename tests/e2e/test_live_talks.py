@@ -149,7 +149,7 @@ async def test_a_reply_to_somebody_away_says_so(operator: Any, demo: Demo) -> No
     await operator.get_by_role("button", name="Send", exact=True).click()
     state = operator.locator(".bubble.ours .state")
     await state.get_by_text("pending: the customer's connection is down").wait_for()
-    assert await operator.locator("#about").get_by_text("away: the connection is down").count() == 1
+    await operator.locator("#about").get_by_text("away: the connection is down").wait_for()
     await demo.customers.session("ann", "connected")
     await operator.locator(".bubble.ours .state", has_text="sent").wait_for()
 
@@ -199,7 +199,7 @@ async def test_a_chat_is_ended_after_one_more_question(operator: Any, demo: Demo
     await operator.locator("#reply").get_by_role("img", name=re.compile("cannot be answered now")).wait_for()
     await end.wait_for(state="hidden")
     await operator.locator("#live").wait_for(state="hidden")
-    assert "session ended (agent)" in await operator.locator("#about").inner_text()
+    await operator.locator("#about").get_by_text("session ended (agent)").wait_for()
 
 
 async def test_where_no_session_lives_there_is_nothing_to_end(operator: Any, demo: Demo) -> None:

@@ -104,7 +104,7 @@ async def test_a_window_that_closes_soon_is_counted_down_left_of_send(page: Any,
     await demo.customers.write("emma", "Hello", name="Emma", ago=timedelta(hours=23, minutes=30))
     await opened(operator, "Dina")
     await operator.get_by_text("Answer until").wait_for()
-    assert not await operator.locator("#closing").is_visible()
+    await operator.locator("#closing").wait_for(state="hidden")
 
     await opened(operator, "Emma")
     left = operator.get_by_role("timer", name="Time left to answer")
@@ -118,11 +118,11 @@ async def test_a_window_that_closes_soon_is_counted_down_left_of_send(page: Any,
     await operator.locator("#left").filter(has_not_text=first).wait_for()
 
     await opened(operator, "Dina")
-    assert not await operator.locator("#closing").is_visible()
+    await operator.locator("#closing").wait_for(state="hidden")
 
 
 async def test_the_countdown_ends_in_the_warning(operator: Any, demo: Demo) -> None:
     await demo.customers.write("fay", "Hello", name="Fay", ago=timedelta(hours=24, seconds=-3))
     await opened(operator, "Fay")
     await operator.locator("#reply").get_by_role("img", name=re.compile("cannot be answered now")).wait_for()
-    assert not await operator.locator("#closing").is_visible()
+    await operator.locator("#closing").wait_for(state="hidden")

@@ -134,7 +134,21 @@ class BoardSettings(Settings):
     token: SecretStr
 
 
-class BoardNotifier(Notifier):
+class WatchedNotifier(Notifier):
+    """Passes on what people do at the board."""
+
+    async def pressed(self, notification: str, action: str) -> None:
+        with contextlib.suppress(Conflict):  # somebody else was first: the core takes the note down
+            await self.answered(notification, action)
+
+    async def read(self, notification: str) -> None:
+        await self.seen(notification)
+
+    async def looked(self, recipient: str, state: Focus) -> None:
+        await self.focus(recipient, f"board:{recipient}", state)
+
+
+class BoardNotifier(WatchedNotifier):
     type = "board"
     Settings: ClassVar[type[Settings]] = BoardSettings
     features = NotifierFeatures(actions=2, withdraws=True, digests=True, title_limit=120, text_limit=2000)
@@ -179,16 +193,6 @@ class BoardNotifier(Notifier):
         details = (f"{detail.label}: {detail.value}" for detail in notification.details)
         lines = (notification.title, notification.text, *details)
         return Note(notification.recipient, lines, tuple(action.id for action in notification.actions))
-
-    async def pressed(self, notification: str, action: str) -> None:
-        with contextlib.suppress(Conflict):  # somebody else was first: the core takes the note down
-            await self.answered(notification, action)
-
-    async def read(self, notification: str) -> None:
-        await self.seen(notification)
-
-    async def looked(self, recipient: str, state: Focus) -> None:
-        await self.focus(recipient, f"board:{recipient}", state)
 
 
 class DarkBoardNotifier(BoardNotifier):

@@ -11,6 +11,7 @@ Sources: dunst(1), dunst(5), dunstctl(1) of 1.9; dbus-daemon(1); Xvfb's -display
 
 import json
 import os
+import re
 import select
 import shutil
 import subprocess
@@ -44,7 +45,8 @@ DUNSTRC = """
     origin = top-right
     offset = 24x24
     notification_limit = 6
-    gap_size = 10
+    separator_height = 1
+    separator_color = "#c9ced6"
     padding = 14
     horizontal_padding = 16
     text_icon_padding = 14
@@ -83,6 +85,7 @@ DUNSTRC = """
     summary = "*"
     script = {folder}/drawn
 """
+DARK = {"#ffffff": "#1d2430", "#1d2430": "#e6eaf0", "#c9ced6": "#3a4352"}  # light → dark
 # dunst runs it for each notification that it draws, with what it draws in the environment (dunst(5), "script").
 DRAWN = """#!/bin/sh
 umask 077
@@ -111,7 +114,7 @@ class Drawn:
 class Desktop:
     """A screen, a bus, and dunst, which a test may stop and start again."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_dark: bool = False) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="desktop-"))
         self.folder.chmod(0o755)
         (self.folder / "cards").mkdir()
@@ -121,6 +124,8 @@ class Desktop:
         self._bus: subprocess.Popen[bytes] | None = None
         self._dunst: subprocess.Popen[bytes] | None = None
         for name, text in (("bus.conf", BUS), ("dunstrc", DUNSTRC), ("drawn", DRAWN), ("menu", MENU)):
+            if is_dark:
+                text = re.sub(r"#[0-9a-f]{6}", lambda found: DARK.get(found[0], found[0]), text)  # noqa: PLW2901
             file = self.folder / name
             file.write_text(text.replace("{folder}", str(self.folder)))
             file.chmod(0o755)
@@ -255,6 +260,12 @@ class Desktop:
         self._says("history-clear")
         for card in (self.folder / "cards").iterdir():
             card.unlink()
+
+    def paint(self, colours: str) -> None:
+        """Paint the ground from the top to the bottom: `#e8edf5-#cfd9e8`."""
+        words = ["display", "-window", "root", "-size", "1024x600", f"gradient:{colours}"]
+        # It ends with 1 when it has painted (ImageMagick 6.9.11).
+        subprocess.run(words, env=self.environment, check=False, timeout=LIMIT, capture_output=True)
 
     def screenshot(self, file: Path, crop: str = "") -> None:
         """Take a picture of the screen."""

@@ -26,6 +26,8 @@ def reader(tmp_path):
     env = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "LANG", "HOME"))} | {
         "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
         "PYTHONPATH": str(tmp_path / "installed"),
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+        "XDG_STATE_HOME": str(tmp_path / "state"),
         "PIP_TARGET": str(tmp_path / "installed"),
         "PIP_NO_DEPS": "1",
         "PIP_NO_BUILD_ISOLATION": "0",

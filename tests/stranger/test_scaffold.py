@@ -14,7 +14,12 @@ from talkwire.cli.scaffold import BadName, make
 from talkwire.errors import Conflict, TalkwireError
 from talkwire.testing import Answers, FakeProvider, Reply, lend
 
-KINDS = ("webhook", "poll")
+KINDS = ("webhook", "poll", "notifier")
+
+
+def folder_of(kind, name):
+    """Name the folder, which is called as the distribution."""
+    return f"talkwire-{'notify-' * (kind == 'notifier')}{name.replace('_', '-')}"
 
 
 def kit(folder):
@@ -30,10 +35,12 @@ def kit(folder):
 
 
 @pytest.mark.timeout(180)  # a pytest in a process of its own
-@pytest.mark.parametrize(("kind", "name", "passed"), [("webhook", "acme", 16), ("poll", "my-shop2", 14)])
+@pytest.mark.parametrize(
+    ("kind", "name", "passed"), [("webhook", "acme", 16), ("poll", "my-shop2", 14), ("notifier", "my-board2", 16)]
+)
 def test_the_kit_is_green_at_once(tmp_path, kind, name, passed):
     make(name, kind, tmp_path)
-    done = kit(tmp_path / f"talkwire-{name}")
+    done = kit(tmp_path / folder_of(kind, name))
     assert f"{passed} passed" in done.stdout, done.stdout + done.stderr
     assert done.returncode == 0
 
@@ -54,13 +61,14 @@ def test_the_kit_is_red_when_the_new_channel_is_broken(tmp_path):
 def test_every_name_in_it_is_that_of_the_new_plugin(tmp_path, kind, name):
     dashed, joined = name.replace("_", "-"), name.replace("-", "_")
     written = make(name, kind, tmp_path)
-    folder = tmp_path / f"talkwire-{dashed}"
+    folder = tmp_path / folder_of(kind, name)
     assert sorted(path for path in folder.rglob("*") if path.is_file()) == written
 
     described = tomllib.loads((folder / "pyproject.toml").read_text())
-    assert described["project"]["name"] == f"talkwire-{dashed}"
-    assert described["project"]["entry-points"]["talkwire"] == {joined: f"talkwire_{joined}"}
-    assert (folder / "src" / f"talkwire_{joined}" / "py.typed").is_file()
+    assert described["project"]["name"] == folder.name
+    plugin = f"{'notify_' * (kind == 'notifier')}{joined}"
+    assert described["project"]["entry-points"]["talkwire"] == {plugin: f"talkwire_{plugin}"}
+    assert (folder / "src" / f"talkwire_{plugin}" / "py.typed").is_file()
     for path in written:
         text = path.read_text()
         assert ".in" not in path.suffix
@@ -75,12 +83,12 @@ def test_every_name_in_it_is_that_of_the_new_plugin(tmp_path, kind, name):
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_is_one_class_in_one_file_on_public_names_alone(tmp_path, kind):
     make("acme", kind, tmp_path)
-    text = (tmp_path / "talkwire-acme" / "src" / "talkwire_acme" / "__init__.py").read_text()
+    base = "Notifier" if kind == "notifier" else "Channel"
+    folder = tmp_path / folder_of(kind, "acme")
+    text = (folder / "src" / folder.name.replace("-", "_") / "__init__.py").read_text()
     tree = ast.parse(text)
-    channels = [
-        node for node in tree.body if isinstance(node, ast.ClassDef) and ast.unparse(node.bases[0]) == "Channel"
-    ]
-    assert [node.name for node in channels] == ["AcmeChannel"]
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and ast.unparse(node.bases[0]) == base]
+    assert [node.name for node in classes] == [f"Acme{base}"]
     modules = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     assert [name for name in modules if name.startswith("talkwire")] == ["talkwire"]
     assert len([line for line in text.splitlines() if line.strip()]) <= 120
@@ -92,7 +100,7 @@ def test_it_is_in_form_and_typed_strictly(tmp_path):
     mypy = pytest.importorskip("mypy.api")
     for kind in KINDS:
         make(f"my-{kind}", kind, tmp_path)
-    sources = sorted(str(path) for path in tmp_path.glob("talkwire-my-*/src"))
+    sources = sorted(str(path) for path in tmp_path.glob("talkwire-*my-*/src"))
     form = [ruff, "format", "--isolated", "--no-cache", "--check", "--diff", "--line-length", "120", str(tmp_path)]
     done = subprocess.run(form, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
@@ -101,7 +109,7 @@ def test_it_is_in_form_and_typed_strictly(tmp_path):
     assert done.returncode == 0, done.stdout
     said, faults, code = mypy.run(["--strict", "--cache-dir", str(tmp_path / "mypy"), *sources])
     assert code == 0, said + faults
-    assert "2 source files" in said
+    assert "3 source files" in said
 
 
 @pytest.mark.parametrize(
@@ -110,6 +118,7 @@ def test_it_is_in_form_and_typed_strictly(tmp_path):
         ("", "is no name"),
         ("Acme", "acme would do"),
         ("talkwire-acme", "acme would do"),
+        ("notify_acme", "acme would do"),
         ("my shop", "my-shop would do"),
         ("my--shop", "my-shop would do"),
         ("1st", "st would do"),

@@ -101,6 +101,14 @@ def test_a_stranger_has_a_channel_that_talks(tmp_path, strangers_venv, capsys):
     stranger.read(TUTORIAL)
     took["tutorial"] = time.monotonic() - started
 
+    started = time.monotonic()
+    clean = clean_environment(venv)
+    run(venv / "bin" / "talkwire", "new-plugin", "pager", "--notifier", cwd=folder, env=clean)
+    pager = folder / "talkwire-notify-pager"
+    judged = run(venv / "bin" / "python", "-m", "pytest", "-q", cwd=pager, env={**clean, "PYTHONPATH": "src"})
+    assert "16 passed, 4 skipped" in judged
+    took["notifier"] = time.monotonic() - started
+
     steps = [*took.items(), *((f"  {step}", seconds) for step, seconds in stranger.took)]
     steps.append(("altogether", sum(took.values())))
     steps.append(("of a processor", processor() - before))

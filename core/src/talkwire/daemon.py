@@ -40,7 +40,7 @@ from .media.chunks import ChunkStore
 from .media.files import Chunks, FileStore
 from .model import Account, AccountState, Inbound, Notification
 from .notices import Notices
-from .notifier import Notifier
+from .notifier import Notifier, NotifierFeatures
 from .outgoing import Replies
 from .plugins import Plugins
 from .pump import Pump
@@ -184,6 +184,10 @@ class Daemon:
     def media(self) -> dict[str, str]:
         """Say of each medium what keeps it from showing anything now; empty: nothing."""
         return {name: medium.trouble for name, medium in sorted(self._media.items())}
+
+    def media_features(self) -> dict[str, NotifierFeatures | None]:
+        """Say of each medium what it can do; None: nobody gives it."""
+        return {name: medium.features for name, medium in sorted(self._media.items())}
 
     def notifier_routes(self) -> Iterator[tuple[str, Route]]:
         """Give the routes of notifiers, each with its plugin."""

@@ -158,7 +158,10 @@ def register_pages() -> Pages:
 
     When, error, twice: as `register_channels`. Order: after `register_routes`.
     Answer: `Pages`, with what its Content-Security-Policy needs beyond ours. A page of ours that people sign in to
-    (the operator's) imports the module `joins` and calls its `join(page)`, on whichever port the page is served.
+    (the operator's) imports the module `joins` and calls its `join(page)` once, on whichever port it is served. `page`
+    lends `home` (its path; `#c=ID` opens a conversation), `bar` (an element with room for a button), `ask(method, path,
+    body)` of the API, `now()` (the daemon's time in milliseconds), `open(conversation)`, `looksAt()`, `say(words)`, and
+    tells what happens: `onFact(listener)`, `onOpen(listener)`, `onFreshLook(listener)` where facts may have been missed.
     """
 
 

@@ -161,6 +161,11 @@ class Medium:
             except Exception as error:  # noqa: BLE001  one notifier's fault is its own
                 self.log.warning("notifier did not close", kind=type(error).__name__)
 
+    @property
+    def features(self) -> NotifierFeatures | None:
+        """Say what the medium can do; None: no notifier gives it."""
+        return self.notifier.features if self.notifier is not None else None
+
     # what a lane holds
 
     async def work(self, lane: Lane) -> None:

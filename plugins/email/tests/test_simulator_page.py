@@ -86,6 +86,7 @@ async def test_another_address_is_another_customer(program, office):
     arrives(office, to="mia.keller@correspondent.example", raw=RAW.replace("Your parcel", "For Mia"))
     await program.get_by_label("Its address").fill("mia.keller@correspondent.example")
     await program.get_by_role("heading", name="Mia Keller").wait_for()
+    await program.locator(".entry .about", has_text="For Mia").wait_for()
     assert await program.locator(".entry .about").all_inner_texts() == ["For Mia"]
 
 

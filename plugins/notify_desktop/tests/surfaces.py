@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from talkwire import Notify, Option
+from aiohttp import WSMsgType
+
+from talkwire import Notify, Option, Style
 from talkwire.api.principals import create_keys
 
 SETTINGS = """
@@ -67,6 +69,8 @@ class Office:
     async def notify(self, recipient: str = "ann", **more: Any) -> str:
         """Ask a recipient something, and let the hub do what it does; gives the notification's id."""
         self.count += 1
+        if "style" in more:
+            more["style"] = Style(more["style"])
         asked = {"kind": "question", "title": "Refund?", "actions": BUTTONS, "key": f"k{self.count}", **more}
         await self.hub.daemon.hub.notify(Notify(recipient=recipient, **asked))
         await self.hub.run_until_idle()
@@ -109,6 +113,13 @@ class Surface:
             frame = await self.ws.receive_json()
         assert frame["type"] in kinds, frame
         return frame
+
+    async def closing(self) -> int:
+        """Give the code of the frame with which the server closes; it is the next one."""
+        async with asyncio.timeout(_PATIENCE):
+            frame = await self.ws.receive()
+        assert frame.type is WSMsgType.CLOSE, frame.type
+        return frame.data
 
     async def shows(self) -> dict[str, Any]:
         """Give the notification that it is told to show next."""

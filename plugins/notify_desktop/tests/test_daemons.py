@@ -110,7 +110,7 @@ async def test_a_lost_hint_is_made_good_by_the_next_look(offices):
 async def test_surfaces_of_a_daemon_that_died_are_nobodys_and_are_ended(offices, postgres_with_tables):
     holder, other = offices
     one = await other.native()
-    await one.say(type="focus", state="visible")
+    await one.say(type="focus", state="idle")
     await one.echo()
     with psycopg.connect(postgres_with_tables, autocommit=True) as connection:
         # As a daemon leaves them that was killed: the row stays, its lease has lapsed.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import pytest_asyncio
 
+from talkwire import Style
+
 from .agents import Agent, until
 
 pytestmark = pytest.mark.needs("dunst")
@@ -32,7 +34,7 @@ async def drawn(desktop, count=1):
 
 
 async def test_what_the_hub_tells_is_on_the_screen_and_only_then_it_is_shown(agent, office, desktop):
-    id_ = await office.notify(style="alert", text="for order 7")
+    id_ = await office.notify(style=Style.ALERT, text="for order 7")
     [card] = await drawn(desktop)
     assert (card.title, card.body, card.urgency) == ("Refund?", "for order 7", "CRITICAL")
     await office.until(
@@ -44,7 +46,7 @@ async def test_what_the_hub_tells_is_on_the_screen_and_only_then_it_is_shown(age
 
 
 async def test_a_pressed_button_answers_and_leaves_the_screen(agent, office, desktop):
-    id_ = await office.notify(style="alert")
+    id_ = await office.notify(style=Style.ALERT)
     await drawn(desktop)
     desktop.press("#Accept")
     await office.until(
@@ -54,7 +56,7 @@ async def test_a_pressed_button_answers_and_leaves_the_screen(agent, office, des
 
 
 async def test_what_is_answered_over_the_api_leaves_the_screen(agent, office, desktop):
-    id_ = await office.notify(style="alert")
+    id_ = await office.notify(style=Style.ALERT)
     await drawn(desktop)
     await office.hub.daemon.hub.answer(id_, "accept", "page")
     await office.hub.run_until_idle()
@@ -72,7 +74,7 @@ async def test_a_click_is_seen_and_opens_the_page(agent, office, desktop):
 
 
 async def test_a_customers_markup_is_drawn_as_the_text_that_it_is(agent, office, desktop):
-    await office.notify(style="alert", text='<b>bold</b> <a href="http://evil.example">Click</a> & "so" on')
+    await office.notify(style=Style.ALERT, text='<b>bold</b> <a href="http://evil.example">Click</a> & "so" on')
     [card] = await drawn(desktop)
     assert card.body == '&lt;b&gt;bold&lt;/b&gt; &lt;a href="http://evil.example"&gt;Click&lt;/a&gt; &amp; "so" on'
     desktop.press("#Decline")

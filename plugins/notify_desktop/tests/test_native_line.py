@@ -154,6 +154,15 @@ async def test_a_click_opens_the_conversations_page(agent, board, desktop):
     assert agent.pages == [f"{board.url}/#c=c%201"]
 
 
+async def test_a_button_that_only_opens_does_what_a_click_does(agent, board, desktop):
+    line = await board.line()
+    await shown(line, desktop, actions=[{"id": "open", "label": "Open it"}], opens=["open"])
+    desktop.press("#Open it")
+    assert (await line.gets("seen"))["id"] == "n-1"
+    await until(lambda: agent.pages)
+    await until(lambda: desktop.count == 0)
+
+
 # --- lines that break ---------------------------------------------------------------------------------------
 
 

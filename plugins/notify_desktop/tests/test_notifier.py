@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+
+from talkwire import Conflict, OnDesktop
 
 
 @pytest.mark.parametrize(
@@ -42,3 +46,28 @@ async def test_a_toast_that_nobody_saw_in_time_is_told_no_more_and_an_alert_is(o
     again = await office.native()
     assert (await again.shows())["title"] == "alert"
     await again.echo()
+
+
+async def test_an_alert_that_nobody_answers_in_time_is_withdrawn_and_no_desktop_is_told_the_time(office):
+    one = await office.native()
+    id_ = await office.notify(style="alert", timeout=timedelta(seconds=90), show_timeout=True)
+    assert not {key for key in await one.shows() if "lapse" in key or "time" in key}
+    await office.hub.pass_time(seconds=91)
+    assert await one.gets("withdraw") == {"type": "withdraw", "id": id_, "why": "lapsed", "by": ""}
+    assert (await one.answers(id_, "accept"))["code"] == "lapsed"
+    with pytest.raises(Conflict):
+        await office.hub.daemon.hub.answer(id_, "accept", "page")
+
+
+async def test_what_is_for_the_background_waits_for_nobody_who_looks_at_a_page(office):
+    one, page = await office.native(), await office.page()
+    await page.say(type="focus", state="focused")
+    await page.echo()
+    assert await office.decision(await office.notify()) == ("suppressed", "focused")
+    always = await office.notify(on_desktop=OnDesktop.ALWAYS)
+    assert (await one.shows())["id"] == (await page.shows())["id"] == always
+    for state in ("visible", "idle", "hidden"):
+        await page.say(type="focus", state=state)
+        await page.echo()
+        id_ = await office.notify()
+        assert (await one.shows())["id"] == (await page.shows())["id"] == id_

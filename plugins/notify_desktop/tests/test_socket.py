@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 SURFACES = "SELECT id, state FROM surface ORDER BY id"
@@ -12,9 +10,7 @@ SURFACES = "SELECT id, state FROM surface ORDER BY id"
 async def closed(surface):
     """Give the last frame before the end."""
     bye = await surface.gets("bye")
-    async with asyncio.timeout(15):
-        async for _ in surface.ws:
-            pass
+    assert await surface.closing() == 1008
     return bye
 
 
@@ -99,6 +95,7 @@ async def test_what_is_shown_is_handed_over_until_a_surface_says_that_it_can_be_
         "text": "for order 7",
         "details": [],
         "actions": [{"id": "accept", "label": "Accept"}, {"id": "decline", "label": "Decline"}],
+        "opens": [],
         "style": "toast",
         "kind": "question",
         "conversation": "",
@@ -188,16 +185,13 @@ async def test_whoever_comes_back_learns_what_it_shows_in_vain(office):
     await office.hub.daemon.hub.answer(id_, "accept", "email")
     await office.hub.run_until_idle()
     again = await office.native(showing=[id_])
-    assert await again.gets("withdraw") == {"type": "withdraw", "id": id_, "why": "withdrawn", "by": ""}
+    assert await again.gets("withdraw") == {"type": "withdraw", "id": id_, "why": "answered", "by": "email"}
 
 
 async def test_a_surface_that_comes_again_takes_the_place_of_its_older_connection(office):
     first = await office.native()
     second = await office.native()
-    async with asyncio.timeout(15):
-        async for _ in first.ws:
-            pass
-    assert first.ws.close_code == 4001
+    assert await first.closing() == 4001
     await office.until("SELECT count(*) FROM desktop_surface WHERE socket <> ''", [(1,)])
     id_ = await office.notify()
     assert (await second.shows())["id"] == id_

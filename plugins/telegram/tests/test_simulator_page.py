@@ -152,6 +152,7 @@ async def test_a_topic_is_a_chat_of_its_own_in_which_one_is_who_one_likes(phone,
     await phone.keyboard.press("Enter")
     await phone.locator(".sender", has_text="Siti").wait_for()
     await phone.get_by_label("Its chat").select_option(f"{FORUM}/3")
+    await phone.locator(".bubble").first.wait_for(state="detached")
     assert await phone.locator(".bubble").count() == 0
 
 

@@ -146,7 +146,7 @@ async def test_what_was_written_is_answered_changed_and_taken_back_by_keyboard(p
     await choose("React with ❤️")
     await phone.locator(".chip").wait_for()
     await choose("As it was on the line")
-    assert '"from_user_id"' in await phone.locator("#json").inner_text()
+    await phone.locator("#json", has_text='"from_user_id"').wait_for()
     await phone.keyboard.press("Escape")
     await choose("Delete for everyone")
     await phone.get_by_text("This message was deleted").wait_for()

@@ -11,7 +11,7 @@ from pydantic_core import to_json
 
 from .. import readmodels
 from ..errors import StoreDown
-from . import attachments, events, metrics, operator, own, tracing, webhooks
+from . import attachments, events, metrics, notifications, operator, own, tracing, webhooks
 from .engine import ENGINE, Engine
 from .inbound import PREFIX, receiver
 from .routes import api
@@ -20,7 +20,13 @@ from .routing import BODY_LIMIT
 __all__ = ["Engine", "api", "make_admin", "make_app"]
 
 _DATABASE_WITHIN = 2  # seconds; a probe that waits longer is asked again anyway
-_ADDED = (attachments, events, tracing, webhooks)  # each adds its operations to `api` when it is imported
+_ADDED = (
+    attachments,
+    events,
+    notifications,
+    tracing,
+    webhooks,
+)  # each adds its operations to `api` when it is imported
 
 
 def make_app(engine: Engine) -> web.Application:

@@ -19,6 +19,7 @@ from ..hub import Hub
 from ..intake import Intake
 from ..media.files import Chunks
 from ..model import Account, Fact
+from ..notifier import NotifierFeatures
 from ..outgoing import Replies
 from ..plugins import Plugins
 from ..sessions import Sessions
@@ -116,6 +117,7 @@ class Engine(Protocol):
 
     def account(self, name: str) -> Runtime | None: ...
     def view(self, name: str) -> AccountView: ...  # of any name, also of accounts that are gone
+    def media_features(self) -> Mapping[str, NotifierFeatures | None]: ...  # None: nobody gives this medium
     def notifier_routes(self) -> Iterable[tuple[str, Route]]: ...  # (plugin, route), below /p/<plugin>/
     def media(self) -> Mapping[str, str]: ...  # medium → what keeps it from showing anything; empty: nothing
     def stuck(self) -> Sequence[str]: ...  # why it should be started anew; empty: alive

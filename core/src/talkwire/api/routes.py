@@ -1,4 +1,4 @@
-"""What a host application asks for: accounts, conversations, messages, replies, deliveries, contacts, notifications."""
+"""What a host application asks for: accounts, conversations, messages, replies, deliveries, contacts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .. import evidence, readmodels
 from ..channel import phone
 from ..errors import Conflict, NotFound, Unreadable
 from ..features import Features, OptionFeature
-from ..model import Accepted, Address, Contact, Conversation, Level, Message, Notification, State, TypingSignal
+from ..model import Accepted, Address, Contact, Conversation, Level, Message, State, TypingSignal
 from ..outgoing import Target
 from ..store import Query
 from . import problems
@@ -26,7 +26,6 @@ from .routing import Api, Call
 from .shapes import (
     Body,
     CapabilitiesOut,
-    ChosenIn,
     CountOut,
     DraftIn,
     EndIn,
@@ -373,7 +372,7 @@ async def settle(call: Call[None, VerdictIn]) -> None:
     await call.engine.replies.settle(call.id(), call.body.verdict, call.principal.name)
 
 
-# --- contacts, notifications, the session ----------------------------------------------------------------
+# --- contacts, the session ---------------------------------------------------------------
 
 
 class ContactQuery(PageQuery):
@@ -393,47 +392,6 @@ async def contacts(call: Call[ContactQuery, None]) -> readmodels.Page[Contact]:
 async def contact(call: Call[None, None]) -> Contact:
     """Give one contact."""
     return await call.engine.store.read(lambda query: readmodels.contact(query, call.id()))
-
-
-class NotificationQuery(PageQuery):
-    """Whose notifications."""
-
-    recipient: str = ""
-    """Another one than yourself: needs the scope host."""
-
-
-@api.add("GET", "/notifications", query=NotificationQuery, gives=page_of(Notification))
-async def notifications(call: Call[NotificationQuery, None]) -> readmodels.Page[Notification]:
-    """List your notifications, the newest first."""
-    wanted = call.query
-    recipient = wanted.recipient or call.principal.recipient
-    if recipient != call.principal.recipient:
-        call.principal.may(Scope.HOST)
-    return await call.engine.store.read(
-        lambda query: readmodels.notifications(query, recipient, cursor=wanted.cursor, limit=wanted.limit)
-    )
-
-
-@api.add("POST", "/notifications/{id}:answer", scope=Scope.BOT, body=ChosenIn, status=204, errors=["conflict"])
-async def answer_notification(call: Call[None, ChosenIn]) -> web.Response | None:
-    """Answer a notification; whoever is second gets 409, with who was first and where."""
-    id_ = call.id()
-    found = await _notification(call.engine, id_)
-    if found.recipient != call.principal.recipient:
-        call.principal.may(Scope.HOST)
-    try:
-        await call.engine.hub.answer(id_, call.body.action, call.body.surface)
-    except Conflict as error:
-        found = await _notification(call.engine, id_)
-        return problems.response(error.code, str(error), status=409, answered_by=found.answered_by, action=found.answer)
-    return None
-
-
-async def _notification(engine: Engine, id_: str) -> Notification:
-    found = await engine.store.read(lambda query: readmodels.notifications_by_id(query, [id_]))
-    if id_ not in found:
-        raise NotFound("there is no such notification")
-    return found[id_]
 
 
 @api.add("POST", "/session", scope=None, body=SignInIn, gives=WhoOut, errors=["unauthenticated"])

@@ -219,7 +219,7 @@ class Api:
     def routes(self) -> Iterable[web.AbstractRouteDef]:
         """Give what an application serves: every operation, the document, problems for all other paths."""
         for operation in self.operations:
-            add = web.get if operation.method == "GET" else web.post if operation.method == "POST" else web.delete
+            add = {"GET": web.get, "POST": web.post, "PUT": web.put, "DELETE": web.delete}[operation.method]
             yield add(self.prefix + operation.path, operation.serve)
         yield web.get(self.prefix + "/openapi.json", self._described)
         yield web.route("*", self.prefix + "/{rest:.*}", self._nowhere)

@@ -41,7 +41,7 @@ WRONG_SETTINGS = 78  # EX_CONFIG of sysexits.h: systemd's RestartPreventExitStat
 
 _ORDER = (
     *("init", "check", "db", "run", "reload", "systemd", "demo"),
-    *("status", "find", "trace", "deliveries", "plugins"),
+    *("status", "find", "trace", "why", "deliveries", "plugins"),
     *("accounts", "lanes", "webhooks", "keys", "replay", "settle", "audit"),
     *("backup", "restore", "export", "forget", "paths"),
     *("new-plugin", "version"),
@@ -157,6 +157,7 @@ app.command()(starting.demo)
 app.command()(looking.status)
 app.command()(tracing.find)
 app.command()(tracing.trace)
+app.command()(tracing.why)
 app.command()(looking.deliveries)
 app.add_typer(data.plugins)
 app.add_typer(accounts.app)

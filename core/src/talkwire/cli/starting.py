@@ -260,20 +260,27 @@ def _ours() -> str:
 
 
 def new_plugin(
-    name: Annotated[str, typer.Argument(help="Of the channel: lower-case letters and digits, such as acme.")],
-    webhook: Annotated[bool, typer.Option("--webhook", help="The provider calls us (this is the default).")] = False,
-    poll: Annotated[bool, typer.Option("--poll", help="We ask the provider, again and again.")] = False,
+    name: Annotated[str, typer.Argument(help="Of the channel or medium: lower-case letters and digits, such as acme.")],
+    webhook: Annotated[
+        bool, typer.Option("--webhook", help="A channel whose provider calls us (this is the default).")
+    ] = False,
+    poll: Annotated[bool, typer.Option("--poll", help="A channel whose provider we ask, again and again.")] = False,
+    notifier: Annotated[
+        bool, typer.Option("--notifier", help="A notifier: a medium that tells recipients something.")
+    ] = False,
     folder: Annotated[Path, typer.Option("--in", metavar="DIR", help="Where the new folder goes.")] = Path(),
 ) -> None:
-    """Write a channel plugin to begin with.
+    """Write a channel plugin, or a notifier, to begin with.
 
     Its tests are green before you change a line.
     """
     from .scaffold import make
 
+    if notifier and (webhook or poll):
+        raise typer.BadParameter("choose --notifier for a medium, or --webhook or --poll for a channel")
     if webhook and poll:
         raise typer.BadParameter("choose --webhook or --poll; a channel can do both later")
-    files = make(name, "poll" if poll else "webhook", folder)
+    files = make(name, "notifier" if notifier else "poll" if poll else "webhook", folder)
     top = Path(os.path.commonpath(files))
     for file in files:
         say(f"wrote {file}")

@@ -158,3 +158,40 @@ def _short(length: timedelta) -> str:
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     return f"{seconds:.1f} s" if seconds < 60 else span(length)
+
+
+# --- why -------------------------------------------------------------------------------------------------
+
+
+def why(
+    recipient: Annotated[str, typer.Argument(help="NAME of [recipients.NAME] in the settings.")],
+    event: Annotated[
+        str, typer.Argument(help="Number of a fact, or the id of a message, a notification or a conversation.")
+    ],
+    as_: Json = False,
+    config: ConfigFile = None,
+) -> None:
+    """Say why somebody was notified of something, or was not.
+
+    Which rules applied and which did not, what each medium did and when, who answered where. It reads the database
+    beside a running daemon, and changes nothing. Exit 1 where nothing is known.
+    """
+    from ..errors import NotFound
+    from ..why import sentences
+    from ..why import why as ask
+
+    found = place.raw(config)
+    try:
+        said = place.look(found.store, lambda query: ask(query, found.rules, recipient, event))
+    except NotFound as error:
+        complain(str(error))
+        raise typer.Exit(1) from None
+    if as_:
+        as_json(said)
+        return
+    for line in sentences(said, _zone(place.general_of(found).time_zone)):
+        indent = "    " if line.startswith("  ") else ""
+        first, *rest = wrapped(line.strip(), width() - len(indent) - 2)
+        say(("  " if indent else "") + first)
+        for more in rest:
+            say(f"{indent}{more}")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
+from pytest_aiohttp.plugin import AiohttpClient
 
 if TYPE_CHECKING:
     from ..channel import Answered
@@ -240,6 +241,17 @@ def upgraded(file: Path) -> Path:
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make one upgraded SQLite file, to be copied by tests."""
     return upgraded(tmp_path_factory.mktemp("template") / "talkwire.db")
+
+
+@pytest_asyncio.fixture
+async def client_of(aiohttp_client: AiohttpClient) -> Callable[[WholeHub], Any]:
+    """Give what makes clients of the public port of a hub; they close with the test."""
+    from ..api import make_app
+
+    async def client(hub: WholeHub) -> Any:
+        return await aiohttp_client(make_app(hub.daemon))
+
+    return client
 
 
 @pytest_asyncio.fixture

@@ -25,6 +25,7 @@ from .verdict import Judge, said
 
 if TYPE_CHECKING:
     from ..store import Tx
+    from ..templates import Templates
     from .hub import WholeHub
 
 _ELSEWHERE = "kit"  # a medium that nobody has: the kit itself calls `deliver`
@@ -97,12 +98,12 @@ def _plugin(case: NotifierCase, made: list[Notifier], faults: list[Exception], l
 
 async def stored(hub: WholeHub, notification: Notification) -> str:
     """Store a notification that the core itself shows nowhere; gives its id."""
-    return await hub.daemon.store.write(_store, notification)
+    return await hub.daemon.store.write(_store, (notification, hub.daemon.templates))
 
 
-def _store(tx: Tx, items: Sequence[Notification]) -> Sequence[str]:
+def _store(tx: Tx, items: Sequence[tuple[Notification, Templates]]) -> Sequence[str]:
     made = []
-    for one in items:
+    for one, templates in items:
         asked = Notify(
             recipient=one.recipient,
             kind=one.kind,
@@ -113,7 +114,7 @@ def _store(tx: Tx, items: Sequence[Notification]) -> Sequence[str]:
             style=one.style,
             conversation=one.conversation,
         )
-        notify(tx, one.asker, asked, one.id, Templates(), media=(_ELSEWHERE,))
+        notify(tx, one.asker, asked, one.id, templates, media=(_ELSEWHERE,))
         [(id_,)] = tx.execute(_BY_KEY, {"asker": one.asker, "key": one.id})
         made.append(id_)
     return made

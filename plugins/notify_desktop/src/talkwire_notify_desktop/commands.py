@@ -136,6 +136,17 @@ def uninstall() -> None:
     typer.echo("  systemctl --user daemon-reload")
 
 
+@app.command()
+def vapid() -> None:
+    """Print a new VAPID key, by which push services know this server: for vapid_key of [plugins.notify_desktop].
+
+    It is a secret: talkwire desktop vapid > vapid.pem, then chmod 600 vapid.pem.
+    """
+    from .push import new_vapid_key
+
+    typer.echo(new_vapid_key(), nl=False)
+
+
 async def _try(signed: SignIn) -> tuple[SignIn, Able]:
     """Say hello to the server as a client will; gives who it says we are, and what this desktop can do."""
     from dataclasses import replace

@@ -12,13 +12,14 @@ from aiohttp import WSMessage, WSMsgType, web
 from talkwire import Conflict, Focus, NotFound, Notification, Principal, Scope, StoreDown, TalkwireError, Unreadable
 
 from . import protocol, rows
-from .sockets import POLICY, RESTART, Surface
+from .sockets import POLICY, RESTART, SILENT, Surface
 
 if TYPE_CHECKING:
     from .notifier import DesktopNotifier
 
 _HEARTBEAT = 25.0  # seconds between two pings of ours
 _HELLO_WITHIN = 10  # seconds
+_CLOSE_WITHIN = 2.0  # seconds that a peer has to take its closing
 _SILENCE = 180  # seconds without a frame; a surface says every 30 how it is looked at, a hidden page every 60
 _SAME = timedelta(seconds=20)  # in which the same look is not written again; it counts for 90 seconds
 _MOST = 50  # connections of one recipient to one daemon
@@ -35,7 +36,9 @@ class Life:
     def __init__(self, notifier: DesktopNotifier, request: web.Request) -> None:
         self._notifier = notifier
         self._request = request
-        self._ws = web.WebSocketResponse(compress=False, max_msg_size=protocol.FRAME, heartbeat=_HEARTBEAT)
+        self._ws = web.WebSocketResponse(
+            compress=False, max_msg_size=protocol.FRAME, heartbeat=_HEARTBEAT, timeout=_CLOSE_WITHIN
+        )
         self._key = ""  # of a client; empty: the session of a page says who it is
         self._focus = ("", notifier.clock.now())  # as it was written last, and when
         self._principal: Principal
@@ -131,16 +134,23 @@ class Life:
             surface.put({"type": "ready", "recipient": recipient, "push_key": notifier.push.key})
             await notifier.welcome(surface, hello.showing)
             async with asyncio.TaskGroup() as group:
-                writing = group.create_task(surface.write())
-                while await self._take(await self._next()):
-                    pass
-                writing.cancel()
+                tasks = [group.create_task(work) for work in (self._read(), surface.write())]
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in tasks:
+                    task.cancel()
+            # Nobody reads any more: beside a reader aiohttp (3.14) does not wait until the peer has taken the code.
+            if surface.code:
+                await self._ws.close(code=surface.code)
         except StoreDown:
             await self._ws.close(code=RESTART)
         finally:
             notifier.sockets.drop(surface)
             # The stop of a daemon cancels what waits here; whoever is cut off is found by the others.
             await asyncio.shield(self._gone())
+
+    async def _read(self) -> None:
+        while await self._take(await self._next()):
+            pass
 
     async def _next(self) -> WSMessage | None:
         try:
@@ -159,7 +169,10 @@ class Life:
 
     async def _take(self, message: WSMessage | None) -> bool:
         """Do what a frame says; false: it was the last one."""
-        if message is None or message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
+        if message is None:
+            self._surface.close(SILENT)
+            return False
+        if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
             return False
         surface = self._surface
         try:
@@ -171,7 +184,7 @@ class Life:
             surface.close(POLICY)
         except StoreDown:
             surface.close(RESTART)  # it comes again, and is told what it lacks
-        return True  # what closes it ends the reading
+        return True  # what closes it ends the reading, once all was written
 
     async def _do(self, frame: protocol.Frame) -> None:
         notifier, surface = self._notifier, self._surface

@@ -38,7 +38,7 @@ from .life import Life
 from .protocol import ACTIONS
 from .push import Push
 from .settings import DesktopSettings
-from .sockets import Sockets, Surface
+from .sockets import POLICY, Sockets, Surface
 
 _TOPIC = "notify_desktop"
 _LOOK_EVERY = timedelta(seconds=15)
@@ -142,17 +142,13 @@ class DesktopNotifier(Notifier):
         gone = {
             "id": notification.id,
             "to": notification.recipient,
-            "why": "answered" if notification.answered_by else self._why_withdrawn(notification),
+            "why": notification.ended.value or "withdrawn",
             "by": notification.answered_by,
         }
         self._withdraw(gone)
         await self.hub.publish(_TOPIC, {"from": self.hub.daemon, "withdraw": gone})
         if was_pushed:
             await self.push.withdraw(notification)
-
-    def _why_withdrawn(self, notification: Notification) -> str:
-        lapses_at = notification.lapses_at
-        return "lapsed" if lapses_at is not None and lapses_at <= self.clock.now() else "withdrawn"
 
     def _withdraw(self, gone: dict[str, str]) -> None:
         for surface in self.sockets.of(gone["to"]):
@@ -167,8 +163,16 @@ class DesktopNotifier(Notifier):
             if id_ in out:
                 surface.told[id_] = None
             else:
-                surface.withdraw(id_, "withdrawn")
+                await self._take_away(surface, id_)
         await self._bring(surface.recipient, out, late=True)
+
+    async def _take_away(self, surface: Surface, id_: str) -> None:
+        """Tell a surface to take away what is out no more, and why that is."""
+        found = await self.hub.notification(id_)
+        if found is None or found.recipient != surface.recipient:
+            surface.withdraw(id_, "withdrawn")
+        else:
+            surface.withdraw(id_, found.ended.value or "withdrawn", found.answered_by)
 
     async def is_able(self, surface: Surface, is_able: bool, why_not: str) -> None:
         """Note whether a surface can show notifications now."""
@@ -261,7 +265,7 @@ class DesktopNotifier(Notifier):
         for one in self.sockets.of(recipient):
             if one.id == surface:
                 one.put({"type": "bye", "code": "forbidden", "text": "this device was removed: sign in again"})
-                one.close(1008)
+                one.close(POLICY)
 
     async def forget(self, recipient: str, device: str) -> None:
         """Forget a device, wherever it is connected. Errors: `NotFound`."""
@@ -289,7 +293,7 @@ class DesktopNotifier(Notifier):
         for surface, ids in told:
             for id_ in ids:
                 if id_ not in out and id_ in surface.told:
-                    surface.withdraw(id_, "withdrawn")
+                    await self._take_away(surface, id_)
         for recipient in recipients:
             await self._bring(recipient, out, late=True)
 

@@ -129,6 +129,7 @@ def show(notification: Notification) -> dict[str, Any]:
         "text": notification.text,
         "details": [{"label": detail.label, "value": detail.value} for detail in notification.details],
         "actions": [{"id": option.id, "label": option.title} for option in notification.actions[:ACTIONS]],
+        "opens": [option.id for option in notification.actions[:ACTIONS] if option.id in notification.opens],
         "style": notification.style.value,
         "kind": notification.kind,
         "conversation": notification.conversation,

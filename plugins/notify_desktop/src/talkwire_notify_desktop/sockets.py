@@ -13,7 +13,7 @@ from talkwire import Notification
 
 from .protocol import show
 
-RESTART, TOO_SLOW, POLICY, REPLACED = 1012, 1013, 1008, 4001
+SILENT, POLICY, RESTART, TOO_SLOW, REPLACED = 1001, 1008, 1012, 1013, 4001
 _BEHIND = 500  # frames that a slow reader may be behind before it is dropped; it gets by its return what it lacks
 _TOLD = 2000  # notifications that a surface is known to have been told
 
@@ -43,7 +43,7 @@ class Surface:
         self._ws = ws
         self._frames: asyncio.Queue[str | None] = asyncio.Queue(_BEHIND)
         self._transport = transport
-        self._code = 0  # with which it closes; 0: it stays open
+        self.code = 0  # with which we close it; 0: it stays open
 
     @property
     def place(self) -> tuple[str, str]:
@@ -57,7 +57,7 @@ class Surface:
 
     def put(self, frame: Mapping[str, Any]) -> None:
         """Send a frame, after those that were put before."""
-        if self._code:
+        if self.code:
             return
         try:
             self._frames.put_nowait(json.dumps(frame, ensure_ascii=False, separators=(",", ":")))
@@ -79,9 +79,9 @@ class Surface:
 
     def close(self, code: int) -> None:
         """Close after what was put before, waiting for nothing."""
-        if self._code:
+        if self.code:
             return
-        self._code = code
+        self.code = code
         try:
             self._frames.put_nowait(None)
         except asyncio.QueueFull:
@@ -93,13 +93,12 @@ class Surface:
             self._transport.abort()
 
     async def write(self) -> None:
-        """Write what was put, until it is closed; a peer that answers no ping is let go by aiohttp's heartbeat."""
+        """Write what was put, until it is to be closed; a peer that answers no ping is let go by aiohttp's heartbeat."""
         try:
             while (frame := await self._frames.get()) is not None:
                 await self._ws.send_str(frame)
-            await self._ws.close(code=self._code)
         except ConnectionError:
-            pass  # whoever reads learns it
+            pass  # the peer is gone
 
 
 class Sockets:

@@ -183,7 +183,7 @@ class Server:
         self.calls.append((request.method, path, body))
         await self.told()
         if path == "/preferences" and request.method == "PUT":
-            self.preferences |= body
+            self.preferences = {"recipient": "ops"} | body
         known = {"/preferences": self.preferences, "/media": {"items": self.media}}
         return web.json_response(known[path]) if path in known else web.Response(status=204)
 

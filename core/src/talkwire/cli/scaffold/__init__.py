@@ -1,7 +1,7 @@
-"""A new channel as a distribution of its own, whose conformance kit is green before a line of it is changed.
+"""A new channel or notifier as a distribution of its own, whose kit is green before a line of it is changed.
 
-The templates are a whole plugin called `acme`; making one replaces that word. Files that both kinds share lie in
-`templates/both`. Their names end in `.in`, so that no tool takes them for sources of ours.
+The templates are a whole plugin called `acme`; making one replaces that word. Files that both kinds of channels share
+lie in `templates/both`. Their names end in `.in`, so that no tool takes them for sources of ours.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Literal
 
 from ...errors import Conflict, TalkwireError
 
-Kind = Literal["webhook", "poll"]
+Kind = Literal["webhook", "poll", "notifier"]
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
 _LONGEST = 40  # characters; a name becomes part of file names, host names and table names
@@ -28,12 +28,14 @@ class BadName(TalkwireError):
 def make(name: str, kind: Kind, folder: Path) -> list[Path]:
     """Write the distribution `talkwire-<name>` into a folder of that name inside `folder`, and give its files.
 
+    A notifier's is `talkwire-notify-<name>`: the medium is called `<name>`.
     `name` has lower-case letters, digits and single `-` or `_` between them. Errors: `BadName`; `Conflict` where the
     folder is there already: nothing is ever overwritten, and then nothing is written.
     """
     words = _words(_checked(name))
     line = ".".join(version("talkwire").split(".")[:2]) + ".0"
-    target = folder / f"talkwire-{'-'.join(words)}"
+    begin, sources = ("talkwire-notify-", ("notifier",)) if kind == "notifier" else ("talkwire-", ("both", kind))
+    target = folder / f"{begin}{'-'.join(words)}"
     try:
         target.mkdir(parents=True)
     except FileExistsError:
@@ -42,7 +44,7 @@ def make(name: str, kind: Kind, folder: Path) -> list[Path]:
         reason = (error.strerror or type(error).__name__).lower()
         raise TalkwireError(f"{target} cannot be made: {reason}; choose another folder") from error
     written = []
-    for source in ("both", kind):
+    for source in sources:
         for path, template in _templates(files(__package__) / "templates" / source):
             file = target / _named(path, words).removesuffix(".in")
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -52,13 +54,20 @@ def make(name: str, kind: Kind, folder: Path) -> list[Path]:
 
 
 def _checked(name: str) -> str:
-    if len(name) <= _LONGEST and _NAME.fullmatch(name) and not name.startswith(("talkwire-", "talkwire_")):
+    if len(name) <= _LONGEST and _NAME.fullmatch(name) and not re.match("talkwire[-_]|notify[-_]", name):
         return name
-    near = re.sub(r"[^a-z0-9]+", "-", name.lower()).removeprefix("talkwire").strip("-0123456789")[:_LONGEST].strip("-")
+    near = (
+        re.sub(r"[^a-z0-9]+", "-", name.lower())
+        .removeprefix("talkwire")
+        .strip("-")
+        .removeprefix("notify-")
+        .strip("-0123456789")[:_LONGEST]
+        .strip("-")
+    )
     hint = f"; {near} would do" if near else ""
     raise BadName(
         f"{name!r} is no name for a plugin: at most {_LONGEST} lower-case letters and digits, beginning with a letter, "
-        f"single hyphens between them, without talkwire-{hint}"
+        f"single hyphens between them, without talkwire- and notify-{hint}"
     )
 
 
@@ -66,8 +75,8 @@ def _words(name: str) -> list[str]:
     return re.split("[-_]", name)
 
 
-_DASHED = r"(?<=talkwire-)acme|acme(?=\.example)"  # in names of distributions and hosts
-_JOINED = r"\bacme\b|(?<=talkwire_)acme"
+_DASHED = r"(?<=talkwire-)acme|(?<=talkwire-notify-)acme|acme(?=\.example)"  # in names of distributions and hosts
+_JOINED = r"\bacme\b|(?<=talkwire_)acme|(?<=notify_)acme"
 _EITHER = re.compile(f"(?P<dashed>{_DASHED})|(?P<joined>{_JOINED})|(?P<title>Acme)|(?P<upper>ACME)")
 
 

@@ -31,6 +31,7 @@ class Card:
     text: str
     buttons: tuple[Button, ...] = ()
     is_alert: bool = False  # it stays until it is answered or taken away
+    opens: frozenset[str] = frozenset()  # buttons that answer nothing, and open the page as a click does
     conversation: str = ""  # what a click opens; empty: it is about none
     details: tuple[tuple[str, str], ...] = ()  # label, value
 
@@ -49,6 +50,7 @@ class Card:
                 if each.get("id")
             ),
             is_alert=told.get("style") == "alert",
+            opens=frozenset(each for each in told.get("opens") or () if isinstance(each, str)),
             conversation=told["conversation"] if isinstance(told.get("conversation"), str) else "",
             details=tuple(
                 (_clean(each.get("label"), TITLE_LIMIT), _clean(each.get("value"), TITLE_LIMIT))

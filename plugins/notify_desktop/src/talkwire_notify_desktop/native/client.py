@@ -218,6 +218,9 @@ class Client:
         opened = self._open.get(card)
         if opened is None or opened.answer:
             return
+        if action in opened.card.opens:
+            self.clicked(card)
+            return
         opened.answer = action
         self._line.send({"type": "answered", "id": card, "action": action})  # else when it is connected
         self._soon(self._take_away(card))  # dunst leaves on the screen what was pressed

@@ -64,8 +64,8 @@ export function draw() {
 
 async function test() {
   try {
-    await page.ask("POST", "/notifications:test");
-    say("Sent. Look away from this page to see it on the desktop.");
+    await page.ask("POST", "/notifications:test", {});
+    say("Sent.");
   } catch (error) {
     say(error.message);
   }
@@ -87,19 +87,20 @@ async function preferences() {
 }
 
 function drawPreferences(mine, media) {
-  const change = async (what) => {
+  const { off, quiet, time_zone: zone, language } = mine;
+  const change = async (what) => { // all of it is said: what is left out would be as the settings say
     try {
-      drawPreferences(await page.ask("PUT", "/preferences", what), media);
+      drawPreferences(await page.ask("PUT", "/preferences", { off, quiet, time_zone: zone, language, ...what }), media);
       say("Saved.");
     } catch (error) {
       say(error.message);
     }
   };
-  const [from, until] = (mine.quiet || "22:00-07:00").split("-");
+  const [from, until] = (quiet || "22:00-07:00").split("-");
   const hours = () => change({ quiet: `${start_.value}-${end.value}` });
   const start_ = h("input", { type: "time", value: from, "aria-label": "Quiet from", required: true, onchange: hours });
   const end = h("input", { type: "time", value: until, "aria-label": "Quiet until", required: true, onchange: hours });
-  const has = mine.quiet === null ? AS_SET : mine.quiet ? OWN : NONE;
+  const has = quiet === null ? AS_SET : quiet ? OWN : NONE;
   const focused = wants.contains(document.activeElement) ? document.activeElement.id : "";
   wants.replaceChildren(
     h("h3", {}, "What tells you"),
@@ -108,8 +109,8 @@ function drawPreferences(mine, media) {
         h("input", {
           id: `tw-medium-${name}`,
           type: "checkbox",
-          checked: !mine.off.includes(name),
-          onchange: ({ target }) => change({ off: target.checked ? mine.off.filter((one) => one !== name) : [...mine.off, name] }),
+          checked: !off.includes(name),
+          onchange: ({ target }) => change({ off: target.checked ? off.filter((one) => one !== name) : [...off, name] }),
         }),
         NAMES[name] || name),
       trouble && h("p", { class: "quiet" }, trouble)))),
@@ -121,11 +122,11 @@ function drawPreferences(mine, media) {
     h("p", { class: "quiet" }, "What must be answered comes through; the rest waits or is left out."),
     has === OWN && h("div", { class: "tw-field" },
       h("label", { for: "tw-zone" }, "Time zone"),
-      choice("tw-zone", [[AS_SET, "As your operator set it"], ...zones(mine.time_zone)], mine.time_zone || AS_SET,
+      choice("tw-zone", [[AS_SET, "As your operator set it"], ...zones(zone)], zone || AS_SET,
         (value) => change({ time_zone: value || null }))),
     h("div", { class: "tw-field" },
       h("label", { for: "tw-language" }, "Language of mails"),
-      choice("tw-language", [[AS_SET, "As your operator set it"], ...LANGUAGES], mine.language || AS_SET,
+      choice("tw-language", [[AS_SET, "As your operator set it"], ...LANGUAGES], language || AS_SET,
         (value) => change({ language: value || null }))));
   if (focused) document.getElementById(focused)?.focus();
 }
@@ -164,7 +165,8 @@ async function devices() {
           one.able ? "" : WHY[one.why_not] || one.why_not.replaceAll("_", " "),
           one.connected ? "here now" : `last seen ${when(one.seen_at)}`,
         ].filter(Boolean).join(" · "))),
-      h("button", { type: "button", class: "small", "aria-label": `Remove ${one.name || "this device"}`, onclick: () => remove(one) }, "Remove")))));
+      // A page that is open comes back by itself.
+      (one.kind !== "page" || !one.connected) && h("button", { type: "button", class: "small", "aria-label": `Remove ${one.name || "this device"}`, onclick: () => remove(one) }, "Remove")))));
 }
 
 const when = (iso) => new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" }).format(new Date(iso));

@@ -58,7 +58,7 @@ function happened({ type, ids, small }) {
 
 async function load() {
   const mine = ++asked;
-  const { items } = await page.ask("GET", `/notifications?open=true&limit=${MOST}`);
+  const { items } = await page.ask("GET", `/notifications?limit=${MOST}`);
   if (mine !== asked) return;
   open = new Map(items.map((one) => [one.id, one]));
   draw();
