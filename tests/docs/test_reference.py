@@ -146,10 +146,9 @@ TYPE = re.compile(r"[a-z]+\.[a-z_]+")
 MADE = {
     "account.": [f"account.{state.value}" for state in AccountState],
     "session.": ["session.opened", "session.disconnected", "session.ended"],
-    "notification.": ["notification.shown", "notification.answered", "notification.withdrawn"],
-    ".shown": [],
-    ".answered": [],
-    ".withdrawn": [],
+    "notification.": [f"notification.{what}" for what in ("shown", "handed", "suppressed", "refused")],  # `decide`
+    **{f".{what}": [f"notification.{what}"] for what in ("answered", "withdrawn", "lapsed", "seen", "grouped")},
+    ".suppressed": [],
 }
 
 
