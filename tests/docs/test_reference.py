@@ -146,10 +146,14 @@ TYPE = re.compile(r"[a-z]+\.[a-z_]+")
 MADE = {
     "account.": [f"account.{state.value}" for state in AccountState],
     "session.": ["session.opened", "session.disconnected", "session.ended"],
-    "notification.": ["notification.shown", "notification.answered", "notification.withdrawn"],
+    "notification.": [name for name in FACTS if name.startswith("notification.") and name != "notification.created"],
     ".shown": [],
     ".answered": [],
     ".withdrawn": [],
+    ".suppressed": [],
+    ".seen": [],
+    ".grouped": [],
+    ".lapsed": [],
 }
 
 
