@@ -147,21 +147,14 @@ PREFIX = re.compile(r"[a-z]+\.")
 MADE = {
     "account.": [f"account.{state.value}" for state in AccountState],
     "session.": ["session.opened", "session.disconnected", "session.ended"],
-    "notification.": [
-        f"notification.{what}"
-        for what in (
-            "grouped",
-            "shown",
-            "handed",
-            "suppressed",
-            "refused",
-            "seen",
-            "answered",
-            "lapsed",
-            "withdrawn",
-        )
-    ],
-    **{f".{what}": [] for what in ("grouped", "suppressed", "seen", "answered", "lapsed", "withdrawn")},
+    "notification.": [name for name in FACTS if name.startswith("notification.") and name != "notification.created"],
+    ".shown": [],
+    ".answered": [],
+    ".withdrawn": [],
+    ".suppressed": [],
+    ".seen": [],
+    ".grouped": [],
+    ".lapsed": [],
 }
 
 
@@ -176,9 +169,7 @@ def told_in(source):
                 yield argument.value, given.get("ids"), given.get("small")
             elif isinstance(argument, ast.Constant) and name_of(node.func) == "_tell" and argument.value:
                 yield f".{argument.value}", None, None  # the end of an f-string
-            elif isinstance(argument, ast.JoinedStr) and PREFIX.fullmatch(
-                str(getattr(argument.values[0], "value", ""))
-            ):
+            elif isinstance(argument, ast.JoinedStr) and PREFIX.fullmatch(str(getattr(argument.values[0], "value", ""))):
                 yield argument.values[0].value, given.get("ids"), given.get("small")
 
 
