@@ -146,10 +146,7 @@ TYPE = re.compile(r"[a-z]+\.[a-z_]+")
 MADE = {
     "account.": [f"account.{state.value}" for state in AccountState],
     "session.": ["session.opened", "session.disconnected", "session.ended"],
-    "notification.": ["notification.shown", "notification.answered", "notification.withdrawn"],
-    ".shown": [],
-    ".answered": [],
-    ".withdrawn": [],
+    "notification.": [f"notification.{decision}" for decision in ("shown", "handed", "suppressed", "refused")],
 }
 
 
@@ -184,7 +181,7 @@ def literal_keys(node):
 def all_told():
     for path in sorted(CORE.rglob("*.py")):
         for kind, ids, small in told_in(path.read_text()):
-            for one in MADE.get(kind, [kind]):
+            for one in MADE.get(kind, [f"notification{kind}" if kind.startswith(".") else kind]):
                 yield path.name, one, ids, small
 
 
