@@ -147,7 +147,6 @@ PREFIX = re.compile(r"[a-z]+\.")
 MADE = {
     "account.": [f"account.{state.value}" for state in AccountState],
     "session.": ["session.opened", "session.disconnected", "session.ended"],
-<<<<<<< HEAD
     "notification.": [name for name in FACTS if name.startswith("notification.") and name != "notification.created"],
     ".shown": [],
     ".answered": [],
@@ -156,9 +155,6 @@ MADE = {
     ".seen": [],
     ".grouped": [],
     ".lapsed": [],
-=======
-    "notification.": [f"notification.{decision}" for decision in ("shown", "handed", "suppressed", "refused")],
->>>>>>> i7-kit
 }
 
 
@@ -173,7 +169,9 @@ def told_in(source):
                 yield argument.value, given.get("ids"), given.get("small")
             elif isinstance(argument, ast.Constant) and name_of(node.func) == "_tell" and argument.value:
                 yield f".{argument.value}", None, None  # the end of an f-string
-            elif isinstance(argument, ast.JoinedStr) and PREFIX.fullmatch(str(getattr(argument.values[0], "value", ""))):
+            elif isinstance(argument, ast.JoinedStr) and PREFIX.fullmatch(
+                str(getattr(argument.values[0], "value", ""))
+            ):
                 yield argument.values[0].value, given.get("ids"), given.get("small")
 
 
