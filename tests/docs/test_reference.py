@@ -147,6 +147,7 @@ PREFIX = re.compile(r"[a-z]+\.")
 MADE = {
     "account.": [f"account.{state.value}" for state in AccountState],
     "session.": ["session.opened", "session.disconnected", "session.ended"],
+<<<<<<< HEAD
     "notification.": [name for name in FACTS if name.startswith("notification.") and name != "notification.created"],
     ".shown": [],
     ".answered": [],
@@ -155,6 +156,9 @@ MADE = {
     ".seen": [],
     ".grouped": [],
     ".lapsed": [],
+=======
+    "notification.": [f"notification.{decision}" for decision in ("shown", "handed", "suppressed", "refused")],
+>>>>>>> i7-kit
 }
 
 
@@ -189,7 +193,7 @@ def literal_keys(node):
 def all_told():
     for path in sorted(CORE.rglob("*.py")):
         for kind, ids, small in told_in(path.read_text()):
-            for one in MADE.get(kind, [kind]):
+            for one in MADE.get(kind, [f"notification{kind}" if kind.startswith(".") else kind]):
                 yield path.name, one, ids, small
 
 
