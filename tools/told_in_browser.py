@@ -10,11 +10,15 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+
 from talkwire import Detail, Notify, Option, Style
+from talkwire.api.principals import create_keys
 from talkwire.cli import demo
 from tests.parts.chromium import launch_options
 from tests.parts.dunst import Desktop
@@ -22,7 +26,11 @@ from tests.parts.dunst import Desktop
 SIZES = {"wide": (1280, 800), "narrow": (360, 740)}
 SETTINGS = """
 [recipients.local]
-media = ["desktop"]
+email = "rina@shop.example"
+media = ["desktop", "email"]
+[plugins.notify_email]
+from = "alerts@shop.example"
+server = { host = "127.0.0.1", security = "none" }
 """
 BUTTONS = (Option("accept", "Accept"), Option("decline", "Decline"))
 OFFER = Notify(
@@ -81,6 +89,7 @@ async def _pages(browser: Any, folder: Path, word: str, scheme: str) -> None:
         await page.locator("#line.live").wait_for()
         await page.locator(".tw-bell").wait_for()
         hub = stage.daemon.hub
+        await hub.prefer("local", mute="email")  # no server takes our mail here
         await hub.notify(OFFER)
         toast = {"kind": "assigned", "style": Style.TOAST, "text": "Budi Santoso: Do you open on Sunday?"}
         await hub.notify(Notify(recipient="local", title="Rina handed you a talk", **toast))
@@ -92,15 +101,27 @@ async def _pages(browser: Any, folder: Path, word: str, scheme: str) -> None:
             await asyncio.sleep(0.4)  # what moves has come to rest
             await take(f"notify-page-{size}")
         await page.get_by_role("button", name="Decline").click()
+        await _laptop(stage)
         await page.locator(".tw-bell").click()
         await page.get_by_label("Quiet hours").select_option("From … until …")
         await page.get_by_label("Time zone").wait_for()
         await page.get_by_text("here now").first.wait_for()
+        await page.get_by_text("Rina's laptop").wait_for()
         for size, (width, height) in SIZES.items():
             await page.set_viewport_size({"width": width, "height": height})
             await asyncio.sleep(0.2)
             await take(f"notify-preferences-{size}")
         await context.close()
+
+
+async def _laptop(stage: demo.Stage) -> None:
+    """Have been here with a native client of the same recipient."""
+    key = await stage.daemon.store.write(create_keys, ("local", "bot"))
+    hello = {"type": "hello", "protocol": 1, "surface": "laptop", "kind": "native", "device": "Rina's laptop"}
+    url = f"{stage.api}/p/notify_desktop/socket"
+    async with aiohttp.ClientSession() as session, session.ws_connect(url) as socket:
+        await socket.send_json(hello | {"key": key, "able": True, "why_not": ""})
+        await socket.receive_json()
 
 
 async def _around(playwright: Any, folder: Path) -> None:
@@ -124,7 +145,8 @@ async def _around(playwright: Any, folder: Path) -> None:
                 await page.bring_to_front()
                 await other.bring_to_front()
                 await _until(lambda: _nobody_looks(stage))
-                await stage.daemon.hub.notify(Notify(**_fields(OFFER) | {"conversation": talk}))
+                await stage.daemon.hub.prefer("local", mute="email")
+                await stage.daemon.hub.notify(replace(OFFER, conversation=talk))
                 await _until(lambda: asyncio.to_thread(lambda: desktop.drawn))
                 await asyncio.sleep(1)  # dunst has drawn it, the screen follows
                 await asyncio.to_thread(desktop.screenshot, folder / "notify-browser-light.png")
@@ -132,10 +154,6 @@ async def _around(playwright: Any, folder: Path) -> None:
                 await context.close()
     finally:
         await asyncio.to_thread(desktop.stop)
-
-
-def _fields(asked: Notify) -> dict[str, Any]:
-    return {name: getattr(asked, name) for name in asked.__dataclass_fields__}
 
 
 async def _nobody_looks(stage: demo.Stage) -> bool:

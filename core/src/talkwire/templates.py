@@ -274,6 +274,10 @@ BUILT_IN: dict[str, dict[str, Template]] = {
     "delivery.failed": _toast(
         en="A message to {contact} was not delivered: {account}", id="Pesan kepada {contact} tidak sampai: {account}"
     ),
+    "conversation.opened": _toast(
+        en=("{contact} wrote to {account} for the first time", ""),
+        id=("{contact} menulis ke {account} untuk pertama kali", ""),
+    ),
     "account.broken": _alarm(
         resumes=True,
         en=("Account {account} needs you", "{reason}\nReplies wait.\ntalkwire accounts resume {account}"),

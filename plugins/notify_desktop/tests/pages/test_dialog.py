@@ -54,3 +54,25 @@ async def test_devices_are_listed_and_removed_and_a_test_can_be_sent(visit: Call
     await dialog.get_by_role("status").get_by_text("Removed.").wait_for()
     await dialog.get_by_role("button", name="Send me a test").click()
     await server.until(lambda: ("POST", "/notifications:test", {}) in server.calls)
+
+
+async def test_this_device_is_switched_off_and_on_again(visit: Callable[..., Any], server: Server) -> None:
+    page = await visit(allowed=True)
+    await server.heard("hello", able=True)
+    one = server.notify("Chat")
+    await server.show(one)
+    await server.heard("shown", id=one["id"])
+    await page.get_by_role("button", name="Notifications").click()
+    dialog = page.get_by_role("dialog", name="Notifications")
+    await dialog.get_by_role("button", name="Switch off here").click()
+    await server.heard("able", able=False, why_not="permission")
+    await dialog.get_by_text("You switched them off.").wait_for()
+    await page.wait_for_function(
+        """async () => (await (await navigator.serviceWorker.getRegistration("/p/notify_desktop/"))
+            .getNotifications()).length === 0"""
+    )
+    await page.reload()
+    await server.until(lambda: [hello["able"] for hello in server.all("hello")] == [True, False])
+    await page.get_by_role("button", name="Notifications").click()
+    await dialog.get_by_role("button", name="Switch on").click()
+    await server.heard("able", able=True)

@@ -2,11 +2,13 @@
 
 const WORKER = new URL("sw.js", import.meta.url);
 const SUBSCRIPTIONS = new URL("subscriptions", import.meta.url);
+const OFF = "talkwire.notify.off"; // somebody switched them off here; a page cannot give the permission back
 const WITHIN = 10_000; // milliseconds in which the worker answers
 const WHY = {
   insecure: "This page is not reached by https, and browsers show notifications only for pages that are. Pages on localhost are an exception.",
   unsupported: "This browser has no notifications for pages. On an iPhone or iPad, add the page to the home screen first.",
   permission: "Your browser was not asked yet whether it may show them.",
+  off: "You switched them off.",
   denied: "This browser has been told to block them. Open the settings of this site (the icon left of the address), allow notifications, and load the page again.",
   failed: "The part of this page that shows them does not start in this browser.",
 };
@@ -18,7 +20,7 @@ const changed = new Set();
 /** Say what can be shown, and why not: { able, why_not } for the daemon, `code` and `words` for a person. */
 export function status() {
   const code = trouble();
-  return { able: !code, why_not: !code ? "" : ["permission", "denied"].includes(code) ? "permission" : "unsupported", code, words: WHY[code] || "" };
+  return { able: !code, why_not: !code ? "" : ["permission", "denied", "off"].includes(code) ? "permission" : "unsupported", code, words: WHY[code] || "" };
 }
 
 function trouble() {
@@ -26,6 +28,7 @@ function trouble() {
   if (!("Notification" in window) || !("serviceWorker" in navigator)) return "unsupported";
   if (Notification.permission === "denied") return "denied";
   if (Notification.permission !== "granted") return "permission";
+  if (localStorage.getItem(OFF) !== null) return "off";
   return fault;
 }
 
@@ -58,8 +61,17 @@ export async function start(home, heard) {
 
 /** Ask a person for the permission. Call it on a gesture: browsers refuse questions that nobody asked for. */
 export async function switchOn() {
+  localStorage.removeItem(OFF);
   await Notification.requestPermission();
   tell();
+}
+
+/** Show nothing here any more, also by Web Push. */
+export async function switchOff() {
+  localStorage.setItem(OFF, "1");
+  tell();
+  for (const one of (await registration?.getNotifications()) || []) one.close();
+  await unsubscribe();
 }
 
 /** The page's policy takes the address of a script only from here. */
@@ -145,7 +157,7 @@ function same(buffer, key) {
 }
 
 /** Let the daemon forget this browser. */
-export async function unsubscribe() {
+async function unsubscribe() {
   const there = await registration?.pushManager?.getSubscription();
   if (!there) return;
   await fetch(SUBSCRIPTIONS, {

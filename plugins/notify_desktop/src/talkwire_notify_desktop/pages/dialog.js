@@ -58,8 +58,9 @@ export function draw() {
     ...(words ? [h("p", { class: "quiet" }, words)] : []),
     ...(line.refused ? [h("p", { class: "bad-text" }, line.refused)] : []),
     ...(line.recipient ? [h("div", { class: "tw-row" },
-      code === "permission" && h("button", { type: "button", class: "main", onclick: switchOn }, "Switch on"),
-      h("button", { type: "button", onclick: test }, "Send me a test"))] : []));
+      ["permission", "off"].includes(code) && h("button", { type: "button", class: "main", onclick: switchOn }, "Switch on"),
+      h("button", { type: "button", onclick: test }, "Send me a test"),
+      able && h("button", { type: "button", onclick: () => device.switchOff().catch(() => {}) }, "Switch off here"))] : []));
 }
 
 async function test() {
