@@ -172,11 +172,11 @@ async def test_the_page_says_how_somebody_looks_at_it(visit: Callable[..., Any],
 
 async def test_two_minutes_without_input_are_idle(visit: Callable[..., Any], server: Server) -> None:
     page = await visit()
-    await server.heard("focus", state="focused")
+    await server.heard("hello")
     await page.clock.install()
     await page.reload()
-    await server.until(lambda: len(server.all("focus")) >= 2)
-    await page.clock.run_for(125_000)
+    await server.until(lambda: len(server.all("hello")) == 2)  # the fresh page looks at its input from before that
+    await page.clock.run_for(155_000)
     await server.heard("focus", state="idle")
     server.frames.clear()
     await page.mouse.move(300, 300)
