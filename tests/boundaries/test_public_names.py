@@ -23,7 +23,7 @@ PROMISED = """
 Accepted Account AccountBroken AccountNotice AccountState Acknowledge Action Actions Address AddressChanged Alias
 Answer AnswerCode Answered Attachment AttachmentClass Batch Block Buttons Card Change ChangeKind Channel Choice Choices
 Conflict Contact ContactCard Conversation Degradation Delivery Detail Dialect Direction Draft Drop DropTimer Enclosed Ended Envelope Fact
-Features Focus FormLink Forward HOOK_API Handed HistoryGone Hub Inbound Installation Item KeyReused Level Location MarkupRefused Media
+Features First Focus FormLink Forward HOOK_API Handed HistoryGone Hub Inbound Installation Item KeyReused Level Location MarkupRefused Media
 MediaFeature Message NoAnswer NotFound NotSent NotThere Notice Notification Notifier NotifierFeatures Notify OnDesktop Option
 OptionFeature Original Other Outgoing Outrun PLAIN Page Pages Part Payload Person Policy Preferences Principal Problem Query Rate Reachable Reaction ReadUpTo Receipt
 Recipient Refuse Refused Rejected RemoteMedia RenderContext Rendered Reply Report Route Scope SendError SessionChange

@@ -13,6 +13,7 @@ import pytest
 
 from talkwire import (
     Conflict,
+    Detail,
     Draft,
     Enclosed,
     Inbound,
@@ -76,7 +77,19 @@ class Listening:
         if message.text != "zqasks":
             return
         to = message.conversation
-        tx.act(Notify(recipient="ops", kind="x", title="zqtitle.", text="zqnotified.", conversation=to, key="n"))
+        line = Detail("Said", "zqdetail.")
+        tx.act(
+            Notify(
+                recipient="ops",
+                kind="x",
+                title="zqtitle.",
+                text="zqnotified.",
+                details=(line,),
+                conversation=to,
+                key="n",
+            )
+        )
+        tx.act(Notify(recipient="ops", kind="x", title="Call +6281234567890", text="They wait", key="of no talk"))
         tx.act(SetTimer(key="zqtimer", due=tx.now + timedelta(days=400), subject=to))
         tx.act(Reply(conversation=to, draft=draft("zqpromised")))
 
@@ -143,7 +156,18 @@ async def test_no_word_is_left_of_whoever_is_forgotten_and_the_others_stay(
     there = {found.partition(" ")[2] for found in await left(acme.hub, tmp_path)}
     said = {
         *("zqasks", "zqanswer", "zqquote", "zqedited", "zqreaction", "zqunknown", "zqunread", "zqlarge", "zqreason"),
-        *("zqwaiting", "zqtitle", "zqnotified", "zqpromised", "zqcontent", "zqfile", "zqalias", "zqthread", "zqtimer"),
+        *(
+            "zqwaiting",
+            "zqtitle",
+            "zqnotified",
+            "zqdetail",
+            "zqpromised",
+            "zqcontent",
+            "zqfile",
+            "zqalias",
+            "zqthread",
+            "zqtimer",
+        ),
     }
     assert said <= there
     acme.hub.clock.advance(timedelta(minutes=2))

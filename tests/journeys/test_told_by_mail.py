@@ -131,6 +131,7 @@ async def told(start_hub: Any, postfix: Any, aiohttp_client: Any, tmp_path: Path
     return Told(Site(hub, await aiohttp_client(make_app(hub.daemon))), postfix, ops)
 
 
+@pytest.mark.requirement("CARD-07")
 async def test_a_visitors_message_and_a_broken_account_reach_a_real_mailbox(told: Told) -> None:
     visitor = await told.site.visit()
     await visitor.says("Is the blue one still there?", "v1")

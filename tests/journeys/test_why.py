@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -44,7 +45,7 @@ async def asked(acme: AcmeHub, event: str, recipient: str = "ops") -> Any:
 async def lines(acme: AcmeHub, event: str, recipient: str = "ops") -> list[str]:
     """Give what is said, without the moments."""
     found = sentences(await asked(acme, event, recipient), ZoneInfo("UTC"))
-    return [line.split(", 2026-", 1)[0] for line in found]
+    return [re.split(r";? at 20\d\d-", line)[0] for line in found]
 
 
 async def test_rules_and_media_say_what_they_did_with_a_message(start):

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import functools
 import os
 import pwd
 import shutil
@@ -134,8 +135,20 @@ class Cluster:
     def new_database(self, template: str = "template0") -> str:
         """Create a database, empty or as a copy, and give its name."""
         name = f"t_{uuid.uuid4().hex}"
-        self._do(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        self._do(f'CREATE DATABASE "{name}" TEMPLATE "{template}" {self._strategy}'.rstrip())
         return name
+
+    @functools.cached_property
+    def _strategy(self) -> str:
+        """Copy files instead of pages through the log, for half the time; a word that PostgreSQL knows since 15."""
+        return "STRATEGY file_copy" if self._version >= 15_00_00 else ""
+
+    @property
+    def _version(self) -> int:
+        import psycopg
+
+        with psycopg.connect(self.url()) as connection:
+            return connection.info.server_version
 
     def drop_database(self, name: str) -> None:
         self._do(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')

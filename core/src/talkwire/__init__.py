@@ -106,6 +106,7 @@ if TYPE_CHECKING:
     from .model import Ended as Ended
     from .model import Envelope as Envelope
     from .model import Fact as Fact
+    from .model import First as First
     from .model import FormLink as FormLink
     from .model import Forward as Forward
     from .model import Inbound as Inbound
@@ -182,7 +183,7 @@ _WHERE = {
     "model": (
         "Accepted Account AccountNotice AccountState Acknowledge Address AddressChanged Alias Answer AnswerCode"
         " Attachment AttachmentClass Batch Block Buttons Card Change ChangeKind Choice Choices Contact"
-        " ContactCard Conversation Degradation Delivery Detail Direction Draft Enclosed Ended Envelope Fact FormLink Forward Inbound Item Level"
+        " ContactCard Conversation Degradation Delivery Detail Direction Draft Enclosed Ended Envelope Fact First FormLink Forward Inbound Item Level"
         " Location Media Message NotThere Notification OnDesktop Option Original Other Outgoing Part Person Policy Preferences Problem Rate Reachable Reaction"
         " ReadUpTo Receipt Recipient RemoteMedia RenderContext Rendered Report SessionChange SessionState SignalKind State"
         " StoredChange Style Template Text Typing TypingSignal Unit Unread Way draft"

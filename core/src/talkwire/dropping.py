@@ -165,9 +165,15 @@ def places_gone(tx: Tx, conversations: Sequence[str]) -> list[Row]:
     groups = ["do", *(f"send:{account}" for account in accounts), *(row[0] for row in tx.execute(_GROUPS))]
     _lanes_gone(tx, sorted(groups), [*conversations, *notifications, *signals])
     delete(tx, "timer", "subject", conversations)
-    delete(tx, "notification", "id", notifications)
-    delete(tx, "notification_medium", "notification_id", notifications)
+    notifications_gone(tx, notifications)
     return whose
+
+
+def notifications_gone(tx: Tx, ids: Sequence[str]) -> None:
+    """Delete notifications with all that belongs to them; a promise to show one finds nothing to show."""
+    delete(tx, "notification", "id", ids)
+    delete(tx, "notification_medium", "notification_id", ids)
+    delete(tx, "notification_event", "notification_id", ids)
 
 
 def is_anything_said(tx: Tx, conversations: Sequence[str]) -> bool:

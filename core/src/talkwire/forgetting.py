@@ -109,7 +109,7 @@ class Forgetting:
                 gone.add(await self._store.write(drop_raw, (table, tuple(row[0] for row in part), tuple(raw))))
 
     async def _take_traces(self, person: Person, gone: Gone) -> None:
-        """Take the raw rows in which an address of theirs stands, and the address out of facts and others' messages."""
+        """Take the raw rows in which an address of theirs stands, and the address out of all else that names them."""
         if (traces := persons.traces_of(person)) is None:
             return
         values = frozenset(value.lower() for value in persons.values_of(person))
@@ -121,6 +121,8 @@ class Forgetting:
             await self._store.write(drop_raw, ("exchange", tuple(found), ()))
         async for found in self._with_traces(_FACTS, 0, traces):
             await self._store.write(_blot_facts, (traces, tuple(found)))
+        async for found in self._with_traces(_NOTIFICATIONS, "", traces):
+            await self._store.write(_empty_notifications, tuple(found))
 
     async def _with_traces(self, sql: str, first: Any, traces: re.Pattern[bytes]) -> AsyncIterator[list[Any]]:
         """Walk through a table; gives the keys of those rows that hold a trace."""
@@ -195,6 +197,9 @@ _ENVELOPES = """
 """
 _EXCHANGES = "SELECT id, '', request, answer, what FROM exchange WHERE id > :after ORDER BY id LIMIT :most"
 _FACTS = "SELECT seq, '', small FROM fact WHERE seq > :after ORDER BY seq LIMIT :most"
+_NOTIFICATIONS = """
+    SELECT id, '', title, text, details, actions FROM notification WHERE id > :after ORDER BY id LIMIT :most
+"""
 _CHANGES_BY = "SELECT id, envelope_id FROM change WHERE by_address IN (:values[]) ORDER BY id"
 _REPORTS_OF = "SELECT id, envelope_id FROM report WHERE recipient IN (:values[]) ORDER BY id"
 
@@ -224,6 +229,20 @@ def _blot_facts(tx: Tx, items: Sequence[tuple[re.Pattern[bytes], Sequence[int]]]
         rows = tx.execute("SELECT seq, small FROM fact WHERE seq IN (:ids[])", {"ids": seqs})
         changed = [(traces.sub("…".encode(), small.encode()).decode(), seq) for seq, small in sorted(rows)]
         tx.many("UPDATE fact SET small = :small WHERE seq = :seq", changed)
+    return [None] * len(items)
+
+
+_EMPTY = "UPDATE notification SET title = kind, text = '', details = '[]' WHERE id = :id"
+
+
+def _empty_notifications(tx: Tx, items: Sequence[Sequence[str]]) -> Sequence[None]:
+    """Take the content out of notifications that name somebody, and stand in no conversation of theirs.
+
+    That somebody was told something, and what became of it, stays.
+    """
+    for ids in items:
+        tx.lock("notification", ids)
+        tx.many(_EMPTY, [{"id": id_} for id_ in sorted(ids)])
     return [None] * len(items)
 
 

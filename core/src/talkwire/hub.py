@@ -24,6 +24,7 @@ from .model import (
     Conversation,
     Draft,
     Fact,
+    First,
     Message,
     Notification,
     Policy,
@@ -304,6 +305,10 @@ class Hub:
         """Give one notification, answered, withdrawn or neither; None: there is none."""
         found = await self._store.read(lambda query: readmodels.notifications_by_id(query, [notification]))
         return found.get(notification)
+
+    async def first_answer(self, notification: str) -> First | None:
+        """Give whose answer to a notification was the first, of all who were asked the same; None: nobody's yet."""
+        return await self._store.read(lambda query: readmodels.first_answer(query, notification))
 
     async def answer(self, notification: str, action: str, surface: str) -> Notification:
         """Take the first answer to a notification: the asker's `answer_notification` runs with it, all or nothing.

@@ -860,6 +860,16 @@ class Notification:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class First:
+    """Whose answer to a notification was the first, of all who were asked the same."""
+
+    recipient: str
+    surface: str  # where: `page`, `native:laptop`, `email`
+    action: str  # id of what they chose
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipient:
     """Who can be notified."""
 

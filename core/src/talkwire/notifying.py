@@ -146,7 +146,7 @@ def notify(
             "now": tx.now_us,
             "style": shows.style,
             "details": to_json(shows.details).decode(),
-            "on_desktop": shows.on_desktop,
+            "on_desktop": templates.on_desktop(shows.on_desktop),
             "lapses_at": None if shows.timeout is None else tx.now_us + shows.timeout // timedelta(microseconds=1),
             "shows_lapse": int(shows.show_timeout),
             "account": action.account,
@@ -275,8 +275,10 @@ def answer(tx: Tx, notification: str, action: str, surface: str) -> Taken:
             raise Outrun(text, surface=answered_by, recipient=recipient, action=chosen)
     _, recipient, _, _, withdrawn_at, ended, lapses_at, does = mine
     if withdrawn_at is None and lapses_at is not None and lapses_at <= tx.now_us:
-        _end(tx, notification, Ended.LAPSED)  # the sweep has not come by
         ended, withdrawn_at = Ended.LAPSED, tx.now_us
+        for other in family:  # the sweep has not come by
+            if other[6] is not None and other[6] <= tx.now_us:
+                _end(tx, other[0], Ended.LAPSED)
     if ended == Ended.LAPSED:
         raise Conflict("the time for an answer is over", code="lapsed")
     if withdrawn_at is not None:

@@ -16,7 +16,7 @@ from time import monotonic
 import structlog
 
 from .clock import Clock, micros
-from .dropping import delete, fall_silent, messages_gone
+from .dropping import fall_silent, messages_gone, notifications_gone
 from .lanes import Fence
 from .media.files import Chunks
 from .pump import Pump
@@ -133,8 +133,7 @@ def _messages(tx: Tx, before: int) -> tuple[int, bool]:
 def _notifications(tx: Tx, before: int) -> tuple[int, bool]:
     rows = tx.execute(_OLDEST_NOTIFICATIONS, {"before": before, "most": _ROWS})
     ids = [row[0] for row in rows]
-    delete(tx, "notification", "id", ids)
-    delete(tx, "notification_medium", "notification_id", ids)
+    notifications_gone(tx, ids)
     return len(ids), len(ids) == _ROWS
 
 

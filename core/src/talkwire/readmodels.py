@@ -33,6 +33,7 @@ from .model import (
     Direction,
     Ended,
     Fact,
+    First,
     Message,
     Notification,
     OnDesktop,
@@ -466,6 +467,19 @@ def notifications(
     rows = query.execute(f"{_NOTIFICATION} WHERE {where} ORDER BY created_at DESC, id DESC LIMIT :limit", params)
     following = f"{rows[-1][8]}.{rows[-1][0]}" if len(rows) == params["limit"] else ""
     return Page(tuple(map(_notification, rows)), following)
+
+
+_FIRST = """
+    SELECT f.recipient, f.answered_by, f.answer, f.answered_at
+    FROM notification f JOIN notification n ON n.asker = f.asker AND n.key = f.key
+    WHERE n.id = :id AND f.answered_by <> '' LIMIT 1
+"""
+
+
+def first_answer(query: Query, notification: str) -> First | None:
+    """Give whose answer was the first, of all who were asked the same; None: nobody's yet."""
+    row = query.one(_FIRST, {"id": notification})
+    return None if row is None else First(recipient=row[0], surface=row[1], action=row[2], at=moment(row[3]))
 
 
 def notifications_by_id(query: Query, ids: Sequence[str]) -> dict[str, Notification]:

@@ -349,7 +349,7 @@ def sentences(found: Why, zone: ZoneInfo) -> Iterator[str]:
     """Say all of it in lines, those that belong to others indented."""
     for event in found.events:
         number = f"fact {event.seq}: " if event.seq else ""
-        yield f"{number}{event.type} of {event.account or 'no account'}, {_at(event.at, zone)}"
+        yield f"{number}{event.type} of {event.account or 'no account'} at {_at(event.at, zone)}"
         for ruling in event.rules:
             yield f"  {ruling.rule}: {ruling.text}"
         if not event.rules:
@@ -361,22 +361,22 @@ def sentences(found: Why, zone: ZoneInfo) -> Iterator[str]:
 
 
 def _about(one: Shown, recipient: str, zone: ZoneInfo) -> Iterator[str]:
-    yield f"{recipient} was notified, {_at(one.at, zone)}: {one.title} ({one.style}, by {one.asker}, {one.id})"
+    yield f"{recipient} was notified at {_at(one.at, zone)}: {one.title} ({one.style}, by {one.asker}, {one.id})"
     if one.joined:
         yield "  grouped: this joined it later, and showed nothing new"
     if one.events > 1:
         yield f"  it stands for {one.events} facts"
     for medium in one.media:
-        yield f"  {medium.medium}: {medium.text}, {_at(medium.at, zone)}"
+        yield f"  {medium.medium}: {medium.text}; at {_at(medium.at, zone)}"
     if not one.media:
         yield "  no medium was asked for: only our pages show it"
     if one.seen_at is not None:
-        yield f"  read, {_at(one.seen_at, zone)}"
+        yield f"  read at {_at(one.seen_at, zone)}"
     if one.winner is not None:
         won = one.winner
-        yield f"  answered {won.answer} by {won.recipient} on {won.surface}, {_at(won.at, zone)}"
+        yield f"  answered {won.answer} by {won.recipient} on {won.surface} at {_at(won.at, zone)}"
     elif one.ended and one.ended_at is not None:
-        yield f"  {_ENDED[one.ended]}, {_at(one.ended_at, zone)}"
+        yield f"  {_ENDED[one.ended]}; at {_at(one.ended_at, zone)}"
     else:
         yield "  it is open"
 

@@ -151,4 +151,4 @@ async def test_media_are_listed_with_what_keeps_them_from_showing_anything(hub, 
     await told(hub)
     [pager] = (await api.get("/media"))["items"]
     assert (pager["name"], pager["there"]) == ("pager", False)
-    assert pager["trouble"].startswith("no notifier gives this medium here")
+    assert pager["trouble"] == "no plugin gives this medium"

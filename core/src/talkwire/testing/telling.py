@@ -16,7 +16,7 @@ from ..notifier import Focus, Handed, Notifier, Shown, Suppressed
 from .counterparts import NotifierCase, Sight
 from .services import Logs
 from .trial import NOBODY, RECIPIENTS, Trial, on_trial, outcome_of
-from .verdict import Judge, NotApplicable, all_words, around, forms_of, planted_secrets
+from .verdict import Judge, NotApplicable, all_words, around, forms_of, planted_secrets, said
 
 _LAPSES = datetime(2031, 7, 13, 4, 5, 6, tzinfo=UTC)  # a moment that nothing else names
 _LAPSE_FORMS = ("2031", "04:05", "4:05", str(int(_LAPSES.timestamp())))
@@ -25,7 +25,7 @@ _TEXTS = (  # (what it is, title, text); a title is one line
     ("braces and percents", "{contact} %s {0} {{x}}", "%(name)s ${HOME} {notification} %d 100%"),
     ("several lines", "First line", "one\ntwo\n\nthree\r\nfour\ttab"),
     ("other writing", "早上好 שלום مرحبا", "😀👩‍👩‍👧 “quoted” naïve café \u202eturned\u202c €"),
-    ("characters that end texts elsewhere", "before\x00after", "zero\x00byte \"quote\" \\back\\slash\x07 'single'"),
+    ("characters that end texts elsewhere", "before \x00after", "zero \x00byte \"quote\" \\back\\slash\x07 'single'"),
     ("what looks like headers", "Subject: x\r\nBcc: all@example.org", "\r\n.\r\nQUIT\r\n"),
 )
 
@@ -70,8 +70,8 @@ def _all_there(trial: Trial, one: Notification, sight: Sight, sample: str) -> No
 
 
 def _plain(text: str) -> str:
-    """Give the words of a text; how lines break, and what no screen shows, is a medium's own."""
-    shown = re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd\u2400\u2407]", "", text)
+    """Give the words of a text; how lines break, what no screen shows, and what turns writing round is a medium's own."""
+    shown = re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd\u2400\u2407\u202a-\u202e\u2066-\u2069]", "", text)
     return " ".join(shown.split())
 
 
@@ -79,7 +79,7 @@ async def check_what_was_handed_over_is_confirmed(case: NotifierCase) -> None:
     """Where `features.confirms`, `shown` is called once somebody can see what was handed over, and not before."""
     async with on_trial(case, Judge("what was handed over is confirmed", case)) as trial:
         one = await trial.notification()
-        told = await trial.tell(one, "a notification")
+        told = await trial.deliver(one, "a notification")
         if not case.notifier.features.confirms:
             if trial.services.are_shown:
                 raise trial.judge.failure(
@@ -117,7 +117,7 @@ async def check_nothing_is_claimed_while_the_counterpart_is_down(case: NotifierC
         one = await trial.notification()
         sample = "a counterpart that is out of reach"
         await _has(trial, "goes_down", trial.counterpart.goes_down(), sample)
-        told = await trial.tell(one, sample)
+        told = await trial.deliver(one, sample)
         right = told == Suppressed(case.when_down) if case.when_down else isinstance(told, TryLater)
         if not right:
             raise trial.judge.failure(
@@ -138,7 +138,7 @@ async def check_a_no_is_told_as_a_no(case: NotifierCase) -> None:
     async with on_trial(case, Judge("a no is told as a no", case)) as trial:
         sample = "a counterpart that says no for ever"
         await _has(trial, "refuses", trial.counterpart.refuses(), sample)
-        told = await trial.tell(await trial.notification(), sample)
+        told = await trial.deliver(await trial.notification(), sample)
         if not isinstance(told, Refused | Suppressed):
             raise trial.judge.failure(
                 "deliver",
@@ -157,7 +157,7 @@ async def check_the_same_notification_shows_once(case: NotifierCase) -> None:
         await trial.took(one, "a notification")
         if case.doubles:
             raise NotApplicable(case.doubles)
-        told = await trial.tell(one, "the same notification again")
+        told = await trial.deliver(one, "the same notification again")
         found = await trial.sights(one)
         if not isinstance(told, Shown | Handed) or len(found) != 1:
             raise trial.judge.failure(
@@ -259,7 +259,7 @@ async def check_an_address_is_asked_for_where_it_is_needed(case: NotifierCase) -
         if case.notifier.features.needs_email:
             raise NotApplicable("features.needs_email is True: the core says no_address, and asks nobody")
         one = await trial.notification(recipient=NOBODY)
-        told = await trial.tell(one, "a recipient without an e-mail address")
+        told = await trial.deliver(one, "a recipient without an e-mail address")
         if isinstance(told, Suppressed):
             return  # nobody has connected for them
         if not isinstance(told, Shown | Handed) or not await trial.sights(one):
@@ -276,10 +276,9 @@ async def check_several_recipients_get_their_own(case: NotifierCase) -> None:
     async with on_trial(case, Judge("several recipients get their own", case)) as trial:
         all_of_them = [await trial.notification(recipient=name) for name in RECIPIENTS]
         sample = f"{len(RECIPIENTS)} recipients at once"
-        done = await asyncio.gather(*(trial.tell(one, sample) for one in all_of_them), return_exceptions=True)
-        for failed in done:
-            if isinstance(failed, BaseException):
-                raise failed
+        at_once = [asyncio.ensure_future(trial.deliver(one, sample)) for one in all_of_them]
+        await asyncio.wait(at_once)
+        done = [task.result() for task in at_once]
         for one, told in zip(all_of_them, done, strict=True):
             found = await trial.sights(one)
             whose = {sight.recipient for sight in found if sight.recipient} - {one.recipient}
@@ -288,7 +287,7 @@ async def check_several_recipients_get_their_own(case: NotifierCase) -> None:
                 raise trial.judge.failure(
                     "deliver",
                     f"{sample}, that of {one.recipient}",
-                    f"it ended with {told!r}, and stands there {len(found)} times"
+                    f"it ended with {outcome_of(told)}, and stands there {len(found)} times"
                     + (f", for {', '.join(sorted(whose))}" if whose else ""),
                     "keep nothing of one notification in the notifier while another may be on its way; "
                     "show it to self.recipient(notification) alone",
@@ -310,7 +309,7 @@ async def check_a_digest_shows_each(case: NotifierCase) -> None:
         raise NotApplicable("features.digests is False: each goes by itself")
     async with on_trial(case, judge) as trial:
         several = [await trial.notification() for _ in range(3)]
-        told = await trial.tell_several(several, "three notifications of one recipient")
+        told = await trial.digest(several, "three notifications of one recipient")
         for one in several:
             if not isinstance(told, Shown | Handed) or not await trial.sights(one):
                 raise trial.judge.failure(
@@ -364,16 +363,8 @@ async def check_buttons_are_answered_once(case: NotifierCase) -> None:
                 )
         late = await trial.notification()
         await trial.took(late, "another notification with buttons")
-        services.are_answered.append((late.id, action, "elsewhere"))
-        told = len(services.are_answered)
+        await trial.answer_elsewhere(late, action)
         await trial.ask("presses", trial.counterpart.presses(late.id, action), "a button that somebody pressed before")
-        if not await trial.comes(lambda: len(services.are_answered) > told):
-            raise trial.judge.failure(
-                "answered",
-                "a button that somebody pressed before, elsewhere",
-                "it told the core nothing",
-                "pass on each press: the core says who was first",
-            )
         await trial.took(await trial.notification(), "the next notification, after an answer that came too late")
 
 
@@ -452,7 +443,7 @@ async def check_a_hanging_counterpart_holds_up_nobody(case: NotifierCase) -> Non
                 "own each task that you start: a TaskGroup, or cancel it in finally",
             )
         await _has(trial, "recovers", trial.counterpart.recovers(), "a counterpart that answers again")
-        told = await trial.tell(one, "the same notification, when the counterpart answers again")
+        told = await trial.deliver(one, "the same notification, when the counterpart answers again")
         found = await trial.sights(one)
         if not isinstance(told, Shown | Handed) or not found or (len(found) > 1 and not case.doubles):
             raise trial.judge.failure(
@@ -466,7 +457,14 @@ async def check_a_hanging_counterpart_holds_up_nobody(case: NotifierCase) -> Non
 def _claims_nothing(trial: Trial, ended: asyncio.Task[object], sample: str) -> None:
     """Judge a `deliver` that did not wait for its counterpart. Errors: `NotApplicable` where it claims nothing."""
     error = ended.exception()
-    told = ended.result() if error is None else error
+    if error is not None:
+        raise trial.judge.failure(
+            "deliver",
+            sample,
+            f"it ended with {said(error)}",
+            "correct deliver, or Counterpart.hangs: it takes what comes, and says nothing",
+        ) from error
+    told = ended.result()
     confirmed_later = told == Handed() and trial.case.notifier.features.confirms
     if isinstance(told, Shown | Handed) and not confirmed_later:
         raise trial.judge.failure(
@@ -509,7 +507,7 @@ async def check_trouble_is_said_in_a_sentence(case: NotifierCase) -> None:
             )
         with contextlib.suppress(NotImplementedError):
             await trial.ask("goes_down", trial.counterpart.goes_down(), "a counterpart that is out of reach")
-            await trial.tell(await trial.notification(), "a counterpart that is out of reach")
+            await trial.deliver(await trial.notification(), "a counterpart that is out of reach")
             said = _trouble(trial, "a counterpart that is out of reach")
             if said and " " not in said.strip():
                 raise trial.judge.failure(
@@ -575,7 +573,7 @@ async def _through_good_and_bad(trial: Trial, marker: str) -> None:
             if way != "recovers":
                 await trial.ask(way, getattr(trial.counterpart, way)(), way)
             notification = await one()
-            await trial.tell(notification, f"a counterpart after {way}")
+            await trial.deliver(notification, f"a counterpart after {way}")
             _trouble(trial, way)
             try:
                 await trial.let(

@@ -16,7 +16,7 @@ from ..clock import Clock
 from ..errors import Conflict, NotFound, Refused, TryLater
 from ..ids import new_id
 from ..model import Notification, Option, Recipient
-from ..notifier import Focus, Handed, Notifier, Shown, Suppressed, Told
+from ..notifier import Focus, Handed, Notifier, NotifierServices, Shown, Suppressed, Told
 from .counterparts import Counterpart, NotifierCase, Sight
 from .services import NOON, Logs, TurnedClock
 from .verdict import Failure, Judge, all_words, said, valid_settings
@@ -46,7 +46,12 @@ class LentMedium:
     clock: Clock
 
     def __init__(
-        self, medium: str = "kit", *, clock: Clock | None = None, logs: Logs | None = None, hub: Hub | None = None
+        self,
+        medium: str = "kit",
+        *,
+        clock: Clock | None = None,
+        logs: Logs | None = None,
+        core: NotifierServices | None = None,  # on a whole hub: what the core lends is told as well
     ) -> None:
         self.clock = clock or TurnedClock()
         self.logs = logs or Logs()
@@ -60,18 +65,18 @@ class LentMedium:
         self.are_answered: list[tuple[str, str, str]] = []  # (id, action, surface); the first of an id has won
         self.are_seen: list[str] = []  # ids
         self.looks: list[tuple[str, str, Focus]] = []  # (recipient, surface, how)
-        self._hub = hub
+        self._core = core
         self._told = asyncio.Event()
 
     @property
     def hub(self) -> Hub:
         """Lend the hub of a trial that has one."""
-        if self._hub is None:
+        if self._core is None:
             raise NotImplementedError(
                 "a notifier alone has no hub; name the module with the plugin's hooks in NotifierCase.plugin, "
                 "or test what needs one on a whole hub (`start_hub`)"
             )
-        return self._hub
+        return self._core.hub
 
     def recipient(self, name: str) -> Recipient:
         """Give whom a notification is for. Errors: `NotFound`."""
@@ -83,24 +88,32 @@ class LentMedium:
         """Note that it can be seen."""
         self.are_shown.append(notification)
         self._told.set()
+        if self._core is not None:
+            await self._core.shown(notification)
 
     async def answered(self, notification: str, action: str, surface: str) -> None:
         """Note a pressed button. Errors: `Conflict`, where another was first."""
         before = next((by for id_, _, by in self.are_answered if id_ == notification), "")
         self.are_answered.append((notification, action, surface))
         self._told.set()
-        if before:
+        if self._core is not None:
+            await self._core.answered(notification, action, surface)
+        elif before:
             raise Conflict(f"already answered on {before}", code="already_answered")
 
     async def seen(self, notification: str) -> None:
         """Note that it was read."""
         self.are_seen.append(notification)
         self._told.set()
+        if self._core is not None:
+            await self._core.seen(notification)
 
     async def focus(self, recipient: str, surface: str, state: Focus) -> None:
         """Note how somebody looks."""
         self.looks.append((recipient, surface, state))
         self._told.set()
+        if self._core is not None:
+            await self._core.focus(recipient, surface, state)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until what was told meets a condition."""
@@ -115,11 +128,10 @@ def lend_notifier(
     *,
     clock: Clock | None = None,
     logs: Logs | None = None,
-    hub: Hub | None = None,
 ) -> Notifier:
     """Make a notifier, not opened yet; its `services` are a `LentMedium`."""
     checked = notifier.Settings.model_validate(dict(settings))
-    return notifier(checked, LentMedium(notifier.type, clock=clock, logs=logs, hub=hub))
+    return notifier(checked, LentMedium(notifier.type, clock=clock, logs=logs))
 
 
 @dataclass(slots=True)
@@ -166,11 +178,18 @@ class Trial:
 
         return replace(one, id=await stored(self.hub, one))
 
-    async def tell(self, notification: Notification, sample: str) -> Told | TryLater | Refused:
+    async def answer_elsewhere(self, notification: Notification, action: str) -> None:
+        """Let somebody else be the first who answers."""
+        self.services.are_answered.append((notification.id, action, "elsewhere"))
+        if self.hub is not None:
+            await self.hub.daemon.hub.answer(notification.id, action, "elsewhere")
+            await self.hub.run_until_idle()
+
+    async def deliver(self, notification: Notification, sample: str) -> Told | TryLater | Refused:
         """Call `deliver`, and give what came of it."""
         return await self._called("deliver", self.notifier.deliver(notification), sample)
 
-    async def tell_several(self, notifications: Sequence[Notification], sample: str) -> Told | TryLater | Refused:
+    async def digest(self, notifications: Sequence[Notification], sample: str) -> Told | TryLater | Refused:
         """Call `digest`, and give what came of it."""
         return await self._called("digest", self.notifier.digest(notifications), sample)
 
@@ -207,7 +226,7 @@ class Trial:
 
     async def took(self, notification: Notification, sample: str) -> Sight:
         """Deliver while everything works, and give the one place where it stands."""
-        told = await self.tell(notification, sample)
+        told = await self.deliver(notification, sample)
         if not isinstance(told, Shown | Handed):
             raise self.judge.failure(
                 "deliver",

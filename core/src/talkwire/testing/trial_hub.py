@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,6 @@ from ..actions import Notify
 from ..hooks import hookimpl
 from ..model import Notification
 from ..notifier import Notifier, NotifierServices
-from ..notifying import notify
-from ..templates import Templates
 from .counterparts import Counterpart, NotifierCase
 from .services import Logs
 from .stage import served, template, toml
@@ -24,12 +22,9 @@ from .trial import NOBODY, RECIPIENTS, LentMedium
 from .verdict import Judge, said
 
 if TYPE_CHECKING:
-    from ..store import Tx
-    from ..templates import Templates
     from .hub import WholeHub
 
 _ELSEWHERE = "kit"  # a medium that nobody has: the kit itself calls `deliver`
-_BY_KEY = "SELECT id FROM notification WHERE asker = :asker AND key = :key"
 
 
 @contextlib.asynccontextmanager
@@ -78,7 +73,7 @@ def _plugin(case: NotifierCase, made: list[Notifier], faults: list[Exception], l
     """Make a plugin of the hooks of the author's, whose notifier tells the kit instead of the core."""
 
     def begin(self: Notifier, settings: Any, services: NotifierServices) -> None:
-        lent = LentMedium(self.type, clock=services.clock, logs=logs, hub=services.hub)
+        lent = LentMedium(self.type, clock=services.clock, logs=logs, core=services)
         case.notifier.__init__(self, settings, lent)
         made.append(self)
 
@@ -98,26 +93,21 @@ def _plugin(case: NotifierCase, made: list[Notifier], faults: list[Exception], l
 
 async def stored(hub: WholeHub, notification: Notification) -> str:
     """Store a notification that the core itself shows nowhere; gives its id."""
-    return await hub.daemon.store.write(_store, (notification, hub.daemon.templates))
-
-
-def _store(tx: Tx, items: Sequence[tuple[Notification, Templates]]) -> Sequence[str]:
-    made = []
-    for one, templates in items:
-        asked = Notify(
-            recipient=one.recipient,
-            kind=one.kind,
-            title=one.title,
-            text=one.text,
-            actions=one.actions,
-            details=one.details,
-            style=one.style,
-            conversation=one.conversation,
-        )
-        notify(tx, one.asker, asked, one.id, templates, media=(_ELSEWHERE,))
-        [(id_,)] = tx.execute(_BY_KEY, {"asker": one.asker, "key": one.id})
-        made.append(id_)
-    return made
+    asked = Notify(
+        recipient=notification.recipient,
+        kind=notification.kind,
+        title=notification.title,
+        text=notification.text,
+        actions=notification.actions,
+        details=notification.details,
+        style=notification.style,
+        conversation=notification.conversation,
+        key=notification.id,
+    )
+    await hub.daemon.hub.of("kit").notify(asked)
+    await hub.run_until_idle()
+    [(id_,)] = await hub.rows("SELECT id FROM notification WHERE key = :key", key=notification.id)
+    return str(id_)
 
 
 __all__ = ["on_a_hub", "stored"]

@@ -55,6 +55,9 @@ def login(
     typer.echo(f"On this machine, {able.text}.")
     if not signed.page:
         typer.echo("A click on a notification opens no page: the server has none at this address. See --page.")
+    if places.is_running():
+        typer.echo("It runs now, as it was signed in before; start it anew.")
+        return
     typer.echo("Start it with: talkwire desktop run, or with your session: talkwire desktop install")
 
 

@@ -44,7 +44,7 @@ async def test_what_is_open_is_shown_when_the_page_opens_and_what_comes_when_it_
     await page.get_by_role("button", name="Ann wrote").click()
     await page.locator("#opened", has_text="c1").wait_for()
     await server.until(lambda: server.seen == [first["id"]])
-    assert await page.get_by_text("Where is my parcel?").count() == 0
+    await page.get_by_text("Where is my parcel?").wait_for(state="detached")
 
 
 @pytest.mark.requirement("D-14")
@@ -94,7 +94,7 @@ async def test_a_flood_of_toasts_covers_no_page(visit: Callable[..., Any], serve
     assert await page.locator(".tw-note").count() == 3
     await page.get_by_role("button", name="6 more — dismiss all").click()
     await server.until(lambda: len(server.seen) == 9)
-    assert await page.locator(".tw-note").count() == 0
+    await page.locator(".tw-note").first.wait_for(state="detached")
 
 
 async def test_an_alert_is_answered_by_keyboard_and_shows_what_it_is_about(
@@ -185,7 +185,7 @@ async def test_an_alert_can_be_put_aside_and_fetched_again(visit: Callable[..., 
     await page.get_by_role("button", name="1 put aside — show").click()
     await page.get_by_role("button", name="Accept").wait_for()
     assert server.seen == []
-    assert await page.get_by_role("button", name="Notifications: 1 to answer").count() == 1
+    await page.get_by_role("button", name="Notifications: 1 to answer").wait_for()
 
 
 async def test_a_button_that_only_opens_answers_nothing(visit: Callable[..., Any], server: Server) -> None:
@@ -209,6 +209,7 @@ async def test_what_is_told_of_an_opened_conversation_is_read_what_is_asked_stay
     later = server.notify("Ann wrote again", conversation="c3")
     await tell(page, later, "created")
     await server.until(lambda: server.seen == [told["id"], later["id"]])
+    await page.locator(".tw-note").nth(1).wait_for(state="detached")
     assert await page.locator(".tw-note").count() == 1
     assert await page.get_by_role("button", name="Accept").count() == 1
 

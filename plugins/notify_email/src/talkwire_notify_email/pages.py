@@ -21,7 +21,7 @@ from urllib.parse import parse_qs
 
 from aiohttp import web
 
-from talkwire import Conflict, NotFound, Recipient, Route, Scope
+from talkwire import Conflict, Ended, NotFound, Recipient, Route, Scope
 
 from . import rows
 from .composing import clean, page, time_of
@@ -76,7 +76,7 @@ class Pages:
         link, recipient, stands = found
         pressed = (await _form(request)).get("press", "")
         hub, words = self._notifier.hub, self._notifier.words(recipient)
-        if _is_closed(stands) or pressed not in {option.id for option in stands.actions}:
+        if stands.is_closed or pressed not in {option.id for option in stands.options}:
             return self._asking(stands, recipient, pressed, status=HTTPStatus.CONFLICT)
         try:
             await self._notifier.answered(link.notification, pressed)
@@ -96,31 +96,34 @@ class Pages:
             )
         await hub.write(rows.use, link)
         text = words("done_text", answer=clean(stands.label(pressed)))
-        return _page(words, words("done"), text, mood="good", title=stands.title)
+        return _page(words, words("done"), text, mood="good", title=stands.notification.title)
 
     def _asking(
         self, stands: Standing, recipient: Recipient | None, pressed: str, *, status: int = 200
     ) -> web.Response:
         words, zone = self._notifier.words(recipient), self._notifier.zone(recipient)
-        about: dict[str, Any] = {"title": stands.title, "at": time_of(stands.at, words, zone), "status": status}
+        asked = stands.notification
+        at = time_of(asked.at, words, zone) if asked.at is not None else ""
+        about: dict[str, Any] = {"title": asked.title or asked.kind, "at": at, "status": status}
         if stands.first is not None:
             first = stands.first
             said = {
-                "answer": clean(stands.label(first.answer)),
+                "answer": clean(stands.label(first.action)),
                 "surface": clean(words.surface(first.surface)),
-                "at": time_of(first.at, words, zone) if first.at is not None else "",
+                "at": time_of(first.at, words, zone),
             }
             if recipient is not None and first.recipient != recipient.name:
                 text = words("was_answered_by", who=clean(first.recipient), **said)
             else:
                 text = words("was_answered_text", **said)
             return _page(words, words("was_answered"), text, **about)
-        if stands.is_over:
+        if asked.ended is Ended.LAPSED:
             return _page(words, words("is_over"), words("is_over_text"), **about)
-        if stands.is_gone:
+        if asked.ended is not Ended.OPEN:
             return _page(words, words("is_gone"), words("is_gone_text"), **about)
+        details = [(clean(one.label), clean(one.value)) for one in asked.details]
         buttons = _buttons(stands, pressed)
-        return _page(words, words("press"), details=stands.details, buttons=buttons, is_question=True, **about)
+        return _page(words, words("press"), details=details, buttons=buttons, is_question=True, **about)
 
     # --- no more mails ---------------------------------------------------------------------------------------
 
@@ -185,8 +188,7 @@ class Pages:
         return link
 
     async def _standing(self, notification: str) -> Standing | None:
-        now = rows.micros(self._notifier.clock.now())
-        return await self._notifier.hub.read(lambda query: standing(query, notification, now))
+        return await standing(self._notifier.hub, notification)
 
     def _recipient(self, name: str) -> Recipient | None:
         try:
@@ -214,13 +216,9 @@ class _Wrong:
             self._since.popitem(last=False)
 
 
-def _is_closed(stands: Standing) -> bool:
-    return stands.first is not None or stands.is_over or stands.is_gone
-
-
 def _buttons(stands: Standing, pressed: str) -> list[tuple[str, str]]:
     """Give the buttons, the one that was pressed in the mail before the others."""
-    options = sorted(stands.actions, key=lambda option: option.id != pressed)
+    options = sorted(stands.options, key=lambda option: option.id != pressed)
     return [(option.id, clean(option.title)) for option in options]
 
 

@@ -85,6 +85,9 @@ async def answer(request: web.Request, hub: Hub) -> web.Response:
     await hub.seen(request.match_info["id"])
     answered = await hub.answer(request.match_info["id"], request.match_info["action"], "a page")
     assert await hub.notification(answered.id) == answered
+    first = await hub.first_answer(answered.id)
+    assert first is not None
+    assert (first.recipient, first.surface) == (answered.recipient, "a page")
     return web.json_response({"answered_by": answered.answered_by})
 
 
