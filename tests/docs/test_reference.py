@@ -169,7 +169,9 @@ def told_in(source):
                 yield argument.value, given.get("ids"), given.get("small")
             elif isinstance(argument, ast.Constant) and name_of(node.func) == "_tell" and argument.value:
                 yield f".{argument.value}", None, None  # the end of an f-string
-            elif isinstance(argument, ast.JoinedStr) and PREFIX.fullmatch(str(getattr(argument.values[0], "value", ""))):
+            elif isinstance(argument, ast.JoinedStr) and PREFIX.fullmatch(
+                str(getattr(argument.values[0], "value", ""))
+            ):
                 yield argument.values[0].value, given.get("ids"), given.get("small")
 
 
