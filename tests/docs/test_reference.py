@@ -191,7 +191,7 @@ def literal_keys(node):
 def all_told():
     for path in sorted(CORE.rglob("*.py")):
         for kind, ids, small in told_in(path.read_text()):
-            for one in MADE.get(kind, [kind]):
+            for one in MADE.get(kind, [f"notification{kind}" if kind.startswith(".") else kind]):
                 yield path.name, one, ids, small
 
 
