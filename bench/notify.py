@@ -70,15 +70,19 @@ class Hanging(Notifier):
 async def latency(results: Results, cycles: int, serving: Callable[..., AbstractContextManager[list[Server]]]) -> None:
     """Measure alone and beside, in turn; each server is a new one, whose hanging tasks disturb nobody else."""
     found: dict[str, list[tuple[float, float]]] = {"ours_notify-uvloop": [], "ours_notify_hang-uvloop": []}
+    costs: dict[str, list[float]] = {name: [] for name in found}  # microseconds of the server's processor, each
     for _ in range(cycles):
         for name, figures in found.items():
             with serving(name) as (server,):
                 await _told(server, RATE)  # warms up
+                before = server.cpu()
                 cuts = statistics.quantiles(await _told(server, COUNT), n=100)
+                costs[name].append((server.cpu() - before) / COUNT)
             figures.append((cuts[49], cuts[98]))
     for at, cut in enumerate(("p50", "p99")):
         alone, beside = ([one[at] for one in figures] for figures in found.values())
-        note = f"{RATE} a second, page and client"
+        cpu, cpu_beside = (statistics.median(one) for one in costs.values())
+        note = f"{RATE} a second, page and client; cpu {cpu:.0f} µs each, {cpu_beside:.0f} beside one that hangs"
         results.add(f"notify_{cut}", alone, "ms", None, note)
         ratios = [mine / base for mine, base in zip(beside, alone, strict=True)]
         results.add(f"notify_{cut}_beside_one_that_hangs", beside, "ms", ratios, "ratio to without")

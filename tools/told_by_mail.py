@@ -60,7 +60,7 @@ async def draw(browser: Any, folder: Path, word: str) -> None:
         with tempfile.TemporaryDirectory(prefix="talkwire-mails-") as here:
             async with Server().running() as server:
                 more = 'conversation_url = "https://desk.example/#c={{conversation}}"'
-                text = SETTINGS.format(port=server.port, more=more.replace("{{", "{").replace("}}", "}"))
+                text = SETTINGS.format(port=server.port, sign_in="", more=more.replace("{{", "{").replace("}}", "}"))
                 plugins = {"notify_email": talkwire_notify_email}
                 async with whole_hub(text, Path(here), plugins=plugins) as hub:
                     await _draw(browser, folder, word, hub, server, language, recipient)

@@ -96,7 +96,7 @@ class Hall:
                 return Said(True)
             said = await answer.json()
             assert answer.status == 409, said
-            return Said(False, said["code"], said["answered_by"])
+            return Said(False, said["code"], said.get("answered_by", ""))
 
     async def mail(self, id_: str, link: str) -> Said:
         status, words = await self.mails.presses(link, "accept")

@@ -137,6 +137,25 @@ async def test_the_template_says_whether_a_desktop_shows_it_and_a_page_always_do
     assert [one["title"] for one in await hall.listed()] == ["Budi asks for a chat"]
 
 
+@pytest.mark.requirement("D-06")
+@pytest.mark.parametrize(
+    ("switch", "desktop", "decision"),
+    [
+        ("on", "always", ("handed", "")),
+        ("off", "always", ("suppressed", "focused")),
+        ("off", "background", ("suppressed", "focused")),
+        ("off", "never", ("suppressed", "template")),
+    ],
+)
+async def test_that_a_desktop_always_shows_something_may_be_switched_off(start, switch, desktop, decision):
+    hall = await start(desktop=desktop, more=f'[general]\ndesktop_always = "{switch}"\n')
+    laptop = await hall.office.native()
+    await laptop.say(type="focus", state=Focus.FOCUSED.value)
+    await laptop.echo()
+    await hall.offered()
+    assert await hall.decision() == decision
+
+
 # --- its time ------------------------------------------------------------------------------------------------
 
 

@@ -121,6 +121,7 @@ async def office(
         yield Office(Site(hub, client), desktop, agent, lambda: postfix.mails(ops), key)
 
 
+@pytest.mark.requirement("CARD-07")
 async def test_a_message_is_on_the_desktop_and_in_the_mailbox_and_one_press_marks_it_handled(office: Office) -> None:
     await office.agent.says("connected to")
     visitor = await office.site.visit()

@@ -96,7 +96,11 @@ class Daemon:
         digests = frozenset(name for name, kind in plugins.notifiers.items() if kind.features.digests)
         general = config.general
         self.templates = Templates(
-            config.templates, language=general.language, time_zone=general.time_zone, digests=digests
+            config.templates,
+            language=general.language,
+            time_zone=general.time_zone,
+            digests=digests,
+            always=general.desktop_always == "on",
         )
         self.store.settle = functools.partial(doing.settle, templates=self.templates)
         self.store.committed.append(self._committed)
@@ -240,6 +244,7 @@ class Daemon:
         self.templates.files = config.templates
         self.templates.language = config.general.language
         self.templates.time_zone = config.general.time_zone
+        self.templates.always = config.general.desktop_always == "on"
         self.plugins.lend(hub=self.hub, settings=config.plugins)
         for told in self.told_settings:
             told(config)

@@ -146,7 +146,7 @@ def notify(
             "now": tx.now_us,
             "style": shows.style,
             "details": to_json(shows.details).decode(),
-            "on_desktop": shows.on_desktop,
+            "on_desktop": templates.on_desktop(shows.on_desktop),
             "lapses_at": None if shows.timeout is None else tx.now_us + shows.timeout // timedelta(microseconds=1),
             "shows_lapse": int(shows.show_timeout),
             "account": action.account,

@@ -114,6 +114,7 @@ class General(Table):
     language: Annotated[str, Field(pattern=r"^[a-z]{2}(-[A-Z]{2})?$")] = "en"
     give_up_after: Duration | None = None  # of sending; None: what each channel says
     templates: Path = Field(Path("notifications"), validate_default=True)  # folder; NAME.toml is the template NAME
+    desktop_always: Literal["on", "off"] = "on"  # off: what would always show on desktops waits until nobody looks
 
     @validates("time_zone")
     @classmethod

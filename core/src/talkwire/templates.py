@@ -159,11 +159,17 @@ class Templates:
         language: str = "en",
         time_zone: str = "UTC",
         digests: frozenset[str] = frozenset(),
+        always: bool = True,
     ) -> None:
         self.files: Mapping[str, Template] = files or {}
         self.language = language  # of whoever has none of their own
         self.time_zone = time_zone  # likewise
         self.digests = digests  # media that show several toasts as one
+        self.always = always  # what says so is shown on desktops though somebody looks at a page of ours
+
+    def on_desktop(self, wanted: OnDesktop) -> OnDesktop:
+        """Say when desktops show what wants to be shown so: `always` may be switched off."""
+        return wanted if self.always or wanted is not OnDesktop.ALWAYS else OnDesktop.BACKGROUND
 
     def of_kind(self, kind: str, language: str) -> Template:
         """Give the built-in template of a type of facts."""

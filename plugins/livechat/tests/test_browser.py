@@ -223,7 +223,7 @@ async def test_when_the_session_ends_the_icon_comes_left_of_send_and_goes_when_t
     await page.get_by_role("button", name="End chat").last.click()
     talk = await shop.until(session="ended")
     icon = operator.locator("#reply").get_by_role("img", name="cannot be answered now")
-    await icon.wait_for(timeout=SECOND)
+    await icon.wait_for()
     left, send = await icon.bounding_box(), await operator.get_by_role("button", name="Send", exact=True).bounding_box()
     assert left["x"] + left["width"] <= send["x"]
     assert send["x"] - (left["x"] + left["width"]) < 30

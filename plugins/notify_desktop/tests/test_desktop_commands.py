@@ -9,6 +9,7 @@ import os
 import signal
 import stat
 import subprocess
+import sys
 import threading
 
 import pytest
@@ -73,23 +74,39 @@ def test_without_a_key_it_says_where_one_is_made():
     assert "talkwire keys new" in said.output
 
 
-@pytest.mark.parametrize("command", ["run", "status"])
-def test_whoever_is_not_signed_in_is_told_what_to_type(command):
+def test_a_vapid_key_is_printed_and_nothing_else():
+    said = typed("vapid")
+    assert said.exit_code == 0
+    assert said.output.startswith("-----BEGIN PRIVATE KEY-----")
+    assert said.output.endswith("-----END PRIVATE KEY-----\n")
+
+
+@pytest.mark.parametrize(("command", "code"), [("run", 78), ("status", 1)])  # 78: systemd does not start it again
+def test_whoever_is_not_signed_in_is_told_what_to_type(command, code):
     said = typed(command)
-    assert said.exit_code == 1
+    assert said.exit_code == code
     assert "talkwire desktop login https://YOUR-SERVER" in said.output
 
 
 def test_a_key_that_others_can_read_is_not_used(signed_in):
     places.sign_in_file().chmod(0o644)
     said = typed("run")
-    assert said.exit_code == 1
+    assert said.exit_code == 78
     assert f"chmod 600 {places.sign_in_file()}" in said.output
 
 
 def test_a_damaged_sign_in_is_said(signed_in):
     places.sign_in_file().write_text("{")
     assert "is damaged; sign in again" in typed("status").output
+
+
+def test_where_the_extra_is_not_installed_the_line_that_installs_it_is_said(signed_in, monkeypatch):
+    monkeypatch.setitem(sys.modules, "dbus_fast", None)
+    for name in ("bus", "linux"):
+        monkeypatch.delitem(sys.modules, f"talkwire_notify_desktop.native.{name}", raising=False)
+    said = typed("run")
+    assert said.exit_code == 1
+    assert "pip install 'talkwire-notify-desktop[native]'" in said.output
 
 
 def test_signing_out_forgets_the_key(signed_in):
@@ -123,6 +140,10 @@ async def test_signing_in_asks_the_server_and_keeps_the_key_for_this_user_alone(
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     kept = json.loads(file.read_text())
     assert (kept["recipient"], kept["surface"]) == ("ann", line.hello["surface"])
+    with places.alone():
+        async with switchboard() as board:
+            said = await typed_beside("login", board.url, keyed="the-key\n")
+        assert "start it anew" in said.output
     assert kept["page"] == "https://crm.example/{conversation}"
 
 

@@ -46,8 +46,8 @@ async def server():
 async def start_office(start_hub, server, aiohttp_client):
     """Give what starts a hub whose notifications go to that server."""
 
-    async def start(more="", *, rule="", plugins=None):
-        text = SETTINGS.format(port=server.port, more=more) + rule
+    async def start(more="", *, sign_in="", plugins=None):
+        text = SETTINGS.format(port=server.port, sign_in=sign_in, more=more)
         hub = await start_hub(text, plugins={**PLUGINS, **(plugins or {})})
         await hub.run_until_idle()
         return Office(hub, server, await aiohttp_client(make_app(hub.daemon)))

@@ -20,7 +20,7 @@ language = "id"
 time_zone = "Asia/Jakarta"
 [plugins.notify_email]
 from = "alerts@shop.example"
-server = {{ host = "127.0.0.1", port = {port}, security = "none" }}
+server = {{ host = "127.0.0.1", port = {port}, security = "none"{sign_in} }}
 {more}
 """
 YES_NO = (Option(id="yes", title="Yes, please"), Option(id="no", title="No"))

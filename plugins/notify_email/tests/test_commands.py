@@ -14,7 +14,7 @@ from .office import SETTINGS
 @pytest.fixture
 def typed(tmp_path):
     (tmp_path / "talkwire.toml").write_text(
-        f'[store]\nurl = "sqlite:///{tmp_path}/talkwire.db"\n' + SETTINGS.format(port=25, more="")
+        f'[store]\nurl = "sqlite:///{tmp_path}/talkwire.db"\n' + SETTINGS.format(port=25, sign_in="", more="")
     )
     return lambda *words: CliRunner().invoke(app, ["--config", str(tmp_path / "talkwire.toml"), "notify-email", *words])
 

@@ -55,6 +55,16 @@ There is nothing to play with: no installed plugin has a simulator of its provid
   A channel plugin gives one by the hook register_simulators. To have one: pip install talkwire-smsgate
   In Talkwire's own checkout: make demo"""
 
+_TOLD = """
+[recipients.local]
+media = {media}
+
+[[notify]]
+on = ["message.received", "delivery.failed", "account.broken"]
+to = ["local"]
+once = "1m"
+"""  # whoever opens the operator's page
+
 Say = Callable[[str], None]
 
 
@@ -117,8 +127,9 @@ async def _run(check: bool, folder: Path | None, port: int, fault: str, say: Say
     known = sorted({name for one in simulators for name in one.faults})
     if fault and fault not in known:
         raise DemoError(f"no simulator has the fault {fault}; there are: {', '.join(known)}")
+    told = _TOLD.format(media=_value(await _media(among)))
     with _in(folder) as place:
-        async with stage(place, simulators, port=port, say=say) as running:
+        async with stage(place, simulators, port=port, say=say, extra=told) as running:
             await _set_fault(running.players, fault, say)
             if check:
                 return await _unless_stopped(_checked(running, fault, say), stop)
@@ -217,6 +228,19 @@ async def find(say: Say = lambda _: None, among: Sequence[str] | None = None) ->
     if not playable:
         raise DemoError(_NOBODY)
     return playable
+
+
+async def _media(among: Sequence[str] | None) -> list[str]:
+    """Name the media that show on a desktop and need no settings."""
+    plugins = Plugins(sorted({entry.name for entry in entry_points(group=GROUP)}) if among is None else among)
+    found = []
+    for name, kind in sorted(plugins.notifiers.items()):
+        if kind.features.desktop:
+            with contextlib.suppress(ValueError):  # it cannot do without
+                kind.Settings()
+                found.append(name)
+    await plugins.close()
+    return found
 
 
 def _free_ports(count: int) -> list[int]:

@@ -278,6 +278,8 @@ async def check_several_recipients_get_their_own(case: NotifierCase) -> None:
         sample = f"{len(RECIPIENTS)} recipients at once"
         at_once = [asyncio.ensure_future(trial.deliver(one, sample)) for one in all_of_them]
         await asyncio.wait(at_once)
+        for error in [error for task in at_once if (error := task.exception()) is not None]:  # each is asked for
+            raise error
         done = [task.result() for task in at_once]
         for one, told in zip(all_of_them, done, strict=True):
             found = await trial.sights(one)

@@ -11,7 +11,12 @@ if TYPE_CHECKING:
     from .native.cards import Able
     from .native.places import SignIn
 
-app = typer.Typer(no_args_is_help=True, help="Notifications on this machine's desktop.", rich_markup_mode=None)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Notifications on this machine's desktop.",
+    rich_markup_mode=None,
+)
 _SIGN_IN_AGAIN = 78  # EX_CONFIG of sysexits.h: the unit does not start it again
 
 
@@ -55,6 +60,9 @@ def login(
     typer.echo(f"On this machine, {able.text}.")
     if not signed.page:
         typer.echo("A click on a notification opens no page: the server has none at this address. See --page.")
+    if places.is_running():
+        typer.echo("It runs now, as it was signed in before; start it anew.")
+        return
     typer.echo("Start it with: talkwire desktop run, or with your session: talkwire desktop install")
 
 
@@ -66,7 +74,11 @@ def run() -> None:
     from .native import places
     from .native.line import Bye
 
-    signed = places.signed_in()
+    try:
+        signed = places.signed_in()
+    except places.SignInError as error:
+        typer.echo(error, err=True)
+        raise typer.Exit(_SIGN_IN_AGAIN) from None
     with places.alone():
         try:
             asyncio.run(_run(signed))
@@ -77,7 +89,7 @@ def run() -> None:
 
 @app.command()
 def status() -> None:
-    """Say who is signed in, whether notifications can be shown, and whether the server is reached."""
+    """Say who is signed in, what this desktop can do, and whether the server is reached."""
     import asyncio
 
     from .native import places
@@ -138,9 +150,9 @@ def uninstall() -> None:
 
 @app.command()
 def vapid() -> None:
-    """Print a new VAPID key, by which push services know this server: for vapid_key of [plugins.notify_desktop].
+    """Print a new key for Web Push, for the server's settings.
 
-    It is a secret: talkwire desktop vapid > vapid.pem, then chmod 600 vapid.pem.
+    It is the vapid_key of [plugins.notify_desktop], by which push services know this server, and it is a secret: talkwire desktop vapid > vapid.pem, then chmod 600 vapid.pem.
     """
     from .push import new_vapid_key
 

@@ -25,6 +25,10 @@ class BusError(Exception):
     """The bus, or who was asked on it, did not answer as it should."""
 
 
+class BusSilent(BusError):
+    """Who was asked is there, and says nothing: asking again at once would change nothing."""
+
+
 def session_bus_address() -> str:
     """Give the address of the session bus; empty where there is none.
 
@@ -88,7 +92,7 @@ class Bus:
             async with asyncio.timeout(self._answer):
                 answer = await self._bus.call(message)
         except TimeoutError as error:
-            raise BusError(f"{name} did not answer within {self._answer:g} s") from error
+            raise BusSilent(f"{name} did not answer within {self._answer:g} s") from error
         except Exception as error:  # as above: the connection went
             raise BusError(type(error).__name__) from error
         if answer is None or answer.message_type is MessageType.ERROR:

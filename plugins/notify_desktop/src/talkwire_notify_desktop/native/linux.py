@@ -17,7 +17,7 @@ from typing import Any
 
 from dbus_fast import Message, Variant
 
-from .bus import Bus, BusError
+from .bus import Bus, BusError, BusSilent
 from .cards import Able, Card, Hears, Times
 
 _NAME = "org.freedesktop.Notifications"
@@ -66,6 +66,7 @@ class LinuxDesktop:
         self._can: frozenset[str] = frozenset()
         self._buttons: int | None = None  # how many it draws; None: all
         self._numbers: dict[str, int] = {}  # id → the desktop's number of what is on the screen
+        self._failed = False  # it said that it can, and did not: it is not asked again at once
         self._changed = asyncio.Event()  # somebody came to show notifications, or went
         self._raising = asyncio.Lock()  # a signal about a number waits until that number is known
         self._signals: asyncio.Queue[Message] = asyncio.Queue()
@@ -106,7 +107,8 @@ class LinuxDesktop:
             except BusError as error:
                 self._say(f"the desktop did not take a notification: {error}")
                 self._become(_NO_DAEMON)
-                self._changed.set()  # ask it again
+                self._failed = isinstance(error, BusSilent)
+                self._changed.set()
                 return "no_daemon"
             self._numbers[card.id] = number
         return ""
@@ -162,6 +164,10 @@ class LinuxDesktop:
             try:
                 while not gone.done():
                     self._changed.clear()
+                    if self._failed:
+                        self._failed = False
+                        await asyncio.wait({gone}, timeout=self._times.look_again.total_seconds())
+                        continue
                     await self._ask(bus)
                     changed = asyncio.ensure_future(self._changed.wait())
                     again = None if self.able.able else self._times.look_again.total_seconds()
