@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from ..errors import Refused, TryLater
 from ..model import Detail, Notification
 from ..notifier import Focus, Handed, Notifier, Shown, Suppressed
+from . import trial_hub  # noqa: F401  loaded with the checks, and not while one of them runs
 from .counterparts import NotifierCase, Sight
 from .services import Logs
 from .trial import NOBODY, RECIPIENTS, Trial, on_trial, outcome_of
