@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -30,11 +31,15 @@ FOLDERS = [
 ]  # fmt: skip
 
 
+@functools.cache
 def imported(folder: Path) -> set[str]:
     """Name the distributions that the modules of a folder import."""
     names = {name.partition(".")[0] for _, tree in modules(folder) for node in walked(tree) for name in tops(node)}
-    known = packages_distributions()
+    known = _known()
     return {distribution for name in names for distribution in known.get(name, ())}
+
+
+_known = functools.cache(packages_distributions)
 
 
 def walked(tree):
