@@ -134,6 +134,19 @@ async def test_a_button_resumes_a_broken_account(start):
     assert acme.shop.view.state is AccountState.WORKING
 
 
+@pytest.mark.parametrize("state", [AccountState.WORKING, AccountState.PAUSED])
+async def test_an_alarm_about_an_account_is_taken_back_when_it_is_true_no_more(start, state):
+    acme = await start(RULE)
+    acme.shop.change(AccountState.BROKEN, "the token was taken back")
+    await acme.wrote("m1", "Hello")
+    await acme.hub.run_until_idle()
+    acme.shop.change(state, "")
+    await acme.hub.pass_time(minutes=10)
+    rows = await acme.hub.rows("SELECT kind, ended FROM notification ORDER BY kind")
+    assert rows == [("account.broken", "withdrawn"), ("message.received", "")]
+    assert Bell.one.taken_back == [one.id for one in Bell.one.given if one.kind == "account.broken"]
+
+
 @pytest.mark.usefixtures("offer_file")
 async def test_a_plugins_template_that_is_not_there_comes_back(start):
     acme = await start()

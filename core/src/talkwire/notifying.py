@@ -209,9 +209,13 @@ def join(tx: Tx, notification: str, seq: int) -> None:
 
 def withdraw(tx: Tx, asker: str, action: Withdraw) -> None:
     """Take notifications back, wherever they show."""
-    found = [row[0] for row in tx.execute(_OPEN, {"id": action.notification, "key": action.key, "asker": asker})]
-    lock(tx, found)
-    for notification in found:
+    take_back(tx, [row[0] for row in tx.execute(_OPEN, {"id": action.notification, "key": action.key, "asker": asker})])
+
+
+def take_back(tx: Tx, notifications: Sequence[str]) -> None:
+    """Take open notifications back, by their ids."""
+    lock(tx, notifications)
+    for notification in notifications:
         _end(tx, notification, Ended.WITHDRAWN)
 
 

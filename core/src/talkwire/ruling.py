@@ -10,7 +10,7 @@ from . import notifying
 from .actions import Action, Notify
 from .clock import micros
 from .hooks import hook_of
-from .model import Fact
+from .model import AccountState, Fact
 from .sections import Rule
 from .standing import SCHEDULE
 from .store import Query, Tx
@@ -28,6 +28,14 @@ _SHOWS = """
     AND (conversation <> '' OR (account = :account AND kind = :kind)) AND withdrawn_at IS NULL AND seen_at IS NULL
     ORDER BY created_at DESC, id DESC LIMIT 1
 """
+_BY_ACCOUNT = """
+    SELECT id FROM notification
+    WHERE asker = :asker AND account = :account AND kind IN (:kinds[]) AND withdrawn_at IS NULL ORDER BY id
+"""
+_OVER = {  # what an account becomes → the kinds of notifications that are true no more
+    f"account.{AccountState.WORKING}": ("account.broken", "account.waiting"),
+    f"account.{AccountState.PAUSED}": ("account.broken", "account.waiting"),
+}
 _REASONS = ("reason", "text", "error", "code")  # small values of facts that say why, the fullest first
 _NAMED = ("phone", "email")  # kinds of addresses that name somebody to a person
 _SOMEBODY = {"en": "Somebody", "id": "Seseorang"}
@@ -44,8 +52,8 @@ class RuleReader:
         self._templates = templates
 
     def wants(self, fact_type: str) -> bool:
-        """Say whether the rule names such facts."""
-        return fact_type in self._rule.on
+        """Say whether the rule names such facts, or what they end."""
+        return any(name in self._rule.on for name in (fact_type, *_OVER.get(fact_type, ())))
 
     def hears_of(self, account: str) -> bool:
         """Say whether the rule is about an account."""
@@ -68,9 +76,14 @@ class RuleReader:
         return []
 
     def call_tx(self, hook_name: str, kwargs: Mapping[str, Any], tx: Tx) -> list[Action]:
-        """Make the rule's notifications for one fact, or let it join what shows already."""
+        """Make the rule's notifications for one fact, let it join what shows already, or take back what is over."""
         fact: Fact = kwargs["fact"]
         rule, templates = self._rule, self._templates
+        if kinds := _OVER.get(fact.type):
+            about = {"asker": self.name, "account": fact.account, "kinds": kinds}
+            notifying.take_back(tx, [row[0] for row in tx.execute(_BY_ACCOUNT, about)])
+            if fact.type not in rule.on:
+                return []
         for recipient in rule.to:
             if rule.once and (shown := self._shown(tx, recipient, fact)):
                 notifying.join(tx, shown, fact.seq)
