@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ON_A_PAGE = {"BU", "U"}
-PAGE_FIXTURES = {"browser", "page"}
+PAGE_FIXTURES = {"browser", "page", "desktop"}  # what draws something that a test can look at
 ROW = re.compile(r"^\| (?P<number>[A-Z0-9]+-[0-9]+[a-z]?) \| (?P<tag>B|BU|U) \|", re.MULTILINE)
 
 
@@ -33,7 +33,7 @@ def faults(items: list[pytest.Item], tags: dict[str, str]) -> list[str]:
                 found.append(f"{item.nodeid}: requirements/numbers.md has no {number}")
             elif tags[number] in ON_A_PAGE and not PAGE_FIXTURES & set(getattr(item, "fixturenames", ())):
                 found.append(
-                    f"{item.nodeid}: {number} is tagged {tags[number]}, so its test must open a page (browser or page)"
+                    f"{item.nodeid}: {number} is tagged {tags[number]}, so its test must open a page (browser or page) or a desktop"
                 )
     return found
 

@@ -123,6 +123,10 @@ class Notify:
             raise ValueError("a Notify has four details at most")
         if self.timeout is not None and self.timeout <= timedelta():
             raise ValueError("Notify.timeout lies in the future")
+        if self.style is not None:  # a plain word does as well
+            object.__setattr__(self, "style", Style(self.style))
+        if self.on_desktop is not None:
+            object.__setattr__(self, "on_desktop", OnDesktop(self.on_desktop))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

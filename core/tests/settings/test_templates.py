@@ -206,3 +206,12 @@ def test_hours_that_are_none_are_a_fault(tmp_path, hours):
     assert faults(tmp_path, f'[recipients.ops]\nquiet = "{hours}"\n') == {
         "recipients.ops.quiet": "write hours such as 22:00-07:00"
     }
+
+
+def test_a_plain_word_says_how_a_notification_asks_and_a_wrong_one_is_refused():
+    asked = Notify(recipient="ops", kind="offer", style="alert", on_desktop="never")
+    assert (asked.style, asked.on_desktop) == (Style.ALERT, OnDesktop.NEVER)
+    assert isinstance(asked.style, Style)
+    assert isinstance(asked.on_desktop, OnDesktop)
+    with pytest.raises(ValueError, match="loud"):
+        Notify(recipient="ops", kind="offer", style="loud")

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+
 import pytest
 import pytest_asyncio
 
 from talkwire import Style
+from tests.parts.dunst import Desktop
 
 from .agents import Agent, until
+
+WHITE, NIGHT = "#ffffff", "#1d2430"  # what tests/parts/dunst.py draws on, by its two themes
 
 pytestmark = pytest.mark.needs("dunst")
 
@@ -80,3 +86,37 @@ async def test_a_customers_markup_is_drawn_as_the_text_that_it_is(agent, office,
     desktop.press("#Decline")
     await until(lambda: desktop.count == 0)
     assert not [line for line in desktop.menu if line.startswith("[Click]")]
+
+
+@pytest.fixture
+def dark_desktop(monkeypatch):
+    """A desktop of its own, with a dark theme."""
+    made = Desktop(is_dark=True)
+    try:
+        made.start()
+        monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", made.address)
+        monkeypatch.setenv("DISPLAY", made.display)
+        yield made
+    finally:
+        made.stop()
+
+
+def colours(desktop, file):
+    """Count the pixels of each colour on a screen."""
+    desktop.screenshot(file)
+    words = ["convert", str(file), "-format", "%c", "histogram:info:"]
+    told = subprocess.run(words, check=True, capture_output=True, text=True, timeout=20).stdout
+    return {colour.lower(): int(count) for count, colour in re.findall(r"(\d+):.*?(#[0-9A-F]{6})", told)}
+
+
+@pytest.mark.requirement("D-12")
+@pytest.mark.parametrize(("scheme", "ground", "not_ground"), [("light", WHITE, NIGHT), ("dark", NIGHT, WHITE)])
+async def test_the_desktops_own_theme_draws_it(office, desktop, tmp_path, request, scheme, ground, not_ground):
+    desktop = request.getfixturevalue("dark_desktop") if scheme == "dark" else desktop
+    url = str(office.client.make_url("")).rstrip("/")
+    async with Agent(url, await office.key("ann")) as agent:
+        await agent.says("connected to")
+        await office.notify(text="for order 7")
+        await drawn(desktop)
+        seen = await until(lambda: (now := colours(desktop, tmp_path / "screen.png")).get(ground, 0) > 5_000 and now)
+    assert seen.get(not_ground, 0) < 2_000, "letters at most"
