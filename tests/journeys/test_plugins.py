@@ -193,7 +193,7 @@ async def test_a_strangers_channel_and_notifier_are_found_by_their_entry_points(
     await hub.reply(await hub.conversation, "coo yourself")
     await hub.run_until_idle()
     assert sys.modules[channel].SENT == ["coo yourself"]
-    assert sys.modules[notifier].SHOWN == ["New message: loft"]
+    assert sys.modules[notifier].SHOWN == ["Somebody wrote to loft"]
     assert [info.state for info in hub.daemon.plugins.infos if info.distribution.startswith("stranger-")] == [
         "enabled",
         "enabled",

@@ -368,7 +368,7 @@ def test_the_words_say_what_was_done_and_what_waits() -> None:
 
 # --- templates of notifications ----------------------------------------------------------------------------
 
-RULE = '[recipients.ops]\n[[notify]]\non = ["message.received"]\nto = ["ops"]\ntemplate = "mine"\n'
+TEMPLATED = '[recipients.ops]\n[[notify]]\non = ["message.received"]\nto = ["ops"]\ntemplate = "mine"\n'
 
 
 async def test_a_changed_template_holds_from_the_next_notification_and_a_wrong_one_changes_nothing(
@@ -377,14 +377,14 @@ async def test_a_changed_template_holds_from_the_next_notification_and_a_wrong_o
     file = tmp_path / "notifications" / "mine.toml"
     file.parent.mkdir()
     file.write_text('title = "{contact} wrote"')
-    op = await start(RULE)
+    op = await start(TEMPLATED)
     await op.acme.talk("m1")
     file.write_text('title = "{contact} waits"')
-    assert "templates" in (await op.reloads(op.shop + RULE)).done
+    assert "templates" in (await op.reloads(op.shop + TEMPLATED)).done
     await op.acme.talk("m2")
     file.write_text('title = "{nobody} waits"')
     with pytest.raises(SettingsError, match=r"mine.toml wants \{nobody\}, which no rule knows"):
-        await op.reloads(op.shop + RULE)
+        await op.reloads(op.shop + TEMPLATED)
     await op.acme.talk("m3")
     assert await op.acme.column("SELECT title FROM notification ORDER BY created_at, id") == [
         "+6281234567890 wrote",

@@ -18,7 +18,9 @@ from .store import Query, Store, Tx
 
 _ROWS = 200  # of one transaction
 # Tables that a plugin of an unlucky name would seem to own.
-CORE_TABLES = frozenset({"account_state", "api_key", "attachment_chunk", "log_head", "notification_medium"})
+CORE_TABLES = frozenset(
+    {"account_state", "api_key", "attachment_chunk", "log_head", "notification_event", "notification_medium"}
+)
 _VERSIONS = "alembic_version_"
 _BY_ACCOUNT = ("envelope", "change", "report", "attachment", "exchange")  # in the order of the tables; each has an id
 _NAMED = (

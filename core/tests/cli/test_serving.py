@@ -45,7 +45,7 @@ async def test_ports_are_chosen_and_health_is_told(daemon_in, tmp_path):
         async with web_.get(f"{bound.public}/readyz") as answer:
             assert answer.status == 404  # the world is told nothing more
         async with web_.get(f"{bound.admin}/readyz") as answer:
-            assert (answer.status, await answer.json()) == (200, {"ok": True, "reasons": []})
+            assert (answer.status, await answer.json()) == (200, {"ok": True, "reasons": [], "media": {}})
         daemon.ready = False
         async with web_.get(f"{bound.admin}/readyz") as answer:
             assert (answer.status, (await answer.json())["reasons"]) == (503, ["starting"])

@@ -50,6 +50,11 @@ class Desks(Counterpart):
         self._keys: dict[str, str] = {}
         self._desks: list[Desk] = []
 
+    async def __aexit__(self, *_: object) -> None:
+        """Leave no socket open."""
+        for desk in self._desks:
+            await desk.ws.close()
+
     async def joins(self, client: Any, hub: Any) -> None:
         """Open a socket for each."""
         self._client, self._hub = client, hub

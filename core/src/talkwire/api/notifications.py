@@ -157,7 +157,7 @@ class MadeOut(Out):
     id: str
 
 
-@api.add("POST", "/notifications:test", status=202, body=TestIn, gives=MadeOut)
+@api.add("POST", "/notifications:test", status=202, body=TestIn, gives=MadeOut, errors=["not_found"])
 async def test_notification(call: Call[None, TestIn]) -> dict[str, str]:
     """Notify yourself of nothing, by each medium that you want; the notification itself says what became of it."""
     engine = call.engine
@@ -285,7 +285,7 @@ class WhyQuery(Body):
     """Another one than yourself: needs the scope host."""
 
 
-@api.add("GET", "/why", query=WhyQuery, gives=shape(whys.Why))
+@api.add("GET", "/why", query=WhyQuery, gives=shape(whys.Why), errors=["not_found"])
 async def why(call: Call[WhyQuery, None]) -> whys.Why:
     """Say why somebody was notified of something, or was not: rules, each medium's decision, answers."""
     recipient, event, rules = _may(call, call.query.recipient), call.query.event, call.engine.config.notify

@@ -102,7 +102,7 @@ async def test_what_is_withdrawn_leaves_the_desktop(page: Any, desktop: Any, ser
     one = await out(server, title="Chat from Dina")
     await until(lambda: desktop.count == 1)
     await server.say("withdraw", id=one["id"], why="answered", by="email")
-    await until(lambda: desktop.count == 0)
+    await until(lambda: one["title"] in desktop.closed)
 
 
 async def until(holds: Any) -> None:
