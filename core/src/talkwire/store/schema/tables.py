@@ -524,6 +524,13 @@ notification = Table(
         postgresql_where=text("conversation <> ''"),
     ),
     Index(
+        "ix_notification_account",
+        "account",
+        "kind",
+        sqlite_where=text("withdrawn_at IS NULL"),
+        postgresql_where=text("withdrawn_at IS NULL"),
+    ),
+    Index(
         "ix_notification_lapses_at",
         "lapses_at",
         sqlite_where=text("withdrawn_at IS NULL AND lapses_at IS NOT NULL"),

@@ -32,6 +32,7 @@ _COLUMNS: dict[str, tuple[sa.Column[Any], ...]] = {
 _INDEXES = (
     ("ix_notification_conversation", "notification", ["conversation", "created_at"], "conversation <> ''"),
     ("ix_notification_lapses_at", "notification", ["lapses_at"], "withdrawn_at IS NULL AND lapses_at IS NOT NULL"),
+    ("ix_notification_account", "notification", ["account", "kind"], "withdrawn_at IS NULL"),
 )
 _TABLES = {
     "notification_event": (  # the facts that one notification stands for
