@@ -6,7 +6,19 @@ import asyncio
 import os
 import sys
 from collections.abc import Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from talkwire.daemon import Daemon
+
+
+async def sent(daemon: Daemon, account: str, count: int) -> None:
+    """Wait until the outcomes of that many parts are stored: the facts that tell of them are counted by their commit."""
+    fact = ("delivery.changed", account, "sent")
+    accepted = ("delivery.changed", account, "accepted")
+    async with asyncio.timeout(100):
+        while daemon.store.told[fact] + daemon.store.told[accepted] < count:  # noqa: ASYNC110  it counts, and calls nobody
+            await asyncio.sleep(0.002)
 
 
 def run(work: Coroutine[Any, Any, float], mode: str) -> None:

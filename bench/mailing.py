@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -27,6 +28,7 @@ TEXT = (
 )  # about 350 bytes, as in the table of peers
 _ROOT = Path(__file__).resolve().parent.parent
 AT_ONCE = 50  # replies that are on their way into the store
+FIRST = 20  # mails that are not measured
 
 
 class _Sink(asyncio.Protocol):
@@ -103,6 +105,8 @@ async def peer(port: int, count: int) -> float:
     async with aiosmtplib.SMTP(hostname="127.0.0.1", port=port, start_tls=False) as client:
         began = perf_counter()
         for number in range(count):
+            if number == FIRST:
+                began = perf_counter()
             mail = EmailMessage()
             mail["From"] = "Kopi Kita <support@example.test>"
             mail["To"] = f"Customer {number} <customer{number}@example.org>"
@@ -111,7 +115,7 @@ async def peer(port: int, count: int) -> float:
             mail["In-Reply-To"] = mail["References"] = f"<q{number}@example.org>"
             mail.set_content(TEXT)
             await client.send_message(mail)
-        return count / (perf_counter() - began)
+        return (count - FIRST) / (perf_counter() - began)
 
 
 async def ours(port: int, count: int) -> float:
@@ -162,21 +166,20 @@ smtp = {{ host = "127.0.0.1", port = {port}, tls = "none" }}
             ids = [
                 row[0] for row in await daemon.store.read(lambda query: query.execute("SELECT id FROM conversation"))
             ]
-            free = asyncio.Semaphore(AT_ONCE)
+            left = iter(ids)
 
-            async def answer(conversation: str) -> None:
-                async with free:
+            async def answer(most: int) -> None:
+                for conversation in itertools.islice(left, most):
                     await daemon.replies.reply(conversation, draft(TEXT), author="agent:bench")
 
+            await answer(FIRST)  # connections stand, modules are imported; so it is with the peer
+            await alone.sent(daemon, "mail", FIRST)
             began = perf_counter()
             async with asyncio.timeout(100), asyncio.TaskGroup() as group:
-                for conversation in ids:
-                    group.create_task(answer(conversation))
-            sent = "SELECT count(*) FROM delivery WHERE state >= 20"
-            async with asyncio.timeout(100):
-                while (await daemon.store.read(lambda query: query.one(sent)))[0] < count:  # noqa: ASYNC110  it is stored
-                    await asyncio.sleep(0.05)
-            return count / (perf_counter() - began)
+                for _ in range(AT_ONCE):
+                    group.create_task(answer(count))
+            await alone.sent(daemon, "mail", count)
+            return (count - FIRST) / (perf_counter() - began)
 
 
 def _main() -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from .clock import micros
 from .model import Report, Small, State
-from .store import Row, Tx
+from .store import Query, Row, Tx
 
 _INSERT_REPORT = """
     INSERT INTO report (account, external_id, key, state, at, stored_at, code, reason, recipient,
@@ -229,12 +229,22 @@ def _pointed(tx: Tx, rows: Sequence[Row]) -> list[Row]:
     )
 
 
-def learn(tx: Tx, learnt: Sequence[Learnt]) -> None:
-    """Join what was learnt into the parts, and tell what changed."""
+def rows_of(query: Query, parts: Iterable[str]) -> dict[str, Row]:
+    """Give what is known of parts, for `learn`; of those that are there."""
+    ids = sorted(set(parts))
+    return {row[0]: row for row in query.execute(_ROWS, {"ids": ids})} if ids else {}
+
+
+def learn(tx: Tx, learnt: Sequence[Learnt], rows: Mapping[str, Row] | None = None) -> None:
+    """Join what was learnt into the parts, and tell what changed.
+
+    `rows` are what `rows_of` gave of all these parts, which were locked before it; without them it is asked here.
+    """
     if not learnt:
         return
-    tx.lock("delivery", [one.delivery for one in learnt])
-    rows = {row[0]: row for row in tx.execute(_ROWS, {"ids": sorted({x.delivery for x in learnt})})}
+    if rows is None:
+        tx.lock("delivery", [one.delivery for one in learnt])
+        rows = rows_of(tx, (one.delivery for one in learnt))
     by_delivery: dict[str, list[Learnt]] = {}
     for one in learnt:
         by_delivery.setdefault(one.delivery, []).append(one)

@@ -258,7 +258,8 @@ class AccountHttp:
             json=json,
             data=data,
             allow_redirects=False,
-            middlewares=(_never_repeated,),
+            # aiohttp repeats no POST: its methods that may be repeated are those of RFC 9110, section 9.2.2.
+            middlewares=() if method == hdrs.METH_POST else (_never_repeated,),
             timeout=aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect, sock_read=None),
         )
 
@@ -331,6 +332,9 @@ def _name(target: URL) -> str:
     return host if target.is_default_port() else f"{host}:{target.port}"
 
 
+_written = jsonlib.JSONEncoder(ensure_ascii=False, default=repr).encode
+
+
 class _Note:
     """A record in the making."""
 
@@ -338,13 +342,14 @@ class _Note:
         self._redact = redact
         self._began = asyncio.get_running_loop().time()
         self._cut: set[str] = set()
-        query = "&".join(f"{name}={redact.value(name, value, self._cut)}" for name, value in target.query.items())
+        asked = target.query.items() if target.raw_query_string else ()
+        query = "&".join(f"{name}={redact.value(name, value, self._cut)}" for name, value in asked)
         # Decoded, for there are several ways to percent-encode one secret; a user and password are left out.
         place = redact.text(f"{target.scheme}://{target.host}:{target.port}{target.path}")
         self._request = f"{method} {place}{'?' if query else ''}{query}"
         self._sent = ""
         if json is not None:
-            self._sent = jsonlib.dumps(redact.value("", json, self._cut), ensure_ascii=False, default=repr)
+            self._sent = _written(redact.value("", json, self._cut))
         elif isinstance(data, bytes | str):
             self._sent = f"({len(data)} {'bytes' if isinstance(data, bytes) else 'characters'})"
         elif data is not None:
@@ -363,7 +368,7 @@ class _Note:
         if isinstance(value, dict | list):
             try:
                 refused = EXPLAINING_NAMES if (self.status or 0) >= 400 else frozenset()
-                text = jsonlib.dumps(self._redact.value("", value, set(), refused), ensure_ascii=False)
+                text = _written(self._redact.value("", value, set(), refused))
             except RecursionError:
                 text = f"({len(body)} bytes)"
         for ours in sorted(self._cut, key=len, reverse=True):

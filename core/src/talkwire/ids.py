@@ -10,6 +10,7 @@ import threading
 import time
 
 _TAIL = 16  # hex digits of chance in one id
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 _lock = threading.Lock()
 _last = 0  # milliseconds << 12 | counter
 _chance = ""  # hex digits, read many at a time: each read of the system gives other threads their turn
@@ -26,8 +27,8 @@ def new_id() -> str:
             _chance, _at = os.urandom(4096).hex(), 0
         tail = _chance[_at : _at + _TAIL]
         _at += _TAIL
-    head = f"{stamp >> 12:012x}"
-    return f"{head[:8]}-{head[8:]}-7{stamp & 0xFFF:03x}-{'89ab'[int(tail[0], 16) & 3]}{tail[1:4]}-{tail[4:]}"
+    head = f"{stamp:015x}"
+    return f"{head[:8]}-{head[8:12]}-7{head[12:]}-{_VARIANT[tail[0]]}{tail[1:4]}-{tail[4:]}"
 
 
 os.register_at_fork(after_in_child=lambda: globals().update(_chance="", _at=0))  # no id twice in two processes

@@ -68,8 +68,9 @@ _ALL_OF = """
 """
 _DUE_HEAD = f"{_HEAD} AND l.due <= :now"
 _END_TASK = "DELETE FROM task WHERE id = :id"
-_REST = """
-    UPDATE lane SET due = NULL, attempts = 0, last_error = '', failing_since = NULL, held = ''
+_NEXT_TURN = """
+    UPDATE lane SET attempts = 0, last_error = '', failing_since = NULL, held = '',
+        due = CASE WHEN EXISTS (SELECT 1 FROM task WHERE task.lane_id = lane.id) THEN :now ELSE NULL END
     WHERE id = :id
 """
 _REFERRING = """
@@ -84,10 +85,6 @@ _ANEW = """
 _SLEEP = """
     UPDATE lane SET due = NULL, attempts = 0, last_error = '', failing_since = NULL, held = ''
     WHERE id = :id AND NOT EXISTS (SELECT 1 FROM task WHERE task.lane_id = lane.id)
-"""
-_GO_ON = """
-    UPDATE lane SET due = :now
-    WHERE id = :id AND EXISTS (SELECT 1 FROM task WHERE task.lane_id = lane.id)
 """
 _LATER = """
     UPDATE lane SET due = :due, attempts = attempts + :counted, last_error = :error,
@@ -243,11 +240,10 @@ def due_heads(tx: Query, lanes: Sequence[int]) -> dict[int, Task]:
 
 def end(tx: Tx, tasks: Sequence[tuple[int, int]]) -> None:
     """End (lane, task) pairs, the effect being in this same transaction; their lanes go on."""
-    lock(tx, (lane for lane, _ in tasks))
-    lanes = [{"id": lane} for lane in sorted({lane for lane, _ in tasks})]
-    tx.many(_REST, lanes)  # locks the lane, so that a task that is being added is seen below
+    ended = sorted({lane for lane, _ in tasks})
+    tx.lock("lane", ended)  # so that a task that is being added is seen below
     tx.many(_END_TASK, [{"id": task} for _, task in sorted(tasks)])
-    tx.many(_GO_ON, [{"id": lane["id"], "now": tx.now_us} for lane in lanes])
+    tx.many(_NEXT_TURN, [{"id": lane, "now": tx.now_us} for lane in ended])
 
 
 def rest(tx: Tx, lane: int) -> None:

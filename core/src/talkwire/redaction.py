@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum, auto
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -36,6 +37,7 @@ SECRET_NAMES = frozenset(  # query parameters and JSON keys whose values are nev
 TEXT_NAMES = frozenset(  # … and those that carry what people wrote
     ["body", "caption", "content", "html", "message", "msg", "subject", "text", "title"]
 )
+_NAMES_KEPT = 1000
 _LONG = 64  # characters; a longer value, or one with white space, is taken for what people wrote
 
 
@@ -57,6 +59,14 @@ def _secrets(value: Any) -> Iterator[str]:
             yield from _secrets(inner)
 
 
+class _Kind(Enum):
+    """What a name says about its value."""
+
+    SECRET = auto()
+    TEXT = auto()
+    OTHER = auto()
+
+
 class Redactor:
     """Cuts secrets and texts of people out of what is recorded."""
 
@@ -64,11 +74,13 @@ class Redactor:
         forms = {form for secret in secrets if secret for form in _forms(secret)}
         self._secrets = sorted(forms, key=len, reverse=True)  # a secret may hold another one
         self._names = SECRET_NAMES | {name.lower() for name in names}
+        self._kinds: dict[str, _Kind] = {}  # of names that were met
 
     def text(self, text: str) -> str:
         """Cut secrets, also where they are percent-encoded, in base64 or escaped for JSON."""
         for secret in self._secrets:
-            text = text.replace(secret, "***")
+            if secret in text:
+                text = text.replace(secret, "***")
         return text
 
     def value(self, name: str, value: Any, cut: set[str], keep: frozenset[str] = frozenset()) -> Any:
@@ -76,25 +88,41 @@ class Redactor:
 
         Texts under the names in `keep` stay whole.
         """
-        if isinstance(value, Mapping):
+        if value is None or value is True or value is False:
+            return value
+        if isinstance(value, str):
+            return self._text(name, value, cut, keep)
+        if isinstance(value, dict) or isinstance(value, Mapping):  # noqa: SIM101  the second asks an abstract class
             return {str(key): self.value(str(key), inner, cut, keep) for key, inner in value.items()}
         if isinstance(value, list | tuple):
             return [self.value(name, inner, cut, keep) for inner in value]
-        if value is None or isinstance(value, bool):
-            return value
-        plain = str(value)
-        if name.lower() in self._names and plain:
-            return "***"
         if isinstance(value, int | float):
-            return value
-        if self.text(plain) != plain:
-            return self.text(plain) if len(plain) <= _LONG else "***"
-        if name.lower() in keep:
-            return plain
-        if plain and (name.lower() in TEXT_NAMES or len(plain) > _LONG or len(plain.split()) > 1):
-            cut.add(plain)
-            return f"({len(plain)} characters)"
-        return plain
+            return "***" if self._kind(name) is _Kind.SECRET else value
+        return self._text(name, str(value), cut, keep)
+
+    def _text(self, name: str, text: str, cut: set[str], keep: frozenset[str]) -> str:
+        if not text:
+            return text
+        if (kind := self._kind(name)) is _Kind.SECRET:
+            return "***"
+        if (public := self.text(text)) != text:
+            return public if len(text) <= _LONG else "***"
+        if keep and name.lower() in keep:
+            return text
+        if kind is _Kind.TEXT or len(text) > _LONG or len(text.split(None, 1)) > 1:
+            cut.add(text)
+            return f"({len(text)} characters)"
+        return text
+
+    def _kind(self, name: str) -> _Kind:
+        kind = self._kinds.get(name)
+        if kind is None:
+            lower = name.lower()
+            kind = _Kind.SECRET if lower in self._names else _Kind.TEXT if lower in TEXT_NAMES else _Kind.OTHER
+            if len(self._kinds) >= _NAMES_KEPT:  # a provider may name its values by ids
+                self._kinds.clear()
+            self._kinds[name] = kind
+        return kind
 
 
 def _forms(secret: str) -> Iterable[str]:

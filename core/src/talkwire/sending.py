@@ -521,7 +521,6 @@ _SAME_ADDRESS = """
     WHERE d.id = :id
 """
 _UNREACHABLE = "UPDATE conversation SET unreachable_at = :now WHERE id = :id"
-_KNOWN = "SELECT id FROM delivery WHERE id IN (:ids[])"
 _INSERT_EXCHANGE = """
     INSERT INTO exchange (account, delivery_id, at, what, request, answer, milliseconds)
     VALUES (:account, :delivery, :at, :what, :request, :answer, :ms)
@@ -539,35 +538,29 @@ def close_attempt(tx: Tx, outcomes: Sequence[_Outcome]) -> Sequence[None]:
     ours = [o for o in outcomes_in_order if o.group in held]
     tx.lock("conversation", [o.attempt.conversation for o in ours if o.shut])
     tx.lock("delivery", [o.attempt.delivery for o in outcomes])
-    tx.many(
-        _SET_EXTERNAL,
-        [(o.receipt.external_id, o.attempt.delivery) for o in outcomes_in_order if o.receipt and o.receipt.external_id],
-    )
+    named = {o.attempt.delivery: o.receipt.external_id for o in outcomes if o.receipt and o.receipt.external_id}
+    tx.many(_SET_EXTERNAL, [(external, delivery) for delivery, external in sorted(named.items())])
     tx.many(
         _MARK_CLOSED, [{"id": o.attempt.delivery, "reason": o.reason, "uncounted": int(not o.counted)} for o in ours]
     )
-    news = deliveries.match_waiting(
-        tx, [o.attempt.delivery for o in outcomes_in_order if o.receipt and o.receipt.external_id]
-    )
+    news = deliveries.match_waiting(tx, named)
     fall = {o.attempt.delivery for o in ours if o.unreachable and o.attempt.fallback}  # they go on from elsewhere
     fall |= {o.attempt.delivery for o in ours if o.shut and _put_off(tx, o)}
     learnt = [x for o in outcomes_in_order if o.attempt.delivery not in fall for x in _learnt(tx, o)]
-    deliveries.learn(tx, [*learnt, *news])
+    # Whoever was forgotten while this was on its way leaves nothing behind.
+    known = deliveries.rows_of(tx, (o.attempt.delivery for o in outcomes))
+    deliveries.learn(tx, [*learnt, *news], known)
     lanes.lock(tx, (o.attempt.lane for o in ours))
     for outcome in ours:
         _store_outcome(tx, outcome)
     done = [o for o in ours if o.receipt is not None or o.learnt is not None]
     lanes.end(tx, [(o.attempt.lane, o.attempt.task) for o in done])
-    said = [o for o in outcomes_in_order if o.exchanges]
-    ids = [o.attempt.delivery for o in said]
-    # Whoever was forgotten while this was on its way leaves nothing behind.
-    known = {row[0] for row in tx.execute(_KNOWN, {"ids": ids})} if said else set()
     tx.many(
         _INSERT_EXCHANGE,
         [
             (o.attempt.out.account, o.attempt.delivery, tx.now_us, r.what, f"{r.request}\n{r.sent}".strip(),
              f"{r.status or ''} {r.error or r.answer}".strip(), r.took // timedelta(milliseconds=1))
-            for o in said
+            for o in outcomes_in_order
             if o.attempt.delivery in known
             for r in o.exchanges
         ],
@@ -577,7 +570,7 @@ def close_attempt(tx: Tx, outcomes: Sequence[_Outcome]) -> Sequence[None]:
 
 def close_and_open(tx: Tx, items: Sequence[tuple[_Outcome, _Opening]]) -> Sequence[_Attempt | None]:
     """Store outcomes, and open the attempts of other lanes' heads."""
-    heads = lanes.due_heads(tx, sorted(opening.lane for _, opening in items))
+    heads = lanes.due_heads(tx, sorted(opening.lane for _, opening in items)) if tx.locks else {}
     # Conversations are locked before deliveries, and those before lanes, those of both halves in one order.
     tx.lock("conversation", [outcome.attempt.conversation for outcome, _ in items if outcome.shut])
     tx.lock("delivery", [*(outcome.attempt.delivery for outcome, _ in items), *(task.ref for task in heads.values())])

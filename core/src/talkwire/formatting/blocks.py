@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, fields
 from typing import Any
 
 from talkwire.model import Block, Option, Text, type_names
@@ -16,7 +16,14 @@ def blocks_to_json(blocks: Sequence[Block]) -> str:
     """Give blocks as a JSON array; each has its name in `type`."""
     if not blocks:  # most of what comes in
         return "[]"
-    return json.dumps([{"type": type_names[type(block)], **asdict(block)} for block in blocks], separators=(",", ":"))
+    return _written([{"type": type_names[type(block)], **_fields_of(block)} for block in blocks])
+
+
+def _fields_of(value: Any) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
+
+
+_written = json.JSONEncoder(separators=(",", ":"), default=_fields_of).encode  # `default`: options of a block
 
 
 def blocks_from_json(text: str) -> tuple[Block, ...]:

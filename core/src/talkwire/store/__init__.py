@@ -5,23 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 from ..clock import Clock
 from ..errors import Conflict, StoreDown
 from . import revisions
+from .jobs import Done, Job, hand_out
 from .sqlite import DaemonLock, Place, Scrubbed, SqliteDriver, path_of, scrub, there
 from .tx import Act, Driver, Query, Row, Tx
-from .writer import Holder, Inbox, Job, Writer, goes_first
+from .writer import Fn, Holder, Inbox, Writer, goes_first
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 _READERS = 4
+_TOGETHER = 0.002  # seconds after which what one reader has left is another's
 _POSTGRES_WRITERS = 3
 LOCK_WITHIN = timedelta(seconds=4)  # that another session may let us wait; less than a writer may be held
 ANSWER_WITHIN = timedelta(seconds=10)  # of a statement; a server that is silent for longer is down
@@ -39,6 +42,8 @@ class Store:
         self._writers: list[Writer] = []
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-read")
         self._local = threading.local()
+        self._writes: list[tuple[Fn, Job]] = []  # what was brought in this turn of the loop
+        self._looks: list[Job] = []  # reads that were asked for in this turn of the loop
         self._opened: list[Driver] = []
         self._lock: DaemonLock | None = None
         self._place: Place | None = None
@@ -105,23 +110,49 @@ class Store:
         for nothing, and has no effect but through `tx`. Errors: what `fn` raised for this item
         alone; `StoreDown`.
         """
-        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._inbox.put(fn, Job(item, future))
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[R] = loop.create_future()
+        if self._closed:
+            raise StoreDown("the store is closed")
+        if not self._writes:
+            loop.call_soon(self._write_now)
+        self._writes.append((fn, Job(item, future)))
         self.waiting += 1
         try:
             return await future
         finally:
             self.waiting -= 1
 
+    def _write_now(self) -> None:
+        """Give the writers all that was brought in this turn of the loop: it shares a commit, and wakes them once."""
+        writes, self._writes = self._writes, []
+        try:
+            self._inbox.put(writes)
+        except StoreDown as error:  # it was closed in this same turn
+            hand_out([(job, None, error) for _, job in writes])
+
     async def read(self, fn: Callable[[Query], T]) -> T:
         """Run `fn` in a reader thread on a connection that cannot write. Errors: `StoreDown`."""
         if self._closed:
             raise StoreDown("the store is closed")
+        loop = asyncio.get_running_loop()
+        look = Job(fn, loop.create_future())
+        if not self._looks:
+            loop.call_soon(self._look_now, loop)
+        self._looks.append(look)
         self.reading += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, fn)
+            return cast("T", await look.future)
         finally:
             self.reading -= 1
+
+    def _look_now(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let a reader do all reads that were asked for in this turn of the loop: to wake it costs as much as a read."""
+        looks, self._looks = self._looks, []
+        try:
+            self._readers.submit(self._read_all, looks, loop)
+        except RuntimeError:  # it was closed in this same turn
+            hand_out([(look, None, StoreDown("the store is closed")) for look in looks])
 
     async def scrub(self, *, rewrite: bool | None = None) -> Scrubbed:
         """Clear what was deleted out of the database's own files.
@@ -190,16 +221,34 @@ class Store:
         for call in self.committed:
             call(facts, hints)
 
-    def _read(self, fn: Callable[[Query], T]) -> T:
-        driver = self._begun()
+    def _read_all(self, looks: list[Job], loop: asyncio.AbstractEventLoop) -> None:
+        """Do reads one after the other, each on its own, and hand them out together; a slow one keeps no other."""
+        done: list[Done] = []
+        began = time.monotonic()
+        for place, look in enumerate(looks, 1):
+            done.append((look, *self._read(look.item)))
+            if place < len(looks) and time.monotonic() - began > _TOGETHER:
+                with contextlib.suppress(RuntimeError):  # closed: they are done here
+                    self._readers.submit(self._read_all, looks[place:], loop)
+                    break
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(hand_out, done)
+
+    def _read(self, fn: Callable[[Query], Any]) -> tuple[Any, BaseException | None]:
+        try:
+            driver = self._begun()
+        except BaseException as error:  # noqa: BLE001  it reaches its caller
+            return None, error
         try:
             try:
-                return fn(Query(driver, self._clock.now()))
+                return fn(Query(driver, self._clock.now())), None
             finally:
                 driver.rollback()
-        except StoreDown:
+        except StoreDown as error:
             self._forget(driver)
-            raise
+            return None, error
+        except BaseException as error:  # noqa: BLE001  it reaches its caller
+            return None, error
 
     def _begun(self) -> Driver:
         """Give this thread's connection with a transaction begun; one that was lost meanwhile is made again."""

@@ -38,6 +38,8 @@ _AT_ONCE = 500  # rows of one INSERT
 class PostgresDriver:
     """One connection, READ COMMITTED."""
 
+    locks = True
+
     def __init__(self, url: str, *, read_only: bool = False, lock_within: timedelta) -> None:
         try:
             self._connection = psycopg.connect(

@@ -85,6 +85,8 @@ def _identity(path: Path) -> tuple[int, int] | None:
 class SqliteDriver:
     """One connection."""
 
+    locks = False
+
     def __init__(
         self, path: Path, *, synchronous: str = "full", read_only: bool = False, place: Place | None = None
     ) -> None:

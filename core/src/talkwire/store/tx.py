@@ -34,6 +34,8 @@ _INSERT_FACT = """
 class Driver(Protocol):
     """One connection, whatever the database."""
 
+    locks: bool  # rows are locked one by one; else whoever writes has everything
+
     def begin(self) -> None: ...
     def commit(self) -> None: ...
     def rollback(self) -> None: ...
@@ -109,6 +111,11 @@ class Tx(Query):
         """
         if rows:
             self._driver.update(sql, rows)
+
+    @property
+    def locks(self) -> bool:
+        """Say whether rows have locks; else whoever writes has everything, and need not look what to lock."""
+        return self._driver.locks
 
     def lock(self, table: str, ids: Iterable[Any], column: str = "id") -> None:
         """Take the locks of these rows in key order (lanes: by name), before reading what will be changed."""

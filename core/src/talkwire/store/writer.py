@@ -17,6 +17,7 @@ from typing import Any
 
 from ..clock import Clock
 from ..errors import StoreDown
+from .jobs import Done, Job, hand_out
 from .tx import Driver, Tx
 
 Fn = Callable[[Tx, Sequence[Any]], Sequence[Any]]
@@ -30,14 +31,6 @@ class RunAgain(Exception):
 
 class Mute(StoreDown):
     """The database was asked and says nothing: neither that it is there, nor that it is not."""
-
-
-@dataclass(slots=True)
-class Job:
-    """One item that waits to be written."""
-
-    item: Any
-    future: asyncio.Future[Any]
 
 
 @dataclass(slots=True, frozen=True)
@@ -59,17 +52,20 @@ class Inbox:
         self.down = ""  # why the last COMMIT failed; empty: it did not
         self.mute_since: float | None = None  # time.monotonic of what was never answered; an answer ends it
 
-    def put(self, fn: Fn, job: Job) -> None:
-        """Add a job and wake a writer."""
+    def put(self, jobs: Sequence[tuple[Fn, Job]]) -> None:
+        """Add jobs and wake writers. Errors: `StoreDown` where it is closed."""
         with self._change:
             if self._closed:
                 raise StoreDown("the store is closed")
-            waiting = self._jobs.get(fn)
-            if waiting is None:
-                self._jobs[fn] = [job]
-                self._change.notify()
-            else:
-                waiting.append(job)
+            new = 0
+            for fn, job in jobs:
+                if (waiting := self._jobs.get(fn)) is None:
+                    self._jobs[fn] = [job]
+                    new += 1
+                else:
+                    waiting.append(job)
+            if new:
+                self._change.notify(new)
 
     def take(self, *, everything: bool) -> list[tuple[Fn, list[Job]]]:
         """Wait for jobs, then take all of them, or those of the function that waits longest; empty: closed."""
@@ -160,7 +156,7 @@ class Writer(threading.Thread):
             self.driver.close()
 
     def _write(self, groups: list[tuple[Fn, list[Job]]]) -> None:
-        done: list[tuple[Job, Any, BaseException | None]] = []
+        done: list[Done] = []
         tx: Tx | None = None
         facts, began = 0, time.monotonic()
         self.holder = Holder("the beginning of a transaction", began)
@@ -189,9 +185,7 @@ class Writer(threading.Thread):
         except RuntimeError:  # the loop is closed: nobody waits any more
             return
 
-    def _commit_in_the_end(
-        self, driver: Driver, groups: list[tuple[Fn, list[Job]]]
-    ) -> tuple[Tx, list[tuple[Job, Any, BaseException | None]], int]:
+    def _commit_in_the_end(self, driver: Driver, groups: list[tuple[Fn, list[Job]]]) -> tuple[Tx, list[Done], int]:
         """Run a transaction again that the database gave up for another's sake; it may give it up again."""
         for _ in range(_RUNS - 1):
             with contextlib.suppress(RunAgain):
@@ -199,12 +193,10 @@ class Writer(threading.Thread):
             driver.begin()
         return self._commit(driver, groups)
 
-    def _commit(
-        self, driver: Driver, groups: list[tuple[Fn, list[Job]]]
-    ) -> tuple[Tx, list[tuple[Job, Any, BaseException | None]], int]:
+    def _commit(self, driver: Driver, groups: list[tuple[Fn, list[Job]]]) -> tuple[Tx, list[Done], int]:
         tx = Tx(driver, self._clock.now())
         try:
-            done: list[tuple[Job, Any, BaseException | None]] = []
+            done: list[Done] = []
             guarded = len(groups) > 1
             for fn, jobs in groups:
                 done += self._group(tx, driver, fn, jobs, guarded=guarded)
@@ -215,9 +207,7 @@ class Writer(threading.Thread):
             raise
         return tx, done, facts
 
-    def _group(
-        self, tx: Tx, driver: Driver, fn: Fn, jobs: list[Job], *, guarded: bool
-    ) -> list[tuple[Job, Any, BaseException | None]]:
+    def _group(self, tx: Tx, driver: Driver, fn: Fn, jobs: list[Job], *, guarded: bool) -> list[Done]:
         self.holder = Holder(getattr(fn, "__qualname__", str(fn)), time.monotonic())
         mark = tx.mark()
         if guarded:
@@ -272,18 +262,12 @@ class Writer(threading.Thread):
 
     def _hand_out(
         self,
-        done: list[tuple[Job, Any, BaseException | None]],
+        done: list[Done],
         wakes: list[Callable[[], None]],
         facts: int,
         hints: set[str],
     ) -> None:
-        for job, result, error in done:
-            if job.future.done():
-                continue
-            if error is None:
-                job.future.set_result(result)
-            else:
-                job.future.set_exception(error)
+        hand_out(done)
         for wake in wakes:
             wake()
         self._committed(facts, hints)
