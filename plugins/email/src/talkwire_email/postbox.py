@@ -218,7 +218,8 @@ class Postbox:
     async def _say(self, client: SMTP, said: Exchange, *words: str) -> tuple[int, str]:
         said.sent(f"{' '.join(words)}\n")
         try:
-            reply = await client.execute_command(*(word.encode() for word in words))
+            # One time for all that is said before the mail: `_before_data` holds it.
+            reply = await client.execute_command(*(word.encode() for word in words), timeout=None)
         except SMTPResponseException as error:  # what came is no answer
             raise _Cut from error
         except (SMTPException, OSError) as error:
@@ -264,12 +265,10 @@ class Postbox:
         """Take a line, and connect it."""
         until = asyncio.get_running_loop().time() + self._patience
         while True:
-            try:
-                async with asyncio.timeout_at(until):
-                    line = await self._free.get()
-            except TimeoutError:
-                raise TryLater("other mails of this account are still on their way", after=_BUSY, code="busy") from None
+            line = await self._unused(until)
             line.rested()
+            if line.is_connected:
+                return line
             try:
                 async with self._before_data():
                     await line.connected()
@@ -286,6 +285,16 @@ class Postbox:
                 self._give_back(line)
                 raise
             return line
+
+    async def _unused(self, until: float) -> Line:
+        """Wait for a line. Errors: `TryLater`."""
+        if not self._free.empty():
+            return self._free.get_nowait()
+        try:
+            async with asyncio.timeout_at(until):
+                return await self._free.get()
+        except TimeoutError:
+            raise TryLater("other mails of this account are still on their way", after=_BUSY, code="busy") from None
 
     def _give_back(self, line: Line) -> None:
         self._too_many.discard(line)
