@@ -376,7 +376,7 @@ class Daemon:
             return
         sender = Sender(self.store, self.clock, runtime, self.leases, self.lanes)
         need = runtime.channel.features.send_timeout
-        self.lanes.serve(sender.group, sender.work, need=need, may_run=sender.may_run)
+        self.lanes.serve(sender.group, sender.work, need=need, may_run=sender.may_run, room=sender.room)
         self.leases.want([sender.group, f"listen:{runtime.name}"], need)
 
     async def tell_readers(self) -> None:

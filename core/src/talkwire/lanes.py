@@ -54,6 +54,10 @@ _DUE = """
     SELECT id, grp, subject, attempts, wakes FROM lane
     WHERE grp = :grp AND due <= :now ORDER BY due, id LIMIT :most
 """
+_SOONEST = """
+    WITH v(grp) AS (VALUES :groups[1])
+    SELECT v.grp, (SELECT min(due) FROM lane WHERE lane.grp = v.grp AND due IS NOT NULL) FROM v
+"""
 _NEXT = "SELECT min(due) FROM lane WHERE grp = :grp AND due > :now"
 _HEAD = """
     SELECT t.id, t.lane_id, t.kind, t.ref, t.body, t.created_at, l.grp, l.subject, l.attempts,
@@ -347,6 +351,7 @@ class _Group:
     most: int
     need: timedelta  # how long its work may take
     may_run: Callable[[], datetime | None]  # None: yes; else not before that moment
+    room: Callable[[], int | None]  # how many may begin now; None: as many as there are places
     running: dict[int, asyncio.Task[None]]
     paused: datetime | None = None  # not before that moment: the store was down
     rests: bool = False  # nothing is begun until it is served anew
@@ -394,13 +399,15 @@ class Lanes:
         most: int = _AT_ONCE,
         need: timedelta = timedelta(),
         may_run: Callable[[], datetime | None] = _always,
+        room: Callable[[], int | None] = _always,
     ) -> None:
         """Take a group in: `work` does the head of one lane, in order, `most` lanes at a time.
 
-        Nothing is begun where the group is ours for less than `need`.
+        Nothing is begun where the group is ours for less than `need`, before the moment that `may_run` gives, or beyond
+        the number that `room` gives.
         """
         known = self._groups.get(group)
-        self._groups[group] = _Group(work, most, need, may_run, known.running if known else {})
+        self._groups[group] = _Group(work, most, need, may_run, room, known.running if known else {})
         self.pump.wake()
 
     async def rest(self, group: str, patience: timedelta) -> None:
@@ -427,6 +434,11 @@ class Lanes:
                 turn.following, group.running[lane.id] = lane, turn.task
                 return lane
         return None
+
+    def ahead(self, name: str) -> list[int]:
+        """Give the lanes of a group that were due at the last look, and for which there was no room."""
+        group = self._groups.get(name)
+        return [lane.id for lane in group.ahead] if group is not None else []
 
     def go_on(self) -> None:
         """Say that a lane's turn has ended, and that of the lent one has begun: what is raised from now on is its."""
@@ -497,6 +509,7 @@ class Lanes:
         if not wanted:
             return soonest
         self._ended.clear()
+        places: dict[str, int] = {}  # group → how many more may begin
         for name, _ in wanted:
             self._groups[name].ahead.clear()
         due, following = await self._store.read(lambda query: _look(query, wanted))
@@ -504,8 +517,10 @@ class Lanes:
             found = self._groups.get(lane.group)
             if found is None or found.rests or lane.id in found.running or lane.id in self._ended:
                 continue
-            if found.turns < found.most:
+            left = places.setdefault(lane.group, _places(found))
+            if left > 0:
                 self._start(found, lane)
+                places[lane.group] = left - 1
             else:
                 found.ahead.append(lane)
         return min((m for m in (soonest, following) if m is not None), default=None)
@@ -552,14 +567,25 @@ class Lanes:
             await self._store.write(postpone, (lane.id, again, f"{type(error).__name__} in the core"))
 
 
+def _places(group: _Group) -> int:
+    """Say how many more lanes of a group may begin now."""
+    free, room = group.most - group.turns, group.room()
+    return free if room is None else min(free, room)
+
+
 def _look(query: Query, wanted: Sequence[tuple[str, int]]) -> tuple[list[Lane], datetime | None]:
+    """Give the due lanes of groups, in turn, and when the next one will be; a group of which none is due costs a seek."""
+    groups = [(group,) for group, _ in wanted]
+    soonest: dict[str, int | None] = {row[0]: row[1] for row in query.execute(_SOONEST, {"groups": groups})}
+    following = [due for due in soonest.values() if due is not None and due > query.now_us]
     found: list[list[Lane]] = []
-    following: int | None = None
     for group, most in wanted:
+        if (due := soonest[group]) is None or due > query.now_us:
+            continue
         rows = query.execute(_DUE, {"grp": group, "now": query.now_us, "most": most})
         found.append([Lane(*row) for row in rows])
-        row = query.one(_NEXT, {"grp": group, "now": query.now_us})
-        if row and row[0] is not None:
-            following = min(following or row[0], row[0])
+        if len(rows) < most:  # else there is enough to do before another one is due
+            row = query.one(_NEXT, {"grp": group, "now": query.now_us})
+            following += [row[0]] if row and row[0] is not None else []
     in_turn = [lanes[i] for i in range(max(map(len, found), default=0)) for lanes in found if i < len(lanes)]
-    return in_turn, moment(following) if following is not None else None
+    return in_turn, moment(min(following)) if following else None

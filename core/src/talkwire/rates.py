@@ -122,6 +122,15 @@ class Rates:
                 blocked = max(blocked or allowed, allowed)
         return blocked
 
+    def account_room(self, now: datetime) -> int | None:
+        """Say how many sends of the account may go at once now, to whomever; None: no rate says."""
+        rooms = []
+        for number, rate in enumerate(self._rates):
+            if rate.key != "address":
+                free = max(self._free_at.get((number, ""), now), now)
+                rooms.append(rate.burst - -(-(free - now) // _step(rate)))
+        return max(min(rooms), 0) if rooms else None
+
     def set_back(self, by: timedelta) -> None:
         """Free what is not free yet as soon as it would have been, by a clock that was set back."""
         self._free_at = {key: at - by for key, at in self._free_at.items()}

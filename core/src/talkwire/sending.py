@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -79,6 +79,7 @@ class _Opening:
     fence: Fence
     reopen: bool = False  # an attempt that was found open may be made again
     resolved: Learnt | None = None  # what reconciling an open attempt brought
+    behind: tuple[int, ...] = ()  # lanes that wait for the account's rate, of which it is not said yet
 
     @property
     def group(self) -> str:
@@ -147,6 +148,7 @@ class Sender:
         self._fence = fence
         self.group = f"send:{account.name}"
         self._addresses: dict[str, Whose] = {}  # conversation → address, which it keeps for ever
+        self._said: set[int] = set()  # lanes of which it is said that they wait for the account's rate
         self._counted_for: int | None = None  # as which holder of the group the rates were counted; None: not yet
         self._counting = asyncio.Lock()
 
@@ -158,6 +160,13 @@ class Sender:
             return now + timedelta(seconds=60)
         waits = [account.backoff.until, account.rates.account_free_at(now)]
         return max((w for w in waits if w is not None and w > now), default=None)
+
+    def room(self) -> int | None:
+        """Say how many lanes may begin now by the provider's rate for the account; None: as many as like.
+
+        More would only learn that they must wait, each by a write of its own.
+        """
+        return self._account.rates.account_room(self._clock.now())
 
     async def work(self, lane: Lane) -> None:
         """Serve the head of one lane, then of others that are due, as long as nothing is in their way."""
@@ -184,7 +193,16 @@ class Sender:
             lane, attempt = following, await self._turn(outcome, following)
 
     def _opening(self, lane: Lane) -> _Opening:
-        return _Opening(lane.id, self._account.standing, self._fence)
+        return _Opening(lane.id, self._account.standing, self._fence, behind=self._behind())
+
+    def _behind(self) -> tuple[int, ...]:
+        """Give the lanes that are due and wait for the account's rate, each once."""
+        if self._account.rates.account_free_at(self._clock.now()) is None:
+            self._said.clear()
+            return ()
+        new = tuple(lane for lane in self._lanes.ahead(self.group) if lane not in self._said)
+        self._said.update(new)
+        return new
 
     async def _may_send(self, lane: Lane) -> bool:
         """Say whether the provider's rates let a lane's head go now; where they do not, it is due when they do."""
@@ -194,6 +212,8 @@ class Sender:
         not_before = rates.take(self._clock.now(), whose, lane.id)
         if not_before is not None:
             await self._store.write(_rate_limited, (lane.id, not_before))
+        elif rates.account_free_at(self._clock.now()) is not None:
+            self._lanes.wake()  # the next one may go before this one's turn has ended
         return not_before is None
 
     async def _following(self) -> Lane | None:
@@ -378,7 +398,9 @@ def open_attempt(tx: Tx, items: Sequence[_Opening]) -> Sequence[_Attempt | None]
     ours = {item.lane: item for item in items if item.group in held}
     tasks = lanes.due_heads(tx, sorted(ours)) if ours else {}
     refs = sorted({task.ref for task in tasks.values()})
-    tx.lock("delivery", refs)
+    behind = _behind(tx, ours.values())
+    tx.lock("delivery", [*refs, *behind])
+    tx.many(_RATE_LIMITED, [{"id": id_} for id_ in behind])
     rows = {row[13]: row for row in tx.execute(_OPEN, {"ids": refs})} if refs else {}
     results: dict[int, _Attempt | None] = {}
     opened: list[dict[str, object]] = []
@@ -395,6 +417,12 @@ def open_attempt(tx: Tx, items: Sequence[_Opening]) -> Sequence[_Attempt | None]
     opened.sort(key=lambda one: str(one["id"]))
     tx.many(_MARK_OPEN, opened)
     return [results.get(item.lane) for item in items]
+
+
+def _behind(tx: Tx, openings: Iterable[_Opening]) -> list[str]:
+    """Give the parts of lanes that wait for a rate."""
+    lanes_behind = sorted({lane for opening in openings for lane in opening.behind})
+    return sorted({row[0] for row in tx.execute(_TO_SEND, {"lanes": lanes_behind})}) if lanes_behind else []
 
 
 def _open_one(tx: Tx, item: _Opening, task: lanes.Task, row: Sequence[object]) -> _Attempt | None:
@@ -573,7 +601,8 @@ def close_and_open(tx: Tx, items: Sequence[tuple[_Outcome, _Opening]]) -> Sequen
     heads = lanes.due_heads(tx, sorted(opening.lane for _, opening in items)) if tx.locks else {}
     # Conversations are locked before deliveries, and those before lanes, those of both halves in one order.
     tx.lock("conversation", [outcome.attempt.conversation for outcome, _ in items if outcome.shut])
-    tx.lock("delivery", [*(outcome.attempt.delivery for outcome, _ in items), *(task.ref for task in heads.values())])
+    parts = [*(outcome.attempt.delivery for outcome, _ in items), *(task.ref for task in heads.values())]
+    tx.lock("delivery", [*parts, *_behind(tx, (opening for _, opening in items))] if tx.locks else [])
     close_attempt(tx, [outcome for outcome, _ in items])
     return open_attempt(tx, [opening for _, opening in items])
 
@@ -624,15 +653,15 @@ def _store_outcome(tx: Tx, outcome: _Outcome) -> None:
         lanes.later(tx, attempt.lane, outcome.later, outcome.text, counted=outcome.counted)
 
 
-_RATE_LIMITED = """
-    UPDATE delivery SET reason = 'rate_limited'
-    WHERE state = 0 AND reason = '' AND id IN (SELECT ref FROM task WHERE lane_id = :lane)
-"""
+_TO_SEND = "SELECT ref FROM task WHERE lane_id IN (:lanes[]) AND kind = 'send'"
+_RATE_LIMITED = "UPDATE delivery SET reason = 'rate_limited' WHERE id = :id AND state = 0 AND reason = ''"
 _DUE_AT = "UPDATE lane SET due = :due WHERE id = :id"
 
 
 def _rate_limited(tx: Tx, items: Sequence[tuple[int, datetime]]) -> Sequence[None]:
-    for lane, due in sorted(items, key=lambda item: item[0]):
-        tx.execute(_RATE_LIMITED, {"lane": lane})
-        tx.execute(_DUE_AT, {"id": lane, "due": micros(due)})
+    """Let lanes (id, due) wait for the rate of an address."""
+    parts = sorted({row[0] for row in tx.execute(_TO_SEND, {"lanes": sorted(lane for lane, _ in items)})})
+    tx.lock("delivery", parts)
+    tx.many(_RATE_LIMITED, [{"id": id_} for id_ in parts])
+    tx.many(_DUE_AT, [{"id": lane, "due": micros(due)} for lane, due in sorted(items)])
     return [None] * len(items)

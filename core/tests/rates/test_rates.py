@@ -52,6 +52,28 @@ def test_an_account_is_asked_without_its_addresses() -> None:
     assert rates.account_free_at(NOON) is None
 
 
+@given(
+    count=st.integers(1, 100),
+    burst=st.integers(1, 20),
+    gaps=st.lists(st.integers(0, 3_000_000), max_size=30),
+)
+def test_as_many_go_at_once_as_there_is_room_for(count: int, burst: int, gaps: list[int]) -> None:
+    rates = Rates([Rate(count=count, per=SECOND, burst=burst), Rate(count=1, per=SECOND, key="address")])
+    now = NOON
+    for number, gap in enumerate(gaps):
+        now += timedelta(microseconds=gap)
+        rates.take(now, f"before {number}")
+    room, taken = rates.account_room(now), 0
+    assert (room == 0) == (rates.account_free_at(now) is not None)
+    while rates.take(now, f"now {taken}") is None:
+        taken += 1
+    assert taken == room
+
+
+def test_there_is_no_end_of_room_where_no_rate_is_the_accounts() -> None:
+    assert Rates([Rate(count=1, per=SECOND, key="address")]).account_room(NOON) is None
+
+
 def test_a_rate_of_some_addresses_holds_for_those_alone() -> None:
     rates = Rates(
         [Rate(count=20, per=60 * SECOND, key="address", begins="-"), Rate(count=1, per=SECOND, key="address")]

@@ -24,7 +24,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _READERS = 4
-_TOGETHER = 0.002  # seconds after which what one reader has left is another's
+_TOGETHER = 0.01  # seconds after which what one reader has left is another's
 _POSTGRES_WRITERS = 3
 LOCK_WITHIN = timedelta(seconds=4)  # that another session may let us wait; less than a writer may be held
 ANSWER_WITHIN = timedelta(seconds=10)  # of a statement; a server that is silent for longer is down
