@@ -1,5 +1,6 @@
 """Markdown → tree."""
 
+import re
 import time
 
 import pytest
@@ -7,7 +8,19 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from talkwire.formatting import html, plain, sanitise, to_json
-from talkwire.formatting.parse import MARKDOWN_LIMIT, Link, Paragraph, Styled, Table, Words, parse
+from talkwire.formatting.parse import (
+    MARKDOWN_LIMIT,
+    SIGNS_LIMIT,
+    Break,
+    CodeBlock,
+    Link,
+    Paragraph,
+    Styled,
+    Table,
+    Words,
+    parse,
+    read,
+)
 
 ROWS = [  # Markdown, plain twin
     ("a **b** _c_ ~~d~~ `e`", "a b c d e"),
@@ -116,6 +129,56 @@ def test_what_is_too_long_is_taken_as_written():
     text = "**a** word\n" * (MARKDOWN_LIMIT // 11 + 10)
     assert plain(text).count("word") == text.count("word")
     assert plain(text).endswith("**a** word")
+
+
+@pytest.mark.parametrize(
+    "line", ["- **a** word\n", "> a\n\n", "1. a word\n", "a|b\n-|-\n", "**a** word\n\n", "[a](b)\n\n", "# *a*\n"]
+)
+def test_what_follows_too_many_signs_is_taken_as_written(line):
+    text = line * (MARKDOWN_LIMIT // len(line))
+    reading = read(text)
+    assert (reading.too_full, reading.too_long, reading.too_deep) == (True, False, False)
+    assert plain(text).count("a") >= text.count("a")
+    assert plain(text).endswith(line.strip())
+    assert not read(line * 100).too_full
+    assert html(text)[:500] == html(line * 100)[:500]
+
+
+def test_signs_in_code_are_not_counted():
+    code = "x = *p & y[i_1]\n" * (SIGNS_LIMIT // 4)
+    assert read(f"```c\n{code}```").nodes == (CodeBlock(code.rstrip("\n"), "c"),)
+
+
+# --- two short ways ---
+
+BITS = st.sampled_from(
+    ["a", "b c", " ", "  \n", "\n", "\n\n", ".", "(", "é", "1", "٣", "\t", "\xa0", "\x1f", "\u2028", "**a**", "*b c*", "_d_", "__e__",
+     "~~f~~", "**g.**", "*", "_", "**", "~~", "`", "[h](https://i.j)", "<k@l.m>", "&lt;", "\\", "# ", "- ", "> ", "1. ", "===", "---",
+     "|n|\n|-|\n", "    ", "```\n"]
+)  # fmt: skip
+MANY = st.lists(BITS, max_size=12).map("".join)
+
+
+@given(MANY)
+@example("a\n- b")
+@example("a \n\n  b")
+@example("**a\n===\n")
+def test_paragraphs_alone_are_read_as_the_parser_of_blocks_reads_them(text):
+    """A heading before them is no paragraph, so then it is asked."""
+    assert parse(f"# x\n\n{text}")[1:] == parse(text)
+
+
+@given(MANY)
+@example("**a** _b_, ~~c~~")
+@example("a**b** c")
+@example("*a *b* c*")
+@example("**a**b**")
+def test_words_in_marks_are_read_as_the_parser_reads_them(text):
+    """An entity behind them is no mark around words, so then it is asked."""
+    text = "x " + re.sub(r"\s*\n\s*", "\nx ", text.strip()).strip()
+    (alone,), (followed,) = parse(text)[:1], parse(f"{text}\nx &amp;")[:1]
+    if not text.endswith("\\") and len(parse(f"{text}\nx &amp;")) == 1:
+        assert followed.spans == (*alone.spans, Break(), Words("x &"))
 
 
 # --- HTML ---

@@ -8,6 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from talkwire.formatting import length, segments, split
+from talkwire.formatting.splitting import cuts
 from talkwire.model import Unit
 
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"  # three people joined into one sign
@@ -100,6 +101,18 @@ def test_a_long_text_without_a_good_border_is_cut_in_bounded_time(text):
     start = time.process_time()
     assert re.sub(r"\s", "", "".join(split(text, 100, Unit.CHARACTERS))) == re.sub(r"\s", "", text)
     assert time.process_time() - start < 2  # seconds
+
+
+def test_a_piece_is_measured_as_it_will_be():
+    """A link whose text holds its address says it once; where only the words before it are left, it stands behind them."""
+    text, address = "see our shop a.b/cdefgh", "a.b/c"
+
+    def measure(start, end):
+        shown = text[start:end]
+        return len(shown) + (len(f" ({address})") if "shop" in shown and address not in shown else 0)
+
+    pieces = [text[start:end] for start, end in cuts(text, 18, measure, 18)]
+    assert pieces == ["see our", "shop a.b/cdefgh"]
 
 
 def test_a_limit_too_small_for_a_character_is_an_error():

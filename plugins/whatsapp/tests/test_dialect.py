@@ -92,30 +92,46 @@ def test_a_longer_text_is_never_shorter_when_it_is_escaped(text, more):
     assert lengths == sorted(lengths)
 
 
-LENGTH = 1500  # characters of each; longer than nearly all that people write, and each one made to be slow
-HOSTILE = [
-    (sign * LENGTH)[:LENGTH]
-    for sign in (
-        "*", "_*~`", "`", "```", "> ", "- ", "[", "](", "**a", "*a _b", "~~", "\\*", "https://a.b/_", "a*", "\u200b*", "1. ",
-        "<", "&", "![a](b)",
-    )
-] + ["|a" * (LENGTH // 4) + "\n" + "|-" * (LENGTH // 4)]  # fmt: skip
+WHOLE, LONG = 4096, 16_000  # characters: a part that is full; the most that is read as Markdown, in four parts
+SLOW = [
+    "*", "*_*~`", "`", "```", "> ", "- ", "[", "](", "**a", "*a _b", "~~", "\\*", "https://a.b/_", "a*", "\u200b*", "1. ",
+    "<", "&", "![a](b)", "![[", "[[]]", "[a](", "<a@b.c>", "`a` b ", "**`a`** ", "***a** b* ", "- a\n", "- - - - a\n",
+    "> **a**\n", "> a\n\n", "# a\n", "a\n=\n", "a|b\n-|-\n", "1\n", "[a](https://e.f) ", FAMILY,
+]  # fmt: skip
+HOSTILE = [(sign * length)[:length] for length in (WHOLE, LONG) for sign in SLOW]
+HOSTILE += [
+    "|a" * (WHOLE // 4) + "\n" + "|-" * (WHOLE // 4),
+    " ".join("`" * n for n in range(1, 90)),
+    "![" * 682 + "a" + "](b)" * 682,
+    "".join(f"{n}. a\n" for n in range(580)),
+]
+QUICK = 0.05  # CPU seconds
+
+
+def written_in(text):
+    """Give the parts of a text, and the CPU seconds that they take, the least of some tries: others use this machine."""
+    least, whole = float("inf"), replace(FEATURES, parts=1000)  # otherwise they are refused as too long
+    for attempt in range(5):
+        said = draft(f"{attempt}\n\n{text}")  # another text: what was parsed once is remembered
+        start = time.process_time()
+        result = render(said, whole, CONTEXT)
+        least = min(least, time.process_time() - start)
+        if least < QUICK:
+            break
+    return result.parts, least
 
 
 @pytest.mark.prove
-def test_twenty_hostile_texts_are_written_in_time(proving, proof):
-    taken = []
+def test_hostile_texts_are_written_in_time_with_no_mark_left_open(proof):
+    longest = dict.fromkeys((WHOLE, LONG), 0.0)
     for text in HOSTILE:
-        best = None
-        for attempt in range(3 if proving else 1):
-            hostile = f"{attempt}\n\n{text}"  # another text: the tree of the one before is remembered
-            start = time.process_time()
-            result = render(draft(hostile), replace(FEATURES, parts=100), CONTEXT)
-            took = time.process_time() - start
-            best = took if best is None else min(best, took)
-            for part in result.parts:
-                assert read(part.text).open == []
-        taken.append(best)
-    figures = {"texts": len(taken), "characters of each": LENGTH, "longest": f"{max(taken) * 1000:.0f} ms of CPU"}
-    proof("whatsapp-hostile", {**figures, "allowed": "50 ms"})
-    assert max(taken) < (0.05 if proving else 1)
+        parts, took = written_in(text)
+        size = LONG if len(text) == LONG else WHOLE
+        longest[size] = max(longest[size], took)
+        assert took < QUICK, text[:20]
+        assert [part.text for part in parts if read(part.text).open] == []
+    proof("whatsapp-hostile", {
+        f"texts of {WHOLE} characters": len(HOSTILE) - len(SLOW), "longest": f"{longest[WHOLE] * 1000:.0f} ms of CPU",
+        f"texts of {LONG} characters": len(SLOW), "longest of these": f"{longest[LONG] * 1000:.0f} ms of CPU",
+        "allowed": f"{QUICK * 1000:.0f} ms",
+    })  # fmt: skip

@@ -11,17 +11,18 @@ Span ─┬─ Words, Code, Break
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
 
-MARKDOWN_LIMIT = 16_000  # characters; hostile input of this size costs half a second, what follows is taken as written
+MARKDOWN_LIMIT = 16_000  # characters; what follows is taken as written
+SIGNS_LIMIT = 3_000  # of one text; the parser takes up to 10 µs for each, and what follows is taken as written
+BLOCK_SIGNS_LIMIT = 2_000  # of these what begins lines and borders cells
 NESTING_LIMIT = 20  # markdown-it drops what lies deeper, so such a text is taken as written
 CELLS_LIMIT = 4_000  # markdown-it fills short rows up: 70 bytes can ask for 65,000 cells
 
@@ -122,33 +123,130 @@ class Rule:
 Node = Paragraph | Heading | CodeBlock | Quote | List | Table | Rule
 
 
+class Reading(NamedTuple):
+    """What a text means, and why some of it stands as it was written."""
+
+    nodes: tuple[Node, ...]
+    too_long: bool = False  # what lies beyond `MARKDOWN_LIMIT` is as written
+    too_full: bool = False  # what lies beyond `SIGNS_LIMIT` is
+    too_deep: bool = False  # all of it is
+
+
 def parse(markdown: str) -> tuple[Node, ...]:
     """Read Markdown; HTML in it is text, link definitions are text, images are links.
 
-    Never raises and loses no words: what is too long, too deep or too wide for the parser is taken
-    as it was written.
+    Never raises and loses no words: what is too long, too deep, too wide or too full of signs for the
+    parser is taken as it was written.
     """
-    return _parsed(markdown)[0]
-
-
-def is_too_deep(markdown: str) -> bool:
-    """Say whether `parse` takes a text as it was written because its quotes and lists nest too deep."""
-    return _parsed(markdown)[1]
+    return read(markdown).nodes
 
 
 @lru_cache(maxsize=64)  # a reply is rendered, stored as plain text and previewed within a moment
-def _parsed(markdown: str) -> tuple[tuple[Node, ...], bool]:
-    markdown = markdown.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    markdown = markdown.replace("\r\n", "\n").replace("\r", "\n")  # the parser counts these as lines, too
-    cut = len(markdown)
-    if cut > MARKDOWN_LIMIT:
-        cut = markdown.rfind("\n", 0, MARKDOWN_LIMIT) + 1 or MARKDOWN_LIMIT
-    head, rest = markdown[:cut], markdown[cut:]
-    rows = [line.count("|") for line in head.split("\n") if "|" in line]
-    tokens = _parser(tables=max(rows, default=0) * len(rows) <= CELLS_LIMIT).parse(head)
+def read(markdown: str) -> Reading:
+    """Read Markdown as `parse` does, and say what was too much of it."""
+    if not markdown.isascii():
+        markdown = markdown.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if "\r" in markdown:
+        markdown = markdown.replace("\r\n", "\n").replace("\r", "\n")  # the parser counts these as lines, too
+    if "\0" in markdown:
+        markdown = markdown.replace("\0", "\ufffd")
+    if len(markdown) <= MARKDOWN_LIMIT:
+        return _read(markdown)
+    cut = markdown.rfind("\n", 0, MARKDOWN_LIMIT) + 1 or MARKDOWN_LIMIT
+    head = _read(markdown[:cut])
+    if head.too_deep:
+        return Reading(as_written(markdown), too_long=True, too_deep=True)
+    return head._replace(nodes=(*head.nodes, *as_written(markdown[cut:])), too_long=True)
+
+
+def _read(markdown: str) -> Reading:
+    if _PROSE.fullmatch(markdown):
+        inline = _Inline(SIGNS_LIMIT)
+        texts = (
+            [text.rstrip() for text in _BLANK.split(markdown) if text] if "\n\n" in markdown else [markdown.rstrip()]
+        )
+        return Reading(tuple(Paragraph(inline.spans(text)) for text in texts), too_full=inline.is_spent)
+    end, signs = _affordable(markdown)
+    head, rest = markdown[:end], markdown[end:]
+    rows = [line.count("|") for line in head.split("\n") if "|" in line] if "|" in head else []
+    tokens = _block_parser(tables=max(rows, default=0) * len(rows) <= CELLS_LIMIT).parse(head)
     if any(token.level >= NESTING_LIMIT - 1 for token in tokens):
-        return as_written(markdown), True
-    return (*_nodes(iter(tokens), head.split("\n")), *as_written(rest)), False
+        return Reading(as_written(markdown), too_deep=True)
+    inline = _Inline(SIGNS_LIMIT - signs)
+    nodes = tuple(_nodes(iter(tokens), _Source(head.split("\n"), inline)))
+    return Reading((*nodes, *as_written(rest)), too_full=bool(rest) or inline.is_spent)
+
+
+# Lines that all begin as a paragraph's do: with nothing that could be a block's sign.
+_PROSE = re.compile(r"(?:[*_~]{0,2}[^\s\d#>+*_`~=|:-][^\n\v\f\x1c-\x1f\x85]*+(?:\n++|\Z))++")
+_BLANK = re.compile(r"\n{2,}")
+_FIRST_SIGNS = re.compile(r"(?:[ \t]*(?:[>#*+=~-]|\d{1,9}[.)]))*")
+_INLINE_SIGNS = re.compile(r"[\\`~*_\[<&]")
+
+
+def _affordable(markdown: str) -> tuple[int, int]:
+    """Say how many characters of a text the parser of blocks is given, and the signs that are counted for them."""
+    if 3 * len(markdown) <= BLOCK_SIGNS_LIMIT:  # no text of that length has so many
+        return len(markdown), 0
+    end = signs = 0
+    for line in markdown.split("\n"):
+        more = _signs_of_line(line)
+        if signs + more > BLOCK_SIGNS_LIMIT:
+            break
+        signs += more
+        end += len(line) + 1
+    return min(end, len(markdown)), signs
+
+
+def _signs_of_line(line: str) -> int:
+    """Count the line itself, each border of a cell, and twice what a block may begin with."""
+    first = _FIRST_SIGNS.match(line)
+    before = len(first[0].replace(" ", "")) if first else 0
+    return 1 + line.count("|") + 2 * min(before, NESTING_LIMIT)
+
+
+class _Inline:
+    """What stands in lines, read as long as there are signs left."""
+
+    def __init__(self, signs: int) -> None:
+        self._left = signs
+        self.is_spent = False
+
+    def spans(self, text: str) -> tuple[Span, ...]:
+        signs = len(_INLINE_SIGNS.findall(text))
+        if not signs:
+            return tuple(_lines(_AROUND_BREAK.sub("\n", text)))
+        self._left -= signs + 2 * (text.count("[") + text.count("<"))
+        if self._left < 0:
+            self.is_spent = True
+            return tuple(_lines(text))
+        around, *marked = _WORDS_IN_MARKS.split(text)
+        if 2 * sum(map(len, marked[::3])) == signs:  # there are no other
+            return tuple(_marked(_AROUND_BREAK.sub("\n", around), marked))
+        parser = _inline_parser(links="](" in text)
+        return _spans(parser.inline.parse(text, parser, {}, []))
+
+
+def _marked(before: str, marked: Sequence[str]) -> Iterator[Span]:
+    """Give the spans of a text in which nothing but words is marked: in turn a sign, words and what follows them."""
+    yield from _lines(before)
+    for sign, words, after in zip(marked[::3], marked[1::3], marked[2::3], strict=True):
+        yield Styled(_SIGNS[sign], (Words(words),))
+        yield from _lines(_AROUND_BREAK.sub("\n", after))
+
+
+# Words that stand between two equal signs, with a space or nothing before the first, a space, a stop or nothing behind the
+# last, and no sign in them. All rules of Markdown agree on these, which are most marks that people write.
+_WORDS_IN_MARKS = re.compile(
+    r"(?:(?<=[ \n\t])|(?<!.))(\*\*?|__?|~~)([^\W_](?:[^\n\\`~*_\[<&]*[^\W_])?)\1(?=[ \n\t.,;:!?)]|\Z)", re.DOTALL
+)
+_SIGNS = {"**": "bold", "__": "bold", "*": "italic", "_": "italic", "~~": "strike"}
+_AROUND_BREAK = re.compile(r" *\n[ \t]*")
+
+
+class _Source(NamedTuple):
+    lines: list[str]
+    inline: _Inline
 
 
 def as_written(text: str) -> tuple[Node, ...]:
@@ -163,21 +261,32 @@ def to_json(markdown: str) -> list[Any]:
 
 
 @cache
-def _parser(*, tables: bool) -> MarkdownIt:
+def _block_parser(*, tables: bool) -> MarkdownIt:
+    """Give the parser of blocks; what stands in their lines is left to `_Inline`."""
+    # `[a]: b` would vanish from the text as a definition.
+    return _parser().enable(["table"] * tables).disable(["reference", "inline", "text_join"])
+
+
+@cache
+def _inline_parser(*, links: bool) -> MarkdownIt:
+    """Give the parser of what stands in lines; without links it does not look for the end of each bracket."""
+    return _parser().enable("strikethrough").disable([] if links else ["link", "image"])
+
+
+def _parser() -> MarkdownIt:
     from markdown_it import MarkdownIt
 
     parser = MarkdownIt("commonmark", {"html": False, "maxNesting": NESTING_LIMIT})
-    # `[a]: b` would vanish from the text as a definition.
-    return parser.enable(["strikethrough", *["table"] * tables]).disable("reference")
+    return parser.disable(["html_block", "html_inline"])
 
 
-def _nodes(tokens: Iterator[Token], source: list[str], end: str = "") -> Iterator[Node]:
+def _nodes(tokens: Iterator[Token], source: _Source, end: str = "") -> Iterator[Node]:
     for token in tokens:
         match token.type:
             case "paragraph_open":
-                yield Paragraph(_spans(next(tokens).children or ()))
+                yield Paragraph(source.inline.spans(next(tokens).content))
             case "heading_open":
-                yield Heading(int(token.tag[1]), _spans(next(tokens).children or ()))
+                yield Heading(int(token.tag[1]), source.inline.spans(next(tokens).content))
             case "fence" | "code_block":
                 yield _code(token)
             case "blockquote_open":
@@ -195,23 +304,25 @@ def _nodes(tokens: Iterator[Token], source: list[str], end: str = "") -> Iterato
                 return
 
 
-def _items(tokens: Iterator[Token], source: list[str], end: str) -> Iterator[tuple[Node, ...]]:
+def _items(tokens: Iterator[Token], source: _Source, end: str) -> Iterator[tuple[Node, ...]]:
     for token in tokens:
         if token.type == end:
             return
         yield tuple(_nodes(tokens, source, "list_item_close"))
 
 
-def _rows(tokens: Iterator[Token], source: list[str]) -> Iterator[tuple[tuple[Span, ...], ...]]:
+def _rows(tokens: Iterator[Token], source: _Source) -> Iterator[tuple[tuple[Span, ...], ...]]:
     for token in tokens:
         if token.type == "table_close":
             return
         if token.type == "tr_open" and token.map:
             cells = [cell for cell in _until(tokens, "tr_close") if cell.type == "inline"]
-            line = source[token.map[0]]
+            line = source.lines[token.map[0]]
             # Cells beyond the head's are left out by the parser; then the row stays as it was written.
             whole = _letters(line) == _letters("".join(cell.content for cell in cells))
-            yield tuple(_spans(cell.children or ()) for cell in cells) if whole else ((Words(line.strip("> |")),),)
+            yield (
+                tuple(source.inline.spans(cell.content) for cell in cells) if whole else ((Words(line.strip("> |")),),)
+            )
 
 
 def _until(tokens: Iterator[Token], end: str) -> Iterator[Token]:
@@ -236,26 +347,39 @@ def _spans(tokens: Iterable[Token]) -> tuple[Span, ...]:
     # No recursion: ten thousand asterisks nest five thousand times.
     stack: list[list[Span]] = [[]]
     opened: list[Token] = []
-    active: Counter[str] = Counter()
+    active: dict[str, int] = {}  # tag → how many of it are open
+    words: list[str] = []
     for token in tokens:
+        kind = token.type
+        if kind in _TEXTS:
+            words.append(token.content)
+            continue
+        if text := "".join(words):
+            stack[-1].append(Words(text))
+        words = []
         if token.nesting == 1:
             stack.append([])
             opened.append(token)
-            active[token.tag or "a"] += 1
+            tag = token.tag or "a"
+            active[tag] = active.get(tag, 0) + 1
         elif token.nesting == -1:
             inner, start = tuple(stack.pop()), opened.pop()
             tag = start.tag or "a"
             active[tag] -= 1
-            stack[-1].extend(_closed(start, inner) if not active[tag] else inner)
-        elif token.type == "code_inline":
+            stack[-1].extend(inner if active[tag] else _closed(start, inner))
+        elif kind == "code_inline":
             stack[-1].append(Code(token.content))
-        elif token.type == "image":
-            stack[-1].extend(_link(str(token.attrs["src"]), token, (Words(token.content),), nested=bool(active["a"])))
-        elif token.type in ("softbreak", "hardbreak"):
+        elif kind == "image":
+            image = (Words(token.content),)
+            stack[-1].extend(_link(str(token.attrs["src"]), token, image, nested=active.get("a", 0) > 0))
+        elif kind in ("softbreak", "hardbreak"):
             stack[-1].append(Break())
-        elif token.content:
-            stack[-1].append(Words(token.content))
+    if text := "".join(words):
+        stack[-1].append(Words(text))
     return tuple(stack[0])
+
+
+_TEXTS = frozenset({"text", "text_special"})  # the latter was escaped, or an entity
 
 
 def _closed(start: Token, inner: tuple[Span, ...]) -> tuple[Span, ...]:

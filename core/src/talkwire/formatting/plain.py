@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from talkwire import model
 
 from .dialect import PLAIN
-from .flow import flow, write
+from .flow import flow
 from .parse import Break, Link, List, Node, Paragraph, Span, Styled, Words, as_written, linked, parse
+from .writing import write
 
 
 def plain(markdown: str) -> str:

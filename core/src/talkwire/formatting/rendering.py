@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from talkwire import model
 from talkwire.errors import Unsupported
 
 from .blocks import blocks_to_json
+from .borders import at_borders
 from .dialect import PLAIN
-from .flow import DEPTH_LIMIT, Piece, at_borders, cut, flow, with_address, write
-from .parse import MARKDOWN_LIMIT, Heading, Node, Words, is_too_deep, parse
+from .flow import DEPTH_LIMIT, Piece, flow, with_address
+from .parse import MARKDOWN_LIMIT, SIGNS_LIMIT, Heading, Node, Words, read
 from .plain import headed, numbered, readable
 from .splitting import cuts, length, split, widest
+from .writing import Writing, runs
 
 if TYPE_CHECKING:
     from talkwire.features import Features, MediaFeature, OptionFeature
@@ -111,8 +112,9 @@ class _Rendering:
         feature = self.carried(block.attachment)
         self.flush()
         nodes = self.parsed(block.caption)
-        text, twin = self.written(self.pieces(nodes))
-        if self.measured(text, twin) <= feature.caption_limit:
+        written = _Written(self.pieces(nodes), self.features)
+        text, twin = written.whole()
+        if measured(text, twin, self.features) <= feature.caption_limit:
             self.emit(model.Part(attachment=block.attachment, text=text, plain=twin))
         else:
             self.emit(model.Part(attachment=block.attachment))
@@ -154,7 +156,7 @@ class _Rendering:
         level = self.features.card
         if self.left_out(level):
             return
-        self.note_length(block.text)
+        self.parsed(block.text)
         if level is model.Level.FULL:
             options = self.fitting(block.options, self.features.buttons)
             if options or not block.options:
@@ -204,14 +206,14 @@ class _Rendering:
     # --- text ---
 
     def parsed(self, markdown: str) -> tuple[Node, ...]:
-        self.note_length(markdown)
-        return parse(markdown)
-
-    def note_length(self, markdown: str) -> None:
-        if len(markdown) > MARKDOWN_LIMIT:
+        reading = read(markdown)
+        if reading.too_long:
             self.note("marks_as_written", f"Beyond {MARKDOWN_LIMIT} characters, marks stand as they were written.")
-        if is_too_deep(markdown):
+        if reading.too_full:
+            self.note("marks_as_written", f"Beyond {SIGNS_LIMIT} signs, marks stand as they were written.")
+        if reading.too_deep:
             self.note("marks_as_written", "Marks are nested too deep, and stand as they were written.")
+        return reading.nodes
 
     def say(self, nodes: Iterable[Node]) -> None:
         """Add to the text that goes into the next part."""
@@ -229,6 +231,8 @@ class _Rendering:
                     "marks_in_words", f"Inside words or around their own signs, shown without marks: {', '.join(said)}."
                 )
         used = {mark.kind for piece in pieces for mark in piece.marks}
+        if not used:
+            return pieces
         gone = [word for kind, word in _MARKS.items() if kind in used and getattr(dialect, kind) is None]
         if dialect.bold and "headings" in gone:
             gone.remove("headings")
@@ -251,7 +255,8 @@ class _Rendering:
     def keeps(self, url: str) -> bool:
         """Say whether a link can be told again in each part that its text is cut into."""
         limit, link = self.features.text_limit, self.features.dialect.link
-        return limit is None or 2 * self.measured(link("", url) if link else url, f" ({url})") <= limit
+        told = (link("", url) if link else url, f" ({url})")
+        return limit is None or 2 * measured(*told, self.features) <= limit
 
     def flush(self) -> None:
         for text, twin in self.texts(self.flow):
@@ -271,32 +276,19 @@ class _Rendering:
 
     def texts(self, pieces: Sequence[Piece], limit: int | None = None) -> Iterator[tuple[str, str]]:
         """Cut a flow into parts: each as the channel writes it, with its plain twin; `limit` None: the text's own."""
-        visible = "".join(piece.text for piece in pieces)
-        ends = list(accumulate(len(piece.text) for piece in pieces))
+        visible = "".join([piece.text for piece in pieces])
+        if not visible.strip():
+            return
+        written = _Written(pieces, self.features)
         limit, unit = limit or self.features.text_limit, self.features.unit
-
-        def measure(start: int, end: int) -> int:
-            return self.measured(*self.written(cut(pieces, ends, start, end)))
-
         if limit is None:
-            if visible.strip():
-                yield self.written(pieces)
+            yield written.whole()
             return
         try:
-            for start, end in cuts(visible, limit, measure, widest(limit, unit)):
-                yield self.written(cut(pieces, ends, start, end))
+            for start, end in cuts(visible, limit, written.measure, widest(limit, unit)):
+                yield written.cut(start, end)
         except ValueError as error:
             raise self.refusal(f"the text does not fit into parts of {limit} {unit.value}") from error
-
-    def written(self, pieces: Iterable[Piece]) -> tuple[str, str]:
-        pieces = list(pieces)
-        text = write(pieces, self.features.dialect)
-        return text, "" if self.features.dialect.is_plain else write(pieces, PLAIN)
-
-    def measured(self, text: str, twin: str) -> int:
-        """Measure the longer of both: where markup is refused, the twin has to fit too."""
-        unit = self.features.unit
-        return max(length(self.features.dialect.counted(text), unit), length(twin, unit))
 
     # --- what comes of it ---
 
@@ -314,6 +306,33 @@ class _Rendering:
     @property
     def word(self) -> str:
         return self.kind.replace("_", " ")
+
+
+class _Written:
+    """A flow as the channel writes it, beside its plain twin."""
+
+    def __init__(self, pieces: Sequence[Piece], features: Features) -> None:
+        self._features = features
+        laid = runs(pieces)
+        self._text = Writing(laid, features.dialect)
+        self._twin = None if features.dialect.is_plain else Writing(laid, PLAIN)
+        self._last: tuple[int, int, str, str] = (0, 0, "", "")  # what was measured last; most texts are one part
+
+    def whole(self) -> tuple[str, str]:
+        return self._text.whole(), self._twin.whole() if self._twin else ""
+
+    def cut(self, start: int, end: int) -> tuple[str, str]:
+        if self._last[:2] != (start, end):
+            self._last = start, end, self._text.cut(start, end), self._twin.cut(start, end) if self._twin else ""
+        return self._last[2:]
+
+    def measure(self, start: int, end: int) -> int:
+        return measured(*self.cut(start, end), self._features)
+
+
+def measured(text: str, twin: str, features: Features) -> int:
+    """Measure the longer of both: where markup is refused, the twin has to fit too."""
+    return max(length(features.dialect.counted(text), features.unit), length(twin, features.unit))
 
 
 def _payload(block: model.Block) -> str:

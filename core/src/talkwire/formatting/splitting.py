@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from typing import Literal
 
@@ -33,6 +32,8 @@ _GAP = re.compile(r"\s*\n|\s*")  # what a cut swallows; the next line's indentat
 
 def length(text: str, unit: Unit) -> int:
     """Measure a text as a provider does; an SMS in segments."""
+    if text.isascii() and unit is not Unit.SEGMENTS:
+        return len(text)
     match unit:
         case Unit.CHARACTERS:
             return len(text)
@@ -82,25 +83,55 @@ def widest(limit: int, unit: Unit) -> int:
 
 
 def cuts(text: str, limit: int, measure: Callable[[int, int], int], width: int) -> Iterator[tuple[int, int]]:
-    """Give start and end of each piece, as `split` does; `measure` never falls as the end moves on.
+    """Give start and end of each piece, as `split` does; `width` is the most characters that can fit.
 
-    `width` is the most characters that can fit.
+    `measure` may fall a little as the end moves on: a link that is cut has its address behind it, a whole one may be its
+    own. So a piece is measured as it will be.
     """
     start, stop = 0, len(text.rstrip())
     while start < stop:
         end = stop
         if stop - start > width or measure(start, stop) > limit:
-            fits = bisect_right(range(1, min(width, stop - start) + 1), limit, key=lambda n: measure(start, start + n))
+            fits = _most_that_fits(start, min(width, stop - start), limit, measure)
             if not fits:
                 raise ValueError(f"a limit of {limit} is too small for a single character")
             end = _border(text, start, start + fits)
-        piece_end = start + len(text[start:end].rstrip())
+            while end > start + 1 and measure(start, _without_space(text, start, end)) > limit:
+                end = _border(text, start, end - 1)
+        piece_end = _without_space(text, start, end)
         if piece_end > start:
             yield start, piece_end
         gap = _GAP.match(text, piece_end)
         start = gap.end() if gap else piece_end
         if start > piece_end and _joined(text, start):  # a space may carry an accent
             start -= 1
+
+
+def _without_space(text: str, start: int, end: int) -> int:
+    return start + len(text[start:end].rstrip())
+
+
+def _most_that_fits(start: int, most: int, limit: int, measure: Callable[[int, int], int]) -> int:
+    """Give how many characters from `start` on measure at most `limit`, and are at most `most`."""
+    low, low_measure = 0, 0
+    high, high_measure = most + 1, limit + 1
+    guess, guesses = most, 0
+    while high - low > 1:
+        measured = measure(start, start + guess)
+        if measured <= limit:
+            low, low_measure = guess, measured
+        else:
+            high, high_measure = guess, measured
+        guesses += 1
+        if guesses < _GUESSES:  # most texts are of one kind all along
+            guess = low + (limit - low_measure) * (high - low) // (high_measure - low_measure)
+        else:
+            guess = (low + high) // 2
+        guess = min(max(guess, low + 1), high - 1)
+    return low
+
+
+_GUESSES = 6
 
 
 def _border(text: str, start: int, end: int) -> int:

@@ -123,7 +123,8 @@ def render(draft: Draft, context: RenderContext, features: Features) -> Rendered
     """
     shaping = _Shaping(context)
     blocks = tuple(shaping.take(position, block) for position, block in enumerate(draft.blocks))
-    rendered = as_parts(replace(draft, blocks=blocks), features, context)
+    said = draft if blocks == draft.blocks else replace(draft, blocks=blocks)
+    rendered = as_parts(said, features, context)
     parts = tuple(told for part in rendered.parts for told in shaping.told(part))
     if not parts:
         raise Unsupported("there is nothing to send")

@@ -58,7 +58,8 @@ _SHOWN_BY_CARDS = ("image", "video", "document")
 def render(draft: Draft, context: RenderContext, templates: Templates) -> Rendered:
     """Shape a draft. Errors: `Unsupported`, naming the block and what WhatsApp takes."""
     shaping = _Shaping(draft, context, templates)
-    rendered = in_parts(replace(draft, blocks=shaping.blocks()), FEATURES, context)
+    blocks = shaping.blocks()
+    rendered = in_parts(draft if blocks == draft.blocks else replace(draft, blocks=blocks), FEATURES, context)
     losses = sorted((*rendered.degradations, *shaping.degradations), key=lambda loss: loss.block)
     return Rendered(tuple(shaping.message(part) for part in rendered.parts), tuple(losses), shaping.known)
 
