@@ -140,7 +140,7 @@ channel = "email"
 address = "support@example.test"
 name = "Kopi Kita"
 imap = {{ host = "127.0.0.1", port = 9, tls = "none", password = "not-a-secret" }}
-smtp = {{ host = "127.0.0.1", port = {port}, tls = "none" }}
+smtp = {{ host = "127.0.0.1", port = {port}, tls = "none", connections = 8 }}
 """
         loaded = load_raw(RawConfig(text, Path(folder) / "talkwire.toml", {}), extra={"email": talkwire_email})
         upgrade(url, [CORE])

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -150,11 +151,12 @@ async def bare(channel: str, port: int, count: int) -> float:
 
 
 def _without_rates(module: Any) -> Any:
-    """Give a plugin whose channel may send as often as it likes."""
+    """Give a plugin whose channel may send as often as it likes, as many at once as the bare client."""
     from talkwire import Channel, hookimpl
 
     (kind,) = module.register_channels()
-    free: type[Channel] = type(kind.__name__, (kind,), {"rates": ()})
+    features = replace(kind.features, at_once=AT_ONCE)
+    free: type[Channel] = type(kind.__name__, (kind,), {"rates": (), "features": features})
 
     @hookimpl
     def register_channels() -> list[type[Channel]]:

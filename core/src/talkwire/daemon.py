@@ -375,8 +375,9 @@ class Daemon:
         if runtime.channel is None:
             return
         sender = Sender(self.store, self.clock, runtime, self.leases, self.lanes)
-        need = runtime.channel.features.send_timeout
-        self.lanes.serve(sender.group, sender.work, need=need, may_run=sender.may_run, room=sender.room)
+        features = runtime.channel.features
+        need, most = features.send_timeout, features.at_once
+        self.lanes.serve(sender.group, sender.work, most=most, need=need, may_run=sender.may_run, room=sender.room)
         self.leases.want([sender.group, f"listen:{runtime.name}"], need)
 
     async def tell_readers(self) -> None:

@@ -66,6 +66,7 @@ class Features:
     movable: bool = False  # a conversation may be moved to another channel
     # sending
     rates: tuple[Rate, ...] = ()  # those that depend on settings: `Channel.rates`
+    at_once: int = 8  # sends of one account that are under way together; rate × what the provider takes for one
     idempotent: bool = False  # the provider folds two requests with the same `Outgoing.key`
     references: bool = False  # `Outgoing.references` is filled in
     reconciles: bool = False  # `Channel.reconcile` can tell whether a part arrived

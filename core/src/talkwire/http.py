@@ -37,6 +37,7 @@ ANSWER_LIMIT = 4 * 1024 * 1024  # bytes of an answer that is read whole
 DOWNLOAD_LIMIT = 100 * 1024 * 1024  # bytes of a download
 DOWNLOAD_TIMEOUT = timedelta(minutes=5)
 RECORD_LIMIT = 2048  # characters of each text in a record
+PER_HOST = 128  # connections of all accounts together; more than one account has sends under way
 IDLE = timedelta(seconds=1.5)  # servers close idle connections after 5 s and less (Node: `server.keepAliveTimeout`)
 
 EXPLAINING_NAMES = frozenset(
@@ -98,7 +99,7 @@ async def _never_repeated(request: aiohttp.ClientRequest, handler: aiohttp.Clien
 def client_session(*, trust_env: bool = False) -> aiohttp.ClientSession:
     """Make the one session that all accounts share: no cookies, idle connections dropped early."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, limit_per_host=32, keepalive_timeout=IDLE.total_seconds()),
+        connector=aiohttp.TCPConnector(limit=0, limit_per_host=PER_HOST, keepalive_timeout=IDLE.total_seconds()),
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=trust_env,
     )

@@ -432,6 +432,8 @@ class Lanes:
             lane = group.ahead.popleft()
             if lane.id not in group.running and lane.id not in self._ended:
                 turn.following, group.running[lane.id] = lane, turn.task
+                if len(group.ahead) < group.most:
+                    self.pump.wake()  # before none is left
                 return lane
         return None
 
@@ -504,7 +506,7 @@ class Lanes:
             if not_before is not None and not_before > now:
                 soonest = min(soonest or not_before, not_before)
                 continue
-            if group.turns < group.most:
+            if group.turns < group.most or len(group.ahead) < group.most:
                 wanted.append((name, _AHEAD * group.most + len(group.running)))
         if not wanted:
             return soonest

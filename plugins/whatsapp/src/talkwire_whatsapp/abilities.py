@@ -58,6 +58,7 @@ FEATURES = Features(
     reports=State.READ,
     window=timedelta(hours=24),
     rates=(number_rate(80), PAIR_RATE),
+    at_once=32,  # 80 a second, where Meta takes 0.4 s for one
     send_timeout=timedelta(seconds=120),  # a file of 100 MB is given to Meta before the message that shows it
 )
 
