@@ -1,4 +1,4 @@
-"""Write docs/reference/ from the code: hooks, settings, errors, features, states, hub, kit, HTTP API, commands, metrics.
+"""Write docs/reference/ from the code: hooks, settings, errors, features, states, hub, kit, HTTP API, commands, metrics, modules.
 
 reference.py            writes the pages
 reference.py --check    says which pages are not what the code says, and writes nothing
@@ -20,6 +20,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs" / "reference"
+CORE = ROOT / "core" / "src" / "talkwire"
 MADE = "<!-- Made by tools/reference.py from the code; change it there. -->"
 
 
@@ -56,6 +57,7 @@ def pages() -> dict[str, str]:
         "api.md": api,
         "cli.md": cli,
         "metrics.md": metrics,
+        "modules.md": modules,
     }
     return {name: "\n".join([MADE, "", *page()]).rstrip() + "\n" for name, page in made.items()}
 
@@ -131,6 +133,33 @@ def metrics() -> Iterator[str]:
         labels = ", ".join(f"`{label}`" for label in one.labels) or "none"
         where = "of the database" if one.whole else "of this daemon"
         yield from ("", f"## {one.name}", "", one.help, "", f"- kind: {one.kind}, {where}", f"- labels: {labels}")
+
+
+def modules() -> Iterator[str]:
+    yield from (
+        "# The map of the core",
+        "",
+        "With this page you find the module that does something, and know what it may import.",
+        "",
+        "A module imports from its own layer and from those below it, never from above: `tests/boundaries/test_imports.py` walks the imports of all.",
+        "Plugins see none of this but what `talkwire/__init__.py` exports.",
+    )
+    for number, names in enumerate(_layers(), 1):
+        yield from ("", f"## Layer {number}", "", "| module | does |", "|---|---|")
+        for name in sorted(names.split()):
+            file = CORE / f"{name}.py"
+            text = (file if file.is_file() else CORE / name / "__init__.py").read_text("utf-8")
+            said = (ast.get_docstring(ast.parse(text)) or "").partition("\n\n")[0]
+            yield f"| `{name}{'' if file.is_file() else '/'}` | {' '.join(said.split())} |"
+
+
+def _layers() -> list[str]:
+    """Read which module stands on which layer, from the test that holds them to it."""
+    tree = ast.parse((ROOT / "tests" / "boundaries" / "test_imports.py").read_text("utf-8"))
+    (found,) = (
+        node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "LAYERS"
+    )
+    return list(ast.literal_eval(found))
 
 
 def prose(text: str) -> list[str]:
