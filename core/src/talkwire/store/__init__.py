@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -24,7 +23,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _READERS = 4
-_TOGETHER = 0.01  # seconds after which what one reader has left is another's
+_TOGETHER = 0.005  # seconds that reads of one turn wait for each other
 _POSTGRES_WRITERS = 3
 LOCK_WITHIN = timedelta(seconds=4)  # that another session may let us wait; less than a writer may be held
 ANSWER_WITHIN = timedelta(seconds=10)  # of a statement; a server that is silent for longer is down
@@ -43,7 +42,10 @@ class Store:
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-read")
         self._local = threading.local()
         self._writes: list[tuple[Fn, Job]] = []  # what was brought in this turn of the loop
-        self._looks: list[Job] = []  # reads that were asked for in this turn of the loop
+        self._looks: deque[Job] = deque()  # reads that wait for a reader
+        self._seen: deque[Done] = deque()  # reads that are done, and not handed out yet
+        self._asked = False  # a reader is woken when this turn of the loop ends
+        self._late: asyncio.TimerHandle | None = None
         self._opened: list[Driver] = []
         self._lock: DaemonLock | None = None
         self._place: Place | None = None
@@ -94,6 +96,10 @@ class Store:
         for writer in self._writers:
             await asyncio.to_thread(writer.join, patience.total_seconds())
         await asyncio.to_thread(self._readers.shutdown)
+        self._hand_out()
+        self._give_up()
+        if self._late is not None:
+            self._late.cancel()
         if self._looking is not None:
             self._looking.cancel()
         for driver in self._opened:
@@ -137,9 +143,10 @@ class Store:
             raise StoreDown("the store is closed")
         loop = asyncio.get_running_loop()
         look = Job(fn, loop.create_future())
-        if not self._looks:
-            loop.call_soon(self._look_now, loop)
         self._looks.append(look)
+        if not self._asked:
+            self._asked = True
+            loop.call_soon(self._look_now, loop)
         self.reading += 1
         try:
             return cast("T", await look.future)
@@ -148,11 +155,30 @@ class Store:
 
     def _look_now(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let a reader do all reads that were asked for in this turn of the loop: to wake it costs as much as a read."""
-        looks, self._looks = self._looks, []
+        self._asked = False
+        self._let_read(loop)
+        if self._late is None:
+            self._late = loop.call_later(_TOGETHER, self._look_after, loop)
+
+    def _look_after(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let nobody wait for a slow read that was asked for in the same turn: hand out what is done, wake another reader."""
+        self._late = None
+        self._hand_out()
+        if self._looks:
+            self._look_now(loop)
+
+    def _let_read(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
-            self._readers.submit(self._read_all, looks, loop)
-        except RuntimeError:  # it was closed in this same turn
-            hand_out([(look, None, StoreDown("the store is closed")) for look in looks])
+            self._readers.submit(self._read_all, loop)
+        except RuntimeError:  # it was closed meanwhile
+            self._give_up()
+
+    def _hand_out(self) -> None:
+        hand_out([self._seen.popleft() for _ in range(len(self._seen))])
+
+    def _give_up(self) -> None:
+        """Tell those whose read nobody will do any more."""
+        hand_out([(self._looks.popleft(), None, StoreDown("the store is closed")) for _ in range(len(self._looks))])
 
     async def scrub(self, *, rewrite: bool | None = None) -> Scrubbed:
         """Clear what was deleted out of the database's own files.
@@ -221,18 +247,16 @@ class Store:
         for call in self.committed:
             call(facts, hints)
 
-    def _read_all(self, looks: list[Job], loop: asyncio.AbstractEventLoop) -> None:
-        """Do reads one after the other, each on its own, and hand them out together; a slow one keeps no other."""
-        done: list[Done] = []
-        began = time.monotonic()
-        for place, look in enumerate(looks, 1):
-            done.append((look, *self._read(look.item)))
-            if place < len(looks) and time.monotonic() - began > _TOGETHER:
-                with contextlib.suppress(RuntimeError):  # closed: they are done here
-                    self._readers.submit(self._read_all, looks[place:], loop)
-                    break
+    def _read_all(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Do the reads that wait, one after the other, each on its own, and hand them out together."""
+        for _ in range(len(self._looks)):
+            try:
+                look = self._looks.popleft()
+            except IndexError:  # another reader has the rest
+                break
+            self._seen.append((look, *self._read(look.item)))
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(hand_out, done)
+            loop.call_soon_threadsafe(self._hand_out)
 
     def _read(self, fn: Callable[[Query], Any]) -> tuple[Any, BaseException | None]:
         try:
