@@ -94,6 +94,7 @@ async def _news(more: asyncio.Event) -> None:
 async def _stream(call: Call[EventQuery, None], after: int | None) -> web.StreamResponse:
     """Send pages as they come; who reads slowly is waited for, and holds no more than one page."""
     tail = call.engine.tail
+    more = tail.more
     found = await _read(call, after)  # an expired cursor is a plain 410
     async with sse_response(call.request) as stream, asyncio.TaskGroup() as group:
         hints = group.create_task(_tell_typing(call, stream)) if call.query.typing else None
@@ -104,11 +105,11 @@ async def _stream(call: Call[EventQuery, None], after: int | None) -> web.Stream
                     async with _read_in_time(call.request):
                         await stream.write(said)
                 told = max(told, found.next)
-                more = tail.more
-                await call.engine.principals.principal(call.request)  # a revoked key hears no more
-                found = await _read(call, told)
-                if found.next == found.head == told and not tail.closed:
+                if found.next == found.head:
                     await _news(more)
+                await call.engine.principals.principal(call.request)  # a revoked key hears no more
+                more = tail.more
+                found = await _read(call, told)
         except HistoryGone as error:
             await stream.send(str(error), event="resync")  # ends: the next Last-Event-ID gets the 410
         except (ConnectionResetError, TimeoutError, StoreDown, problems.Unauthenticated):
