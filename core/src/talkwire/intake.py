@@ -428,7 +428,7 @@ _TEXTS: dict[type, Callable[[Any], tuple[str, ...]]] = {
     ),
     Report: attrgetter("external_id", "key", "code", "reason", "recipient"),
 }
-_MORE = attrgetter("blocks", "address.aliases", "known_as", "follows", "cc", "answer_at")  # where more texts stand
+_MORE = attrgetter("blocks", "known_as", "follows", "cc", "answer_at")  # where more texts stand
 
 
 def _checked(items: Iterable[Any]) -> list[Item]:
@@ -454,8 +454,11 @@ def _check(item: Any) -> Any:
     texts = _TEXTS.get(type(item))
     if texts is None or (type(item) is Inbound and any(_MORE(item))):
         return storable(item)
+    said = texts(item)
+    if type(item) is Inbound and item.address.aliases:
+        said += tuple(text for alias in item.address.aliases for text in (alias.kind, alias.value))
     # One look at what nearly all items are: nothing to change.
-    return item if is_storable("".join(texts(item))) else storable(item)
+    return item if is_storable("".join(said)) else storable(item)
 
 
 __all__ = ["Admitted", "Intake", "Served", "kept", "read"]
