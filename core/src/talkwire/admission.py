@@ -94,7 +94,7 @@ _SET_CURSOR = """
 _PLACE_ROWS = """
     SELECT id, account, last_n, last_at, last_inbound_at, last_inbound, last_text, subject, session,
            reply_until, window_told, unreachable_at, contact_id, answer_code
-    FROM conversation WHERE id IN (:ids[])
+    FROM conversation WHERE id IN (:ids[]) ORDER BY id
 """
 # The kind is a column of what is asked for: as a constant it tempts PostgreSQL to read all messages of the kind.
 _THERE = """
@@ -215,7 +215,8 @@ def _messages(
     windows: Mapping[str, timedelta | None],
     results: Sequence[Admitted],
 ) -> None:
-    persons = people.resolve(tx, [(account, item.address) for _, account, item in inbound])
+    met = people.meet(tx, [(account, item.address, item.thread) for _, account, item in inbound])
+    persons = people.resolve(tx, [(account, item.address) for _, account, item in inbound], known=met.persons)
     whose = [persons[people.key_of(account, item.address)] for _, account, item in inbound]
     followed = _followed(tx, inbound, whose)
     spots: list[people.Place] = []
@@ -225,8 +226,8 @@ def _messages(
         spot = (account, person.address, followed[position].thread if followed else item.thread)
         spots.append(spot)
         wanted[spot] = (channels[account], person.contact)
-    ids, new = people.places(tx, wanted)
-    places = {row[0]: _Place(*row) for row in tx.execute(_PLACE_ROWS, {"ids": sorted(set(ids.values()))})}
+    ids, new = people.find_places(tx, wanted, known=met.places)
+    places = {row[0]: _Place(*row) for row in tx.locked(_PLACE_ROWS, {"ids": sorted(set(ids.values()))})}
     if len(places) < len(set(ids.values())):
         raise RunAgain  # somebody was forgotten while this waited for the conversation
     there = messages_there(tx, {(account, i.external_id) for _, account, i in inbound})

@@ -30,14 +30,20 @@ class Filed:
 
 def is_to_be_filed(item: object) -> TypeGuard[Inbound]:
     """Say whether an item holds anything that is stored before it, or is bounded."""
-    return holds_files(item) or (isinstance(item, Inbound) and any(isinstance(one, Original) for one in item.blocks))
+    return isinstance(item, Inbound) and (_is_long(item) or _holds(item, (Enclosed, Original)))
 
 
 def holds_files(item: object) -> TypeGuard[Inbound]:
     """Say whether files lie in an item, or become of its text."""
-    return isinstance(item, Inbound) and (
-        any(isinstance(block, Enclosed) for block in item.blocks) or len(item.text) > LONGEST_TEXT
-    )
+    return isinstance(item, Inbound) and (_is_long(item) or _holds(item, (Enclosed,)))
+
+
+def _is_long(item: Inbound) -> bool:
+    return len(item.text) > LONGEST_TEXT
+
+
+def _holds(item: Inbound, kinds: tuple[type, ...]) -> bool:
+    return bool(item.blocks) and any(isinstance(one, kinds) for one in item.blocks)
 
 
 async def filed(files: Chunks, item: Inbound) -> Inbound:

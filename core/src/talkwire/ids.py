@@ -9,26 +9,36 @@ import os
 import threading
 import time
 
-_TAIL = 16  # hex digits of chance in one id
-_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+_MOST = 1 << 12  # ids of one millisecond; the next one borrows from the millisecond after it
+_KIND = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))  # a digit of chance → one that says RFC 9562
 _lock = threading.Lock()
-_last = 0  # milliseconds << 12 | counter
-_chance = ""  # hex digits, read many at a time: each read of the system gives other threads their turn
-_at = 0
+_stamp = 0  # milliseconds since 1970-01-01 UTC
+_head = ""  # the stamp and the version, as they stand in an id
+_count = _MOST  # of the next id of this stamp
+_tails: list[str] = []  # of ids to come, made many at a time: each read of the system gives other threads their turn
 
 
 def new_id() -> str:
     """Make a UUIDv7: 48 bits of milliseconds, a 12 bit counter, 62 random bits."""
-    global _last, _chance, _at  # noqa: PLW0603  one counter a process is what makes ids of one process sort
-    stamp = (time.time_ns() // 1_000_000) << 12
+    global _stamp, _head, _count  # noqa: PLW0603  one counter a process is what makes ids of one process sort
+    now = time.time_ns() // 1_000_000
     with _lock:
-        _last = stamp = stamp if stamp > _last else _last + 1
-        if _at >= len(_chance):
-            _chance, _at = os.urandom(4096).hex(), 0
-        tail = _chance[_at : _at + _TAIL]
-        _at += _TAIL
-    head = f"{stamp:015x}"
-    return f"{head[:8]}-{head[8:12]}-7{head[12:]}-{_VARIANT[tail[0]]}{tail[1:4]}-{tail[4:]}"
+        if now > _stamp or _count == _MOST:
+            _stamp = max(now, _stamp + 1)
+            _head, _count = f"{_stamp >> 16:08x}-{_stamp & 0xFFFF:04x}-7", 0
+        head, count = _head, _count
+        _count += 1
+        if not _tails:
+            _tails.extend(_some_tails())
+        tail = _tails.pop()
+    return f"{head}{count:03x}-{tail}"
 
 
-os.register_at_fork(after_in_child=lambda: globals().update(_chance="", _at=0))  # no id twice in two processes
+def _some_tails() -> list[str]:
+    """Make the last two groups of 256 ids: two bits that say which kind of UUID it is, 62 of chance."""
+    chance = os.urandom(2048).hex()
+    tails = (chance[at : at + 16] for at in range(0, len(chance), 16))
+    return [f"{_KIND[tail[0]]}{tail[1:4]}-{tail[4:]}" for tail in tails]
+
+
+os.register_at_fork(after_in_child=_tails.clear)  # no id twice in two processes

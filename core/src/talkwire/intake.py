@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Any, Protocol, get_args
@@ -63,6 +63,25 @@ class Served(Protocol):
 Shape = Callable[[Sequence[tuple[Account, Inbound]], timedelta], Awaitable[Sequence[tuple[Inbound | None, str]]]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Among:
+    """Accounts that items may be meant for."""
+
+    accounts: Mapping[str, Served]
+    windows: Mapping[str, timedelta | None]
+    meant: Mapping[str, str]  # what their provider calls accounts → the account
+
+
+@dataclass(frozen=True, slots=True)
+class _Endpoint:
+    """Who stands behind one path."""
+
+    all: _Among
+    taking: _Among  # those that take webhooks …
+    behind: Sequence[tuple[Served, Channel]]  # … in the order in which they are asked
+    body_limit: int  # bytes; the largest that one of them takes
+
+
 class Intake:
     """Takes envelopes in, for all accounts of one daemon."""
 
@@ -78,26 +97,20 @@ class Intake:
         self._clock = clock
         self._files = files
         self._shape = shape
-        self._endpoints: dict[str, list[Served]] = {}
-        self._meant: dict[str, Mapping[str, str]] = {}  # endpoint → what its provider calls accounts → the account
+        self._endpoints: dict[str, _Endpoint] = {}
         self.restored_at = 0  # microseconds; what was written before has perhaps been answered
 
     def serve(self, endpoints: Mapping[str, Sequence[Served]]) -> None:
         """Say which accounts stand behind which endpoint."""
-        self._endpoints = {name: list(accounts) for name, accounts in endpoints.items()}
-        self._meant = {name: _names(accounts) for name, accounts in endpoints.items()}
+        self._endpoints = {name: _endpoint(accounts) for name, accounts in endpoints.items()}
 
     def body_limit(self, endpoint: str) -> int:
         """Give the largest body an endpoint takes, in bytes. Errors: `NotFound`."""
-        return max(channel.features.body_limit for _, channel in self._behind(endpoint))
+        return self._taking(endpoint).body_limit
 
-    def _behind(self, endpoint: str) -> list[tuple[Served, Channel]]:
-        found = [
-            (served, served.channel)
-            for served in self._endpoints.get(endpoint, ())
-            if served.channel is not None and served.channel.features.webhook
-        ]
-        if not found:
+    def _taking(self, endpoint: str) -> _Endpoint:
+        found = self._endpoints.get(endpoint)
+        if found is None or not found.behind:
             raise NotFound("unknown endpoint")
         return found
 
@@ -106,9 +119,9 @@ class Intake:
 
         Errors: `NotFound` 404 · `Rejected` 401, nothing stored · `StoreDown` 503.
         """
-        behind = self._behind(envelope.endpoint)
+        endpoint = self._taking(envelope.endpoint)
         refused: Answered | None = None
-        for served, channel in behind:
+        for served, channel in endpoint.behind:
             try:
                 answered = channel.answer(envelope)
             except Exception as error:  # noqa: BLE001  a delivery that looks like no handshake is not lost for it
@@ -119,24 +132,24 @@ class Intake:
             refused = refused or answered  # it may be the handshake of another account that shares the endpoint
         if refused is not None:
             return refused
-        served, channel = _genuine(behind, envelope)
+        served, channel = _genuine(endpoint.behind, envelope)
         served.heard(envelope.received_at)
         items = read(channel, envelope)
         if items or envelope.method != "GET":
-            accounts = {one.name: one for one, _ in behind}
-            await self._admit(await self._arrival(envelope, served, channel, items, accounts), accounts)
+            arrival = await self._arrival(envelope, served, channel, items, endpoint.taking)
+            await self._admit(arrival, endpoint.taking.accounts)
         return None
 
     async def admit_items(self, served: Served, items: Sequence[Item]) -> Admitted:
         """Take in what came over an account's own connection; committed when this returns, but for `unread`."""
         channel = served.channel
         assert channel is not None  # it is the channel that calls
-        accounts = {served.name: served}
+        among = _among((served,))
         checked = _checked(items)
         placed = [(served.name, channel.type, item) for item in checked if type(item) is not Unread]
         unread = [(i, item.reason) for i, item in enumerate(checked) if type(item) is Unread]
-        arrival = Arrival(None, "", placed, _windows(accounts), micros(self._clock.now()), unread)
-        return await self._admit(arrival, accounts)
+        arrival = Arrival(None, "", placed, among.windows, micros(self._clock.now()), unread)
+        return await self._admit(arrival, among.accounts)
 
     async def admit_batch(self, served: Served, batch: Batch, fence: Fence | None = None) -> None:
         """Take in what a listener fetched, and move its cursor, in one transaction.
@@ -145,10 +158,10 @@ class Intake:
         """
         channel = served.channel
         assert channel is not None  # it is the channel that listens
-        accounts = {served.name: served}
+        among = _among((served,))
         arrivals = [
             await self._shaped(
-                await self._arrival(envelope, served, channel, read(channel, envelope), accounts), accounts
+                await self._arrival(envelope, served, channel, read(channel, envelope), among), among.accounts
             )
             for envelope in batch.envelopes
         ]
@@ -164,7 +177,7 @@ class Intake:
                 await self._keep(arrival)
             await self._store.write(admit, moved)
         for arrival in arrivals:
-            await self._pass_on(arrival, accounts)
+            await self._pass_on(arrival, among.accounts)
 
     async def replay(self, envelope_id: str) -> Admitted:
         """Read a kept envelope again; what is there already stays as it is.
@@ -175,15 +188,16 @@ class Intake:
         if found is None:
             raise NotFound(f"there is no envelope {envelope_id}; raw envelopes are purged after journal_days")
         name, envelope, body_ref = found
-        accounts = {served.name: served for served in self._endpoints.get(envelope.endpoint, ())}
-        served = accounts.get(name)
+        endpoint = self._endpoints.get(envelope.endpoint)
+        among = endpoint.all if endpoint is not None else _among(())
+        served = among.accounts.get(name)
         if served is None or served.channel is None:
             raise Conflict(f'account "{name}" is absent or broken: nothing can read its envelopes')
         if body_ref:
             envelope = replace(envelope, body=b"".join([chunk async for chunk in self._files.open(body_ref)]))
-        arrival = self._placed(envelope_id, envelope, served.channel, read(served.channel, envelope), served, accounts)
+        arrival = self._placed(envelope_id, envelope, served.channel, read(served.channel, envelope), served, among)
         arrival.replayed = True
-        return await self._admit(arrival, accounts)
+        return await self._admit(arrival, among.accounts)
 
     async def _admit(self, arrival: Arrival, accounts: Mapping[str, Served]) -> Admitted:
         arrival = await self._shaped(arrival, accounts)
@@ -234,10 +248,10 @@ class Intake:
         served: Served,
         channel: Channel,
         items: Sequence[Item],
-        accounts: Mapping[str, Served],
+        among: _Among,
     ) -> Arrival:
         envelope_id, body, ref = new_id(), envelope.body, ""
-        arrival = self._placed(envelope_id, envelope, channel, items, served, accounts)
+        arrival = self._placed(envelope_id, envelope, channel, items, served, among)
         if len(body) > BIG_BODY:
             stored = await self._files.put(_at_once(body), len(body))
             body, ref = b"", stored.sha256
@@ -265,26 +279,27 @@ class Intake:
         channel: Channel,
         items: Sequence[Item],
         served: Served,
-        accounts: Mapping[str, Served],
+        among: _Among,
     ) -> Arrival:
         """Say for each item whose it is; `envelope` stays None, as for one that is kept already."""
         placed: list[tuple[str, str, Item]] = []
         unread: list[tuple[int, str]] = []
-        meant = self._meant.get(envelope.endpoint, {})
         for position, item in enumerate(items):
-            account = meant.get(item.to, item.to) or served.name
+            account = among.meant.get(item.to, item.to) or served.name
             if type(item) is Unread:
                 unread.append((position, item.reason))
-            elif account not in accounts:
+            elif account not in among.accounts:
                 unread.append((position, "it is meant for an account that this endpoint has not"))
             else:
                 placed.append((account, channel.type, item))
         received = micros(envelope.received_at)
-        return Arrival(None, envelope_id, placed, _windows(accounts), received, unread, before=self.restored_at)
+        return Arrival(None, envelope_id, placed, among.windows, received, unread, before=self.restored_at)
 
     async def _shaped(self, arrival: Arrival, accounts: Mapping[str, Served]) -> Arrival:
+        if self._shape is None:
+            return arrival
         inbound = [(i, t) for i, t in enumerate(arrival.items) if type(t[2]) is Inbound]
-        if self._shape is None or not inbound:
+        if not inbound:
             return arrival
         wanted = [(accounts[account].view, item) for _, (account, _, item) in inbound]
         results = await self._shape(wanted, SHAPE_BUDGET)  # type: ignore[arg-type]
@@ -297,13 +312,13 @@ class Intake:
 
     async def _filed(self, arrivals: Sequence[Arrival]) -> None:
         """Store the files that lie in arrivals, but for those of messages that are here already."""
-        items = [(account, item) for arrival in arrivals for account, _, item in arrival.items]
+        items = [(account, item) for arrival in arrivals for account, _, item in arrival.items if is_to_be_filed(item)]
+        if not items:
+            return
         wanted = {(account, item.external_id) for account, item in items if holds_files(item)}
         known = await self._store.read(lambda query: messages_there(query, wanted)) if wanted else {}
 
         for arrival in arrivals:
-            if not any(is_to_be_filed(item) for _, _, item in arrival.items):
-                continue
             stored: list[tuple[str, str, Item]] = []
             for position, (account, kind, item) in enumerate(arrival.items):
                 if not is_to_be_filed(item) or (account, item.external_id) in known:
@@ -338,8 +353,15 @@ def _names(accounts: Iterable[Served]) -> Mapping[str, str]:
     return found
 
 
-def _windows(accounts: Mapping[str, Served]) -> Mapping[str, timedelta | None]:
-    return {name: one.channel.features.window if one.channel else None for name, one in accounts.items()}
+def _among(accounts: Sequence[Served]) -> _Among:
+    windows = {one.name: one.channel.features.window if one.channel else None for one in accounts}
+    return _Among({one.name: one for one in accounts}, windows, _names(accounts))
+
+
+def _endpoint(accounts: Sequence[Served]) -> _Endpoint:
+    behind = [(one, one.channel) for one in accounts if one.channel is not None and one.channel.features.webhook]
+    limit = max((channel.features.body_limit for _, channel in behind), default=0)
+    return _Endpoint(_among(accounts), _among([one for one, _ in behind]), behind, limit)
 
 
 async def _at_once(body: bytes) -> AsyncIterator[bytes]:
@@ -406,7 +428,7 @@ _TEXTS: dict[type, Callable[[Any], tuple[str, ...]]] = {
     ),
     Report: attrgetter("external_id", "key", "code", "reason", "recipient"),
 }
-_MORE = attrgetter("blocks", "address.aliases", "known_as", "follows", "cc", "answer_at")  # where more texts stand
+_MORE = attrgetter("blocks", "known_as", "follows", "cc", "answer_at")  # where more texts stand
 
 
 def _checked(items: Iterable[Any]) -> list[Item]:
@@ -432,8 +454,11 @@ def _check(item: Any) -> Any:
     texts = _TEXTS.get(type(item))
     if texts is None or (type(item) is Inbound and any(_MORE(item))):
         return storable(item)
+    said = texts(item)
+    if type(item) is Inbound and item.address.aliases:
+        said += tuple(text for alias in item.address.aliases for text in (alias.kind, alias.value))
     # One look at what nearly all items are: nothing to change.
-    return item if is_storable("".join(texts(item))) else storable(item)
+    return item if is_storable("".join(said)) else storable(item)
 
 
 __all__ = ["Admitted", "Intake", "Served", "kept", "read"]

@@ -367,7 +367,8 @@ class Readers:
                 message = things.get(fact.ids["message"])
                 if message is not None and fact.replayed:
                     message = replace(message, replayed=True)
-                return {"message": message, "state": State[str(small.get("state", "queued")).upper()]}
+                reached = State[str(small["state"]).upper()] if "state" in small else State.QUEUED
+                return {"message": message, "state": reached}
             case "on_session":
                 step = SessionStep(fact.type.replace("window.", "window_").removeprefix("session."))
                 return {"conversation": things.get(fact.conversation), "change": step}

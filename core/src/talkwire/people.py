@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from .ids import new_id
 from .model import GLOBAL_KINDS, Address
@@ -17,6 +18,12 @@ _FIND = """
     WITH v(kind, scope, value) AS (VALUES :keys[3])
     SELECT a.kind, a.scope, a.value, a.id, a.contact_id, a.name, a.kind, a.scope
     FROM v JOIN address a ON a.kind = v.kind AND a.scope = v.scope AND a.value = v.value
+"""
+_MEET = """
+    WITH v(kind, scope, value, account, thread) AS (VALUES :keys[5])
+    SELECT v.account, v.thread, c.id, a.kind, a.scope, a.value, a.id, a.contact_id, a.name
+    FROM v JOIN address a ON a.kind = v.kind AND a.scope = v.scope AND a.value = v.value
+    LEFT JOIN conversation c ON c.account = v.account AND c.address_id = a.id AND c.thread = v.thread
 """
 _FIND_ALIAS = """
     WITH v(kind, scope, value) AS (VALUES :keys[3])
@@ -95,8 +102,32 @@ def key_of(account: str, address: Address) -> Key:
     return address.kind, "" if address.kind in GLOBAL_KINDS else account, address.value
 
 
-def resolve(tx: Tx, wanted: Iterable[tuple[str, Address]]) -> dict[Key, Person]:
-    """Find the persons of (account, address) pairs; whoever is not there is made.
+@dataclass(frozen=True, slots=True)
+class Met:
+    """Who is in the store already, under the address as it is written, and which of their conversations."""
+
+    persons: Mapping[Key, Person]
+    places: Mapping[Place, str]
+
+
+def meet(tx: Query, wanted: Iterable[tuple[str, Address, str]]) -> Met:
+    """Look for the persons of (account, address, thread) and for their conversations there, with one statement."""
+    persons: dict[Key, Person] = {}
+    places: dict[Place, str] = {}
+    keys = {(*key_of(account, address), account, thread) for account, address, thread in wanted}
+    for account, thread, conversation, kind, scope, value, address, contact, name in tx.execute(
+        _MEET, {"keys": sorted(keys)}
+    ):
+        persons[kind, scope, value] = Person(address, contact, name, kind, scope)
+        if conversation is not None:
+            places[account, address, thread] = conversation
+    return Met(persons, places)
+
+
+def resolve(
+    tx: Tx, wanted: Iterable[tuple[str, Address]], *, known: Mapping[Key, Person] | None = None
+) -> dict[Key, Person]:
+    """Find the persons of (account, address) pairs; whoever is not there is made. `known` are those whom `meet` found.
 
     Aliases find the same row, and are kept; what is only claimed is kept too, and finds nobody. What one account calls
     another name of an address is to other accounts one more address of the contact, for they cannot write there.
@@ -119,16 +150,17 @@ def resolve(tx: Tx, wanted: Iterable[tuple[str, Address]]) -> dict[Key, Person]:
                 others.add((alias.kind, "" if alias.kind in GLOBAL_KINDS else account, alias.value))
     if not names:
         return {}
-    found, known = _find(tx, _FIND, names), dict[Key, Person]()
+    found = _find(tx, _FIND, names) if known is None else dict(known)
+    called: dict[Key, Person] = {}  # otherwise
     missing = [key for key in sorted(names) if key not in found]
     if missing:
-        known |= _by_alias(tx, {key: aliases[key] for key in missing})
-        for key, person in known.items():
+        called = _by_alias(tx, {key: aliases[key] for key in missing})
+        for key, person in called.items():
             if person.kind == key[0] or accounts[key] <= {person.scope, key[1]}:
                 found[key] = person
                 aliases[key].add(key)  # found by another name: from now on by this one as well
     if missing := [key for key in missing if key not in found]:
-        contacts = {key: known[key].contact for key in missing if key in known}
+        contacts = {key: called[key].contact for key in missing if key in called}
         found |= _make(tx, {key: names[key] for key in missing}, aliases, contacts)
     stored = _merge_aliased(tx, found, aliases)
     _rename(tx, {found[key].address: name for key, name in names.items() if name and found[key].name != name})
@@ -231,7 +263,18 @@ def places(
     `wanted` says for each place its channel and contact; `also` are conversations to be locked with them. Gives the
     ids, and which are new.
     """
-    found = _find_places(tx, wanted) if wanted else {}
+    found, new = find_places(tx, wanted)
+    tx.lock("conversation", [*found.values(), *also])
+    return found, new
+
+
+def find_places(
+    tx: Tx, wanted: Mapping[Place, tuple[str, str]], *, known: Mapping[Place, str] = MappingProxyType({})
+) -> tuple[dict[Place, str], frozenset[Place]]:
+    """Do as `places`, and lock nothing yet. `known` are those that `meet` found."""
+    found = {place: known[place] for place in wanted if place in known}
+    if unknown := [place for place in wanted if place not in found]:
+        found |= _find_places(tx, unknown)
     made = {place: new_id() for place in sorted(wanted) if place not in found}
     if made:
         _stay(tx, (wanted[place][1] for place in made))
@@ -242,8 +285,7 @@ def places(
                 for place, id_ in made.items()
             ],
         )
-        found = _find_places(tx, wanted)
-    tx.lock("conversation", [*found.values(), *also])
+        found |= _find_places(tx, made)
     # Another transaction may have made the same one meanwhile; then it is not new to us.
     return found, frozenset(place for place, id_ in made.items() if found[place] == id_)
 

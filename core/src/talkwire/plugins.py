@@ -88,6 +88,8 @@ class ReaderPlugin:
         self.hooks: Mapping[str, tuple[Hook, ...]] = {
             name: tuple(hook for hook in hooks if hook.name == name) for name in dict.fromkeys(h.name for h in hooks)
         }
+        self._in_tx = {hook.name for hook in hooks if hook.way is Way.TX}
+        self._outside = {hook.name for hook in hooks if hook.way is not Way.TX}
         self._runner = runner
 
     def wants(self, fact_type: str) -> bool:
@@ -104,11 +106,11 @@ class ReaderPlugin:
 
     def in_tx(self, hook_name: str) -> bool:
         """Say whether `call_tx` has something to call."""
-        return any(hook.way is Way.TX for hook in self.hooks.get(hook_name, ()))
+        return hook_name in self._in_tx
 
     def outside(self, hook_name: str) -> bool:
         """Say whether `call_async` has something to call."""
-        return any(hook.way is not Way.TX for hook in self.hooks.get(hook_name, ()))
+        return hook_name in self._outside
 
     async def call_async(self, hook_name: str, kwargs: Mapping[str, Any]) -> list[Action]:
         """Call the hooks without `tx`, one after the other. Errors: `HookFailed`, `HookTimeout`."""

@@ -316,8 +316,8 @@ def _messages(query: Query, rows: Sequence[Row]) -> Iterable[Message]:
     for row in rows:
         id_, conversation_id, account, direction, n, at, stored_at, text, blocks, author, *rest = row
         external, reply_to, group, subject, notice, degradations, automatic, cc, bcc, answer_at, *original = rest
-        own = [delivery_of(part) for part in parts.get(id_, ())]
-        losses = [Degradation(**one) for one in from_json(degradations)]
+        own = [delivery_of(part) for part in parts[id_]] if id_ in parts else []
+        losses = [Degradation(**one) for one in from_json(degradations)] if degradations != "[]" else []
         yield Message(
             id=id_,
             conversation=conversation_id,
@@ -333,8 +333,8 @@ def _messages(query: Query, rows: Sequence[Row]) -> Iterable[Message]:
             reply_to=reply_to,
             group=group,
             subject=subject,
-            state=message_state((d.position, d.recipient, d.generation, d.state) for d in own),
-            reason=next((d.reason for d in own if d.state is State.QUEUED and d.reason), ""),
+            state=message_state((d.position, d.recipient, d.generation, d.state) for d in own) if own else None,
+            reason=next((d.reason for d in own if d.state is State.QUEUED and d.reason), "") if own else "",
             deliveries=tuple(own),
             degradations=(*losses, *([_AS_PLAIN] if any(part[14] for part in parts.get(id_, ())) else ())),
             changes=tuple(changes.get(id_, ())),

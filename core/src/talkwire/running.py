@@ -199,11 +199,13 @@ class Runner:
             pool.close()
 
     def _bound(self, hook: Hook, kwargs: Mapping[str, Any]) -> Callable[[], Any]:
-        known = {"settings": self.settings.get(hook.plugin), **kwargs}
-        if "hub" in hook.arguments:
-            known["hub"] = self.hub.of(hook.plugin)  # it speaks for the plugin
-        given = [known[name] for name in hook.arguments]
+        given = [kwargs[name] if name in kwargs else self._own(hook.plugin, name) for name in hook.arguments]
         return lambda: hook.function(*given)
+
+    def _own(self, plugin: str, name: str) -> Any:
+        if name == "hub":
+            return self.hub.of(plugin)  # it speaks for the plugin
+        return {"settings": self.settings.get(plugin)}[name]
 
     def _ended(self, waiting: asyncio.Future[Any]) -> None:
         self._running.discard(waiting)

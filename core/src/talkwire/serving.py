@@ -21,7 +21,7 @@ import structlog
 from aiohttp import web
 
 from . import auditing, control, reloading, standstill
-from .api import make_admin, make_app
+from .api import RECEIVER, ahead_of_routes, make_admin, make_app
 from .daemon import STUCK, Daemon
 from .errors import Conflict, StoreDown, TalkwireError
 from .expiring import certificate_of
@@ -203,10 +203,13 @@ async def _listen(
     )
     await runner.setup()
     loop = asyncio.get_running_loop()
+    http = runner.server
+    assert http is not None  # `setup` made it
+    if RECEIVER in app:
+        http.request_handler = ahead_of_routes(app[RECEIVER], http.request_handler)
 
     def connected() -> Any:
-        assert runner.server is not None  # `setup` made it
-        handler = runner.server()
+        handler = http()
         loop.call_later(headers_within, _give_up_on, handler)
         return handler
 

@@ -16,8 +16,9 @@ from talkwire.store.sqlite import SqliteDriver
 from talkwire.store.tx import Tx
 from talkwire.testing.services import NOON
 
-ASKS = frozenset({"execute", "many", "update"})
+ASKS = frozenset({"execute", "locked", "many", "update"})
 PLAIN = 14  # as it was before there were names
+KNOWN = 6  # where the person and the conversation are there
 
 
 class Counting:
@@ -41,14 +42,20 @@ def driver(tmp_path: Path, sqlite_template: Path) -> Iterator[SqliteDriver]:
     driver.close()
 
 
-def asked(driver: SqliteDriver, letters: list[Inbound]) -> int:
-    """Count the statements that admit one arrival of these."""
+def arrival(letters: list[Inbound]) -> Arrival:
+    row = (new_id(), "post", "post", "POST", "", "{}", "[]", b"x", "", "", micros(NOON), len(letters))
+    return Arrival(row, str(row[0]), [("post", "post", one) for one in letters], {}, micros(NOON))
+
+
+def asked(driver: SqliteDriver, letters: list[Inbound], before: list[Inbound] | None = None) -> int:
+    """Count the statements that admit one arrival of these, after another of those `before`."""
     driver.begin()
     try:
+        if before:
+            admit(Tx(driver, NOON), [arrival(before)])
         counting = Counting(driver)
         tx = Tx(counting, NOON)  # type: ignore[arg-type]
-        row = (new_id(), "post", "post", "POST", "", "{}", "[]", b"x", "", "", micros(NOON), len(letters))
-        admit(tx, [Arrival(row, str(row[0]), [("post", "post", one) for one in letters], {}, micros(NOON))])
+        admit(tx, [arrival(letters)])
         tx.finish()
         return counting.count
     finally:
@@ -74,3 +81,8 @@ def test_more_names_than_one_statement_takes_are_asked_for_by_several(driver: Sq
     """Two hundred mails, each with as many references as are looked at, none of them known."""
     named = [letter(str(n), follows=tuple(f"<{n}.{place}>" for place in range(60))) for n in range(200)]
     assert asked(driver, named) == PLAIN + 5
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_whoever_wrote_before_is_found_with_their_talk_by_one_statement(driver: SqliteDriver, count: int) -> None:
+    assert asked(driver, [letter(str(n)) for n in range(count)], [letter("before")]) == KNOWN

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from talkwire.api import events
 from talkwire.api.principals import list_keys, revoke_keys
 
 
@@ -97,6 +98,45 @@ async def test_a_stream_tells_facts_as_they_happen_and_goes_on_where_it_broke_of
     assert json.loads(second["data"])["conversation"] == conversation
     async with streamed(api, Last_Event_ID=first["id"]) as response:
         assert (await Stream(response).event()) == second
+
+
+async def test_a_stream_says_of_a_fact_what_a_page_says(hub, customer, api):
+    await customer.writes()
+    page = await api.get("/events", params={"after": 0})
+    async with streamed(api, Last_Event_ID="0") as response:
+        stream = Stream(response)
+        said = [await stream.event() for _ in page["items"]]
+    assert [json.loads(event["data"]) for event in said] == page["items"]
+    assert [event["id"] for event in said] == [str(fact["seq"]) for fact in page["items"]]
+
+
+async def test_a_plugin_s_type_with_an_end_of_a_line_ends_no_event(hub, api):
+    async with streamed(api) as response:
+
+        def tell(tx, items):
+            return [tx.tell(one, small={"text": "two\r\nlines"}) for one in items]
+
+        await hub.daemon.store.write(tell, "acme.said\r\ndata: forged")
+        event = await Stream(response).event()
+    assert event["event"] == "acme.said data: forged"
+    assert json.loads(event["data"])["small"] == {"text": "two\r\nlines"}
+
+
+async def test_a_client_that_takes_nothing_for_too_long_is_cut_off(monkeypatch):
+    class Transport:
+        aborted = False
+
+        def abort(self):
+            self.aborted = True
+
+    class Request:
+        transport = Transport()
+
+    monkeypatch.setattr(events, "_READS_WITHIN", 0.01)
+    with pytest.raises(TimeoutError):
+        async with events._read_in_time(Request()):
+            await asyncio.Event().wait()
+    assert Request.transport.aborted
 
 
 async def test_a_streams_cursor_moves_over_what_it_does_not_want(hub, customer, api):

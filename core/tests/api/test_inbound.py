@@ -1,8 +1,16 @@
 import asyncio
 import gzip
 import json
+from email.utils import parsedate_to_datetime
 
 import pytest
+import pytest_asyncio
+from aiohttp.test_utils import make_mocked_request
+
+from talkwire import serving
+from talkwire.api import ahead_of_routes, make_app
+from talkwire.clock import SystemClock
+from talkwire.sections import Listen
 
 
 async def envelopes(hub):
@@ -132,3 +140,88 @@ async def test_what_unpacks_to_more_than_the_limit_is_413(hub, customer):
     packed = gzip.compress(b"x" * 3_000_000)
     async with customer.posts(packed, headers={"Content-Encoding": "gzip"}) as response:
         assert (response.status, await response.read()) == (413, b"")
+
+
+@pytest_asyncio.fixture
+async def served(hub):
+    """Where the public application listens as `talkwire run` serves it."""
+    (bound,) = serving._bind(Listen("127.0.0.1", 0), "server.listen")
+    close = await serving._listen(make_app(hub.daemon), [bound])
+    yield bound.getsockname()
+    await close()
+
+
+async def said(address, *lines):
+    """Send lines, and an end of headers; give the head of the answer, and whether the connection is closed after it."""
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write("\r\n".join([*lines, "X-Token: tiny-token-0123", "", ""]).encode())
+    async with asyncio.timeout(20):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        is_closed = "close" in head.lower() or lines[0].endswith("1.0")
+        if is_closed:
+            assert await reader.read() == b""
+    writer.close()
+    return head, is_closed
+
+
+async def test_what_was_taken_is_answered_with_the_headers_of_any_answer(hub, served):
+    head, is_closed = await said(served, "POST /in/shop HTTP/1.1", "Host: x", "Content-Length: 0")
+    status, *lines = head.strip().split("\r\n")
+    headers = dict(line.split(": ", 1) for line in lines)
+    assert (status, is_closed) == ("HTTP/1.1 200 OK", False)
+    assert headers.keys() == {"Content-Length", "Date", "Server"}
+    assert headers["Content-Length"] == "0"
+    age = SystemClock().now() - parsedate_to_datetime(headers["Date"])
+    assert -2 < age.total_seconds() < 20
+    assert len(await envelopes(hub)) == 1
+
+
+@pytest.mark.parametrize(
+    ("lines", "is_closed"),
+    [
+        (("POST /in/shop HTTP/1.1", "Host: x", "Connection: close"), True),
+        (("POST /in/shop HTTP/1.0",), True),
+        (("HEAD /in/shop HTTP/1.1", "Host: x"), False),
+    ],
+)
+async def test_whoever_wants_it_otherwise_is_answered_so(hub, served, lines, is_closed):
+    head, was_closed = await said(served, *lines)
+    assert head.startswith(f"HTTP/1.{lines[0][-1]} 200 ")
+    assert was_closed is is_closed
+    assert len(await envelopes(hub)) == 1
+
+
+async def test_whoever_asks_before_sending_a_body_is_told_to_go_on(hub, served):
+    reader, writer = await asyncio.open_connection(*served)
+    head = "POST /in/shop HTTP/1.1\r\nHost: x\r\nX-Token: tiny-token-0123\r\nExpect: 100-continue\r\nContent-Length: 10"
+    writer.write(f"{head}\r\n\r\n".encode())
+    async with asyncio.timeout(20):
+        assert b" 100 " in await reader.readuntil(b"\r\n\r\n")
+        writer.write(b'["unread"]')
+        assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    assert [row[5] for row in await envelopes(hub)] == [b'["unread"]']
+
+
+async def test_a_client_that_left_before_its_answer_breaks_nothing(hub, served):
+    _, writer = await asyncio.open_connection(*served)
+    writer.write(b"POST /in/shop HTTP/1.1\r\nHost: x\r\nX-Token: tiny-token-0123\r\n\r\n")
+    writer.transport.abort()
+    await hub.run_until_idle()
+    head, _ = await said(served, "POST /in/shop HTTP/1.1", "Host: x", "Content-Length: 0")
+    assert head.startswith("HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "who"),
+    [
+        ("/in/shop", {}, "receive"),
+        ("/in/", {}, "receive"),
+        ("/in/shop", {"Expect": "100-continue"}, "routed"),
+        ("/in", {}, "routed"),
+        ("/api/v1/accounts", {}, "routed"),
+    ],
+)
+def test_only_deliveries_go_ahead_of_the_routes(path, headers, who):
+    handle = ahead_of_routes(lambda _: "receive", lambda _: "routed")
+    assert handle(make_mocked_request("POST", path, headers=headers)) == who

@@ -17,11 +17,6 @@ def _one(query: Query) -> int:
     return int(row[0])
 
 
-async def test_reads_of_one_turn_have_one_reader(store: Store) -> None:
-    threads = await asyncio.gather(*(store.read(lambda _: threading.get_ident()) for _ in range(20)))
-    assert len(set(threads)) == 1
-
-
 async def test_each_has_its_own_result_or_its_own_error(store: Store) -> None:
 
     def fail(query: Query) -> int:

@@ -13,11 +13,11 @@ from .. import readmodels
 from ..errors import StoreDown
 from . import attachments, events, metrics, notifications, operator, own, tracing, webhooks
 from .engine import ENGINE, Engine
-from .inbound import PREFIX, receiver
+from .inbound import PREFIX, RECEIVER, ahead_of_routes, receiver
 from .routes import api
 from .routing import BODY_LIMIT
 
-__all__ = ["Engine", "api", "make_admin", "make_app"]
+__all__ = ["RECEIVER", "Engine", "ahead_of_routes", "api", "make_admin", "make_app"]
 
 _DATABASE_WITHIN = 2  # seconds; a probe that waits longer is asked again anyway
 _ADDED = (
@@ -34,7 +34,8 @@ def make_app(engine: Engine) -> web.Application:
     limits = [channel.features.body_limit for channel in engine.plugins.channels.values()]
     # The largest body anybody takes; each endpoint looks at its own limit before it reads.
     app = web.Application(client_max_size=max([engine.config.server.body_limit, BODY_LIMIT, *limits]))
-    app.router.add_route("*", PREFIX + "{below:.*}", receiver(engine))
+    app[RECEIVER] = receiver(engine)
+    app.router.add_route("*", PREFIX + "{below:.*}", app[RECEIVER])
     _add_api(app, engine)
     app.router.add_get("/media/{id}", attachments.media)
     app.router.add_route("*", "/c/{name}/{below:.*}", own.of_channel)

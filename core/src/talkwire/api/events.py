@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated
 
 from aiohttp import web
@@ -12,7 +14,6 @@ from pydantic_core import to_json
 
 from .. import readmodels
 from ..errors import HistoryGone, StoreDown
-from ..model import Fact
 from ..store import Query
 from . import problems
 from .routes import api
@@ -20,7 +21,7 @@ from .routing import Call
 from .shapes import Body, Words, shape
 
 _LOOK_AGAIN = 2  # seconds; a hint that there is more may be lost, a key may be revoked
-_FactOut = shape(Fact)
+_READS_WITHIN = 120  # seconds that a client may take none of what is sent
 
 
 class EventQuery(Body):
@@ -93,24 +94,22 @@ async def _news(more: asyncio.Event) -> None:
 async def _stream(call: Call[EventQuery, None], after: int | None) -> web.StreamResponse:
     """Send pages as they come; who reads slowly is waited for, and holds no more than one page."""
     tail = call.engine.tail
+    more = tail.more
     found = await _read(call, after)  # an expired cursor is a plain 410
     async with sse_response(call.request) as stream, asyncio.TaskGroup() as group:
         hints = group.create_task(_tell_typing(call, stream)) if call.query.typing else None
         told = found.next if after is None else after
         try:
             while not tail.closed:
-                for fact in found.items:
-                    said = to_json(_FactOut.model_validate(fact, from_attributes=True)).decode()
-                    await stream.send(said, id=str(fact.seq), event=fact.type)
-                    told = fact.seq
-                if found.next > told:  # nothing for this client: its cursor moves all the same
-                    await stream.write(f"id: {found.next}\r\n\r\n".encode())
-                    told = found.next
-                more = tail.more
-                await call.engine.principals.principal(call.request)  # a revoked key hears no more
-                found = await _read(call, told)
-                if found.next == found.head == told and not tail.closed:
+                if said := _said(found, told):
+                    async with _read_in_time(call.request):
+                        await stream.write(said)
+                told = max(told, found.next)
+                if found.next == found.head:
                     await _news(more)
+                await call.engine.principals.principal(call.request)  # a revoked key hears no more
+                more = tail.more
+                found = await _read(call, told)
         except HistoryGone as error:
             await stream.send(str(error), event="resync")  # ends: the next Last-Event-ID gets the 410
         except (ConnectionResetError, TimeoutError, StoreDown, problems.Unauthenticated):
@@ -119,6 +118,33 @@ async def _stream(call: Call[EventQuery, None], after: int | None) -> web.Stream
             if hints is not None:
                 hints.cancel()
     return stream
+
+
+def _said(found: readmodels.Facts, told: int) -> bytes:
+    """Write a page as events; where the log goes on without any for this client, its cursor moves all the same.
+
+    JSON holds no end of a line; a plugin's type of a fact must not hold one either.
+    """
+    events = [
+        b"id: %d\r\nevent: %b\r\ndata: %b\r\n\r\n" % (fact.seq, " ".join(fact.type.split()).encode(), to_json(fact))
+        for fact in found.items
+    ]
+    last = found.items[-1].seq if found.items else told
+    if found.next > last:
+        events.append(b"id: %d\r\n\r\n" % found.next)
+    return b"".join(events)
+
+
+@asynccontextmanager
+async def _read_in_time(request: web.Request) -> AsyncIterator[None]:
+    """Cut off a client that takes nothing for too long: to close its connection would wait for it. Errors: `TimeoutError`."""
+    try:
+        async with asyncio.timeout(_READS_WITHIN):
+            yield
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
+        raise
 
 
 async def _tell_typing(call: Call[EventQuery, None], stream: EventSourceResponse) -> None:

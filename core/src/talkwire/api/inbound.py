@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from time import perf_counter
+from email.utils import formatdate
+from time import perf_counter, time
 from typing import Any
 from urllib.parse import parse_qsl
 
-from aiohttp import web
+from aiohttp import hdrs, web
+from aiohttp.http import SERVER_SOFTWARE, HttpVersion11
 
 from ..errors import NotFound, Rejected, StoreDown
 from ..model import Envelope
@@ -24,7 +26,53 @@ PREFIX = "/in/"
 _ROUTE = "/in/{endpoint}"
 _RETRY_AFTER = "5"  # seconds; most providers have a schedule of their own
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[Any], Awaitable[web.StreamResponse]]  # of a `Request`; to aiohttp's server it is a `BaseRequest`
+RECEIVER: web.AppKey[Handler] = web.AppKey("receiver", Callable)  # type: ignore[arg-type]
+
+
+def ahead_of_routes(receive: Handler, routed: Handler) -> Handler:
+    """Give deliveries to their handler without a look through the routes; all else goes by them.
+
+    Who asks whether to send a body at all (`Expect`) is answered by the application.
+    """
+
+    def handle(request: web.Request) -> Awaitable[web.StreamResponse]:
+        is_ours = request.rel_url.raw_path.startswith(PREFIX) and hdrs.EXPECT not in request.headers
+        return receive(request) if is_ours else routed(request)
+
+    return handle
+
+
+class _Taken(web.StreamResponse):
+    """The answer of nearly all deliveries, 200 without a body: one for all, its text made once a second.
+
+    Only for HTTP/1.1 over a connection that stays open; others need headers of their own.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._second = 0  # since 1970-01-01 UTC, that the text is of
+        self._text = b""
+
+    @property
+    def keep_alive(self) -> bool:
+        return True
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Send it; a client that reads nothing is waited for. Errors: `ConnectionError`."""
+        second = int(time())
+        if second != self._second:
+            date = formatdate(second, usegmt=True)
+            said = f"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nDate: {date}\r\nServer: {SERVER_SOFTWARE}\r\n\r\n"
+            self._second, self._text = second, said.encode()
+        await request.writer.write(self._text)
+        await request.writer.drain()
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Do nothing: all of it is sent."""
+
+
+_TAKEN = _Taken()
 
 
 def receiver(engine: Engine) -> Handler:
@@ -39,7 +87,7 @@ def receiver(engine: Engine) -> Handler:
         requests.add(request.method, _ROUTE, answer.status, perf_counter() - began)
         return answer
 
-    async def take(request: web.Request) -> web.Response:
+    async def take(request: web.Request) -> web.StreamResponse:
         url = request.rel_url
         endpoint, slash, below = url.raw_path[len(PREFIX) :].partition("/")
         try:
@@ -49,7 +97,7 @@ def receiver(engine: Engine) -> Handler:
                 if (request.content_length or 0) > limit:
                     return _closing(413)
                 if request.content.is_eof():  # it came with the headers
-                    body = await request.read()
+                    body = request.content.read_nowait()
                 else:
                     async with asyncio.timeout(BODY_TIME):
                         body = await request.read()
@@ -80,7 +128,8 @@ def receiver(engine: Engine) -> Handler:
         except StoreDown:
             return web.Response(status=503, headers={"Retry-After": _RETRY_AFTER})
         if answered is None:
-            return web.Response()
+            is_usual = request.version == HttpVersion11 and request.keep_alive and request.method != hdrs.METH_HEAD
+            return _TAKEN if is_usual else web.Response()
         said = answered.body.encode("utf-8", "surrogateescape")  # a challenge goes back as it came
         return web.Response(body=said, status=answered.status, content_type=answered.content_type, charset="utf-8")
 

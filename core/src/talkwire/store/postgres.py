@@ -142,6 +142,10 @@ class PostgresDriver:
         order = _ORDER.get(table, column)
         self._run(f"SELECT 1 FROM {table} WHERE {column} = ANY($1) ORDER BY {order} FOR UPDATE", [list(ids)])
 
+    def locked(self, sql: str, params: Params) -> list[Row]:
+        """Lock rows in the order of a SELECT, and read them."""
+        return self.execute(f"{sql} FOR UPDATE", params)
+
     def close(self) -> None:
         """Close the connection."""
         with contextlib.suppress(psycopg.Error):

@@ -4,8 +4,8 @@
     :names[]   a list, `IN (:names[])`; must not be empty
     :rows[3]   rows of three values, `VALUES :rows[3]`; must not be empty
 
-Lists are padded to the next power of two by repeating the last entry, so that a batch of any size
-meets one of a few prepared statements. Not for INSERT: a padded one inserts twice.
+Lists are padded to the next of 1, 2, 3, 4, 6, 8, 12, 16 … by repeating the last entry, so that a batch of
+any size meets one of a few prepared statements. Not for INSERT: a padded one inserts twice.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from itertools import chain
 from typing import Any
 
 _PLACE = re.compile(r"(?<![:\w]):([a-z_]\w*)(?:\[(\d*)\])?")
@@ -39,6 +40,17 @@ def plain(sql: str, mark: str) -> str:
 
 
 @cache
+def _holds_lists(sql: str) -> bool:
+    return any(width is not None for _, width in _places(sql))
+
+
+def _padded(count: int) -> int:
+    power = 1 << (count - 1).bit_length()
+    smaller = power * 3 // 4
+    return smaller if count <= smaller else power
+
+
+@cache
 def _sized(sql: str, mark: str, sizes: tuple[int, ...]) -> str:
     left = iter(sizes)
 
@@ -55,7 +67,7 @@ def _sized(sql: str, mark: str, sizes: tuple[int, ...]) -> str:
 def bind(sql: str, params: Params, mark: str) -> tuple[str, Sequence[Any]]:
     """Give the driver's text and its positional values."""
     places = _places(sql)
-    if not any(width is not None for _, width in places):
+    if not _holds_lists(sql):
         return plain(sql, mark), [params[name] for name, _ in places]
     values: list[Any] = []
     sizes: list[int] = []
@@ -64,10 +76,10 @@ def bind(sql: str, params: Params, mark: str) -> tuple[str, Sequence[Any]]:
         if width is None:
             values.append(value)
             continue
-        size = 1 << (len(value) - 1).bit_length()
+        size = _padded(len(value))
         sizes.append(size)
         padded = [*value, *[value[-1]] * (size - len(value))]
-        values.extend(padded if width == "" else [field for row in padded for field in row])
+        values.extend(padded if width == "" else chain.from_iterable(padded))
     return _sized(sql, mark, tuple(sizes)), values
 
 

@@ -46,6 +46,7 @@ class Driver(Protocol):
     def many(self, sql: str, rows: Sequence[Params | Sequence[Any]]) -> None: ...
     def update(self, sql: str, rows: Sequence[Sequence[Any]]) -> None: ...
     def lock(self, table: str, ids: Sequence[Any], column: str = "id") -> None: ...
+    def locked(self, sql: str, params: Params) -> list[Row]: ...
     def cut_if_mute(self, seconds: float) -> None: ...
     def close(self) -> None: ...
 
@@ -121,6 +122,13 @@ class Tx(Query):
         """Take the locks of these rows in key order (lanes: by name), before reading what will be changed."""
         if wanted := sorted(set(ids)):
             self._driver.lock(table, wanted, column)
+
+    def locked(self, sql: str, params: Params) -> list[Row]:
+        """Take the locks of the rows that `SELECT … ORDER BY id` gives, in that order, and read what stands in them then.
+
+        Rows that are gone by then are missing.
+        """
+        return self._driver.locked(sql, params)
 
     def lock_name(self, table: str, name: str) -> None:
         """Take the lock of one row of a table whose key is a name."""
