@@ -51,6 +51,7 @@ class Runtime:
     def __init__(self, config: AccountConfig, kind: type[Channel] | None, lent: Lent) -> None:
         self.name = config.name
         self.endpoint = config.endpoint
+        self._standing: AccountView | None = None  # as it was asked for last
         self.when_closed: Policy = config.when_closed
         self.fallback = config.fallback
         self.template = config.template
@@ -82,15 +83,19 @@ class Runtime:
     @property
     def standing(self) -> AccountView:
         """Give what answers depend on."""
-        return AccountView(
-            name=self.name,
-            features=self.channel.features if self.channel else None,
-            state=self.view.state,
-            since=self.view.since,
-            when_closed=self.when_closed.value,
-            fallback=self.fallback,
-            template=self.template,
-        )
+        known, view = self._standing, self.view
+        features = self.channel.features if self.channel else None
+        if known is None or known.features is not features or known.state is not view.state or known.since != view.since:
+            known = self._standing = AccountView(
+                name=self.name,
+                features=features,
+                state=view.state,
+                since=view.since,
+                when_closed=self.when_closed.value,
+                fallback=self.fallback,
+                template=self.template,
+            )
+        return known
 
     def pending(self) -> str:
         """Say why a reply that is stored now does not go at once; empty: it does."""
