@@ -52,7 +52,7 @@ def find(
     if not found:
         complain(
             "nothing found; ids and addresses are looked for everywhere, texts in the newest 10,000 messages,\n"
-            "  both also in the newest 16 MiB of what was not understood\n"
+            "  both also in the newest 4 MiB of what was not understood\n"
             "  talkwire status   says when each account last heard something, and what was not genuine"
         )
         raise typer.Exit(1)
