@@ -130,6 +130,21 @@ async def test_a_message_that_could_not_be_read_is_found_by_the_number_in_it(acm
     assert "not understood" in await operator.types("trace", PHONE)
 
 
+async def test_it_is_found_behind_many_that_could_not_be_read_and_in_a_query_too(acme):
+    unread = {"kind": "message", "time": "never"}
+    await acme.says([{**unread, "id": "m0", "from": "6281234567890"}])
+    await acme.says([{**unread, "id": "m1"}], query={"sender": "+628777000111"})
+    for place in range(2, 260):
+        await acme.says([{**unread, "id": f"m{place}", "from": "6285550000000"}])
+    await acme.hub.run_until_idle()
+
+    async def finds(text: str) -> int:
+        return len(await acme.hub.daemon.store.read(lambda query: evidence.find(query, text)))
+
+    assert [await finds(PHONE), await finds("+62 877 7000 111"), await finds("08 555 000 0000")] == [1, 1, 50]
+    assert await finds("0899 9999 9999") == 0
+
+
 async def test_what_a_provider_delivers_again_stands_in_the_story_of_the_first(acme, operator):
     talk = await acme.talk()
     await acme.wrote("m1", "Hello", time=acme.now)

@@ -253,6 +253,30 @@ async def test_one_fact_that_makes_the_host_fail_stops_no_other(start_acme, host
     assert [fact.conversation for fact in await acme.hub.facts("fact.parked")] == [places[ANN]]
 
 
+async def test_a_fact_that_fails_where_nothing_else_happens_is_named_and_a_test_tells_it_from_an_outage(
+    start_acme, host
+):
+    acme = await start_acme(settings=host.table("crm", RECEIVED))
+    host.answer = lambda fact: 500 if fact["small"].get("n") == 1 else 200
+    await say(acme, (ANN, "bad"), (ANN, "behind"))
+    await acme.hub.pass_time(hours=29)
+    (down,) = await acme.hub.facts("reader.down")
+    (first, second) = await acme.hub.facts("message.received")
+    assert down.small["reason"] == f"127.0.0.1:{host.port} answered 500 to fact {first.seq}, message.received"
+    assert (await lag(acme)).down_since is not None
+    assert await acme.hub.facts("fact.parked") == []  # for all we know nobody is there
+
+    await do(acme, "test-webhook", webhook="crm")
+    await acme.hub.run_until_idle()
+    assert (await lag(acme)).waiting == 2  # its conversation waits, and no other
+    await acme.hub.pass_time(hours=28)
+    ((parked,),) = [await acme.hub.facts("fact.parked")]
+    assert parked.small["seq"] == first.seq
+    told = [(one.fact["seq"], one.fact["after_gap"]) for one in host.taken if one.fact["seq"]]
+    assert told == [(second.seq, True)]
+    assert len(await acme.hub.facts("reader.recovered")) == 1
+
+
 # --- away -----------------------------------------------------------------------------------------------
 
 
@@ -350,7 +374,9 @@ async def test_a_host_that_does_not_answer_in_time_is_away(start_acme, host):
     acme = await start_acme(settings=host.table("crm", f'{RECEIVED}\ntimeout = "50ms"'))
     host.answer = lambda _: None
     await say(acme, (ANN, "one"))
-    assert (await lag(acme)).last_error == f"127.0.0.1:{host.port}: no whole answer within 0.05 s"
+    (fact,) = await acme.hub.facts("message.received")
+    told = f"127.0.0.1:{host.port}: no whole answer within 0.05 s to fact {fact.seq}, message.received"
+    assert (await lag(acme)).last_error == told
     host.answer = lambda _: 200
     await acme.hub.pass_time(seconds=5)
     assert len({one.id for one in host.tried}) == 1

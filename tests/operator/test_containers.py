@@ -1,10 +1,13 @@
 """What makes the image: read by a test, its steps taken without Docker."""
 
+import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -83,10 +86,70 @@ def test_the_image_without_e_mail_is_made_without_its_library(tmp_path):
     order = re.search(r"sed '([^']*)' /build/run.txt", text)[1]
     done = subprocess.run(["sed", order, str(lock)], capture_output=True, text=True, check=True)
     assert done.stdout == "aiohttp==3 \\\n    --hash=sha256:a\nalembic==1 \\\n    --hash=sha256:d\n"
+    assert wheels_of(text) == {"talkwire", *(name for name, gpl in ours() if not gpl)}
+    assert wheels_of((DEPLOY / "Dockerfile.email").read_text()) == {name for name, gpl in ours() if gpl}
+
+
+def wheels_of(text):
+    """Name the distributions whose wheels a Dockerfile takes in."""
     copied = next(rest for order, rest in orders(text) if order == "COPY" and "wheels" in rest)
-    assert "email" not in copied
-    assert 'licenses="Apache-2.0"' in text
-    assert 'licenses="Apache-2.0 AND GPL-3.0-only"' in (DEPLOY / "Dockerfile.email").read_text()
+    return set(re.findall(r"dist/(\w+)-\*\.whl", copied))
+
+
+def ours():
+    """Give the plugins, each with the libraries under the GPL that it says it brings along."""
+    for described in sorted(ROOT.glob("plugins/*/pyproject.toml")):
+        read = tomllib.loads(described.read_text())
+        yield read["project"]["name"].replace("-", "_"), read.get("tool", {}).get("talkwire", {}).get("gpl", {})
+
+
+def test_an_image_is_labelled_by_the_licences_that_bind_whoever_passes_it_on():
+    named = {
+        "Dockerfile": "Apache-2.0 AND LGPL-3.0-only",
+        "Dockerfile.email": "Apache-2.0 AND LGPL-3.0-only AND GPL-3.0-only",
+    }
+    for name, licences in named.items():
+        assert f'image.licenses="{licences}"' in (DEPLOY / name).read_text()
+    locked = set(re.findall(r"^([\w-]+)==", (ROOT / "requirements/run.txt").read_text(), re.MULTILINE))
+    assert locked & runpy.run_path(str(ROOT / "tools/licences.py"))["LGPL_BY_NAME"]
+
+
+def test_the_page_for_a_machine_says_of_each_plugin_what_it_needs_of_the_world():
+    table = re.findall(r"^\| \[(talkwire-[\w-]+)\]", PAGE.with_name("install-on-a-vm.md").read_text(), re.MULTILINE)
+    assert {"talkwire_livechat", *(name.replace("-", "_") for name in table)} == {name for name, _ in ours()}
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(os.environ.get("TALKWIRE_PROVE") != "1", reason="installs the lock: make prove runs it")
+def test_the_steps_of_both_images_give_the_plugins_that_they_name(tmp_path):
+    """The orders COPY and RUN as they stand, below a folder of the test; what only root does is the page's test."""
+    subprocess.run([sys.executable, str(ROOT / "tools/dist.py")], check=True)
+    for name in DOCKERFILES:
+        for order, rest in orders((DEPLOY / name).read_text()):
+            if order == "COPY" and not rest.startswith("--"):
+                *sources, target = rest.split()
+                (tmp_path / target.strip("/")).mkdir(parents=True, exist_ok=True)
+                for source in sources:
+                    for found in ROOT.glob(source):
+                        shutil.copy(found, tmp_path / target.strip("/"))
+            elif order == "RUN" and "pip install" in rest:
+                moved = re.sub(r"(?<![\w.])/(build|opt)/", rf"{tmp_path}/\1/", f"{rest} ")
+                moved = moved.replace("rm -r /build", f"rm -r {tmp_path}/build").replace(
+                    "python -m venv", "python3 -m venv"
+                )
+                env = {**os.environ, "PATH": f"{tmp_path}/opt/talkwire/bin:{os.environ['PATH']}"}
+                subprocess.run(["sh", "-ec", moved], check=True, env=env, stdout=subprocess.DEVNULL)
+        (tmp_path / "talkwire.toml").write_text("")
+        shown = subprocess.run(
+            [f"{tmp_path}/opt/talkwire/bin/talkwire", "plugins", "--json"],
+            cwd=tmp_path,
+            check=True,
+            capture_output=True,
+        ).stdout
+        there = {f"talkwire_{one['name']}" for one in json.loads(shown)}
+        wanted = {plugin for plugin, gpl in ours() if not gpl or name == "Dockerfile.email"}
+        assert there == wanted
 
 
 def test_the_service_may_little_and_keeps_what_lasts_on_a_volume():

@@ -1,4 +1,4 @@
-"""A day of an operator: first message in, a token that dies at night, a restart under open chats, a channel that goes.
+"""A day of an operator: first message in, a token that dies at night, an upgrade under open chats, a channel that goes.
 
 One story, because each command is of use only in the state that the ones before left.
 """
@@ -21,7 +21,7 @@ from aiohttp import web
 from standardwebhooks import Webhook
 
 from talkwire.testing import Answers, Reply
-from talkwire.testing.provider import says, slow
+from talkwire.testing.provider import accept, says, slow
 from tests.docs.pages import ROOT, other_ports
 from tests.operator.machine import machine, program
 from tests.operator.test_first_hour import NOBODY, empty_environment, install_wheels
@@ -40,6 +40,7 @@ KANNEL = Answers(
     refuse=lambda _seen: Reply.text("Not routable. Do not try again.", status=403),
     harmless=lambda seen: None if seen.param("to") else Reply.text("Missing receiver number, rejected", status=400),
 )
+BUSY = says(Reply.text("Temporal failure, try again later.", status=503))
 DENIED = says(Reply.text("Authorization failed for sendsms", status=403))
 SMS = """
 [accounts.sms]
@@ -171,8 +172,18 @@ async def said(line, kind):
     raise AssertionError(f"the line was closed before {kind}")
 
 
+async def comes(line):
+    """Say hello as a visitor of whom nothing is known; gives what the browser keeps."""
+    await line.send_json({"t": "hello", "protocol": 1, "after": 0, "fresh": True})
+    return (await said(line, "welcome"))["token"]
+
+
 async def _more_than(kannel, count):
     return len(kannel.taken) > count
+
+
+async def _refused(kannel, text):
+    return text in [seen.param("text") for seen in kannel.requests]
 
 
 def words_on(folder, words):
@@ -285,10 +296,29 @@ async def test_a_day_of_an_operator(day, fake_provider, helpdesk, proof, proving
     assert taken == [("It left this morning.", second), ("It comes tomorrow.", second), ("Before noon.", second)]
     assert "BAD" not in await day.types("talkwire status || [ $? = 1 ]")
 
-    # --- an upgrade, while a visitor sits in the chat
+    # --- an upgrade, while a visitor sits in the chat, and replies wait for one who left and for a busy provider
     async with day.chat() as line:
-        await line.send_json({"t": "hello", "protocol": 1, "after": 0, "fresh": True})
-        token = (await said(line, "welcome"))["token"]
+        away = await comes(line)
+        await line.send_json({"t": "message", "id": "a1", "text": "Do you sell lamps?"})
+        await said(line, "ack")
+    _, found = await day.api("GET", "/conversations")
+    [lamps] = [one["id"] for one in found["items"] if one["account"] == "site"]
+
+    async def has_left():
+        return (await day.api("GET", f"/conversations/{lamps}"))[1]["session"] == "disconnected"
+
+    await day.until(has_left, "the visitor is known to be gone")
+    kannel.always(BUSY)
+    wait = []
+    for place, text in ((lamps, "All kinds."), (talk, "We open at nine."), (talk, "Until six.")):
+        status, answer = await day.api("POST", f"/conversations/{place}/replies", {"text": text})
+        assert status < 300, answer
+        wait.append(answer["message"])
+    await day.until(lambda: _refused(kannel, "We open at nine."), "the provider is asked, and has no room")
+    states = [(await day.api("GET", f"/messages/{message}"))[1]["state"] for message in wait]
+    assert states == ["queued", "queued", "queued"]
+    async with day.chat() as line:
+        token = await comes(line)
         await line.send_json({"t": "message", "id": "c1", "text": "Are you open today?"})
         await said(line, "ack")
         await day.types(f"mkdir -p {folder}/backups && {day.chowns} {folder}/backups")
@@ -309,6 +339,16 @@ async def test_a_day_of_an_operator(day, fake_provider, helpdesk, proof, proving
         await line.send_json({"t": "message", "id": "c2", "text": "I am back."})
         await said(line, "ack")
     assert "I am back." in await day.types("talkwire find 'back'")
+    async with day.chat() as line:
+        await line.send_json({"t": "hello", "protocol": 1, "after": 0, "fresh": False, "token": away})
+        texts = [(await said(line, "message"))["text"] for _ in range(2)]
+        assert texts == ["Do you sell lamps?", "All kinds."]
+    kannel.always(accept())
+
+    async def went_out():
+        return [seen.param("text") for seen in kannel.taken.values()][3:] == ["We open at nine.", "Until six."]
+
+    await day.until(went_out, "what waited goes out in order")
 
     # --- a backup while replies go out, many more, then the machine dies
     texts = [f"Offer {number:03}" for number in range(SENDS)]
@@ -325,7 +365,7 @@ async def test_a_day_of_an_operator(day, fake_provider, helpdesk, proof, proving
     backup = time.monotonic() - began
     at_backup = len(kannel.taken)
     await replying
-    await day.until(lambda: _more_than(kannel, 3 + SENDS - 50), "nearly all are at the provider")
+    await day.until(lambda: _more_than(kannel, 5 + SENDS - 50), "nearly all are at the provider")
     os.kill(int((folder / "run/talkwire.pid").read_text()), signal.SIGKILL)
     before = [seen.param("text") for seen in kannel.shown if seen.param("text")]
     await day.types(f"talkwire restore {folder}/backups/tonight --force")
@@ -380,6 +420,7 @@ async def test_a_day_of_an_operator(day, fake_provider, helpdesk, proof, proving
         "commands of the day": len(day.typed),
         "upgraded while a visitor sat in the chat": re.search(r"core: .*", upgraded)[0],
         "backup, seconds, while replies go out": f"{backup:.1f}",
+        "replies that waited through the upgrade, and went out once": 3,
         "at the provider, at the backup": at_backup,
         "at the provider, when it was killed": len(before),
         "at the provider twice": 0,

@@ -35,6 +35,7 @@ from .model import (
 )
 from .pump import Pump, Pumps
 from .rates import Backoff, Rates
+from .redaction import Redactor, secrets_of
 from .settings import AccountConfig
 from .store import Query, Tx
 
@@ -66,6 +67,7 @@ class Runtime:
         self.backoff = Backoff()  # of sending
         self.failures = Backoff()  # of opening and listening
         self._replaced = False
+        self._redact = Redactor(secrets_of(config.settings))
         if kind is None or config.settings is None:
             self._set(AccountState.ABSENT, f'no plugin gives the channel "{config.channel}"')
         else:
@@ -104,6 +106,10 @@ class Runtime:
             return "provider_down"
         busy = (self.backoff.until or now) > now or self.rates.account_free_at(now) is not None
         return "rate_limited" if busy else ""
+
+    def words_of(self, error: Exception) -> str:
+        """Give what an error says, without the account's secrets: a provider may quote what it was sent."""
+        return self._redact.text(str(error))
 
     def heard(self, at: datetime) -> None:
         """Note that a genuine envelope came."""
@@ -147,7 +153,7 @@ class Runtime:
     async def noticed(self, notice: AccountNotice) -> None:
         """Take what the provider says of the account; stored when this returns."""
         if notice.broken and not self._replaced:
-            self._set(AccountState.BROKEN, notice.text or notice.code)
+            self._set(AccountState.BROKEN, self._redact.text(notice.text or notice.code))
             await self._lent.store.write(put_state, self.view)
 
     def waits(self, reason: str) -> None:
@@ -161,6 +167,7 @@ class Runtime:
 
     def change(self, state: AccountState, reason: str) -> None:
         """Take another state; it is stored and told soon."""
+        reason = self._redact.text(reason)
         if self._replaced or (state is self.view.state and reason == self.view.reason):
             return
         self._set(state, reason)

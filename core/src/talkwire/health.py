@@ -6,9 +6,12 @@ every other change       told at once: a person acted, or has to
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
+from .backlog import Backlog, backlogs
 from .clock import micros, moment
 from .model import AccountState, State
 from .store import Query, Tx
@@ -90,10 +93,6 @@ class Health:
     silent_since: datetime | None = None  # nothing came since then, which is unusual; the watch said so
 
 
-_WAITING = """
-    SELECT l.grp, count(*), min(t.created_at) FROM task t JOIN lane l ON l.id = t.lane_id
-    WHERE l.grp LIKE 'send:%' GROUP BY l.grp
-"""
 _TROUBLE = """
     SELECT account, state, count(*) FROM delivery
     WHERE state IN (5, 25) AND state_at > :since AND problem_code <> 'fell_back' GROUP BY account, state
@@ -104,11 +103,14 @@ _SILENT = """
 """
 
 
-def of_accounts(query: Query) -> dict[str, Health]:
-    """Give the health of every account of which there is something to say."""
-    found: dict[str, dict[str, object]] = {}
-    for group, count, oldest in query.execute(_WAITING):
-        found.setdefault(group.removeprefix("send:"), {}).update(waiting=count, waiting_since=moment(oldest))
+def of_accounts(query: Query, waits: Sequence[Backlog] | None = None) -> dict[str, Health]:
+    """Give the health of every account of which there is something to say; `waits`: what was counted already."""
+    found: dict[str, dict[str, Any]] = {}
+    for one in backlogs(query) if waits is None else waits:
+        if one.group.startswith("send:"):
+            values = found.setdefault(one.group.removeprefix("send:"), {})
+            values["waiting"] = values.get("waiting", 0) + one.tasks
+            values["waiting_since"] = min(one.since, values.get("waiting_since", one.since))
     day = micros(query.now - timedelta(hours=24))
     for account, state, count in query.execute(_TROUBLE, {"since": day}):
         found.setdefault(account, {})["uncertain" if state == State.UNCERTAIN else "failed"] = count
@@ -116,7 +118,7 @@ def of_accounts(query: Query) -> dict[str, Health]:
         found.setdefault(account, {})["changes"] = _read(value)[1]
     for account, since in query.execute(_SILENT):
         found.setdefault(account, {})["silent_since"] = moment(since)
-    return {account: Health(**values) for account, values in found.items()}  # type: ignore[arg-type]
+    return {account: Health(**values) for account, values in found.items()}
 
 
 _FAILING = """

@@ -261,9 +261,11 @@ class Readers:
         """Let somebody who wanted to be told no more be told again; says whether they were gone."""
         return await self._store.write(_resume, name)
 
-    def try_now(self, name: str) -> None:
-        """Do not wait any longer for somebody who was away."""
+    def try_now(self, name: str, *, is_there: bool = False) -> None:
+        """Do not wait any longer for somebody who was away; `is_there`: something that is no fact was taken."""
         if (one := self._standings.get(name)) is not None:
+            if is_there:
+                one.is_there()
             one.until = None
             self.pumps[name].wake()
             self._lanes.wake()

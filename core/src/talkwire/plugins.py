@@ -158,8 +158,8 @@ class Plugins:
         self._manager.add_hookspecs(specs)
         self._runner = Runner(threads)
 
-        named = {**{c: c for c in channels or {}}, **{m: f"notify_{m}" for m in media or {}}}
-        order = dict.fromkeys([*enabled, *self._extra, *(n for n in named.values() if n in self._installed)])
+        named = [*(channels or {}), *(f"notify_{medium}" for medium in media or {})]
+        order = dict.fromkeys([*enabled, *self._extra, *(name for name in named if name in self._installed)])
         loaded = {name: plugin for name in order if (plugin := self._loaded(name, enabled)) is not None}
         for name, plugin in reversed(loaded.items()):  # pluggy calls the last registered first
             self._guard(name, self._register, name, plugin)

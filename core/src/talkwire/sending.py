@@ -68,6 +68,7 @@ class Account(Protocol):
     def attempted(self, outcome: str, seconds: float) -> None: ...
     def broke(self, reason: str) -> None: ...
     def waits(self, reason: str) -> None: ...
+    def words_of(self, error: Exception) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +293,7 @@ class Sender:
                         said = _checked(said)
             except (NotSent, TryLater) as error:
                 again = self._clock.now() + lanes.backoff(lane.attempts)
-                await self._store.write(lanes.postpone, (lane.id, again, str(error)))
+                await self._store.write(lanes.postpone, (lane.id, again, self._account.words_of(error)))
                 return None
             except Exception as error:  # noqa: BLE001  law 7: not known is said
                 _log.info("reconcile failed", account=view.name, kind=type(error).__name__)
@@ -330,7 +331,7 @@ class Sender:
 
     def _read(self, outcome: _Outcome, error: SendError) -> None:
         now, account = self._clock.now(), self._account
-        outcome.code, outcome.text = error.code, str(error)
+        outcome.code, outcome.text = error.code, account.words_of(error)
         match error:
             case NotSent():
                 outcome.later, outcome.counted = account.backoff.fail(now), False

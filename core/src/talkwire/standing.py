@@ -72,7 +72,7 @@ class Standing:
     wait: timedelta = timedelta()  # … which was so far away: farther means that the clock was set back
     tries: int = 0  # in vain, since something was taken
     gone: bool = False
-    taken: int = 0  # facts that were answered, with yes or no
+    taken: int = 0  # facts that were answered, with yes or no, and tests that were taken
     _failed: dict[int, tuple[int, int]] = field(default_factory=dict)  # seq → times, `taken` then
 
     def took(self, seq: int) -> None:
@@ -80,6 +80,10 @@ class Standing:
         self._failed.pop(seq, None)
         self.taken += 1
         self.tries, self.until = 0, None
+
+    def is_there(self) -> None:
+        """Note that something else than a fact was taken: a fact that failed before, and fails again, is at fault."""
+        self.taken += 1
 
     def is_at_fault(self, seq: int) -> bool:
         """Say whether it is the fact itself that cannot be taken: others were, since it failed before."""

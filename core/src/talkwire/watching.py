@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from . import health
+from .backlog import backlogs
 from .clock import Clock, micros, moment
 from .lanes import Fence
 from .model import Small
@@ -28,11 +29,7 @@ JUDGED = timedelta(minutes=5)  # between two looks at what is usual for an accou
 _MOST_LANES = 100
 _EASIER = 1.2  # a disk is low until it has so much more room than where it began to be
 
-_QUEUES = """
-    SELECT l.grp, count(*), min(t.created_at) FROM task t JOIN lane l ON l.id = t.lane_id
-    LEFT JOIN account_state s ON l.grp = 'send:' || s.account
-    WHERE l.held = '' AND COALESCE(s.state, '') <> 'paused' GROUP BY l.grp
-"""
+_PAUSED = "SELECT account FROM account_state WHERE state = 'paused'"
 _STUCK = """
     SELECT DISTINCT l.id, l.grp, l.subject, l.failing_since, l.last_error, COALESCE(c.account, '')
     FROM task t JOIN lane l ON l.id = t.lane_id LEFT JOIN conversation c ON c.id = substr(l.subject, 1, 36)
@@ -164,13 +161,14 @@ def _disks(rooms: Mapping[str, tuple[int, int]], episodes: set[str]) -> list[Tro
 
 
 def _queues(query: Query) -> list[Trouble]:
+    paused = {f"send:{account}" for (account,) in query.execute(_PAUSED)}
     found = []
-    for group, count, oldest in query.execute(_QUEUES):
-        age = query.now - moment(oldest)
-        if age >= QUEUE_OLD:
-            account = group.removeprefix("send:") if group.startswith("send:") else ""
-            small: dict[str, Small] = {"group": group, "tasks": count, "minutes": age // timedelta(minutes=1)}
-            found.append(Trouble(type="queue.old", key=group, account=account, small=small))
+    for one in backlogs(query):
+        age = query.now - one.since
+        if age >= QUEUE_OLD and not one.held and one.group not in paused:
+            account = one.group.removeprefix("send:") if one.group.startswith("send:") else ""
+            small: dict[str, Small] = {"group": one.group, "tasks": one.tasks, "minutes": age // timedelta(minutes=1)}
+            found.append(Trouble(type="queue.old", key=one.group, account=account, small=small))
     return found
 
 

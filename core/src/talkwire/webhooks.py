@@ -146,8 +146,8 @@ class WebhookReader:
         except NotSent as error:
             raise Away(str(error), by_itself=True) from error
         except Uncertain as error:
-            raise Away(str(error)) from error
-        _judge(_host(self._url), answer)
+            raise Away(f"{error}{_at(fact)}") from error
+        _judge(_host(self._url), answer, _at(fact))
 
     def _way(self) -> AccountHttp:
         """Give the way to the host, made at its first use. Errors: `Away` once it is closed."""
@@ -168,8 +168,8 @@ class WebhookReader:
         return self._http
 
 
-def _judge(host: str, answer: Answer) -> None:
-    """Say what an answer means. Errors: `Away`, `Gone`, `Refused`."""
+def _judge(host: str, answer: Answer, at: str = "") -> None:
+    """Say what an answer means; `at` names the fact. Errors: `Away`, `Gone`, `Refused`."""
     status = answer.status
     said = f"{host} answered {status}"
     if 200 <= status < 300:
@@ -181,8 +181,13 @@ def _judge(host: str, answer: Answer) -> None:
     if status < 400:
         raise Away(f"{said}: a redirect is not followed; write the address it leads to", by_itself=True)
     if status in _NOBODY or status >= 500:
-        raise Away(said + _NOBODY.get(status, ""), after=retry_after(answer.headers))
+        raise Away(said + _NOBODY.get(status, at), after=retry_after(answer.headers))
     raise Refused(said, code=str(status))
+
+
+def _at(fact: Fact) -> str:
+    """Name the fact that was not taken, which may be all that is wrong."""
+    return f" to fact {fact.seq}, {fact.type}" if fact.seq else ""
 
 
 def _host(url: str) -> str:

@@ -81,6 +81,14 @@ def test_a_channel_that_an_account_names_is_on_and_so_is_a_medium(install):
     assert plugins.warnings == []
 
 
+def test_a_channel_and_a_medium_of_one_name_are_both_on(install):
+    install("bell", PHONE.replace('"phone"', '"bell"'))
+    install("notify_bell", BELL)
+    plugins = Plugins(channels={"bell": "accounts.shop.channel"}, media={"bell": "recipients.ops.media"})
+    assert (list(plugins.channels), list(plugins.notifiers)) == (["bell"], ["bell"])
+    assert plugins.faults == []
+
+
 def test_enabled_but_not_installed_is_a_fault_with_the_line_to_type(install):
     install("opening_hours", HOURS)
     plugins = Plugins(["opening_ours"])

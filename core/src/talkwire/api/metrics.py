@@ -26,6 +26,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 
 from .. import evidence, health, readmodels
+from ..backlog import Backlog, backlogs
 from ..errors import StoreDown
 from ..facts import FACTS
 from ..health import Health
@@ -190,7 +191,7 @@ class _Said:
 class _Stored:
     accounts: Sequence[evidence.Evidence]
     health: Mapping[str, Health]
-    queues: Mapping[str, tuple[int, datetime, int]]  # group → tasks, oldest, held lanes
+    waits: Sequence[Backlog]
     readers: Sequence[evidence.ReaderLag]
     sessions: Mapping[tuple[str, str], int]
     head: int
@@ -198,10 +199,6 @@ class _Stored:
     now: datetime
 
 
-_QUEUES = """
-    SELECT l.grp, count(*), min(t.created_at), count(DISTINCT CASE WHEN l.held <> '' THEN l.id END)
-    FROM task t JOIN lane l ON l.id = t.lane_id GROUP BY l.grp
-"""
 _SESSIONS = """
     SELECT account, session, count(*) FROM conversation WHERE session IN ('connected', 'disconnected')
     GROUP BY account, session
@@ -209,13 +206,11 @@ _SESSIONS = """
 
 
 def _stored(query: Query) -> _Stored:
-    from ..clock import moment
-
-    status = evidence.status(query)
+    status, waits = evidence.status(query), backlogs(query)
     return _Stored(
         accounts=status.accounts,
-        health=health.of_accounts(query),
-        queues={g: (count, moment(oldest), held) for g, count, oldest, held in query.execute(_QUEUES)},
+        health=health.of_accounts(query, waits),
+        waits=waits,
         readers=[reader for reader in status.readers if reader.state == "active"],
         sessions={(account, state): count for account, state, count in query.execute(_SESSIONS)},
         head=readmodels.head(query),
@@ -328,17 +323,24 @@ def _of_database(stored: _Stored, channels: Mapping[str, str]) -> Iterator[Metri
         ((account, channels.get(account, ""), state), count) for (account, state), count in stored.sessions.items()
     ]
     yield _made("talkwire_sessions", sessions)
-    empty = (0, stored.now, 0)
-    groups = sorted({*stored.queues, *(f"send:{name}" for name in channels), "do"})
-    queues = [((group,), stored.queues.get(group, empty)) for group in groups]
-    yield _made("talkwire_queue_tasks", [(of, count) for of, (count, _, _) in queues])
-    ages = [(of, max(0.0, (stored.now - oldest).total_seconds())) for of, (_, oldest, _) in queues]
-    yield _made("talkwire_queue_oldest_seconds", ages)
-    yield _made("talkwire_queue_held_lanes", [(of, held) for of, (_, _, held) in queues])
+    yield from _queues(stored, [*(f"send:{name}" for name in channels), "do"])
     yield _made("talkwire_reader_behind", [((one.name,), one.behind) for one in stored.readers])
     yield _made("talkwire_reader_parked", [((one.name,), one.parked) for one in stored.readers])
     yield _one("talkwire_log_head", stored.head)
     yield _one("talkwire_envelopes_unread", stored.unread)
+
+
+def _queues(stored: _Stored, named: Iterable[str]) -> Iterator[Metric]:
+    """Say what waits in each group that has something, and in those that are `named` anyway."""
+    groups: dict[str, list[Backlog]] = {group: [] for group in named}
+    for one in stored.waits:
+        groups.setdefault(one.group, []).append(one)
+    queues = sorted(groups.items())
+    yield _made("talkwire_queue_tasks", [((group,), sum(one.tasks for one in its)) for group, its in queues])
+    ages = [((group,), max((0.0, *((stored.now - one.since).total_seconds() for one in its)))) for group, its in queues]
+    yield _made("talkwire_queue_oldest_seconds", ages)
+    held = [((group,), sum(one.lanes for one in its if one.held)) for group, its in queues]
+    yield _made("talkwire_queue_held_lanes", held)
 
 
 def _one(name: str, value: float) -> Metric:

@@ -51,7 +51,8 @@ def find(
         say(f"\ntalkwire trace {found[0].id}   tells its story")
     if not found:
         complain(
-            "nothing found; texts are looked for in the newest 10,000 messages, ids and addresses everywhere\n"
+            "nothing found; ids and addresses are looked for everywhere, texts in the newest 10,000 messages,\n"
+            "  both also in the newest 4 MiB of what was not understood\n"
             "  talkwire status   says when each account last heard something, and what was not genuine"
         )
         raise typer.Exit(1)

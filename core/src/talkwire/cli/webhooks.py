@@ -69,7 +69,8 @@ def _stands(reader: ReaderLag | None) -> tuple[str, str, str]:
 def send_test(name: _Name, config: ConfigFile = None) -> None:
     """Send a signed event of type webhook.test, and say what came back.
 
-    Exit 1 if the host did not take it. What waited for the host is told at once if it did.
+    Exit 1 if the host did not take it. What waited for the host is told at once if it did; a fact at which the host
+    fails all the same is refused, so that it holds up its conversation alone.
     """
     done = place.ask(config, "test-webhook", webhook=name)
     say(f"{name}: {done['text']}, in {done['milliseconds']} ms", level="ok" if done["took"] else "BAD")

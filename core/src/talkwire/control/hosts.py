@@ -24,7 +24,10 @@ def webhook_of(daemon: Daemon, name: str) -> WebhookSettings:
 
 
 async def _test_webhook(daemon: Daemon, said: Said) -> Any:
-    """Send a host something that is no fact; where it takes that, it is told at once what waits."""
+    """Send a host something that is no fact; where it takes that, it is told at once what waits.
+
+    A fact at which it fails again is refused from then on, and holds up no other.
+    """
     settings = webhook_of(daemon, str(said["webhook"]))
     webhook = WebhookReader(settings, daemon.clock)
     try:
@@ -32,7 +35,7 @@ async def _test_webhook(daemon: Daemon, said: Said) -> Any:
     finally:
         await webhook.close()
     if tested.took:
-        daemon.readers.try_now(settings.reader)
+        daemon.readers.try_now(settings.reader, is_there=True)
     return asdict(tested)
 
 

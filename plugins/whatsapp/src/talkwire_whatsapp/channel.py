@@ -56,9 +56,13 @@ class WhatsApp(Channel):
         self.verified = auth.query_token("hub.verify_token", settings.verify_token)
         self.ours = reading.Ours(number=settings.phone_number_id, business=settings.business_account_id)
         self.graph = asking.Graph(self, settings)
-        self.authorisation: Mapping[str, str] = {"Authorization": f"Bearer {settings.token.get_secret_value()}"}
         self.templates = Templates(self)
         self.outbox = Outbox(self)
+
+    @property
+    def authorisation(self) -> Mapping[str, str]:
+        """Give the header that shows Meta our token."""
+        return {"Authorization": f"Bearer {self.settings.token.get_secret_value()}"}
 
     @classmethod
     def meant_by(cls, settings: Any) -> tuple[str, ...]:
