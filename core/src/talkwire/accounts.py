@@ -87,7 +87,12 @@ class Runtime:
         """Give what answers depend on."""
         known, view = self._standing, self.view
         features = self.channel.features if self.channel else None
-        if known is None or known.features is not features or known.state is not view.state or known.since != view.since:
+        if (
+            known is None
+            or known.features is not features
+            or known.state is not view.state
+            or known.since != view.since
+        ):
             known = self._standing = AccountView(
                 name=self.name,
                 features=features,

@@ -19,12 +19,14 @@ import json as jsonlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from types import TracebackType
 from typing import Any
 
 import aiohttp
 from aiohttp import hdrs
 from multidict import CIMultiDictProxy
+from pydantic_core import from_json
 from yarl import URL
 
 from .channel import outcome
@@ -123,6 +125,7 @@ class AccountHttp:
         self._session = session
         self._account = account
         self._hosts = frozenset(host.lower() for host in hosts)
+        self._known: set[tuple[str, int | None]] = set()  # of `hosts`, those that were asked before
         self._record = record
         self._redact = Redactor(secrets, secret_names)
         self._timeout = timeout
@@ -230,10 +233,7 @@ class AccountHttp:
             target, port, host = URL(), None, None
         if target.scheme not in {"http", "https"} or not host:
             raise NotSent(f'account "{self._account}": a request needs an absolute http or https URL')
-        names = {f"{host}:{port}", f"[{host}]:{port}"}
-        if target.is_default_port():
-            names |= {host, f"[{host}]"}
-        if not names & self._hosts:
+        if (host, port) not in self._known and not self._is_ours(target, host, port):
             allowed = ", ".join(sorted(self._hosts)) or "no host at all"
             raise NotSent(
                 f'account "{self._account}": {_name(target)} is not one of its hosts ({allowed}). '
@@ -241,6 +241,15 @@ class AccountHttp:
                 "or name it in the channel's `hosts`"
             )
         return target.update_query(params) if params else target
+
+    def _is_ours(self, target: URL, host: str, port: int | None) -> bool:
+        names = {f"{host}:{port}", f"[{host}]:{port}"}
+        if target.is_default_port():
+            names |= {host, f"[{host}]"}
+        if not names & self._hosts:
+            return False
+        self._known.add((host, port))
+        return True
 
     def _open(
         self,
@@ -251,7 +260,6 @@ class AccountHttp:
         json: Any,
         data: Any,
     ) -> Any:
-        connect = limit.total_seconds() * CONNECT_SHARE
         return self._session.request(
             method,
             target,
@@ -261,11 +269,17 @@ class AccountHttp:
             allow_redirects=False,
             # aiohttp repeats no POST: its methods that may be repeated are those of RFC 9110, section 9.2.2.
             middlewares=() if method == hdrs.METH_POST else (_never_repeated,),
-            timeout=aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect, sock_read=None),
+            timeout=_to_connect(limit),
         )
 
     def _time(self, limit: timedelta) -> _Time:
         return _Time(self._running, limit)
+
+
+@lru_cache(maxsize=32)
+def _to_connect(limit: timedelta) -> aiohttp.ClientTimeout:
+    connect = limit.total_seconds() * CONNECT_SHARE
+    return aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect, sock_read=None)
 
 
 class _Time:
@@ -363,8 +377,8 @@ class _Note:
         """Take the answer: JSON in the same shape as ours, other text at its beginning."""
         text = body[: RECORD_LIMIT * 64].decode("utf-8", "replace")
         try:
-            value = jsonlib.loads(body) if body[:1] in b"{[" and len(body) < RECORD_LIMIT * 64 else None
-        except (ValueError, RecursionError):
+            value = from_json(body) if body[:1] in b"{[" and len(body) < RECORD_LIMIT * 64 else None
+        except ValueError:
             value = None
         if isinstance(value, dict | list):
             try:
