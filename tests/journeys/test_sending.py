@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from talkwire import accounts, sending
 from talkwire.errors import StoreDown, Uncertain
 from talkwire.model import NotThere, Outgoing, Part, Rate, Receipt, Rendered, State
+from talkwire.rates import recent
 from talkwire.testing.provider import (
     busy,
     down,
@@ -485,6 +486,25 @@ async def test_a_restart_lets_nothing_go_that_the_rate_does_not_allow(start_acme
     assert acme.texts == ["one", "two"]
     await acme.hub.pass_time(seconds=1)
     assert acme.texts == ["one", "two", "three"]
+
+
+@pytest.mark.one_file
+async def test_what_one_restart_found_open_is_counted_after_the_next(start_acme: Any, tmp_path: Any) -> None:
+    """Nobody knows whether the provider had it, and no request of it was kept."""
+    rates = (Rate(count=1, per=timedelta(seconds=10), key="address", burst=2),)
+    before = await start_acme(channel=full(rates=rates), folder=tmp_path)
+    conversation = await before.talk()
+    before.provider.will(before.accept(), hang_after_acceptance())
+    for text in ("one", "two"):
+        await before.hub.reply(conversation, text)
+    await before.under_way()
+    await before.under_way()
+    folder, clock = cut_power(tmp_path, tmp_path / "cut"), before.hub.clock
+    acme = await start_acme(channel=full(rates=rates), folder=folder, clock=clock, provider=before.provider)
+    await acme.hub.pass_time(seconds=10)
+    assert sorted(await acme.column("SELECT state FROM delivery")) == [State.UNCERTAIN, State.ACCEPTED]
+    counted = await acme.hub.daemon.store.read(lambda query: recent(query, "shop", timedelta(minutes=1)))
+    assert [at for at, _ in counted] == [clock.now() - timedelta(seconds=10), clock.now()]
 
 
 async def test_settings_may_say_the_rate_and_some_addresses_have_their_own(start_acme: Any) -> None:

@@ -293,7 +293,7 @@ def test_the_rate_is_that_of_the_settings():
 
     channel = WhatsApp(WhatsAppSettings(**settings(rate=20)), LentServices(None))
     assert [(rate.count, rate.per.total_seconds(), rate.key, rate.burst) for rate in channel.rates] == [
-        (19, 1, "account", 2),
+        (18, 1, "account", 2),
         (1, 6, "address", 45),
     ]
 
