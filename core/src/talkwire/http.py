@@ -305,6 +305,9 @@ class _TooLong(Exception):
 
 
 async def _whole(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    length = response.content_length
+    if length is not None and length <= limit and hdrs.CONTENT_ENCODING not in response.headers:
+        return await response.read()
     body = bytearray()
     async for piece in response.content.iter_any():
         body += piece

@@ -73,13 +73,14 @@ class Redactor:
     def __init__(self, secrets: Iterable[str], names: Iterable[str] = ()) -> None:
         forms = {form for secret in secrets if secret for form in _forms(secret)}
         self._secrets = sorted(forms, key=len, reverse=True)  # a secret may hold another one
+        self._shortest = min(map(len, forms), default=0)
         self._names = SECRET_NAMES | {name.lower() for name in names}
         self._kinds: dict[str, _Kind] = {}  # of names that were met
 
     def text(self, text: str) -> str:
         """Cut secrets, also where they are percent-encoded, in base64 or escaped for JSON."""
-        for secret in self._secrets:
-            if secret in text:
+        if len(text) >= self._shortest:
+            for secret in self._secrets:
                 text = text.replace(secret, "***")
         return text
 
@@ -88,16 +89,17 @@ class Redactor:
 
         Texts under the names in `keep` stay whole.
         """
-        if value is None or value is True or value is False:
-            return value
-        if isinstance(value, str):
-            return self._text(name, value, cut, keep)
-        if isinstance(value, dict) or isinstance(value, Mapping):  # noqa: SIM101  the second asks an abstract class
-            return {str(key): self.value(str(key), inner, cut, keep) for key, inner in value.items()}
-        if isinstance(value, list | tuple):
-            return [self.value(name, inner, cut, keep) for inner in value]
-        if isinstance(value, int | float):
-            return "***" if self._kind(name) is _Kind.SECRET else value
+        match value:
+            case str():
+                return self._text(name, value, cut, keep)
+            case None | True | False:
+                return value
+            case int() | float():
+                return "***" if self._kind(name) is _Kind.SECRET else value
+            case dict() | Mapping():
+                return {str(key): self.value(str(key), inner, cut, keep) for key, inner in value.items()}
+            case list() | tuple():
+                return [self.value(name, inner, cut, keep) for inner in value]
         return self._text(name, str(value), cut, keep)
 
     def _text(self, name: str, text: str, cut: set[str], keep: frozenset[str]) -> str:
