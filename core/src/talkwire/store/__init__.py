@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 from ..clock import Clock
 from ..errors import Conflict, StoreDown
 from . import revisions
-from .jobs import Done, Job, hand_out
+from .jobs import Job, hand_out
+from .reading import Reading
 from .sqlite import DaemonLock, Place, Scrubbed, SqliteDriver, path_of, scrub, there
 from .tx import Act, Driver, Query, Row, Tx
 from .writer import Fn, Holder, Inbox, Writer, goes_first
@@ -22,8 +20,6 @@ from .writer import Fn, Holder, Inbox, Writer, goes_first
 T = TypeVar("T")
 R = TypeVar("R")
 
-_READERS = 4
-_TOGETHER = 0.005  # seconds that reads of one turn wait for each other
 _POSTGRES_WRITERS = 3
 LOCK_WITHIN = timedelta(seconds=4)  # that another session may let us wait; less than a writer may be held
 ANSWER_WITHIN = timedelta(seconds=10)  # of a statement; a server that is silent for longer is down
@@ -39,14 +35,8 @@ class Store:
         self._synchronous = synchronous
         self._inbox = Inbox()
         self._writers: list[Writer] = []
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="store-read")
-        self._local = threading.local()
+        self._reading = Reading(lambda: self._connect(read_only=True), clock)
         self._writes: list[tuple[Fn, Job]] = []  # what was brought in this turn of the loop
-        self._looks: deque[Job] = deque()  # reads that wait for a reader
-        self._seen: deque[Done] = deque()  # reads that are done, and not handed out yet
-        self._asked = False  # a reader is woken when this turn of the loop ends
-        self._late: asyncio.TimerHandle | None = None
-        self._opened: list[Driver] = []
         self._lock: DaemonLock | None = None
         self._place: Place | None = None
         self.settle: Callable[[Tx], None] = _no_actions  # the daemon says how actions are stored
@@ -56,7 +46,6 @@ class Store:
         self.answer_within = ANSWER_WITHIN
         self.lock_within = LOCK_WITHIN
         self.waiting = 0  # writes that wait for their commit
-        self.reading = 0  # reads that are under way
 
     async def open(self, *, exclusive: bool = False) -> None:
         """Connect and begin to write; `exclusive` takes the daemon's lock of an SQLite file.
@@ -95,15 +84,9 @@ class Store:
         self._inbox.close()
         for writer in self._writers:
             await asyncio.to_thread(writer.join, patience.total_seconds())
-        await asyncio.to_thread(self._readers.shutdown)
-        self._hand_out()
-        self._give_up()
-        if self._late is not None:
-            self._late.cancel()
+        await self._reading.close()
         if self._looking is not None:
             self._looking.cancel()
-        for driver in self._opened:
-            driver.close()
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -141,44 +124,7 @@ class Store:
         """Run `fn` in a reader thread on a connection that cannot write. Errors: `StoreDown`."""
         if self._closed:
             raise StoreDown("the store is closed")
-        loop = asyncio.get_running_loop()
-        look = Job(fn, loop.create_future())
-        self._looks.append(look)
-        if not self._asked:
-            self._asked = True
-            loop.call_soon(self._look_now, loop)
-        self.reading += 1
-        try:
-            return cast("T", await look.future)
-        finally:
-            self.reading -= 1
-
-    def _look_now(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Let a reader do all reads that were asked for in this turn of the loop: to wake it costs as much as a read."""
-        self._asked = False
-        self._let_read(loop)
-        if self._late is None:
-            self._late = loop.call_later(_TOGETHER, self._look_after, loop)
-
-    def _look_after(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Let nobody wait for a slow read that was asked for in the same turn: hand out what is done, wake another reader."""
-        self._late = None
-        self._hand_out()
-        if self._looks:
-            self._look_now(loop)
-
-    def _let_read(self, loop: asyncio.AbstractEventLoop) -> None:
-        try:
-            self._readers.submit(self._read_all, loop)
-        except RuntimeError:  # it was closed meanwhile
-            self._give_up()
-
-    def _hand_out(self) -> None:
-        hand_out([self._seen.popleft() for _ in range(len(self._seen))])
-
-    def _give_up(self) -> None:
-        """Tell those whose read nobody will do any more."""
-        hand_out([(self._looks.popleft(), None, StoreDown("the store is closed")) for _ in range(len(self._looks))])
+        return await self._reading.read(fn)
 
     async def scrub(self, *, rewrite: bool | None = None) -> Scrubbed:
         """Clear what was deleted out of the database's own files.
@@ -195,6 +141,11 @@ class Store:
         except StoreDown:
             return Scrubbed.UNFINISHED
         return Scrubbed.CLEAN
+
+    @property
+    def reading(self) -> int:
+        """Count the reads that are under way."""
+        return self._reading.under_way
 
     @property
     def holders(self) -> list[Holder]:
@@ -238,7 +189,7 @@ class Store:
         if self.is_sqlite:
             return
         seconds = self.answer_within.total_seconds()
-        for driver in [*self._opened, *(writer.driver for writer in self._writers)]:
+        for driver in [*self._reading.connections, *(writer.driver for writer in self._writers)]:
             if driver is not None:
                 driver.cut_if_mute(seconds)
         self._looking = asyncio.get_running_loop().call_later(min(1.0, seconds / 3), self._look)
@@ -246,51 +197,6 @@ class Store:
     def _after_commit(self, facts: int, hints: set[str]) -> None:
         for call in self.committed:
             call(facts, hints)
-
-    def _read_all(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Do the reads that wait, one after the other, each on its own, and hand them out together."""
-        for _ in range(len(self._looks)):
-            try:
-                look = self._looks.popleft()
-            except IndexError:  # another reader has the rest
-                break
-            self._seen.append((look, *self._read(look.item)))
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(self._hand_out)
-
-    def _read(self, fn: Callable[[Query], Any]) -> tuple[Any, BaseException | None]:
-        try:
-            driver = self._begun()
-        except BaseException as error:  # noqa: BLE001  it reaches its caller
-            return None, error
-        try:
-            try:
-                return fn(Query(driver, self._clock.now())), None
-            finally:
-                driver.rollback()
-        except StoreDown as error:
-            self._forget(driver)
-            return None, error
-        except BaseException as error:  # noqa: BLE001  it reaches its caller
-            return None, error
-
-    def _begun(self) -> Driver:
-        """Give this thread's connection with a transaction begun; one that was lost meanwhile is made again."""
-        driver: Driver | None = getattr(self._local, "driver", None)
-        if driver is not None:
-            with contextlib.suppress(StoreDown):
-                driver.begin()
-                return driver
-            self._forget(driver)
-        driver = self._local.driver = self._connect(read_only=True)
-        self._opened.append(driver)
-        driver.begin()
-        return driver
-
-    def _forget(self, driver: Driver) -> None:
-        self._local.driver = None
-        self._opened.remove(driver)
-        driver.close()
 
     def _connect(self, *, read_only: bool = False) -> Driver:
         if self.is_sqlite:
