@@ -54,4 +54,4 @@ def micros(moment: datetime) -> int:
 
 def moment(value: int) -> datetime:
     """Turn microseconds since 1970-01-01 UTC into an aware moment."""
-    return EPOCH + timedelta(microseconds=value)
+    return EPOCH + timedelta(0, 0, value)

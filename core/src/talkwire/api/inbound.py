@@ -94,10 +94,10 @@ def receiver(engine: Engine) -> Handler:
             limit = max(our_limit, intake.body_limit(endpoint))
             body = b""
             if request.body_exists:
-                if (request.content_length or 0) > limit:
-                    return _closing(413)
                 if request.content.is_eof():  # it came with the headers
                     body = request.content.read_nowait()
+                elif (request.content_length or 0) > limit:
+                    return _closing(413)
                 else:
                     async with asyncio.timeout(BODY_TIME):
                         body = await request.read()
