@@ -241,7 +241,7 @@ def figures(arrivals: Sequence[Arrival], a_second: int, rates: Iterable[Rate], *
     for rate in rates:
         each, per = of_each(arrivals, rate), rate.per.total_seconds()
         most = max(busiest(times, per) for times in each)
-        said[f"most in {per:g} s to one of {len(each)}"] = f"{most} of {rate.count + rate.burst - 1}"
+        said[f"most in {per:g} s to one of {len(each)}"] = f"{most} of {rate.count + rate.burst}"
         assert all(is_kept(times, rate) for times in each), said
     return said
 

@@ -127,6 +127,15 @@ def test_any_markdown_shows_the_same_text_with_entities_that_fit_it(markdown, li
     assert without_space("".join(text for text, _ in said)).replace(">", "") == without_space(bare).replace(">", "")
 
 
+@given(WRITTEN, st.integers(40, 90))
+@example("[m a@b.c](mailto:a@b.c) " * 9, 60)
+def test_no_part_is_over_its_limit_with_its_marks_or_without(markdown, limit):
+    features = Features(dialect=DIALECT, parts=1000, text_limit=limit, unit=Unit.UTF16)
+    for part in as_parts(draft(markdown), features, CONTEXT).parts:
+        assert len(units(read(part.text)[0])) // 2 <= limit
+        assert len(units(part.plain)) // 2 <= limit
+
+
 def test_what_is_counted_is_what_is_shown():
     for markdown in (row[0] for row in ROWS):
         for part in parts(markdown):

@@ -58,6 +58,20 @@ def test_what_is_written_reads_as_what_was_meant_with_no_mark_left_open(markdown
     assert limit is None or all(len(part.encode("utf-16-le")) // 2 <= limit for part in written)
 
 
+@given(ANY, st.integers(60, 120))
+@example("[m a@b.c](mailto:a@b.c)" * 9, 60)
+@example("**a [b](https://e.f/x*) c** `d` *e* " * 5, 61)
+def test_no_part_is_over_its_limit_or_leaves_a_mark_open_with_links_either(markdown, limit):
+    features = Features(text_limit=limit, parts=1000, dialect=WHATSAPP, unit=Unit.UTF16)
+    try:
+        written = render(draft(markdown), features, CONTEXT).parts
+    except Unsupported:
+        return
+    for part in written:
+        assert max(len(text.encode("utf-16-le")) // 2 for text in (part.text, part.plain)) <= limit
+        assert read(part.text).open == []
+
+
 @pytest.mark.parametrize(
     ("markdown", "written"),
     [
