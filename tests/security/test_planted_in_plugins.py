@@ -296,7 +296,10 @@ async def day(tmp_path_factory: pytest.TempPathFactory) -> Said:
     return said
 
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(60),  # the day goes through six plugins and a dozen commands
+]
 
 
 async def test_every_secret_that_is_shown_to_a_provider_was_heard_and_said_again(day: Said) -> None:
