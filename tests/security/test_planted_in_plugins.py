@@ -261,6 +261,7 @@ async def _looked(hub: Any, file: Path) -> dict[str, str]:
     ):
         ran = await asyncio.to_thread(CliRunner().invoke, app, ["--config", str(file), *words])
         assert not isinstance(ran.exception, Exception) or isinstance(ran.exception, SystemExit), words
+        assert "Usage:" not in ran.output, words
         said[" ".join(words)] = ran.output
     return said
 
