@@ -29,6 +29,7 @@ from talkwire.testing.hub import whole_hub
 from talkwire.testing.provider import FakeProvider, busy
 from tests.journeys.acme_hub import SETTINGS, AcmeHub, AcmePlugin
 from tests.journeys.conftest import DATABASES
+from tests.journeys.test_accounts import events, listening
 from tests.mutants.acme import ACME
 
 KEY = "a2l0IGtleSBvZiB0aGUgdGVzdCBodWIgMzIgYnl0ZXM=\n"
@@ -320,6 +321,25 @@ def behind(tx: Tx, items: Any) -> list[None]:
     tx.execute("DELETE FROM task WHERE kind = 'fact'")
     tx.execute("UPDATE lane SET due = NULL WHERE grp LIKE 'read:%'")
     return [None] * len(items)
+
+
+async def test_what_an_account_keeps_and_how_far_it_was_fetched_come_back(instances):
+    """A sealed token opens with the key of the backup; what was fetched since the backup is fetched again."""
+    channel = listening(("1", events("m1")), ("2", events("m2")))
+    instances.plugins["acme"] = AcmePlugin(channel)
+    acme = await instances.before()
+    await acme.shop.channel.keep("token", "sealed-0123456789", secret=True)
+    await acme.shop.channel.keep("folder", "INBOX")
+    await instances.back_up()
+    await acme.shop.channel.keep("token", "of-after-the-backup", secret=True)
+    channel.seen.clear()
+    channel.script[:] = [("3", events("m2", "m3"))]
+    acme = await instances.after()
+    await acme.hub.run_until_idle()
+    assert channel.seen == [("begins", "2"), ("acknowledges", "3")]
+    kept = [await acme.shop.channel.kept(name) for name in ("token", "folder")]
+    assert kept == ["sealed-0123456789", "INBOX"]
+    assert await acme.column("SELECT text FROM message ORDER BY n") == ["m1", "m2", "m3"]
 
 
 @pytest.mark.one_file

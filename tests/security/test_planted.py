@@ -201,6 +201,7 @@ async def _typed(acme: AcmeHub, folder: Path) -> dict[str, str]:
     ):  # fmt: skip
         ran = await asyncio.to_thread(CliRunner().invoke, app, ["--config", str(file), *words])
         assert not isinstance(ran.exception, Exception) or isinstance(ran.exception, SystemExit), words
+        assert "Usage:" not in ran.output, words
         said[" ".join(words)] = ran.output
     return said
 

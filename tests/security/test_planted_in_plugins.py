@@ -261,6 +261,7 @@ async def _looked(hub: Any, file: Path) -> dict[str, str]:
     ):
         ran = await asyncio.to_thread(CliRunner().invoke, app, ["--config", str(file), *words])
         assert not isinstance(ran.exception, Exception) or isinstance(ran.exception, SystemExit), words
+        assert "Usage:" not in ran.output, words
         said[" ".join(words)] = ran.output
     return said
 
@@ -296,7 +297,10 @@ async def day(tmp_path_factory: pytest.TempPathFactory) -> Said:
     return said
 
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(60),  # the day goes through six plugins and a dozen commands
+]
 
 
 async def test_every_secret_that_is_shown_to_a_provider_was_heard_and_said_again(day: Said) -> None:

@@ -26,11 +26,22 @@ _Name = Annotated[str, typer.Argument(help="As in [accounts.NAME].")]
 def _list(context: typer.Context, as_: Json = False, config: ConfigFile = None) -> None:
     if config is not None:
         place.chosen.set(config)
-    if context.invoked_subcommand is not None:
-        return
+    if context.invoked_subcommand is None:
+        _show_all(as_)
+
+
+@app.command("list")
+def list_(as_: Json = False, config: ConfigFile = None) -> None:
+    """List accounts, and how they do."""
+    if config is not None:
+        place.chosen.set(config)
+    _show_all(as_)
+
+
+def _show_all(as_: bool) -> None:
     from .. import evidence
 
-    found = place.raw(config)
+    found = place.raw(None)
     stored = {one.name: one for one in place.look(found.store, evidence.accounts)}
     if as_:
         as_json(list(stored.values()))

@@ -80,9 +80,20 @@ def _conversation(subject: str) -> str:
 def _list(context: typer.Context, as_: Json = False, config: ConfigFile = None) -> None:
     if config is not None:
         place.chosen.set(config)
-    if context.invoked_subcommand is not None:
-        return
-    found = place.look(place.raw(config).store, _waiting)
+    if context.invoked_subcommand is None:
+        _show(as_)
+
+
+@app.command("list")
+def list_(as_: Json = False, config: ConfigFile = None) -> None:
+    """List what waits, the oldest first."""
+    if config is not None:
+        place.chosen.set(config)
+    _show(as_)
+
+
+def _show(as_: bool) -> None:
+    found = place.look(place.raw(None).store, _waiting)
     if as_:
         as_json(found)
         return
