@@ -67,16 +67,15 @@ class Inbox:
             if new:
                 self._change.notify(new)
 
-    def wait(self) -> bool:
-        """Wait for jobs that may be taken; False: closed, and none are left."""
-        with self._change:
-            return bool(self._takeable())
-
     def take(self, *, everything: bool) -> list[tuple[Fn, list[Job]]]:
         """Wait for jobs, then take all of them, or those of the function that waits longest; empty: closed."""
         with self._change:
-            if not (order := self._takeable()):
-                return []
+            # What goes first is one writer's at a time: what comes meanwhile shares the next COMMIT, instead of
+            # making small ones side by side, which cost more and wait for each other's conversations.
+            while not (order := [fn for fn in self._jobs if fn not in self._written]):
+                if self._closed and not self._jobs:
+                    return []
+                self._change.wait()
             if everything:
                 order.sort(key=lambda fn: not _is_first(fn))
             taken = [(fn, self._part(fn)) for fn in (order if everything else order[:1])]
@@ -84,15 +83,6 @@ class Inbox:
             if self._jobs:
                 self._change.notify()
             return taken
-
-    def _takeable(self) -> list[Fn]:
-        # What goes first is one writer's at a time: what comes meanwhile shares the next COMMIT, instead of
-        # making small ones side by side, which cost more and wait for each other's conversations.
-        while not (order := [fn for fn in self._jobs if fn not in self._written]):
-            if self._closed and not self._jobs:
-                break
-            self._change.wait()
-        return order
 
     def wrote(self, groups: list[tuple[Fn, list[Job]]]) -> None:
         """Let the next writer have what this one took."""
@@ -157,12 +147,7 @@ class Writer(threading.Thread):
 
     def run(self) -> None:
         """Write until the inbox is closed."""
-        while self._inbox.wait():
-            # The loop has its turn: what it has begun to take in shares this COMMIT. Where it rests, nothing waits.
-            time.sleep(0)
-            groups = self._inbox.take(everything=self._everything)
-            if not groups:  # another writer was quicker, and the inbox is closed
-                break
+        while groups := self._inbox.take(everything=self._everything):
             self._write(groups)
             self.holder = None
             self._inbox.wrote(groups)
