@@ -202,6 +202,12 @@ def test_nesting_that_is_not_shown_is_named(markdown, named_as):
     assert sorted(of_card) == sorted([("card_as_text", False), *named_as])
 
 
+@pytest.mark.parametrize("markdown", ["- a\n" * 1000, "a|b\n-|-\n" * 600, "*a* *" * 1100])
+def test_too_many_signs_are_named_and_fewer_are_not(markdown):
+    assert ("marks_as_written", False) in named(rendered(Text(markdown), dialect=STARS))
+    assert ("marks_as_written", False) not in named(rendered(Text(markdown[: len(markdown) // 3]), dialect=STARS))
+
+
 @pytest.mark.parametrize(
     ("markdown", "written", "named_as"),
     [

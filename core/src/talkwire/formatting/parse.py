@@ -161,11 +161,7 @@ def read(markdown: str) -> Reading:
 
 def _read(markdown: str) -> Reading:
     if _PROSE.fullmatch(markdown):
-        inline = _Inline(SIGNS_LIMIT)
-        texts = (
-            [text.rstrip() for text in _BLANK.split(markdown) if text] if "\n\n" in markdown else [markdown.rstrip()]
-        )
-        return Reading(tuple(Paragraph(inline.spans(text)) for text in texts), too_full=inline.is_spent)
+        return _read_prose(markdown)
     end, signs = _affordable(markdown)
     head, rest = markdown[:end], markdown[end:]
     rows = [line.count("|") for line in head.split("\n") if "|" in line] if "|" in head else []
@@ -175,6 +171,12 @@ def _read(markdown: str) -> Reading:
     inline = _Inline(SIGNS_LIMIT - signs)
     nodes = tuple(_nodes(iter(tokens), _Source(head.split("\n"), inline)))
     return Reading((*nodes, *as_written(rest)), too_full=bool(rest) or inline.is_spent)
+
+
+def _read_prose(markdown: str) -> Reading:
+    inline = _Inline(SIGNS_LIMIT)
+    nodes = tuple(Paragraph(inline.spans(text.rstrip())) for text in _BLANK.split(markdown) if text)
+    return Reading(nodes, too_full=inline.is_spent)
 
 
 # Lines that all begin as a paragraph's do: with nothing that could be a block's sign.

@@ -13,7 +13,7 @@ from .blocks import blocks_to_json
 from .borders import at_borders
 from .dialect import PLAIN
 from .flow import DEPTH_LIMIT, Piece, flow, with_address
-from .parse import MARKDOWN_LIMIT, SIGNS_LIMIT, Heading, Node, Words, read
+from .parse import MARKDOWN_LIMIT, Heading, Node, Words, read
 from .plain import headed, numbered, readable
 from .splitting import cuts, length, split, widest
 from .writing import Writing, runs
@@ -210,7 +210,9 @@ class _Rendering:
         if reading.too_long:
             self.note("marks_as_written", f"Beyond {MARKDOWN_LIMIT} characters, marks stand as they were written.")
         if reading.too_full:
-            self.note("marks_as_written", f"Beyond {SIGNS_LIMIT} signs, marks stand as they were written.")
+            self.note(
+                "marks_as_written", "There are too many signs: from some place on, marks stand as they were written."
+            )
         if reading.too_deep:
             self.note("marks_as_written", "Marks are nested too deep, and stand as they were written.")
         return reading.nodes
