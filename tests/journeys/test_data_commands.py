@@ -20,6 +20,7 @@ from talkwire.errors import Conflict
 from talkwire.testing import Answers, Reply
 from talkwire.testing.hub import WholeHub, whole_hub
 from talkwire.testing.provider import unauthorised
+from tests.journeys.acme_hub import AcmeHub
 
 TOKEN = "everything-0123456789"
 ACCOUNT = """
@@ -207,6 +208,16 @@ async def test_a_provider_that_does_not_answer_is_named_and_the_account_rests(sh
     assert "is paused; its provider was not told" in await shop.types("accounts", "withdraw", "shop", code=1)
     assert await shop.rows("SELECT state FROM account_state") == ["paused"]
     assert await shop.rows("SELECT 1 FROM fact WHERE type = 'account.withdrawn'") == []
+
+
+async def test_an_address_that_was_entered_by_hand_is_named_and_not_said_to_be_taken_back(acme: AcmeHub) -> None:
+    from talkwire import control
+
+    said = await control.do(acme.hub.daemon, "withdraw-account", {"account": "shop", "by": "cli:test"})
+    assert said == {"webhook": "/in/shop"}
+    await acme.hub.run_until_idle()
+    assert await acme.hub.rows("SELECT state FROM account_state") == [("paused",)]
+    assert await acme.hub.facts("account.withdrawn") == []
 
 
 async def test_an_account_that_is_not_there_is_not_withdrawn(shop: Shop) -> None:

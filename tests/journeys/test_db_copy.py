@@ -22,6 +22,7 @@ from talkwire.errors import Conflict, SchemaError
 from talkwire.store.moving import SqliteSide, open_side, summed
 from talkwire.store.revisions import CORE
 from talkwire.testing.hub import whole_hub
+from talkwire.testing.provider import busy
 from tests.journeys.acme_hub import SETTINGS, AcmeHub, AcmePlugin
 from tests.mutants.acme import ACME
 
@@ -101,6 +102,21 @@ async def test_all_goes_to_postgres_and_back_and_work_goes_on(shop, postgres_url
     assert after == before
     [file] = (tmp_path / "files").glob("*/*")
     assert hashlib.sha256(file.read_bytes()).hexdigest() == file.name
+
+
+async def test_replies_that_waited_at_the_copy_go_out_from_there_once_and_in_order(shop, postgres_url, tmp_path):
+    async with shop() as acme:
+        conversation = await acme.talk()
+        acme.provider.will(busy(3600))
+        await acme.reply(conversation, "First", "Second")
+        assert await acme.hub.states(conversation) == ["queued", "queued"]
+    source = Place(f"sqlite:///{shop.folder / 'talkwire.db'}", shop.folder / "files")
+    await copied(source, Place(postgres_url, tmp_path))
+    async with shop(postgres_url) as acme:
+        assert acme.provider.taken == {}
+        await acme.hub.pass_time(hours=1)
+        assert [seen.json()["text"] for seen in acme.provider.taken.values()] == ["First", "Second"]
+        assert await acme.hub.states(conversation) == ["accepted", "accepted"]
 
 
 async def test_a_source_that_was_copied_away_is_retired_until_it_is_reopened(shop, tmp_path):

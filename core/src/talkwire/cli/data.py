@@ -199,10 +199,16 @@ def withdraw_account(
 ) -> None:
     """Take our webhook back at the provider.
 
-    The account is paused, so that it does not begin again by itself.
+    The account is paused, so that it does not begin again by itself. An address that was entered at the provider by hand
+    is named: it has to be taken out by hand.
     """
-    place.ask(config, "withdraw-account", account=name, by=place.by())
-    say(f"{name}: its provider sends nothing more to us; it is paused", level="ok")
+    by_hand = place.ask(config, "withdraw-account", account=name, by=place.by())["webhook"]
+    if by_hand:
+        say(
+            f"{name} is paused; its address was entered at its provider by hand: take {by_hand} out there", level="look"
+        )
+    else:
+        say(f"{name}: its provider sends nothing more to us; it is paused", level="ok")
     say(f"talkwire accounts resume {name} begins again; to be rid of it, take [accounts.{name}] out of the settings,")
     say(f"then: talkwire reload, and: talkwire accounts forget {name}")
 

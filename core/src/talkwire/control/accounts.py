@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import accounts, departures
 from ..accounts import Runtime
+from ..channel import Channel
 from ..daemon import Daemon
 from ..errors import Conflict, TalkwireError
 from .command import PROVIDER_WITHIN, Command, Said, live
@@ -39,8 +40,11 @@ async def probe(runtime: Runtime) -> str:
         raise Conflict(f'account "{runtime.name}": its probe raised {type(error).__name__}') from error
 
 
-async def _withdraw_account(daemon: Daemon, said: Said) -> None:
-    """Let an account's provider know that we are gone; the account is paused, so that it does not begin again."""
+async def _withdraw_account(daemon: Daemon, said: Said) -> dict[str, str]:
+    """Let an account's provider know that we are gone; the account is paused, so that it does not begin again.
+
+    Gives the `webhook` that a person has to take out, where the channel never told its provider of it; else nothing.
+    """
     name, by = str(said["account"]), str(said["by"])
     runtime = live(daemon, name)
     assert runtime.channel is not None  # it lives
@@ -55,7 +59,11 @@ async def _withdraw_account(daemon: Daemon, said: Said) -> None:
         raise Conflict(f'account "{name}" is paused; its provider was not told: {error}') from error
     except Exception as error:  # a plugin's own fault: its text may hold anything
         raise Conflict(f'account "{name}" is paused; taking it back raised {type(error).__name__}') from error
+    if runtime.channel.features.webhook and type(runtime.channel).removed is Channel.removed:
+        public = daemon.config.server.public_url
+        return {"webhook": f"{public}/in/{runtime.endpoint}"}
     await daemon.store.write(accounts.withdrawn, (name, by))
+    return {"webhook": ""}
 
 
 async def _forget_account(daemon: Daemon, said: Said) -> Any:
