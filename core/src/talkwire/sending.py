@@ -599,11 +599,11 @@ def close_attempt(tx: Tx, outcomes: Sequence[_Outcome]) -> Sequence[None]:
 
 def close_and_open(tx: Tx, items: Sequence[tuple[_Outcome, _Opening]]) -> Sequence[_Attempt | None]:
     """Store outcomes, and open the attempts of other lanes' heads."""
-    heads = lanes.due_heads(tx, sorted(opening.lane for _, opening in items)) if tx.locks else {}
+    heads = lanes.due_heads(tx, sorted(opening.lane for _, opening in items)) if tx.locks_rows else {}
     # Conversations are locked before deliveries, and those before lanes, those of both halves in one order.
     tx.lock("conversation", [outcome.attempt.conversation for outcome, _ in items if outcome.shut])
     parts = [*(outcome.attempt.delivery for outcome, _ in items), *(task.ref for task in heads.values())]
-    tx.lock("delivery", [*parts, *_behind(tx, (opening for _, opening in items))] if tx.locks else [])
+    tx.lock("delivery", [*parts, *_behind(tx, (opening for _, opening in items))] if tx.locks_rows else [])
     close_attempt(tx, [outcome for outcome, _ in items])
     return open_attempt(tx, [opening for _, opening in items])
 

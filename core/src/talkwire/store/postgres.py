@@ -38,7 +38,7 @@ _AT_ONCE = 500  # rows of one INSERT
 class PostgresDriver:
     """One connection, READ COMMITTED."""
 
-    locks = True
+    locks_rows = True
 
     def __init__(self, url: str, *, read_only: bool = False, lock_within: timedelta) -> None:
         try:

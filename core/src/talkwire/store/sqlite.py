@@ -85,7 +85,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 class SqliteDriver:
     """One connection."""
 
-    locks = False
+    locks_rows = False
 
     def __init__(
         self, path: Path, *, synchronous: str = "full", read_only: bool = False, place: Place | None = None

@@ -34,7 +34,7 @@ _INSERT_FACT = """
 class Driver(Protocol):
     """One connection, whatever the database."""
 
-    locks: bool  # rows are locked one by one; else whoever writes has everything
+    locks_rows: bool  # rows are locked one by one; else whoever writes has everything
 
     def begin(self) -> None: ...
     def commit(self) -> None: ...
@@ -114,9 +114,9 @@ class Tx(Query):
             self._driver.update(sql, rows)
 
     @property
-    def locks(self) -> bool:
+    def locks_rows(self) -> bool:
         """Say whether rows have locks; else whoever writes has everything, and need not look what to lock."""
-        return self._driver.locks
+        return self._driver.locks_rows
 
     def lock(self, table: str, ids: Iterable[Any], column: str = "id") -> None:
         """Take the locks of these rows in key order (lanes: by name), before reading what will be changed."""
