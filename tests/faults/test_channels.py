@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import pytest_asyncio
 
 from talkwire.cli import looking
@@ -17,6 +18,9 @@ from talkwire.testing.hub import WholeHub
 from talkwire.testing.provider import Answers, FakeProvider, Reply, says
 from talkwire_email.simulator import Office
 from tests.faults.page import shows
+from tests.parts.ports import free_ports
+
+pytestmark = pytest.mark.timeout(60)  # real servers take their time
 
 BOT = '[accounts.bot]\nchannel = "telegram"\ntoken = "123456:not-a-real-token"\napi_url = "{url}"\n'
 PHONE = """
@@ -94,8 +98,8 @@ async def provider(fake_provider: Callable[[Answers], Any]) -> FakeProvider:
     return made
 
 
-async def test_a_mailbox_whose_server_is_gone_waits_and_says_where(start_hub: Any, unused_tcp_port: int) -> None:
-    hub = await start_hub(MAIL.format(port=unused_tcp_port))
+async def test_a_mailbox_whose_server_is_gone_waits_and_says_where(start_hub: Any) -> None:
+    hub = await start_hub(MAIL.format(port=free_ports(1)[0]))
     shows("mailbox gone", await seen(hub, "account mail waiting"))
 
 
@@ -128,9 +132,9 @@ async def test_a_number_whose_token_has_ended_keeps_its_replies(start_hub: Any, 
 
 
 async def test_a_mail_server_that_is_gone_delays_notifications_and_no_message(
-    start_hub: Any, provider: FakeProvider, unused_tcp_port: int
+    start_hub: Any, provider: FakeProvider
 ) -> None:
-    hub = await start_hub(PHONE.format(url=provider.url) + TOLD.format(port=unused_tcp_port))
+    hub = await start_hub(PHONE.format(url=provider.url) + TOLD.format(port=free_ports(1)[0]))
     talk = await writes(hub)
     await hub.reply(talk, "It comes today.")
     shows("server for notifications gone", await seen(hub, "look medium email"))

@@ -21,6 +21,7 @@ from talkwire.testing.hub import WholeHub
 from talkwire.testing.provider import Answers, Reply
 from talkwire_email.simulator import CUSTOMER, Office
 from talkwire_telegram.receiving import webhook_secret
+from tests.parts.ports import free_ports
 
 TOKEN, APP = "123456:a-token-of-the-tests", "an-app-secret-of-the-tests"
 SETTINGS = """
@@ -78,9 +79,9 @@ async def office() -> Any:
 
 
 @pytest.fixture
-async def hub(start_hub: Any, fake_provider: Any, office: Any, unused_tcp_port: int) -> WholeHub:
+async def hub(start_hub: Any, fake_provider: Any, office: Any) -> WholeHub:
     provider = await fake_provider(PROVIDER)
-    mail, smtp = _toml(office.settings()), unused_tcp_port
+    mail, [smtp] = _toml(office.settings()), free_ports(1)
     started: WholeHub = await start_hub(SETTINGS.format(url=provider.url, token=TOKEN, app=APP, mail=mail, smtp=smtp))
     await started.run_until_idle()
     return started
