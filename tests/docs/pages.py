@@ -107,9 +107,11 @@ class Reader:
                 raise PageFailed(f"nobody knows how to do {block.order!r}")
 
     def _here(self, text: str) -> str:
-        for old, new in self.changes.items():
-            text = text.replace(old, new)
-        return text
+        if not self.changes:
+            return text
+        # In one go: what stands there instead may look like something else of the page, as the port 28080 does.
+        words = re.compile("|".join(map(re.escape, self.changes)))
+        return words.sub(lambda found: self.changes[found[0]], text)
 
     def _write(self, name: str, text: str, mode: str) -> None:
         target = self.cwd / name

@@ -229,7 +229,7 @@ class Dovecot:
         wanted = [*reversed([one for one in (path, *path.parents) if self.mail in one.parents])]
         for one in (*wanted, path / "cur", path / "new", path / "tmp"):
             if not one.is_dir():
-                one.mkdir()
+                one.mkdir(exist_ok=True)  # the server makes it at the same time
                 os.chown(one, self.uid, self.gid)
         return path
 

@@ -13,8 +13,8 @@ from .store import Query
 _FORGET = 10_000  # keys kept before those that are free again are dropped
 _MOST_RECALLED = 100_000  # attempts; more in so short a time are no rate that anybody declares
 
-# What was said to the provider, what may have been said as a daemon was cut off, and what was found so by one that was cut
-# off itself since.
+# What was said to the provider, or may have been, as a daemon was cut off (then `cut` is recorded), and what was under way
+# as the last one was.
 _SENT = """
     SELECT at, address, value FROM (
         SELECT DISTINCT e.delivery_id AS part, e.at AS at, d.recipient AS recipient, c.address_id AS address, a.value AS value
@@ -25,11 +25,6 @@ _SENT = """
         SELECT d.id, d.open_since, d.recipient, c.address_id, a.value FROM delivery d
         JOIN conversation c ON c.id = d.conversation_id JOIN address a ON a.id = c.address_id
         WHERE d.state = 0 AND d.open_since > :since AND d.account = :account
-        UNION ALL
-        SELECT d.id, d.state_at, d.recipient, c.address_id, a.value FROM delivery d
-        JOIN conversation c ON c.id = d.conversation_id JOIN address a ON a.id = c.address_id
-        WHERE d.state = 5 AND d.state_at > :since AND d.account = :account
-          AND NOT EXISTS (SELECT 1 FROM exchange e WHERE e.delivery_id = d.id)
     ) sent WHERE recipient = '' ORDER BY at DESC LIMIT :most
 """
 

@@ -48,6 +48,7 @@ _log = structlog.get_logger("talkwire.sending")
 _AGAIN = timedelta(seconds=1)  # between two tries to store an outcome
 _REMEMBERED = 10_000  # conversations whose address is known without a look
 _ADDRESS = "SELECT a.id, a.value FROM conversation c JOIN address a ON a.id = c.address_id WHERE c.id = :id"
+_CUT = "cut"  # what is recorded of an attempt of which nothing else is known
 _ON_THE_WAY = 20  # external ids in `Outgoing.references`
 
 # What the account's HTTP records while a part is on its way lies here until the outcome is stored.
@@ -300,7 +301,7 @@ class Sender:
             else:
                 if isinstance(said, NotThere):
                     return await self._store.write(open_attempt, _Opening(lane.id, view, self._fence, reopen=True))
-                await self._close(_Outcome(attempt, self.group, self._fence, receipt=said))
+                await self._close(_Outcome(attempt, self.group, self._fence, receipt=said, exchanges=[_cut(view.name)]))
                 return None
         return await self._store.write(open_attempt, _Opening(lane.id, view, self._fence, resolved=resolved))
 
@@ -357,6 +358,20 @@ class Sender:
                 outcome.learnt, outcome.shut = State.FAILED, self._closes(error)
             case _:
                 outcome.learnt = State.UNCERTAIN
+
+
+def _cut(account: str) -> ExchangeRecord:
+    """Give the record of an attempt that a crash cut: it may have reached the provider, whose rate counts it."""
+    return ExchangeRecord(
+        account=account,
+        what=_CUT,
+        request="",
+        sent="",
+        status=None,
+        answer="",
+        error="the attempt was cut, and the provider was asked what became of it",
+        took=timedelta(),
+    )
 
 
 def _checked(said: object) -> Receipt:
@@ -443,6 +458,7 @@ def _open_one(tx: Tx, item: _Opening, task: lanes.Task, row: Sequence[object]) -
         deliveries.learn(tx, [replace(item.resolved, at=tx.now_us)])
         tx.execute(_MARK_CLOSED, {"id": delivery, "reason": item.resolved.text, "uncounted": 0})
         lanes.end(tx, [place])
+        tx.many(_INSERT_EXCHANGE, [(standing.account, delivery, tx.now_us, _CUT, "", item.resolved.text, 0)])
         return None
     is_copy = bool(recipient)
     part_of = (str(message), str(delivery))
