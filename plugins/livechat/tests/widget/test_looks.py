@@ -217,13 +217,18 @@ async def test_on_a_phone_it_fills_the_screen_and_the_keyboard_does_not_cover_th
     # What a keyboard does to the visual viewport; Chromium shows none to a test.
     await page.evaluate(
         """() => { for (const [name, value] of [['height', 320], ['offsetTop', 40]])
-        Object.defineProperty(visualViewport, name, {value, configurable: true}); visualViewport.dispatchEvent(new Event('resize')); }"""
+        Object.defineProperty(visualViewport, name, {value, configurable: true}); visualViewport.dispatchEvent(new Event('resize'));
+        // The last line was scrolled to just now, which is told only when the panel has become smaller.
+        document.querySelector('talkwire-chat').shadowRoot.querySelector('.log').dispatchEvent(new Event('scroll')); }"""
     )
     await becomes(
         page,
-        "document.querySelector('talkwire-chat').shadowRoot.querySelector('.panel').getBoundingClientRect().height",
-        320,
+        """(({ scrollHeight, scrollTop, clientHeight }) => clientHeight < 320 && scrollHeight - scrollTop - clientHeight < 2)(
+        document.querySelector('talkwire-chat').shadowRoot.querySelector('.log'))""",
+        True,
     )
+    panel = await page.locator("talkwire-chat .panel").bounding_box()
+    assert panel["height"] == 320
     for target in (
         page.get_by_label("Write a message"),
         page.get_by_role("button", name="Send"),

@@ -13,8 +13,9 @@ class Log {
     this.inner = make("div", { class: "inner" }, this.top);
     this.node = make("div", { class: "log", role: "log", tabindex: 0, "aria-label": say("log"), "aria-live": "off" }, this.inner);
     this.latest = button("latest", () => this.to_end(), say("latest"), icon("down"));
-    this.node.addEventListener("scroll", () => this.scrolled());
-    const sizes = new ResizeObserver(() => this.sticks && this.to_end());
+    this.sizes = [];
+    this.node.addEventListener("scroll", () => this.is_as_it_was() && this.scrolled());
+    const sizes = new ResizeObserver(() => this.resized());
     sizes.observe(this.inner);
     sizes.observe(this.node);
     const threshold = Array.from({ length: 21 }, (_, step) => step / 20);
@@ -133,6 +134,16 @@ class Log {
   scrolled() {
     const { scrollHeight, scrollTop, clientHeight } = this.node;
     if (clientHeight) this.sticks = this.latest.hidden = scrollHeight - scrollTop - clientHeight < NEAR;
+  }
+
+  // A scroll is told of a frame later: where a size has changed since, it does not say what the visitor did.
+  is_as_it_was() {
+    return this.sizes[0] === this.node.scrollHeight && this.sizes[1] === this.node.clientHeight;
+  }
+
+  resized() {
+    this.sizes = [this.node.scrollHeight, this.node.clientHeight];
+    if (this.sticks) this.to_end();
   }
 
   to_end() {
