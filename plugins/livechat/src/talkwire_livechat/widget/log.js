@@ -13,9 +13,8 @@ class Log {
     this.inner = make("div", { class: "inner" }, this.top);
     this.node = make("div", { class: "log", role: "log", tabindex: 0, "aria-label": say("log"), "aria-live": "off" }, this.inner);
     this.latest = button("latest", () => this.to_end(), say("latest"), icon("down"));
-    this.sizes = [];
-    this.node.addEventListener("scroll", () => this.is_as_it_was() && this.scrolled());
-    const sizes = new ResizeObserver(() => this.resized());
+    this.node.addEventListener("scroll", () => this.scrolled());
+    const sizes = new ResizeObserver(() => this.sticks && this.to_end());
     sizes.observe(this.inner);
     sizes.observe(this.node);
     const threshold = Array.from({ length: 21 }, (_, step) => step / 20);
@@ -133,21 +132,13 @@ class Log {
 
   scrolled() {
     const { scrollHeight, scrollTop, clientHeight } = this.node;
-    if (clientHeight) this.sticks = this.latest.hidden = scrollHeight - scrollTop - clientHeight < NEAR;
-  }
-
-  // A scroll is told of a frame later: where a size has changed since, it does not say what the visitor did.
-  is_as_it_was() {
-    return this.sizes[0] === this.node.scrollHeight && this.sizes[1] === this.node.clientHeight;
-  }
-
-  resized() {
-    this.sizes = [this.node.scrollHeight, this.node.clientHeight];
-    if (this.sticks) this.to_end();
+    // Where we scrolled to is told of a frame later, when a size may have changed: that says nothing of the visitor.
+    if (clientHeight && scrollTop !== this.end) this.sticks = this.latest.hidden = scrollHeight - scrollTop - clientHeight < NEAR;
   }
 
   to_end() {
     this.node.scrollTop = this.node.scrollHeight;
+    this.end = this.node.scrollTop;
     this.sticks = this.latest.hidden = true;
   }
 
@@ -155,8 +146,7 @@ class Log {
   reveal() {
     this.to_end();
     const first = this.talk.unread()[0];
-    const top = first ? this.views.get(first.slot).node.offsetTop - NEAR : Infinity;
-    if (top < this.node.scrollTop) this.node.scrollTop = top;
+    if (first) this.node.scrollTop = Math.min(this.end, this.views.get(first.slot).node.offsetTop - NEAR);
     this.scrolled();
   }
 
