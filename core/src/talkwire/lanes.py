@@ -512,9 +512,10 @@ class Lanes:
             return soonest
         self._ended.clear()
         places: dict[str, int] = {}  # group → how many more may begin
-        for name, _ in wanted:
-            self._groups[name].ahead.clear()
         due, following = await self._store.read(lambda query: _look(query, wanted))
+        for name, _ in wanted:  # those of the last look were lent until now
+            if (found := self._groups.get(name)) is not None:
+                found.ahead.clear()
         for lane in due:
             found = self._groups.get(lane.group)
             if found is None or found.rests or lane.id in found.running or lane.id in self._ended:
