@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -13,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from talkwire.cli import demo
 from tests.parts.demos import checked
+from tests.parts.ports import free_port
 
 COMMAND = (sys.executable, "-c", "from talkwire.cli import main; main()", "demo")
 
@@ -108,6 +111,22 @@ def test_what_it_writes_is_for_its_user_alone(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
     for name in ("talkwire.toml", "instance.key", "demo.key"):
         assert stat.S_IMODE((tmp_path / "new" / name).stat().st_mode) == 0o600, name
+
+
+async def test_two_that_begin_together_take_two_ports() -> None:
+    """Both may bind the same one before either listens."""
+    port = free_port()
+    begun = asyncio.Barrier(2)
+
+    async def serve() -> str:
+        async with demo._served(web.Application(), port) as url:
+            await begun.wait()
+            return url
+
+    async with asyncio.timeout(20):
+        urls = await asyncio.gather(serve(), serve())
+    assert f"http://127.0.0.1:{port}" in urls
+    assert len(set(urls)) == 2
 
 
 def test_it_ends_with_a_page_that_links_everything_and_ctrl_c_stops_it(tmp_path: Path) -> None:

@@ -259,20 +259,32 @@ def _free_ports(count: int) -> list[int]:
 async def _served(app: web.Application, port: int = 0, *, may_move: bool = True) -> AsyncIterator[str]:
     """Serve an application on this machine; gives its URL."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-    with socket.socket() as bound:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            bound.bind((HOST, port))
-        except OSError as error:
-            if not may_move:
-                raise DemoError(f"port {port}: {(error.strerror or '').lower()}; choose another --port") from error
-            bound.bind((HOST, 0))
+    try:
+        bound = _listening(port)
+    except OSError as error:
+        if not may_move:
+            raise DemoError(f"port {port}: {(error.strerror or '').lower()}; choose another --port") from error
+        bound = _listening(0)
+    with bound:
         await runner.setup()
         try:
             await web.SockSite(runner, bound).start()
             yield f"http://{HOST}:{bound.getsockname()[1]}"
         finally:
             await runner.cleanup()
+
+
+def _listening(port: int) -> socket.socket:
+    """Take a port. It is ours only once we listen: two demos that begin together may both bind it."""
+    bound = socket.socket()
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((HOST, port))
+        bound.listen()
+    except OSError:
+        bound.close()
+        raise
+    return bound
 
 
 def _daemon(config: Path, extra: Mapping[str, Any] | None) -> Daemon:
