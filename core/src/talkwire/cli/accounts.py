@@ -24,8 +24,7 @@ _Name = Annotated[str, typer.Argument(help="As in [accounts.NAME].")]
 
 @app.callback()
 def _list(context: typer.Context, as_: Json = False, config: ConfigFile = None) -> None:
-    if config is not None:
-        place.chosen.set(config)
+    place.choose(config)
     if context.invoked_subcommand is None:
         _show_all(as_)
 
@@ -33,8 +32,7 @@ def _list(context: typer.Context, as_: Json = False, config: ConfigFile = None) 
 @app.command("list")
 def list_(as_: Json = False, config: ConfigFile = None) -> None:
     """List accounts, and how they do."""
-    if config is not None:
-        place.chosen.set(config)
+    place.choose(config)
     _show_all(as_)
 
 

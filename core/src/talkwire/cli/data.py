@@ -270,8 +270,7 @@ plugins = typer.Typer(name="plugins", help="List plugins, and why one failed; pu
 
 @plugins.callback()
 def _plugins(context: typer.Context, as_: Json = False, config: ConfigFile = None) -> None:
-    if config is not None:
-        place.chosen.set(config)
+    place.choose(config)
     if context.invoked_subcommand is None:
         looking.plugins(as_, None)
 

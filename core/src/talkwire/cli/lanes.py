@@ -78,8 +78,7 @@ def _conversation(subject: str) -> str:
 
 @app.callback()
 def _list(context: typer.Context, as_: Json = False, config: ConfigFile = None) -> None:
-    if config is not None:
-        place.chosen.set(config)
+    place.choose(config)
     if context.invoked_subcommand is None:
         _show(as_)
 
@@ -87,8 +86,7 @@ def _list(context: typer.Context, as_: Json = False, config: ConfigFile = None) 
 @app.command("list")
 def list_(as_: Json = False, config: ConfigFile = None) -> None:
     """List what waits, the oldest first."""
-    if config is not None:
-        place.chosen.set(config)
+    place.choose(config)
     _show(as_)
 
 

@@ -33,6 +33,12 @@ _ASKED_WITHIN = 60  # seconds that the daemon has for an answer
 _SAYS_WITHIN = 5  # seconds to say who it is
 
 
+def choose(given: Path | None) -> None:
+    """Keep the file that stands behind a group's own word, if there is one, for whatever reads the settings."""
+    if given is not None:
+        chosen.set(given)
+
+
 def config_path(given: Path | None) -> Path:
     """Say which file holds the settings."""
     return given or chosen.get() or Path(os.environ.get("TALKWIRE_CONFIG") or "talkwire.toml")

@@ -21,8 +21,7 @@ _Name = Annotated[str, typer.Argument(help="The `name` in its [[webhooks]].")]
 
 @app.callback()
 def _list(context: typer.Context, as_: Json = False, config: ConfigFile = None) -> None:
-    if config is not None:
-        place.chosen.set(config)
+    place.choose(config)
     if context.invoked_subcommand is None:
         _show(as_)
 
@@ -30,8 +29,7 @@ def _list(context: typer.Context, as_: Json = False, config: ConfigFile = None) 
 @app.command("list")
 def list_(as_: Json = False, config: ConfigFile = None) -> None:
     """List hosts, and how far each was told."""
-    if config is not None:
-        place.chosen.set(config)
+    place.choose(config)
     _show(as_)
 
 
