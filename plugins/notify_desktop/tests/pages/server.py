@@ -77,6 +77,8 @@ class Server:
         }
         self.media = [{"name": "desktop", "trouble": ""}, {"name": "email", "trouble": "the server does not answer"}]
         self.devices: list[dict[str, Any]] = []
+        self.changes = asyncio.Event()  # while it is clear, who changes preferences waits for the answer
+        self.changes.set()
         self._n = itertools.count(1)
         self._changed = asyncio.Condition()
 
@@ -183,7 +185,9 @@ class Server:
         self.calls.append((request.method, path, body))
         await self.told()
         if path == "/preferences" and request.method == "PUT":
+            await self.changes.wait()
             self.preferences = {"recipient": "ops"} | body
+            await self.told()
         known = {"/preferences": self.preferences, "/media": {"items": self.media}}
         return web.json_response(known[path]) if path in known else web.Response(status=204)
 

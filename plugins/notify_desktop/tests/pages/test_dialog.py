@@ -33,6 +33,27 @@ async def test_what_somebody_wants_is_kept_as_it_is_chosen(visit: Callable[..., 
     await server.until(lambda: server.preferences["quiet"] is None)
 
 
+async def test_what_is_chosen_while_the_daemon_is_slow_takes_nothing_back(
+    visit: Callable[..., Any], server: Server
+) -> None:
+    def asked() -> list[Any]:
+        return [body for method, path, body in server.calls if (method, path) == ("PUT", "/preferences")]
+
+    page = await visit(allowed=True)
+    await page.get_by_role("button", name="Notifications").click()
+    dialog = page.get_by_role("dialog", name="Notifications")
+    server.changes.clear()
+    await dialog.get_by_label("By e-mail").uncheck()
+    await server.until(lambda: len(asked()) == 1)
+    await dialog.get_by_label("Language").select_option("Bahasa Indonesia")
+    await dialog.get_by_label("Quiet hours").select_option("None")
+    server.changes.set()
+    await server.until(lambda: len(asked()) == 2)
+    await dialog.get_by_role("status").get_by_text("Saved.").wait_for()
+    assert asked()[1] == {"off": ["email"], "quiet": "", "time_zone": None, "language": "id"}
+    assert not await dialog.get_by_label("By e-mail").is_checked()
+
+
 async def test_devices_are_listed_and_removed_and_a_test_can_be_sent(visit: Callable[..., Any], server: Server) -> None:
     at = {"seen_at": "2026-11-28T11:00:00+00:00"}
     laptop = {

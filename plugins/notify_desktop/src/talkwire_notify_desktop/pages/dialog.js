@@ -78,27 +78,45 @@ function say(words) {
 
 // --- what tells you -----------------------------------------------------------------------------------------------
 
+let wanted = null; // as the page shows it; the daemon may be one request behind
+let media = [];
+let asking = null;
+
 async function preferences() {
+  const before = wanted;
   try {
     const [mine, { items }] = await Promise.all([page.ask("GET", "/preferences"), page.ask("GET", "/media")]);
-    drawPreferences(mine, items);
+    if (asking || wanted !== before) return; // somebody chose meanwhile
+    [wanted, media] = [mine, items];
+    drawPreferences();
   } catch (error) {
     wants.replaceChildren(h("h3", {}, "What tells you"), h("p", { class: "quiet" }, error.message));
   }
 }
 
-function drawPreferences(mine, media) {
-  const { off, quiet, time_zone: zone, language } = mine;
-  const change = async (what) => { // all of it is said: what is left out would be as the settings say
-    try {
-      drawPreferences(await page.ask("PUT", "/preferences", { off, quiet, time_zone: zone, language, ...what }), media);
-      say("Saved.");
-    } catch (error) {
-      say(error.message);
+/** Ask the daemon for this too: one request at a time, each with all that is wanted by then. */
+async function change(what) {
+  wanted = { ...wanted, ...what };
+  if (asking) return;
+  try {
+    while (asking !== wanted) {
+      asking = wanted;
+      const { off, quiet, time_zone, language } = asking; // all of it is said: what is left out would be as the settings say
+      await page.ask("PUT", "/preferences", { off, quiet, time_zone, language });
     }
-  };
+    asking = null;
+    say("Saved.");
+  } catch (error) {
+    asking = null;
+    say(error.message);
+    await preferences();
+  }
+}
+
+function drawPreferences() {
+  const { off, quiet, time_zone: zone, language } = wanted;
   const [from, until] = (quiet || "22:00-07:00").split("-");
-  const hours = () => change({ quiet: `${start_.value}-${end.value}` });
+  const hours = () => start_.value && end.value && change({ quiet: `${start_.value}-${end.value}` });
   const start_ = h("input", { type: "time", value: from, "aria-label": "Quiet from", required: true, onchange: hours });
   const end = h("input", { type: "time", value: until, "aria-label": "Quiet until", required: true, onchange: hours });
   const has = quiet === null ? AS_SET : quiet ? OWN : NONE;
@@ -111,14 +129,17 @@ function drawPreferences(mine, media) {
           id: `tw-medium-${name}`,
           type: "checkbox",
           checked: !off.includes(name),
-          onchange: ({ target }) => change({ off: target.checked ? off.filter((one) => one !== name) : [...off, name] }),
+          onchange: ({ target }) => change({ off: [...wanted.off.filter((one) => one !== name), ...(target.checked ? [] : [name])] }),
         }),
         NAMES[name] || name),
       trouble && h("p", { class: "quiet" }, trouble)))),
     h("div", { class: "tw-field" },
       h("label", { for: "tw-quiet" }, "Quiet hours"),
       choice("tw-quiet", [[AS_SET, "As your operator set them"], [NONE, "None"], [OWN, "From … until …"]], has,
-        (value) => change({ quiet: { [AS_SET]: null, [NONE]: "", [OWN]: `${from}-${until}` }[value] })),
+        (value) => {
+          change({ quiet: { [AS_SET]: null, [NONE]: "", [OWN]: `${from}-${until}` }[value] });
+          drawPreferences();
+        }),
       has === OWN && h("span", { class: "tw-hours" }, start_, "until", end)),
     h("p", { class: "quiet" }, "What must be answered comes through; the rest waits or is left out."),
     has === OWN && h("div", { class: "tw-field" },
