@@ -47,6 +47,27 @@ async def test_a_phone_number_leads_to_the_reason_and_to_what_to_type(strict: An
     await strict.get_by_role("heading", name="Budi").wait_for()
 
 
+async def test_texts_that_are_asked_for_while_the_story_comes_stay_when_it_has_come(strict: Any, demo: Demo) -> None:
+    await trouble(strict, demo)
+    may_come = asyncio.Event()
+
+    async def late(route: Any) -> None:
+        if "bodies" not in route.request.url:
+            await may_come.wait()
+        await route.continue_()
+
+    await strict.route("**/api/v1/trace/**", late)
+    await strict.goto(f"{demo.stage.operator}/trace#of=%2B6281234567890")
+    await strict.get_by_label("with texts").check()
+    text = strict.locator("#lines").get_by_text("Where is my parcel?")
+    await text.wait_for()
+    async with strict.expect_response(lambda answer: "/trace/" in answer.url and "bodies" not in answer.url) as came:
+        may_come.set()
+    await (await came.value).finished()
+    await strict.evaluate("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+    assert await text.is_visible()
+
+
 async def test_what_nobody_has_is_said_in_words(strict: Any, demo: Demo) -> None:
     strict.forgives += ["404"]
     await strict.goto(f"{demo.stage.operator}/trace#of=nothing-like-it")

@@ -200,6 +200,22 @@ async def test_what_was_handed_over_is_shown_later_and_told_once(start):
     assert len(await acme.hub.facts("notification.shown")) == 1
 
 
+@pytest.mark.parametrize("said", [Handed(), TryLater("in use"), Suppressed("focused")])
+async def test_what_is_seen_before_the_notifier_has_said_what_it_did_stays_shown(start, said):
+    class Quick(Bell):
+        async def deliver(self, notification: Notification) -> Any:
+            await self.shown(notification.id)  # its surface was quicker
+            return await super().deliver(notification)
+
+    acme = await start(bell=Quick)
+    Bell.one.says = [said]
+    await acme.wrote("m1", "hello")
+    await acme.hub.run_until_idle()
+    assert await decisions(acme) == [("bell", "shown", "")]
+    assert len(await acme.hub.facts("notification.shown")) == 1
+    assert await acme.hub.facts("notification.handed", "notification.suppressed") == []
+
+
 async def test_a_notification_is_cut_to_what_the_medium_can_show(start):
     class Small(Bell):
         features = NotifierFeatures(actions=1, title_limit=6, text_limit=3)

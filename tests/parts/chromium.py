@@ -4,6 +4,7 @@ A module shares one, so its tests and their fixtures share a loop: `pytestmark =
 and `@pytest_asyncio.fixture(loop_scope="module")` for each fixture that opens a page or what a page looks at.
 """
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
@@ -60,3 +61,10 @@ async def page(browser: "Browser") -> "AsyncIterator[Page]":
     yield page
     await context.close()
     assert errors == [], "scripts on the page raised"
+
+
+async def becomes(page: "Page", expression: str, wanted: object) -> None:
+    """Wait until a page gives this; `wait_for_function` evaluates inside the page, which a strict policy forbids."""
+    async with asyncio.timeout(20):
+        while await page.evaluate(expression) != wanted:
+            await asyncio.sleep(0.02)

@@ -68,7 +68,8 @@ _DECIDE = """
 """
 _REDECIDE = """
     UPDATE notification_medium SET decision = :decision, reason = :reason, at = :now
-    WHERE notification_id = :id AND medium = :medium
+    WHERE notification_id = :id AND medium = :medium AND (decision <> 'shown' OR :decision = 'shown')
+    RETURNING decision
 """
 _ABOUT = "SELECT conversation, recipient FROM notification WHERE id = :id"
 _OPEN = """
@@ -241,10 +242,13 @@ def _end(tx: Tx, notification: str, ended: Ended, **small: str | None) -> bool:
 
 
 def decide(tx: Tx, notification: str, medium: str, decision: str, reason: str) -> None:
-    """Write down what becomes of a notification in one medium, and tell it unless it still waits."""
+    """Write down what becomes of a notification in one medium, and tell it unless it still waits.
+
+    What somebody has seen stays `shown`: a surface may say so before the notifier has said what it did.
+    """
     said = {"medium": medium, "decision": decision, "reason": reason[:200]}
-    tx.execute(_REDECIDE, {"id": notification, **said, "now": tx.now_us})
-    if decision != "waiting":
+    is_news = tx.one(_REDECIDE, {"id": notification, **said, "now": tx.now_us})
+    if is_news and decision != "waiting":
         _tell(tx, decision, notification, {"medium": medium, "reason": reason[:200] or None})
 
 

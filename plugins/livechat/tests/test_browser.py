@@ -15,6 +15,7 @@ from talkwire import Buttons as ButtonsBlock
 from talkwire import Draft, Media, Notice, Option, Text, draft
 from talkwire.cli import demo
 from tests.parts import axe
+from tests.parts.chromium import becomes
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.asyncio(loop_scope="module")]
 
@@ -142,9 +143,8 @@ async def test_a_visitor_writes_and_a_rich_answer_is_sent_delivered_and_read(sho
     ):  # fmt: skip
         assert await log.locator(selector).first.inner_text() == text
     assert await log.get_by_role("link", name="more").get_attribute("href") == "https://shop.example/"
-    await page.wait_for_function(
-        "[...document.querySelector('talkwire-chat').shadowRoot.querySelectorAll('img')].some(i => i.naturalWidth === 48)"
-    )
+    images = "[...document.querySelector('talkwire-chat').shadowRoot.querySelectorAll('img')]"
+    await becomes(page, f"{images}.some(i => i.naturalWidth === 48)", True)
     await operator.locator(".bubble.ours .state", has_text="read").wait_for()
 
     facts = [one async for one in _facts(shop)]

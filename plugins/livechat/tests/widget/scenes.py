@@ -15,6 +15,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[4]))  # the repository, as pytest has it
 
 from plugins.livechat.tests.widget.server import Server, nodes, paragraph, rich, serve, span
+from tests.parts.chromium import becomes
 
 TALK = (
     "Hello! Do you ship to Makassar?",
@@ -64,13 +65,6 @@ def scene(**more: Any) -> Callable[[Any], Any]:
         return play
 
     return keep
-
-
-async def becomes(page: Any, expression: str, wanted: Any) -> None:
-    """Wait until a page gives this; `wait_for_function` evaluates inside the page, which a strict policy forbids."""
-    async with asyncio.timeout(20):
-        while await page.evaluate(expression) != wanted:
-            await asyncio.sleep(0.02)
 
 
 async def open_widget(server: Server, page: Any) -> None:

@@ -6,9 +6,10 @@ import gzip
 
 import pytest
 
-from plugins.livechat.tests.widget.scenes import FORM, PHONE, SCENES, becomes, open_widget, say
+from plugins.livechat.tests.widget.scenes import FORM, PHONE, SCENES, open_widget, say
 from plugins.livechat.tests.widget.server import SETTINGS, Server, load_widget, rich, span
 from tests.parts import axe
+from tests.parts.chromium import becomes
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.asyncio(loop_scope="module")]
 

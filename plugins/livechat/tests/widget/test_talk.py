@@ -7,8 +7,9 @@ import json
 
 import pytest
 
-from plugins.livechat.tests.widget.scenes import CONSENT, FORM, NOTICE, TALK, becomes, open_widget, say
+from plugins.livechat.tests.widget.scenes import CONSENT, FORM, NOTICE, TALK, open_widget, say
 from plugins.livechat.tests.widget.server import Server, paragraph
+from tests.parts.chromium import becomes
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.asyncio(loop_scope="module")]
 

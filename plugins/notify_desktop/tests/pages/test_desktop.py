@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from plugins.notify_desktop.tests.pages.server import Server
+from tests.parts.chromium import becomes
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.asyncio(loop_scope="module")]
 
@@ -233,10 +234,10 @@ async def test_a_push_shows_what_comes_while_no_socket_is_open(visit: Callable[.
     await server.until(lambda: server.sockets)
     one = server.notify("Pushed", style="alert", actions=BUTTONS)
     await push(page, server.base, server.frame(one))
-    await page.wait_for_function(f"async () => (await ({SHOWN})()).map((one) => one.title).join() === 'Pushed'")
+    await becomes(page, f"async () => (await ({SHOWN})()).map((one) => one.title)", ["Pushed"])
     await server.until(lambda: ("POST", "/shown", {"id": one["id"]}) in server.calls)
     await push(page, server.base, {"withdraw": one["id"]})
-    await page.wait_for_function(f"async () => (await ({SHOWN})()).length === 0")
+    await becomes(page, f"async () => (await ({SHOWN})()).length", 0)
 
 
 async def push(page: Any, origin: str, said: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from plugins.notify_desktop.tests.pages.server import Server
+from tests.parts.chromium import becomes
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.asyncio(loop_scope="module")]
 
@@ -88,10 +89,9 @@ async def test_this_device_is_switched_off_and_on_again(visit: Callable[..., Any
     await dialog.get_by_role("button", name="Switch off here").click()
     await server.heard("able", able=False, why_not="permission")
     await dialog.get_by_text("You switched them off.").wait_for()
-    await page.wait_for_function(
-        """async () => (await (await navigator.serviceWorker.getRegistration("/p/notify_desktop/"))
-            .getNotifications()).length === 0"""
-    )
+    shown = """async () => (await (await navigator.serviceWorker.getRegistration("/p/notify_desktop/"))
+        .getNotifications()).length"""
+    await becomes(page, shown, 0)
     await page.reload()
     await server.until(lambda: [hello["able"] for hello in server.all("hello")] == [True, False])
     await page.get_by_role("button", name="Notifications").click()

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from plugins.notify_desktop.tests.pages.server import Server
-from tests.parts.chromium import PAGE_LIMIT, launch_options
+from tests.parts.chromium import PAGE_LIMIT, becomes, launch_options
 
 pytestmark = [
     pytest.mark.needs("chromium"),
@@ -67,7 +67,7 @@ async def test_accept_on_the_desktop_brings_the_page_to_the_front_on_the_convers
     one = await out(server, title="Chat from Dewi", text="Is <b>this</b> bold?", conversation="c1")
     await asyncio.to_thread(desktop.press, "Accept")
     await page.locator("#opened", has_text="c1").wait_for()
-    await page.wait_for_function("document.hasFocus()")
+    await becomes(page, "document.hasFocus()", True)
     assert server.answers == [(one["id"], {"action": "accept", "surface": "browser"})]
     [drawn] = desktop.drawn
     assert drawn.title == "Chat from Dewi"
@@ -90,7 +90,7 @@ async def test_a_click_on_the_desktop_brings_the_page_to_the_front_where_the_cho
     one = await out(server, title="Chat from Cleo", conversation="c3")
     await asyncio.to_thread(desktop.press, "Activate")  # the browser's word for a click on the body
     await page.locator("#opened", has_text="c3").wait_for()
-    await page.wait_for_function("document.hasFocus()")
+    await becomes(page, "document.hasFocus()", True)
     await server.heard("seen", id=one["id"])
     await page.evaluate("lookAfresh()")
     await page.get_by_role("button", name="Accept").click()

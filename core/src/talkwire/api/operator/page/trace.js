@@ -16,13 +16,16 @@ const WORDS = { // what each kind of a line is
   parked: "parked",
 };
 let shown = ""; // what is traced
+let wanted = 0; // counts what was asked for; an answer to an older question is dropped
 
 const asked = () => new URLSearchParams(location.hash.slice(1)).get("of") || "";
 
 // --- finding ----------------------------------------------------------------------------------------------
 
 async function find(text) {
+  const mine = ++wanted;
   const { items } = await get(`/find?text=${encodeURIComponent(text)}`);
+  if (mine !== wanted) return;
   if (items.length === 1) return choose(items[0].id);
   at("story").hidden = true;
   at("results").hidden = false;
@@ -45,9 +48,10 @@ function choose(id) {
 async function show() {
   const what = asked();
   if (!what) return;
+  const mine = ++wanted;
   const bodies = at("bodies").checked;
   const story = await get(`/trace/${encodeURIComponent(what)}${bodies ? "?bodies=true" : ""}`);
-  if (what !== asked()) return;
+  if (mine !== wanted) return;
   const isNew = what !== shown;
   shown = what;
   at("results").hidden = true;
