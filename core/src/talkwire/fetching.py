@@ -35,6 +35,8 @@ class Served(Protocol):
     channel: Channel | None
     view: Account
 
+    def words_of(self, error: Exception) -> str: ...
+
 
 class Fetcher:
     """Fetches attachments through their account's channel."""
@@ -59,7 +61,7 @@ class Fetcher:
         try:
             stored = await self._files.put(served.channel.fetch(found), _LIMIT)
         except (NotFound, Refused, Unreachable, TooLarge, UnsafeUrl) as error:
-            await self.give_up(attachment, str(error))
+            await self.give_up(attachment, served.words_of(error))
             return
         media_type = sniff(stored.head, found.name)
         await self._store.write(_fetched, (attachment, stored, media_type, found.name))

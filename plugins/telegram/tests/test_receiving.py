@@ -277,6 +277,15 @@ async def test_a_refusal_says_what_to_do(api, refusal, error, words):
             await anext(lent.channel.listen("0"))
 
 
+async def test_a_token_that_telegram_repeats_is_gone_before_a_reason_is_cut(api):
+    api.refusals = [(400, f"Bad Request: {'x' * 180} {TOKEN}")]
+    async with bot(api, updates="poll") as lent:
+        with pytest.raises(AccountBroken) as raised:
+            await anext(lent.channel.listen("0"))
+    assert "xxx" in str(raised.value)
+    assert TOKEN[:6] not in str(raised.value)
+
+
 async def test_a_token_that_telegram_does_not_know_breaks_the_account_at_its_start(api):
     async with bot(api, token="999:wrong") as lent:
         with pytest.raises(AccountBroken, match="BotFather"):

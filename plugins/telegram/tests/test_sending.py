@@ -153,6 +153,13 @@ async def test_a_refusal_keeps_the_providers_words(bot):
     assert (str(error), error.code) == ("Forbidden: bot was blocked by the user", "403")
 
 
+async def test_a_token_that_telegram_repeats_is_gone_before_its_words_are_cut(bot):
+    bot.will(no(400, f"Bad Request: {'x' * 180} {TOKEN}"))
+    error = await failed(bot)
+    assert str(error).endswith(" …")
+    assert TOKEN[:6] not in str(error)
+
+
 @pytest.mark.parametrize("step", [down(), garbage_200(), reset_after_body(), truncated()], ids=lambda step: step.name)
 async def test_what_broke_after_the_call_began_is_uncertain(bot, step):
     bot.will(step)

@@ -86,3 +86,9 @@ async def test_what_cannot_be_shown_is_said(folder):
     assert said.exit_code == 1
     assert "cannot be connected to" in said.output
     assert TOKEN not in said.output
+
+
+def test_that_there_is_no_account_is_said(tmp_path):
+    (tmp_path / "talkwire.toml").write_text(f'[store]\nurl = "sqlite:///{tmp_path}/talkwire.db"\n')
+    said = typed(tmp_path)
+    assert (said.exit_code, said.output) == (0, 'no account has channel = "whatsapp"\n')

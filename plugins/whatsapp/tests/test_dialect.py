@@ -149,3 +149,8 @@ def test_hostile_texts_are_written_in_time_with_no_mark_left_open(proof):
         f"texts of {LONG} characters": len(SLOW), "longest of these": f"{longest[LONG] * 1000:.0f} ms of CPU",
         "allowed": f"{QUICK * 1000:.0f} ms",
     })  # fmt: skip
+
+
+@pytest.mark.parametrize("place", ["https://", "HTTPS://", "Http://", "www."])
+def test_an_address_leads_where_it_led_however_it_begins(place):
+    assert escape(f"See {place}shop.example/_a and *that*") == f"See {place}shop.example/%5Fa and *{NO_MARK}that*"

@@ -215,3 +215,12 @@ async def test_the_probe_says_what_to_do_where_the_number_is_not_ours(channel, m
 
 def test_a_handle_is_small_and_keeps_no_url():
     assert json.loads(handle_of(ID, BASE64)) == {"id": ID, "sha256": BASE64}
+
+
+async def test_a_token_that_meta_repeats_is_gone_before_its_words_are_cut(channel, meta):
+    token = SETTINGS["token"]
+    error = {"message": f"{'x' * (198 - len(token) // 2)} {token}", "code": 100, "error_subcode": 33}
+    meta.asked = [Reply.json({"error": error}, status=400)]
+    with pytest.raises(Refused, match="xxx") as raised:
+        await fetched(channel)
+    assert token[:6] not in str(raised.value)

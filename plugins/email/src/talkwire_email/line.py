@@ -186,10 +186,16 @@ class Line:
                 return f"{place} speaks no TLS that we can use; smtp.tls and smtp.port must fit each other"
             cause = cause.__cause__
         if isinstance(error, SMTPResponseException):
-            return f"{place} does not let us in: {error.code} {' '.join(str(error.message).split())[:200]}"
+            return f"{place} does not let us in: {error.code} {self._quoted(error)}"
         if self._server.settings.tls == "starttls" and type(error) is SMTPException:
             return f"{place} offers no STARTTLS: nothing is sent without encryption"
         return f"{place} cannot be reached ({type(error.__cause__ or error).__name__})"
+
+    def _quoted(self, error: SMTPResponseException) -> str:
+        """Give a server's words at the length that we keep; a password that they repeat goes before they are cut."""
+        words, password = " ".join(str(error.message).split()), self._server.settings.password
+        hide = password.get_secret_value() if password is not None else ""
+        return (words.replace(hide, "…") if hide else words)[:200]
 
     async def _sign_in(self, client: SMTP) -> None:
         server = self._server
@@ -201,8 +207,7 @@ class Line:
             else:
                 await self._sign_in_by_token(client)
         except SMTPAuthenticationError as error:
-            words = " ".join(str(error.message).split())[:200]
-            text = f"{server.place} refused our sign-in as {server.user}: {error.code} {words}"
+            text = f"{server.place} refused our sign-in as {server.user}: {error.code} {self._quoted(error)}"
             if error.code < _FINAL:
                 raise TryLater(text, after=_AGAIN, scope="account", code=str(error.code)) from None
             raise AccountBroken(f"{text}. {server.fix}", code=str(error.code)) from None

@@ -72,17 +72,18 @@ class Floods:
 
 
 def meaning(
-    error: Exception, *, chat: str = "", now: datetime | None = None, floods: Floods | None = None
+    error: Exception, *, chat: str = "", now: datetime | None = None, floods: Floods | None = None, hide: str = ""
 ) -> SendError:
     """Say what an error of a call means for what was sent.
 
-    `chat` is whom it went to; `now` and `floods` say who waits after a 429, without them the chat does.
+    `chat` is whom it went to; `now` and `floods` say who waits after a 429, without them the chat does. `hide` is a
+    secret that Telegram may repeat in its words.
     """
     if isinstance(error, SendError):
         return error
     if isinstance(error.__cause__, SendError):
         return error.__cause__
-    words = _words(error)
+    words = _words(error, hide)
     match error:
         case RetryAfter():
             after = (
@@ -136,6 +137,14 @@ def _says(words: str, known: tuple[str, ...]) -> bool:
     return any(one in words.lower() for one in known)
 
 
-def _words(error: Exception) -> str:
-    said = error.message if isinstance(error, TelegramError) else type(error).__name__
+def quoted(words: str, hide: str) -> str:
+    """Give words of Telegram's at the length that we keep, without a secret that they repeat.
+
+    What is cut first may hold half of the secret, which nobody finds.
+    """
+    said = words.replace(hide, "…") if hide else words
     return said if len(said) <= _LONGEST else said[: _LONGEST - 1] + "…"
+
+
+def _words(error: Exception, hide: str) -> str:
+    return quoted(error.message, hide) if isinstance(error, TelegramError) else type(error).__name__

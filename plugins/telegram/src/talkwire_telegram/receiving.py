@@ -30,6 +30,7 @@ from telegram.error import BadRequest, Conflict, Forbidden, InvalidToken, RetryA
 from talkwire import AccountBroken, Attachment, Batch, Envelope, Refused, SendError, TryLater, Uncertain, auth
 
 from .calls import TelegramBot
+from .errors import quoted
 from .reading import ALLOWED_UPDATES
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ class Receiving:
         if not isinstance(failed, int) or not waiting:
             return
         if failed > (self._channel.clock.now() - _LOOK_AGAIN).timestamp():
-            said = str(info.get("last_error_message") or "without a reason")[:200]
+            said = self._quoted(str(info.get("last_error_message") or "without a reason"))
             raise TryLater(f"Telegram does not reach us ({said}); {waiting} updates wait there")
 
     # --- files and names -------------------------------------------------------------------------
@@ -206,8 +207,8 @@ class Receiving:
             file = await self._bot.call("getFile", {"file_id": handle["file_id"]})
         except BadRequest as error:
             if "temporarily" in error.message:
-                raise Uncertain(f"Telegram does not give the file now ({error.message})") from None
-            raise Refused(f"Telegram does not give the file ({error.message})") from None
+                raise Uncertain(f"Telegram does not give the file now ({self._quoted(error.message)})") from None
+            raise Refused(f"Telegram does not give the file ({self._quoted(error.message)})") from None
         except TelegramError as error:
             raise self._meaning(error) from None
         path = file.get("file_path")
@@ -234,9 +235,12 @@ class Receiving:
         except TelegramError as error:
             raise self._meaning(error) from None
 
+    def _quoted(self, words: str) -> str:
+        return quoted(words, self._settings.token.get_secret_value())
+
     def _meaning(self, error: TelegramError) -> SendError:
         """Say what a refusal means for an account that wants to hear of messages."""
-        said, account = error.message[:200], self._channel.account
+        said, account = self._quoted(error.message), self._channel.account
         match error:
             case RetryAfter():
                 after = error.retry_after

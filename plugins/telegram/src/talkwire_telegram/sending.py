@@ -157,7 +157,8 @@ class Sending:
         return True
 
     def _meaning(self, error: Exception, chat: str) -> Exception:
-        return meaning(error, chat=chat, now=self._channel.clock.now(), floods=self._floods)
+        now, token = self._channel.clock.now(), self._channel.settings.token.get_secret_value()
+        return meaning(error, chat=chat, now=now, floods=self._floods, hide=token)
 
 
 class _Request:

@@ -30,7 +30,7 @@ class Graph:
     async def get(self, path: str, params: Mapping[str, str]) -> Json:
         """Ask for a thing. Errors: as `Http.request`, and what Meta's codes mean."""
         answer = await self._channel.http.get(f"{self._url}/{path}", params=params, headers=self._headers)
-        if words := _gone(answer.body) if answer.status >= 400 else "":
+        if words := _gone(answer.body, self._token) if answer.status >= 400 else "":
             raise Refused(f"Meta knows no such id, or the token may not see it: {words}", code="100")
         found = check(answer, hide=self._token, account=self._channel.account)
         if not isinstance(found, dict):
@@ -42,14 +42,18 @@ class Graph:
         return self._channel.http.download(url, headers=self._headers)
 
 
-def _gone(body: bytes) -> str:
-    """Give Meta's words where it says that there is no such thing; empty: it says something else."""
+def _gone(body: bytes, hide: str) -> str:
+    """Give Meta's words where it says that there is no such thing, without our token; empty: it says something else."""
     try:
         error = inner(whole(body), "error")
     except Unreadable:
         return ""
     code, words = complaint(error)
-    return words[:200] or "it gives no words" if code == "100" and number(error, "error_subcode") == _GONE else ""
+    return (
+        words.replace(hide, "…")[:200] or "it gives no words"
+        if code == "100" and number(error, "error_subcode") == _GONE
+        else ""
+    )
 
 
 async def who_we_are(graph: Graph) -> str:

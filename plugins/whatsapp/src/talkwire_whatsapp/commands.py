@@ -41,6 +41,8 @@ def templates(
     if account and account not in ours:
         there = f"there are: {', '.join(sorted(ours))}" if ours else 'no account has channel = "whatsapp"'
         raise NotFound(f'"{account}" is no WhatsApp account; {there}')
+    if not ours and not as_json:
+        typer.echo('no account has channel = "whatsapp"')
     said = {}
     for name, settings in sorted(ours.items()):
         if account in ("", name):

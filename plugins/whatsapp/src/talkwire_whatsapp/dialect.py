@@ -18,11 +18,11 @@ from talkwire import Dialect
 NO_MARK = "\u200b"  # zero-width space
 
 _RISKY = re.compile(
-    r"https?://\S+"
+    r"(?P<address>https?://\S+|\bwww\.[A-Za-z0-9]\S*)"
     r"|^[ \t]*[-*>](?=\s|\Z)"  # would begin a list or a quote
     r"|(?<![A-Za-z0-9])[*_~](?!\s)"  # would open a mark; behind a letter of another script it may be one, who knows
     r"|`(?!\s)",
-    re.MULTILINE,
+    re.MULTILINE | re.IGNORECASE,
 )
 _IN_ADDRESS = re.compile(r"(?<![A-Za-z0-9])[*_~]|`")
 
@@ -37,7 +37,7 @@ def escape(text: str) -> str:
 
 def _guarded(found: re.Match[str]) -> str:
     risky = found[0]
-    if risky.startswith("http"):
+    if found["address"]:
         return _IN_ADDRESS.sub(lambda sign: f"%{ord(sign[0]):02X}", risky)
     return risky + NO_MARK
 
