@@ -54,6 +54,7 @@ _WHEN_CLOSED = (
 _QUIET_AFTER = 'write a duration with its unit, such as 6h, or "off"'
 _OWN_WORDS: dict[tuple[int | str, ...], str] = {("when_closed",): _WHEN_CLOSED, ("quiet_after",): _QUIET_AFTER}
 _IN_WORDS = {"tuple_type": "write a list in brackets", "path_type": "write a path in quotes"}  # pydantic's kinds
+_TWICE = re.compile(r"Cannot (?:declare .* twice|overwrite a value)")  # tomllib's words
 _SHARED = ("general", "retention", "accounts", "recipients", "notify", "webhooks")  # must be equal in all daemons
 
 
@@ -440,7 +441,8 @@ def _parsed(text: str, path: Path) -> Raw:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         place = re.search(r"\(at .*\)$", str(error))  # the words before it may quote the line
-    raise SettingsError(str(path), [Fault("the file", f"is no TOML {place[0] if place else ''}".strip())])
+        what = "has a table or a key twice" if _TWICE.match(str(error)) else "is no TOML"
+    raise SettingsError(str(path), [Fault("the file", f"{what} {place[0] if place else ''}".strip())])
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -318,6 +318,28 @@ def test_what_is_no_toml_is_told_with_its_place_and_without_its_words(text):
     assert "top-secret" not in reason
 
 
+@pytest.mark.parametrize("text", ["[accounts.shop]\n[accounts.shop]", "[general]\ntop-secret = 1\ntop-secret = 2"])
+def test_what_stands_twice_is_told_as_such_and_without_its_words(text):
+    (reason,) = faults(text).values()
+    assert reason.startswith("has a table or a key twice (at ")
+    assert "shop" not in reason
+    assert "top-secret" not in reason
+
+
+@pytest.mark.parametrize("place", ["db:port/talkwire", "u:top-secret@db:port/talkwire", "u@[::1/talkwire", "db:543210"])
+def test_a_place_of_postgresql_that_cannot_be_read_is_refused(place):
+    reason = faults(f'[store]\nurl = "postgresql://{place}"')["store.url"]
+    assert reason == "write sqlite:///file or postgresql://user@host/database"
+
+
+@pytest.mark.parametrize(
+    "place", ["u@db/talkwire", "u:a:b@[::1]:5432/talkwire?sslmode=require", "/talkwire?host=/run", "db"]
+)
+def test_a_place_of_postgresql_that_can_be_read_is_taken(place):
+    url = f"postgresql://{place}"
+    assert config(f'[store]\nurl = "{url}"').store.url.get_secret_value() == url
+
+
 @pytest.mark.parametrize(
     ("written", "meant"),
     [
