@@ -14,10 +14,10 @@ import pytest
 
 from talkwire import Drop, accounts, doing, hookimpl
 from talkwire.channel import Answered
-from talkwire.errors import NotFound, NotSent, Rejected, Uncertain, Unreadable, UnsafeUrl
+from talkwire.errors import NotFound, NotSent, Refused, Rejected, Uncertain, Unreadable, UnsafeUrl
 from talkwire.model import AccountState, Address, Inbound, SessionChange
 from talkwire.testing.hub import whole_hub
-from tests.journeys.acme_hub import CUSTOMER, SETTINGS, AcmeHub, AcmePlugin, FullAcme, full
+from tests.journeys.acme_hub import CUSTOMER, SECRET, SETTINGS, AcmeHub, AcmePlugin, FullAcme, full
 from tests.mutants.acme import AcmeChannel
 
 ENVELOPES = "SELECT id, body, headers, query, unread FROM envelope ORDER BY id"
@@ -279,6 +279,17 @@ class Lying(FullAcme):
 
 def lying(fault: Exception | None = None) -> type[FullAcme]:
     return type("Lying", (Lying,), {"fault": fault})
+
+
+async def test_what_a_provider_quotes_of_our_secret_is_not_kept_with_an_attachment(
+    start_acme: Callable[..., Awaitable[AcmeHub]],
+) -> None:
+    acme = await start_acme(channel=lying(Refused(f"who is {SECRET}?")))
+    await acme.says([message("m1", "", media=["h0"])])
+    await acme.hub.run_until_idle()
+    [error] = await acme.column("SELECT error FROM attachment")
+    assert error.startswith("who is ")
+    assert SECRET not in error
 
 
 async def test_an_attachment_waits_while_its_account_is_paused_or_restarts(

@@ -397,6 +397,15 @@ async def test_a_refused_sign_in_breaks_the_account_unless_it_is_for_now(server,
     assert PASSWORD not in str(error)
 
 
+async def test_a_password_that_a_server_repeats_is_hidden_before_its_words_are_cut(server):
+    server.offers = ["AUTH PLAIN"]
+    server.answers["AUTH"] = f"535 5.7.8 {'x' * 180}{PASSWORD}"
+    async with mailing(server, smtp={"password": PASSWORD}) as lent:
+        error = await failed(lent)
+    assert "xxx" in str(error)
+    assert PASSWORD[:6] not in str(error)
+
+
 async def test_a_server_without_sign_in_breaks_the_account(server):
     async with mailing(server, smtp={"password": PASSWORD}) as lent:
         error = await failed(lent)
