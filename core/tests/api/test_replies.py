@@ -86,6 +86,12 @@ async def test_what_looks_like_a_value_of_the_right_kind_is_none(customer, api, 
     assert (status, problem["code"], problem["faults"][0]["path"]) == (422, "invalid", fault)
 
 
+async def test_a_reply_that_says_nothing_is_told_what_to_give(customer, api):
+    status, problem = await reply(api, await customer.writes())
+    assert (status, problem["code"]) == (422, "invalid")
+    assert [fault["reason"] for fault in problem["faults"]] == ["give text, or blocks"]
+
+
 async def test_a_reply_to_an_unknown_conversation_is_404(api):
     status, problem = await reply(api, "0199-nobody", text="hello")
     assert (status, problem["code"]) == (404, "not_found")

@@ -32,7 +32,7 @@ CODES: Mapping[str, tuple[int, str]] = {  # code → status, title; codes of ans
     "no_answer": (409, "The conversation cannot be answered now"),
     "automatic": (409, "A machine would answer a machine"),
     "automatic_cap": (409, "A machine writes there too often"),
-    "cursor_expired": (410, "The cursor is older than the log"),
+    "cursor_expired": (410, "The log does not hold what comes after this cursor"),
     "too_large": (413, "More bytes than we take"),
     "unsupported_media_type": (415, "Send application/json"),
     "invalid": (422, "The request is not as the documentation says"),
@@ -188,7 +188,9 @@ def _faults(error: ValidationError) -> list[dict[str, str]]:
     return [
         {
             "path": ".".join(map(str, fault["loc"])),
-            "reason": "unknown type" if fault["type"] == "union_tag_invalid" else fault["msg"],
+            "reason": "unknown type"
+            if fault["type"] == "union_tag_invalid"
+            else fault["msg"].removeprefix("Value error, "),
         }
         for fault in error.errors(include_url=False, include_input=False, include_context=False)
     ]
