@@ -31,6 +31,15 @@ class Hearing(World):
     def __init__(self, daemons: list[Process], seed: int) -> None:
         super().__init__(daemons, seed)
         self.texts: Counter[str] = Counter()
+        self._newcomers_from: float = float("inf")
+
+    def gets_newcomers(self) -> None:
+        """Let people write from now on who have not written before: nothing of theirs is held."""
+        self._newcomers_from = self._written
+
+    def _sender(self, external_id: str) -> str:
+        known = super()._sender(external_id)
+        return f"{known}7" if int(external_id[1:]) > self._newcomers_from else known
 
     async def _provider(self, request: web.Request) -> web.StreamResponse:
         before = len(self.known.order)
@@ -73,6 +82,7 @@ async def test_a_backup_under_load_is_whole_and_what_it_brings_back_is_not_sent_
             restored = await asyncio.to_thread(recovery.restore, tmp_path / "backup", after, [CORE], {})
             assert len(world.known.order) == killed_at
             await second.start()
+            world.gets_newcomers()
             daemons[:] = [second]
             await _sent(world, killed_at + 10)
         await second.stop()
