@@ -21,7 +21,8 @@ NAME = re.compile(r"[a-z0-9-]{1,64}")  # of accounts, endpoints, recipients
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}  # seconds
 _DURATION = re.compile(r"(?:\d+\s*(?:ms|[smhd])\s*)+")
 _RATE = re.compile(r"([1-9]\d{0,8})\s*/\s*([smh])")
-_POSTGRES = re.compile(r"postgresql://(?:[^/?]*@)?(?:\[[^]/?]*\]|[^:/?@]*)(?::\d{0,5})?(?:[/?]|$)")
+_PLACE = r"(?:\[[^]/?]*\]|[^:/?@,]*)(?::\d{0,5})?"  # host:port, of which libpq takes several
+_POSTGRES = re.compile(rf"postgresql://(?:[^/?]*@)?{_PLACE}(?:,{_PLACE})*(?:[/?]|$)")
 _SIZES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}  # bytes
 _SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB)")
 

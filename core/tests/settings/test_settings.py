@@ -326,14 +326,24 @@ def test_what_stands_twice_is_told_as_such_and_without_its_words(text):
     assert "top-secret" not in reason
 
 
-@pytest.mark.parametrize("place", ["db:port/talkwire", "u:top-secret@db:port/talkwire", "u@[::1/talkwire", "db:543210"])
+@pytest.mark.parametrize(
+    "place",
+    ["db:port/talkwire", "u:top-secret@db:port/talkwire", "u@[::1/talkwire", "db:543210", "a:5432,b:port/talkwire"],
+)
 def test_a_place_of_postgresql_that_cannot_be_read_is_refused(place):
     reason = faults(f'[store]\nurl = "postgresql://{place}"')["store.url"]
     assert reason == "write sqlite:///file or postgresql://user@host/database"
 
 
 @pytest.mark.parametrize(
-    "place", ["u@db/talkwire", "u:a:b@[::1]:5432/talkwire?sslmode=require", "/talkwire?host=/run", "db"]
+    "place",
+    [
+        "u@db/talkwire",
+        "u:a:b@[::1]:5432/talkwire?sslmode=require",
+        "/talkwire?host=/run",
+        "db",
+        "u@a:5432,b:5433/talkwire",
+    ],
 )
 def test_a_place_of_postgresql_that_can_be_read_is_taken(place):
     url = f"postgresql://{place}"

@@ -55,6 +55,23 @@ async def test_what_is_chosen_while_the_daemon_is_slow_takes_nothing_back(
     assert not await dialog.get_by_label("By e-mail").is_checked()
 
 
+async def test_a_choice_that_is_refused_is_said_and_taken_back(visit: Callable[..., Any], server: Server) -> None:
+    async def refused(route: Any) -> None:
+        if route.request.method != "PUT":
+            await route.continue_()
+            return
+        await route.fulfill(status=422, json={"title": "Not now", "detail": "try later", "code": "invalid"})
+
+    page = await visit(allowed=True)
+    page.forgives += ["422"]
+    await page.route("**/api/v1/preferences", refused)
+    await page.get_by_role("button", name="Notifications").click()
+    dialog = page.get_by_role("dialog", name="Notifications")
+    await dialog.get_by_label("By e-mail").uncheck()
+    await dialog.get_by_role("checkbox", name="By e-mail", checked=True).wait_for()
+    assert await dialog.get_by_role("status").inner_text() not in {"", "Saved."}
+
+
 async def test_devices_are_listed_and_removed_and_a_test_can_be_sent(visit: Callable[..., Any], server: Server) -> None:
     at = {"seen_at": "2026-11-28T11:00:00+00:00"}
     laptop = {
