@@ -21,12 +21,13 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
 from .channel import Channel
-from .errors import Fault, SettingsError
+from .errors import Fault, SettingsError, in_our_words
 from .facts import FACTS
 from .model import Level, Policy
 from .plugins import Plugins
 from .references import References, Step
 from .sections import (
+    CHANNEL,
     NAME,
     SECTIONS,
     AccountKeys,
@@ -176,6 +177,11 @@ class RawConfig:
         self.enabled: tuple[str, ...] = keys.enabled if keys is not None else ()
         self._account_tables = self._named("accounts", NAME)
         self.accounts = self._each(AccountKeys, "accounts", self._account_tables, only=_OURS)
+        self._asked = {  # the channel of each account that names one, also where its other keys have faults
+            name: channel
+            for name, table in self._account_tables.items()
+            if isinstance(channel := table.get("channel"), str) and CHANNEL.fullmatch(channel)
+        }
         self.recipients = self._each(RecipientSettings, "recipients", self._named("recipients", NAME))
         self._on: list[tuple[tuple[Step, ...], str]] = []  # the facts that somebody waits for, with their place
         self._template_tables: Raw = {}
@@ -191,7 +197,7 @@ class RawConfig:
     @property
     def channels(self) -> Mapping[str, str]:
         """Say which channels accounts ask for, and the key that asks first."""
-        return {a.channel: f"accounts.{name}.channel" for name, a in reversed(self.accounts.items())}
+        return {channel: f"accounts.{name}.channel" for name, channel in reversed(self._asked.items())}
 
     @property
     def media(self) -> Mapping[str, str]:
@@ -199,10 +205,10 @@ class RawConfig:
         found = {m: f"recipients.{name}.media" for name, r in self.recipients.items() for m in r.media}
         return found | {m: f"notify[{i}].media" for i, rule in enumerate(self.rules) for m in rule.media}
 
-    def check(self) -> None:
-        """Raise `SettingsError` with the faults so far."""
+    def check(self, warnings: Sequence[Fault] = ()) -> None:
+        """Raise `SettingsError` with the faults so far, and with what is warned of beside them."""
         if self.faults:
-            raise SettingsError(str(self.path), self.faults)
+            raise SettingsError(str(self.path), self.faults, warnings)
 
     def complete(
         self,
@@ -219,19 +225,20 @@ class RawConfig:
         enabled, or failed) are left alone. Errors: `SettingsError` with every fault, `faults` among them.
         """
         self.faults += faults
-        accounts = {name: self._account(name, keys, channels.get(keys.channel)) for name, keys in self.accounts.items()}
+        own = {name: self._own(name, channels[kind]) for name, kind in self._asked.items() if kind in channels}
+        accounts = {name: self._account(name, keys, own.get(name)) for name, keys in self.accounts.items()}
         self._endpoints(accounts.values(), channels)
         self._fallbacks(accounts.values(), channels)
         self._facts({*plugins, *self.enabled, *self.channels})
         self._unknown(self._plugin_tables, ("enabled", *plugins, *others), "plugins")
-        own = {}
+        of_plugins = {}
         for name, kind in plugins.items():
             table = self._plugin_tables.get(name, {})
             if kind is not None:
-                own[name] = self._model(kind, table, "plugins", name)
+                of_plugins[name] = self._model(kind, table, "plugins", name)
             elif table:
                 self._fault(("plugins", name), "this plugin takes no settings; take the table out")
-        self.check()
+        self.check(warnings)
         shared = {key: self._tables.get(key) for key in _SHARED}
         shared["plugins"] = [[name, self._plugin_tables.get(name)] for name in plugins]  # their order matters
         shared["templates"] = self._template_tables
@@ -244,14 +251,18 @@ class RawConfig:
             notify=self.rules,
             webhooks=self.webhooks,
             templates=self.templates,
-            plugins=own,
+            plugins=of_plugins,
             warnings=tuple(warnings),
             shared=to_json(_sorted(shared)),
             **cast("dict[str, Any]", self._sections),
         )
 
-    def _account(self, name: str, keys: AccountKeys, channel: type[Channel] | None) -> AccountConfig:
+    def _own(self, name: str, channel: type[Channel]) -> Any:
+        """Read what an account's channel wants of its table, also where our own keys have faults."""
         rest = {key: value for key, value in self._account_tables[name].items() if key not in _OURS}
+        return self._model(channel.Settings, rest, "accounts", name, also=_OURS)
+
+    def _account(self, name: str, keys: AccountKeys, settings: Any) -> AccountConfig:
         return AccountConfig(
             name=name,
             channel=keys.channel,
@@ -260,7 +271,7 @@ class RawConfig:
             fallback=keys.fallback,
             template=keys.template,
             quiet_after=keys.quiet_after,
-            settings=self._model(channel.Settings, rest, "accounts", name, also=_OURS) if channel else None,
+            settings=settings,
         )
 
     def _endpoints(self, accounts: Iterable[AccountConfig], channels: Mapping[str, type[Channel]]) -> None:
@@ -430,7 +441,7 @@ class RawConfig:
 
     def _shown(self, message: str, value: Any) -> str:
         """Take every value out of a text: a validator's own words may quote what it was given."""
-        message = message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
+        message = in_our_words(message)
         for secret in sorted({*self._given, *_leaves(value)}, key=len, reverse=True):
             message = message.replace(secret, "…") if len(secret) > 3 else message
         return message

@@ -77,7 +77,9 @@ def test_every_command_has_a_help_that_is_not_cut(typed):
     ],
 )
 def test_wrong_arguments_are_named(typed, words, said):
-    assert said in typed(*words, code=2)
+    shown = typed(*words, code=2)
+    assert said in shown
+    assert "Value error" not in shown
 
 
 @pytest.mark.parametrize(
@@ -135,6 +137,17 @@ def test_check_names_all_faults_at_once(typed, tmp_path):
     shown = typed("check", code=78)
     for words in ("server.listen", "pip install talkwire-nix-da", "accounts.a.channel", f"chmod 600 {tmp_path}"):
         assert words in shown
+
+
+def test_check_tells_of_a_missing_channel_beside_a_fault(typed, tmp_path):
+    typed("init")
+    (tmp_path / "talkwire.toml").write_text(
+        '[server]\nlisten = "nowhere"\n[accounts.a]\nchannel = "nix_da"\n[recipients.ops]\nmedia = ["gong"]\n'
+    )
+    shown = typed("check", code=78)
+    assert "talkwire.toml: 1 fault\n  server.listen   write host:port" in shown
+    assert "and 2 warnings\n  accounts.a.channel     no channel nix_da;" in shown
+    assert "  recipients.ops.media   no notifier gong;" in shown
 
 
 def test_the_settings_are_found_in_three_ways(typed, tmp_path):

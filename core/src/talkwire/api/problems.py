@@ -188,9 +188,7 @@ def _faults(error: ValidationError) -> list[dict[str, str]]:
     return [
         {
             "path": ".".join(map(str, fault["loc"])),
-            "reason": "unknown type"
-            if fault["type"] == "union_tag_invalid"
-            else fault["msg"].removeprefix("Value error, "),
+            "reason": "unknown type" if fault["type"] == "union_tag_invalid" else errors.in_our_words(fault["msg"]),
         }
         for fault in error.errors(include_url=False, include_input=False, include_context=False)
     ]
