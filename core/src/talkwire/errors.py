@@ -23,7 +23,8 @@ TalkwireError
 │   ├── Loop            a machine would answer a machine, or writes there too often: let a person write
 │   └── KeyReused       the same idempotency key with another request
 ├── NotFound            there is no such thing: check the id
-│   └── NoSuchPage      no page gave this cursor: begin with the first
+│   ├── NoSuchPage      no page gave this cursor: begin with the first
+│   └── NothingAnswered the conversation has no message that a reply says it answers: correct it, or leave it out
 ├── TooLarge            more bytes than we take: send less
 ├── UnsafeUrl           an address we never call: do not try again
 ├── Conflict            somebody else was first: look again
@@ -209,6 +210,13 @@ class NoSuchPage(NotFound):
 
     def __init__(self) -> None:
         super().__init__("no page gave this; give it as `next` gave it")
+
+
+class NothingAnswered(NotFound):
+    """The conversation has no message that a reply says it answers."""
+
+    def __init__(self) -> None:
+        super().__init__("reply_to: no message of this conversation has this id")
 
 
 class TooLarge(TalkwireError):

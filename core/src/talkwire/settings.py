@@ -5,7 +5,6 @@ read ──▶ RawConfig (tables, sections, the faults so far) ──complete(ch
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import hmac
 import os
@@ -15,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar, cast, get_args
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
@@ -24,6 +23,7 @@ from .channel import Channel
 from .errors import Fault, SettingsError, in_our_words
 from .facts import FACTS
 from .model import Level, Policy
+from .nearest import keys_at, nearest
 from .plugins import Plugins
 from .references import References, Step
 from .sections import (
@@ -305,7 +305,7 @@ class RawConfig:
                 self._fault(place, "an account cannot take its own place; name another one")
             elif other is None:
                 if name not in self._account_tables:  # else its own fault says what is wrong with it
-                    self._fault(place, f"no such account {name}{_nearest(name, self._account_tables)}")
+                    self._fault(place, f"no such account {name}{nearest(name, self._account_tables)}")
             elif other.channel in channels and not channels[other.channel].features.reaches:
                 self._fault(place, f"accounts.{name} writes to nobody first: its channel cannot; choose another")
 
@@ -315,7 +315,7 @@ class RawConfig:
             plugin, _, word = name.partition(".")
             if name in FACTS or (plugin in plugins and word):
                 continue
-            near = _nearest(name, FACTS) or "; a plugin's own is called plugin.word, and needs its plugin enabled"
+            near = nearest(name, FACTS) or "; a plugin's own is called plugin.word, and needs its plugin enabled"
             self._fault(place, f"no such fact{near}")
 
     def _rules(self) -> tuple[Rule, ...]:
@@ -325,7 +325,7 @@ class RawConfig:
             self._on += [(("notify", i, "on", j), name) for j, name in enumerate(rule.on)]
             for j, name in enumerate(rule.to):
                 if name not in people:
-                    self._fault(("notify", i, "to", j), f"no such recipient{_nearest(name, people)}")
+                    self._fault(("notify", i, "to", j), f"no such recipient{nearest(name, people)}")
             self._are_accounts(rule.accounts, "notify", i)
             self._is_template(rule.template, "notify", i)
         return tuple(rules.values())
@@ -358,7 +358,7 @@ class RawConfig:
     def _is_template(self, name: str, section: str, i: int) -> None:
         place = (section, i, "template")
         if name and name not in self.templates and name not in self._template_tables:
-            near = _nearest(name, self._template_tables)
+            near = nearest(name, self._template_tables)
             self._fault(place, f"no such template {name}{near or '; it is a file of the folder general.templates'}")
         elif name in self.templates and (unknown := sorted(self.templates[name].names - {*KNOWN})):
             known = ", ".join(f"{{{one}}}" for one in KNOWN)
@@ -385,7 +385,7 @@ class RawConfig:
     def _are_accounts(self, names: Sequence[str], section: str, i: int) -> None:
         for j, name in enumerate(names):
             if name not in self._account_tables:
-                near = _nearest(name, self._account_tables)
+                near = nearest(name, self._account_tables)
                 self._fault((section, i, "accounts", j), f"no such account{near}")
 
     def _named(self, section: str, names: re.Pattern[str] | None = None) -> Raw:
@@ -417,8 +417,8 @@ class RawConfig:
         for fault in found:
             loc = fault["loc"]
             if fault["type"] == "extra_forbidden":
-                known = (*_keys(kind, loc[:-1]), *(also if len(loc) == 1 else ()))
-                self._fault((*path, *loc), f"unknown key{_nearest(str(loc[-1]), known)}")
+                known = (*keys_at(kind, loc[:-1]), *(also if len(loc) == 1 else ()))
+                self._fault((*path, *loc), f"unknown key{nearest(str(loc[-1]), known)}")
             elif fault["type"] == "missing":
                 self._fault((*path, *loc), "is missing")
             elif loc[:1] in _OWN_WORDS:
@@ -431,7 +431,7 @@ class RawConfig:
         known = tuple(known)
         for key in tables:
             if key not in known:
-                self._fault((*path, key), f"unknown key{_nearest(key, known)}")
+                self._fault((*path, key), f"unknown key{nearest(key, known)}")
 
     def _fault(self, path: Sequence[Step], reason: str) -> None:
         where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
@@ -454,26 +454,6 @@ def _parsed(text: str, path: Path) -> Raw:
         place = re.search(r"\(at .*\)$", str(error))  # the words before it may quote the line
         what = "has a table or a key twice" if _TWICE.match(str(error)) else "is no TOML"
     raise SettingsError(str(path), [Fault("the file", f"{what} {place[0] if place else ''}".strip())])
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), 1, 0.5)
-    return f"; did you mean {near[0]}?" if near else ""
-
-
-def _keys(kind: type[BaseModel], path: Sequence[Step]) -> list[str]:
-    """Name the valid keys of the model that lies at a path of a model."""
-    for step in path:
-        inner = kind.model_fields.get(str(step))
-        kind = next(_models(inner.annotation), kind) if inner else kind
-    return [inner.alias or name for name, inner in kind.model_fields.items()]
-
-
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for inner in get_args(annotation):
-        yield from _models(inner)
 
 
 def _leaves(value: Any) -> Iterator[str]:
