@@ -35,7 +35,7 @@ LAYERS = (  # from the top; a module imports from its own layer and from those b
     "channel notifier hooks simulator auth",  # what an author writes against
     "actions features formatting media redaction counting",
     "errors",
-    "model clock ids facts systemd licences quiet",
+    "model clock ids facts systemd licences quiet nearest",
 )
 LAYER_OF = {name: number for number, names in enumerate(LAYERS) for name in names.split()}
 

@@ -130,6 +130,19 @@ async def test_a_message_that_could_not_be_read_is_found_by_the_number_in_it(acm
     assert "not understood" in await operator.types("trace", PHONE)
 
 
+async def test_a_word_in_a_message_and_in_what_could_not_be_read_names_both(acme, operator):
+    await acme.wrote("m1", "Where is my parcel?", time=acme.now)
+    await acme.says([{"kind": "message", "id": "m2", "time": "never", "from": "6281", "text": "parcel"}])
+    await acme.hub.run_until_idle()
+    [(message,)] = await acme.hub.rows("SELECT id FROM message")
+    [(envelope,)] = await acme.hub.rows("SELECT id FROM envelope WHERE unread <> ''")
+    told = await operator.types("trace", "parcel")
+    assert f"This is the story of the envelope {envelope}; found too:\n  message  {message}\n" in told
+    assert "Where is my" not in told
+    assert "Where is my parcel?" in await operator.types("trace", "parcel", "--bodies")
+    assert "found too" not in await operator.types("trace", message)
+
+
 async def test_it_is_found_behind_many_that_could_not_be_read_and_in_a_query_too(acme):
     unread = {"kind": "message", "time": "never"}
     await acme.says([{**unread, "id": "m0", "from": "6281234567890"}])

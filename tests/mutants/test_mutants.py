@@ -275,6 +275,12 @@ async def test_a_good_channel_that_is_called_by_get_passes(check) -> None:
         await check(BY_QUERY)
 
 
+async def test_a_delivery_by_a_method_that_the_features_do_not_name_would_be_answered_405() -> None:
+    sample = replace(ACME.samples[0], method="PUT")
+    with pytest.raises(Failure, match=r"features\.methods has GET, POST: it would be answered 405"):
+        await BY_NAME["check_genuine_envelopes_pass"](replace(ACME, samples=(sample,)))
+
+
 async def test_parameters_that_the_provider_signs_must_be_checked() -> None:
     with pytest.raises(Failure, match="signed before the parameter text changed"):
         await BY_NAME["check_forged_envelopes_are_rejected"](replace(BY_QUERY, channel=SignsNoParameters))

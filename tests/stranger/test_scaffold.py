@@ -36,7 +36,13 @@ def kit(folder):
 
 @pytest.mark.timeout(180)  # a pytest in a process of its own
 @pytest.mark.parametrize(
-    ("kind", "name", "passed"), [("webhook", "acme", 16), ("poll", "my-shop2", 14), ("notifier", "my-board2", 16)]
+    ("kind", "name", "passed"),
+    [
+        ("webhook", "acme", 16),
+        ("webhook", "signal", 16),  # as a module of Python's own, which it does not hide
+        ("poll", "my-shop2", 14),
+        ("notifier", "my-board2", 16),
+    ],
 )
 def test_the_kit_is_green_at_once(tmp_path, kind, name, passed):
     make(name, kind, tmp_path)
@@ -125,12 +131,37 @@ def test_it_is_in_form_and_typed_strictly(tmp_path):
         ("../acme", "acme would do"),
         ("a" * 41, "at most 40"),
         ("é", "is no name"),
+        ("talkwire", "it is ours; choose another, such as my-talkwire"),
+        ("notify", "notifiers begin with it"),
+        ("core", "tables of Talkwire's own are kept under it"),
+        ("enabled", "it lists those that are on"),
+        ("message", "facts of Talkwire's own begin with it"),
+        ("class", "a word of Python itself"),
     ],
 )
 def test_a_name_that_cannot_be_one_is_refused_with_one_that_can(tmp_path, name, near):
     with pytest.raises(BadName, match=re.escape(near)):
         make(name, "webhook", tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_an_installed_plugin_has_is_refused(tmp_path, monkeypatch):
+    site, folder = tmp_path / "site", tmp_path / "mine"
+    for name in ("Talkwire_My.Shop", "talkwire-other", "talkwire-notify-board"):
+        info = site / f"{name.replace('-', '_')}-1.2.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.4\nName: {name}\nVersion: 1.2\n")
+    (info.parent / "talkwire_other-1.2.dist-info" / "entry_points.txt").write_text("[talkwire]\nsofa = other\n")
+    (site / "talkwire_left_over").mkdir()
+    (site / "talkwire_left_over" / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(site)
+    for name, owner in (("my_shop", "Talkwire_My.Shop 1.2"), ("sofa", "talkwire-other 1.2"), ("left-over", "package")):
+        with pytest.raises(Conflict, match=f"is installed already, (the )?{owner}"):
+            make(name, "webhook", folder)
+    with pytest.raises(Conflict, match="a plugin notify_board is installed already"):
+        make("board", "notifier", folder)
+    assert not folder.exists()
+    assert make("board", "webhook", folder)
 
 
 def test_nothing_is_overwritten(tmp_path):

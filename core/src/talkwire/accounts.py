@@ -68,16 +68,16 @@ class Runtime:
         self.failures = Backoff()  # of opening and listening
         self._replaced = False
         self._redact = Redactor(secrets_of(config.settings))
+        self.rates = Rates(())
         if kind is None or config.settings is None:
             self._set(AccountState.ABSENT, f'no plugin gives the channel "{config.channel}"')
         else:
             self._make(kind, config.settings)
-        made: Channel | None = self.channel
-        self.rates = Rates(made.rates if made else ())
 
     def _make(self, kind: type[Channel], settings: Any) -> None:
         try:
-            self.channel = kind(settings, AccountServices(self, self._lent, settings, kind))
+            channel = kind(settings, AccountServices(self, self._lent, settings, kind))
+            self.channel, self.rates = channel, Rates(channel.rates)
         except Exception as error:  # noqa: BLE001  one account's fault is its own
             _log.error("account cannot be made", account=self.name, kind=type(error).__name__)
             self._set(AccountState.BROKEN, f"{type(error).__name__} while it was made")

@@ -24,6 +24,7 @@ from .errors import (
     Uncertain,
     Unreadable,
     Unsupported,
+    in_our_words,
 )
 from .features import Features
 from .model import (
@@ -366,7 +367,8 @@ class Payload(pydantic.BaseModel):
 def _places(error: pydantic.ValidationError) -> str:
     faults = error.errors(include_input=False, include_url=False, include_context=False)
     return "; ".join(
-        f"{'.'.join(str(step) for step in fault['loc']) or 'the whole'}: {fault['msg']}" for fault in faults[:3]
+        f"{'.'.join(str(step) for step in fault['loc']) or 'the whole'}: {in_our_words(fault['msg'])}"
+        for fault in faults[:3]
     )
 
 

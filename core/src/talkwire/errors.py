@@ -23,7 +23,8 @@ TalkwireError
 │   ├── Loop            a machine would answer a machine, or writes there too often: let a person write
 │   └── KeyReused       the same idempotency key with another request
 ├── NotFound            there is no such thing: check the id
-│   └── NoSuchPage      no page gave this cursor: begin with the first
+│   ├── NoSuchPage      no page gave this cursor: begin with the first
+│   └── NothingAnswered the conversation has no message that a reply says it answers: correct it, or leave it out
 ├── TooLarge            more bytes than we take: send less
 ├── UnsafeUrl           an address we never call: do not try again
 ├── Conflict            somebody else was first: look again
@@ -42,6 +43,7 @@ from datetime import timedelta
 from .model import Answer, AnswerCode
 
 _LONGEST = timedelta(days=1)  # that a provider lets us wait
+_BEFORE_OURS = ("Value error, ", "Assertion failed, ")  # pydantic puts them before a validator's own words
 
 
 class TalkwireError(Exception):
@@ -210,6 +212,13 @@ class NoSuchPage(NotFound):
         super().__init__("no page gave this; give it as `next` gave it")
 
 
+class NothingAnswered(NotFound):
+    """The conversation has no message that a reply says it answers."""
+
+    def __init__(self) -> None:
+        super().__init__("reply_to: no message of this conversation has this id")
+
+
 class TooLarge(TalkwireError):
     """More bytes than we take."""
 
@@ -245,16 +254,32 @@ class Fault:
 
 
 class SettingsError(TalkwireError):
-    """The settings are wrong; all faults at once."""
+    """The settings are wrong; all faults at once, and what would only be warned of without them."""
 
-    def __init__(self, file: str, faults: Sequence[Fault]) -> None:
+    def __init__(self, file: str, faults: Sequence[Fault], warnings: Sequence[Fault] = ()) -> None:
         self.file = file
         self.faults = tuple(faults)
-        count = len(self.faults)
-        width = max((len(fault.path) for fault in self.faults), default=0)
-        lines = [f"{file}: {count} fault{'s' if count != 1 else ''}"]
-        lines += [f"  {fault.path:<{width}}   {fault.reason}" for fault in self.faults]
+        self.warnings = tuple(warnings)
+        lines = [f"{file}: {_counted(faults, 'fault')}", *_listed(faults)]
+        if warnings:
+            lines += [f"and {_counted(warnings, 'warning')}", *_listed(warnings)]
         super().__init__("\n".join(lines))
+
+
+def _counted(faults: Sequence[Fault], word: str) -> str:
+    return f"{len(faults)} {word}{'s' if len(faults) != 1 else ''}"
+
+
+def _listed(faults: Sequence[Fault]) -> list[str]:
+    width = max((len(fault.path) for fault in faults), default=0)
+    return [f"  {fault.path:<{width}}   {fault.reason}" for fault in faults]
+
+
+def in_our_words(message: str) -> str:
+    """Give a message of pydantic's without what it puts before a validator's own words."""
+    for prefix in _BEFORE_OURS:
+        message = message.removeprefix(prefix)
+    return message
 
 
 class SchemaError(TalkwireError):

@@ -74,6 +74,9 @@ class Features:
     give_up_after: timedelta = timedelta(hours=24)
     # receiving
     webhook: bool = True  # envelopes arrive at `/in/<endpoint>`
+    methods: frozenset[str] = frozenset(
+        {"GET", "POST"}
+    )  # by which the provider calls; HEAD goes with GET, others get 405
     listens: bool = False  # `Channel.listen` polls or holds a connection
     shared_endpoint: bool = False  # several accounts may share one endpoint; see `Channel.meant_by`
     kept_headers: frozenset[str] = field(default_factory=frozenset)  # lower case; beside content-type

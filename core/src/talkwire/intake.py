@@ -80,6 +80,7 @@ class _Endpoint:
     taking: _Among  # those that take webhooks …
     behind: Sequence[tuple[Served, Channel]]  # … in the order in which they are asked
     body_limit: int  # bytes; the largest that one of them takes
+    methods: frozenset[str]  # by which the provider of one of them calls
 
 
 class Intake:
@@ -107,6 +108,10 @@ class Intake:
     def body_limit(self, endpoint: str) -> int:
         """Give the largest body an endpoint takes, in bytes. Errors: `NotFound`."""
         return self._taking(endpoint).body_limit
+
+    def methods(self, endpoint: str) -> frozenset[str]:
+        """Name the methods by which an endpoint is called. Errors: `NotFound`."""
+        return self._taking(endpoint).methods
 
     def _taking(self, endpoint: str) -> _Endpoint:
         found = self._endpoints.get(endpoint)
@@ -361,7 +366,9 @@ def _among(accounts: Sequence[Served]) -> _Among:
 def _endpoint(accounts: Sequence[Served]) -> _Endpoint:
     behind = [(one, one.channel) for one in accounts if one.channel is not None and one.channel.features.webhook]
     limit = max((channel.features.body_limit for _, channel in behind), default=0)
-    return _Endpoint(_among(accounts), _among([one for one, _ in behind]), behind, limit)
+    methods = frozenset(method for _, channel in behind for method in channel.features.methods)
+    methods |= {"HEAD"} if "GET" in methods else set()
+    return _Endpoint(_among(accounts), _among([one for one, _ in behind]), behind, limit, methods)
 
 
 async def _at_once(body: bytes) -> AsyncIterator[bytes]:

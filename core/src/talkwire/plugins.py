@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pluggy
 from pydantic import BaseModel
@@ -42,6 +42,18 @@ _EAGER = (  # the rest, register_simulators, is for the demo and for tests
     "register_pages",
 )
 _TYPE = re.compile(r"[a-z][a-z0-9_]*")
+
+
+class _Sought(NamedTuple):
+    """What settings may name without enabling its plugin."""
+
+    what: str
+    begin: str  # of the name of the plugin that gives it
+    named: str  # what to do where it was taken for the other
+
+
+_CHANNEL = _Sought("channel", "", "an account names it")
+_NOTIFIER = _Sought("notifier", "notify_", "a recipient or a rule names it in media")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +170,7 @@ class Plugins:
         self._manager.add_hookspecs(specs)
         self._runner = Runner(threads)
 
+        self._name_the_doubled(enabled)
         named = [*(channels or {}), *(f"notify_{medium}" for medium in media or {})]
         order = dict.fromkeys([*enabled, *self._extra, *(name for name in named if name in self._installed)])
         loaded = {name: plugin for name in order if (plugin := self._loaded(name, enabled)) is not None}
@@ -166,8 +179,8 @@ class Plugins:
         for name in order:
             if name in self._infos and self._infos[name].state == "enabled":
                 self._guard(name, self._collect, name)
-        self._name_the_missing("channel", channels or {}, self.channels, "{}")
-        self._name_the_missing("notifier", media or {}, self.notifiers, "notify_{}")
+        self._name_the_missing(_CHANNEL, channels or {}, self.channels)
+        self._name_the_missing(_NOTIFIER, media or {}, self.notifiers)
         self._hooks = {name: self._ordered(name) for name in _spec_names() if not name.startswith("register_")}
         told = [hook for name, found in self._hooks.items() if name.startswith(("on_", "answer_")) for hook in found]
         self._readers = tuple(
@@ -406,22 +419,46 @@ class Plugins:
             state=state,
         )
 
-    def _name_the_missing(self, what: str, asked: Mapping[str, str], there: Mapping[str, Any], plugin: str) -> None:
+    def _name_the_doubled(self, enabled: Sequence[str]) -> None:
+        """Warn of what is enabled twice: which of its places counts, nobody could tell."""
+        for i, name in enumerate(enabled):
+            if (first := enabled.index(name)) < i:
+                reason = f"{name} is named twice; its first place, enabled[{first}], counts: take this one out"
+                self.warnings.append(Fault(f"plugins.enabled[{i}]", reason))
+
+    def _name_the_missing(self, sought: _Sought, asked: Mapping[str, str], there: Mapping[str, Any]) -> None:
         for kind, path in asked.items():
             if kind in there:
                 continue
-            name = plugin.format(kind)
-            if (info := self._infos.get(name)) is not None:
-                failed = info.state == "failed"
-                reason = (
-                    f"the plugin {name} {'failed; type: talkwire plugins' if failed else f'gives no {what} {kind}'}"
-                )
+            name = f"{sought.begin}{kind}"
+            if (info := self._infos.get(name)) is None:
+                reason = f"no {sought.what} {kind}; {self._remedy(sought, kind, there)}"
+            elif info.state == "failed":
+                reason = f"the plugin {name} failed; type: talkwire plugins"
             else:
-                known = [*there, *self._installed]
-                near = difflib.get_close_matches(kind, known, 1, 0.6)
-                hint = f"did you mean {near[0]}? Else " if near else ""
-                reason = f"no {what} {kind}; {hint}type: pip install talkwire-{name.replace('_', '-')}"
+                reason = f"the plugin {name} gives no {sought.what} {kind}"
             self.warnings.append(Fault(path, reason))
+
+    def _remedy(self, sought: _Sought, kind: str, there: Mapping[str, Any]) -> str:
+        """Say what to write or to type in place of a channel or notifier that there is not."""
+        near = difflib.get_close_matches(kind, [*there, *self._could_give(sought)], 1, 0.6)
+        other = _NOTIFIER if sought is _CHANNEL else _CHANNEL
+        if near:
+            hint = f"did you mean {near[0]}? Else "
+        elif kind in self._could_give(other):
+            hint = f"{kind} is a {other.what}: {other.named}. Else "
+        else:
+            hint = ""
+        return f"{hint}type: pip install talkwire-{sought.begin.replace('_', '-')}{kind.replace('_', '-')}"
+
+    def _could_give(self, sought: _Sought) -> list[str]:
+        """Name the channels, or the notifiers, of installed plugins; of one that is not imported its name alone is known."""
+        running = {name for name, info in self._infos.items() if info.state == "enabled"}
+        unknown = [name for name in self._installed if name not in running]
+        begin = _NOTIFIER.begin
+        if sought is _NOTIFIER:
+            return [*self.notifiers, *(name.removeprefix(begin) for name in unknown if name.startswith(begin))]
+        return [*self.channels, *(name for name in unknown if not name.startswith(begin))]
 
     def _ordered(self, hook_name: str) -> tuple[Hook, ...]:
         """Read the order that pluggy made, and decide how each one runs."""

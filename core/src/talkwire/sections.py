@@ -18,6 +18,7 @@ from .model import Fact, Policy, Rate
 from .quiet import Quiet
 
 NAME = re.compile(r"[a-z0-9-]{1,64}")  # of accounts, endpoints, recipients
+CHANNEL = re.compile(r"[A-Za-z0-9_-]+")  # wide: one that cannot be is absent, with the nearest that there is
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}  # seconds
 _DURATION = re.compile(r"(?:\d+\s*(?:ms|[smhd])\s*)+")
 _RATE = re.compile(r"([1-9]\d{0,8})\s*/\s*([smh])")
@@ -88,6 +89,12 @@ def _quiet(value: Any) -> Any:
     except (TypeError, ValueError):
         raise ValueError("write hours such as 22:00-07:00") from None
     return value
+
+
+def _channel(name: str) -> str:
+    if not CHANNEL.fullmatch(name):
+        raise ValueError("write the name of a channel, such as email")
+    return name
 
 
 QuietHours = Annotated[str, AfterValidator(_quiet)]  # empty: none
@@ -315,7 +322,7 @@ def _is_public(host: str) -> bool:
 class AccountKeys(Table):
     """What each account's table has beside its channel's own settings."""
 
-    channel: str
+    channel: Annotated[str, AfterValidator(_channel)]
     endpoint: Annotated[str, Field(pattern=f"^{NAME.pattern}$")] = ""
     when_closed: WhenClosed = "reject"
     quiet_after: QuietAfter | None = (

@@ -5,7 +5,6 @@ read ──▶ RawConfig (tables, sections, the faults so far) ──complete(ch
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import hmac
 import os
@@ -15,18 +14,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar, cast, get_args
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
 from .channel import Channel
-from .errors import Fault, SettingsError
+from .errors import Fault, SettingsError, in_our_words
 from .facts import FACTS
 from .model import Level, Policy
+from .nearest import keys_at, nearest
 from .plugins import Plugins
 from .references import References, Step
 from .sections import (
+    CHANNEL,
     NAME,
     SECTIONS,
     AccountKeys,
@@ -176,6 +177,11 @@ class RawConfig:
         self.enabled: tuple[str, ...] = keys.enabled if keys is not None else ()
         self._account_tables = self._named("accounts", NAME)
         self.accounts = self._each(AccountKeys, "accounts", self._account_tables, only=_OURS)
+        self._asked = {  # the channel of each account that names one, also where its other keys have faults
+            name: channel
+            for name, table in self._account_tables.items()
+            if isinstance(channel := table.get("channel"), str) and CHANNEL.fullmatch(channel)
+        }
         self.recipients = self._each(RecipientSettings, "recipients", self._named("recipients", NAME))
         self._on: list[tuple[tuple[Step, ...], str]] = []  # the facts that somebody waits for, with their place
         self._template_tables: Raw = {}
@@ -191,7 +197,7 @@ class RawConfig:
     @property
     def channels(self) -> Mapping[str, str]:
         """Say which channels accounts ask for, and the key that asks first."""
-        return {a.channel: f"accounts.{name}.channel" for name, a in reversed(self.accounts.items())}
+        return {channel: f"accounts.{name}.channel" for name, channel in reversed(self._asked.items())}
 
     @property
     def media(self) -> Mapping[str, str]:
@@ -199,10 +205,10 @@ class RawConfig:
         found = {m: f"recipients.{name}.media" for name, r in self.recipients.items() for m in r.media}
         return found | {m: f"notify[{i}].media" for i, rule in enumerate(self.rules) for m in rule.media}
 
-    def check(self) -> None:
-        """Raise `SettingsError` with the faults so far."""
+    def check(self, warnings: Sequence[Fault] = ()) -> None:
+        """Raise `SettingsError` with the faults so far, and with what is warned of beside them."""
         if self.faults:
-            raise SettingsError(str(self.path), self.faults)
+            raise SettingsError(str(self.path), self.faults, warnings)
 
     def complete(
         self,
@@ -219,19 +225,20 @@ class RawConfig:
         enabled, or failed) are left alone. Errors: `SettingsError` with every fault, `faults` among them.
         """
         self.faults += faults
-        accounts = {name: self._account(name, keys, channels.get(keys.channel)) for name, keys in self.accounts.items()}
+        own = {name: self._own(name, channels[kind]) for name, kind in self._asked.items() if kind in channels}
+        accounts = {name: self._account(name, keys, own.get(name)) for name, keys in self.accounts.items()}
         self._endpoints(accounts.values(), channels)
         self._fallbacks(accounts.values(), channels)
         self._facts({*plugins, *self.enabled, *self.channels})
         self._unknown(self._plugin_tables, ("enabled", *plugins, *others), "plugins")
-        own = {}
+        of_plugins = {}
         for name, kind in plugins.items():
             table = self._plugin_tables.get(name, {})
             if kind is not None:
-                own[name] = self._model(kind, table, "plugins", name)
+                of_plugins[name] = self._model(kind, table, "plugins", name)
             elif table:
                 self._fault(("plugins", name), "this plugin takes no settings; take the table out")
-        self.check()
+        self.check(warnings)
         shared = {key: self._tables.get(key) for key in _SHARED}
         shared["plugins"] = [[name, self._plugin_tables.get(name)] for name in plugins]  # their order matters
         shared["templates"] = self._template_tables
@@ -244,14 +251,18 @@ class RawConfig:
             notify=self.rules,
             webhooks=self.webhooks,
             templates=self.templates,
-            plugins=own,
+            plugins=of_plugins,
             warnings=tuple(warnings),
             shared=to_json(_sorted(shared)),
             **cast("dict[str, Any]", self._sections),
         )
 
-    def _account(self, name: str, keys: AccountKeys, channel: type[Channel] | None) -> AccountConfig:
+    def _own(self, name: str, channel: type[Channel]) -> Any:
+        """Read what an account's channel wants of its table, also where our own keys have faults."""
         rest = {key: value for key, value in self._account_tables[name].items() if key not in _OURS}
+        return self._model(channel.Settings, rest, "accounts", name, also=_OURS)
+
+    def _account(self, name: str, keys: AccountKeys, settings: Any) -> AccountConfig:
         return AccountConfig(
             name=name,
             channel=keys.channel,
@@ -260,7 +271,7 @@ class RawConfig:
             fallback=keys.fallback,
             template=keys.template,
             quiet_after=keys.quiet_after,
-            settings=self._model(channel.Settings, rest, "accounts", name, also=_OURS) if channel else None,
+            settings=settings,
         )
 
     def _endpoints(self, accounts: Iterable[AccountConfig], channels: Mapping[str, type[Channel]]) -> None:
@@ -294,7 +305,7 @@ class RawConfig:
                 self._fault(place, "an account cannot take its own place; name another one")
             elif other is None:
                 if name not in self._account_tables:  # else its own fault says what is wrong with it
-                    self._fault(place, f"no such account {name}{_nearest(name, self._account_tables)}")
+                    self._fault(place, f"no such account {name}{nearest(name, self._account_tables)}")
             elif other.channel in channels and not channels[other.channel].features.reaches:
                 self._fault(place, f"accounts.{name} writes to nobody first: its channel cannot; choose another")
 
@@ -304,7 +315,7 @@ class RawConfig:
             plugin, _, word = name.partition(".")
             if name in FACTS or (plugin in plugins and word):
                 continue
-            near = _nearest(name, FACTS) or "; a plugin's own is called plugin.word, and needs its plugin enabled"
+            near = nearest(name, FACTS) or "; a plugin's own is called plugin.word, and needs its plugin enabled"
             self._fault(place, f"no such fact{near}")
 
     def _rules(self) -> tuple[Rule, ...]:
@@ -314,7 +325,7 @@ class RawConfig:
             self._on += [(("notify", i, "on", j), name) for j, name in enumerate(rule.on)]
             for j, name in enumerate(rule.to):
                 if name not in people:
-                    self._fault(("notify", i, "to", j), f"no such recipient{_nearest(name, people)}")
+                    self._fault(("notify", i, "to", j), f"no such recipient{nearest(name, people)}")
             self._are_accounts(rule.accounts, "notify", i)
             self._is_template(rule.template, "notify", i)
         return tuple(rules.values())
@@ -347,7 +358,7 @@ class RawConfig:
     def _is_template(self, name: str, section: str, i: int) -> None:
         place = (section, i, "template")
         if name and name not in self.templates and name not in self._template_tables:
-            near = _nearest(name, self._template_tables)
+            near = nearest(name, self._template_tables)
             self._fault(place, f"no such template {name}{near or '; it is a file of the folder general.templates'}")
         elif name in self.templates and (unknown := sorted(self.templates[name].names - {*KNOWN})):
             known = ", ".join(f"{{{one}}}" for one in KNOWN)
@@ -374,7 +385,7 @@ class RawConfig:
     def _are_accounts(self, names: Sequence[str], section: str, i: int) -> None:
         for j, name in enumerate(names):
             if name not in self._account_tables:
-                near = _nearest(name, self._account_tables)
+                near = nearest(name, self._account_tables)
                 self._fault((section, i, "accounts", j), f"no such account{near}")
 
     def _named(self, section: str, names: re.Pattern[str] | None = None) -> Raw:
@@ -406,8 +417,8 @@ class RawConfig:
         for fault in found:
             loc = fault["loc"]
             if fault["type"] == "extra_forbidden":
-                known = (*_keys(kind, loc[:-1]), *(also if len(loc) == 1 else ()))
-                self._fault((*path, *loc), f"unknown key{_nearest(str(loc[-1]), known)}")
+                known = (*keys_at(kind, loc[:-1]), *(also if len(loc) == 1 else ()))
+                self._fault((*path, *loc), f"unknown key{nearest(str(loc[-1]), known)}")
             elif fault["type"] == "missing":
                 self._fault((*path, *loc), "is missing")
             elif loc[:1] in _OWN_WORDS:
@@ -420,7 +431,7 @@ class RawConfig:
         known = tuple(known)
         for key in tables:
             if key not in known:
-                self._fault((*path, key), f"unknown key{_nearest(key, known)}")
+                self._fault((*path, key), f"unknown key{nearest(key, known)}")
 
     def _fault(self, path: Sequence[Step], reason: str) -> None:
         where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
@@ -430,7 +441,7 @@ class RawConfig:
 
     def _shown(self, message: str, value: Any) -> str:
         """Take every value out of a text: a validator's own words may quote what it was given."""
-        message = message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
+        message = in_our_words(message)
         for secret in sorted({*self._given, *_leaves(value)}, key=len, reverse=True):
             message = message.replace(secret, "…") if len(secret) > 3 else message
         return message
@@ -443,26 +454,6 @@ def _parsed(text: str, path: Path) -> Raw:
         place = re.search(r"\(at .*\)$", str(error))  # the words before it may quote the line
         what = "has a table or a key twice" if _TWICE.match(str(error)) else "is no TOML"
     raise SettingsError(str(path), [Fault("the file", f"{what} {place[0] if place else ''}".strip())])
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), 1, 0.5)
-    return f"; did you mean {near[0]}?" if near else ""
-
-
-def _keys(kind: type[BaseModel], path: Sequence[Step]) -> list[str]:
-    """Name the valid keys of the model that lies at a path of a model."""
-    for step in path:
-        inner = kind.model_fields.get(str(step))
-        kind = next(_models(inner.annotation), kind) if inner else kind
-    return [inner.alias or name for name, inner in kind.model_fields.items()]
-
-
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for inner in get_args(annotation):
-        yield from _models(inner)
 
 
 def _leaves(value: Any) -> Iterator[str]:

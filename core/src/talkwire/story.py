@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -41,6 +41,7 @@ class Story:
     """What became of a message or a whole talk."""
 
     of: Found
+    others: tuple[Found, ...]  # what is found by the same words, and whose story this is not; texts only with `bodies`
     title: str  # whose talk it is: name, address, account; empty: of none
     conversation: str  # id; empty: of none
     why: tuple[Reason, ...]  # why the talk stands still
@@ -59,6 +60,7 @@ KINDS = (
     "fact",
     "parked",
 )  # at one moment: in this order
+_OTHERS = 20  # that are named beside the one whose story is told
 _MEANWHILE = timedelta(hours=1)  # before the first line: how the account did
 _WHOSE = """
     SELECT a.name, a.value, c.account, c.channel FROM conversation c JOIN address a ON a.id = c.address_id
@@ -108,7 +110,8 @@ def tell(query: Query, what: str, *, bodies: bool = False) -> Story:
 
     Texts and exchanges are given only with `bodies`; secrets were taken out when they were stored. Errors: `NotFound`.
     """
-    hit = there(next(iter(evidence.find(query, what)), None), "thing")
+    found = evidence.find(query, what, limit=_OTHERS + 1)
+    hit = there(next(iter(found), None), "thing")
     rows, envelopes = _traced(query, hit)
     conversations = sorted({row[1] for row in rows})
     place = conversations[0] if conversations else hit.id if hit.kind == "conversation" else ""
@@ -131,6 +134,7 @@ def tell(query: Query, what: str, *, bodies: bool = False) -> Story:
     lines.sort(key=lambda line: (line.at, KINDS.index(line.kind)))
     return Story(
         of=hit,
+        others=tuple(one if bodies or one.kind != "message" else replace(one, text="") for one in found[1:]),
         title=" · ".join(word for word in (name, value, f"{account} ({channel})" if account else "") if word),
         conversation=place,
         why=why,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from . import readmodels
-from .errors import NotFound, Unsupported
+from .errors import NotFound, NothingAnswered, Unsupported
 from .features import Features
 from .model import Address, Attachment, AttachmentClass, Block, Card, Draft, Forward, Level, Media, Message
 from .store import Query
@@ -16,6 +16,7 @@ _ATTACHMENTS = """
     SELECT id, name, media_type, size, sha256, cls, handle FROM attachment WHERE id IN (:ids[])
 """
 _SUBJECT = "SELECT subject FROM conversation WHERE id = :id"
+_HAS = "SELECT 1 FROM message WHERE id = :id AND conversation_id = :talk"
 _LAST_INBOUND = """
     SELECT id FROM message WHERE conversation_id = :id AND direction = 'in' ORDER BY n DESC LIMIT 1
 """
@@ -33,10 +34,12 @@ class Asked:
     talk: str = ""  # conversation whose subject and last message it asks for; empty: it does not
     forwarded: frozenset[str] = frozenset()  # ids of messages that are passed on
     files: frozenset[str] = frozenset()  # that the draft names
+    answered: str = ""  # id of the message that the draft answers, which has to be one of `of`; empty: none
+    of: str = ""  # conversation that the draft goes to; empty: it begins one
 
     def __bool__(self) -> bool:
         """Say whether there is anything to read."""
-        return bool(self.talk or self.forwarded or self.files)
+        return bool(self.talk or self.forwarded or self.files or self.answered)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +63,15 @@ def asked_for(draft: Draft, conversation: str, features: Features) -> Asked:
         talk=conversation if features.subject is Level.FULL else "",
         forwarded=frozenset(forwarded if features.forward is Level.FULL else ()),  # else its `render` says so
         files=frozenset(files_of(draft.blocks)),
+        answered=draft.reply_to,
+        of=conversation,
     )
 
 
 def seen(query: Query, asked: Asked) -> Seen:
-    """Read what is asked for. Errors: `NotFound`."""
+    """Read what is asked for. Errors: `NotFound`, `NothingAnswered`."""
+    if asked.answered and query.one(_HAS, {"id": asked.answered, "talk": asked.of}) is None:
+        raise NothingAnswered
     subject, last = "", ""
     if asked.talk:
         [subject] = query.one(_SUBJECT, {"id": asked.talk}) or ("",)

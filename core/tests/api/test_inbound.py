@@ -1,6 +1,7 @@
 import asyncio
 import gzip
 import json
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 
 import pytest
@@ -11,6 +12,8 @@ from talkwire import serving
 from talkwire.api import ahead_of_routes, make_app
 from talkwire.clock import SystemClock
 from talkwire.sections import Listen
+
+from .conftest import Tiny
 
 
 async def envelopes(hub):
@@ -97,6 +100,25 @@ async def test_a_body_that_does_not_come_is_408(hub, server, monkeypatch):
     writer.close()
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"Connection: close" in answer
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"])
+async def test_a_method_by_which_no_provider_of_it_calls_is_405_and_nothing_is_kept(hub, server, method):
+    headers = {"X-Token": "tiny-token-0123"}
+    async with server.request(method, "/in/shop", data="[]", headers=headers) as response:
+        assert (response.status, await response.read()) == (405, b"")
+        assert response.headers["Allow"] == "GET, HEAD, POST"
+    async with server.request(method, "/in/nowhere", data="[]", headers=headers) as response:
+        assert response.status == 404
+    assert await hub.rows("SELECT 1 FROM envelope") == []
+
+
+async def test_a_channel_names_the_methods_by_which_its_provider_calls(hub, server, monkeypatch):
+    monkeypatch.setattr(Tiny, "features", replace(Tiny.features, methods=frozenset({"PUT"})))
+    hub.daemon.intake.serve(hub.daemon.accounts.endpoints())
+    for method, status in (("PUT", 200), ("POST", 405), ("GET", 405), ("HEAD", 405)):
+        async with server.request(method, "/in/shop", data="[]", headers={"X-Token": "tiny-token-0123"}) as response:
+            assert response.status == status
 
 
 async def test_what_cannot_be_read_is_kept_as_unread_and_answered_with_200(hub, customer, api):

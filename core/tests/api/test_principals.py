@@ -16,6 +16,25 @@ async def test_without_a_key_there_is_401(server, said):
         assert (await response.json(content_type=None))["code"] == "unauthenticated"
 
 
+async def test_what_is_wrong_with_a_key_is_told(hub, server, key):
+    token = await key()
+    other = token[:-43] + "A" * 43
+    told = {}
+    for said in ("", token[:20], f"Basic {token}", other):
+        headers = {"Authorization": said if " " in said else f"Bearer {said}"} if said else {}
+        async with server.get("/api/v1/accounts", headers=headers) as response:
+            told[said] = (await response.json(content_type=None))["detail"]
+    async with server.get("/api/v1/accounts", cookies={"talkwire": "A" * 43}) as response:
+        told["session"] = (await response.json(content_type=None))["detail"]
+    assert told == {
+        "": "no key was given; send Authorization: Bearer tw_…",
+        token[:20]: "this is no key, or only a piece of one; send Authorization: Bearer tw_…",
+        f"Basic {token}": "this is no key, or only a piece of one; send Authorization: Bearer tw_…",
+        other: "this key is not known, or was revoked; talkwire keys list names those that work",
+        "session": "this session is over, or the key that it began with was revoked; sign in again",
+    }
+
+
 async def test_a_key_with_another_secret_is_401(server, key):
     token = await key()
     other = token[:-43] + ("A" * 43)

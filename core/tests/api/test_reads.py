@@ -190,6 +190,20 @@ class TestEvidence:
         told = await hub.daemon.store.read(lambda query: story.tell(query, envelope, bodies=True))
         assert [(one.text, one.body) for one in told.lines if one.kind == "message"] == [("message 1", "one")]
 
+    async def test_what_is_found_beside_is_named_without_what_was_written(self, hub, customer):
+        from talkwire import evidence, story
+
+        await customer.writes("one parcel")
+        await customer.writes("another parcel")
+        found = await hub.daemon.store.read(lambda query: evidence.find(query, "parcel"))
+        told = await hub.daemon.store.read(lambda query: story.tell(query, "parcel"))
+        assert told.of == found[0]
+        assert [(one.kind, one.id, one.text) for one in told.others] == [("message", found[1].id, "")]
+        told = await hub.daemon.store.read(lambda query: story.tell(query, "parcel", bodies=True))
+        assert [one.text for one in told.others] == ["one parcel"]
+        told = await hub.daemon.store.read(lambda query: story.tell(query, found[0].id))
+        assert told.others == ()
+
     async def test_nothing_found_is_said(self, hub):
         from talkwire import story
         from talkwire.errors import NotFound

@@ -86,6 +86,69 @@ async def test_what_looks_like_a_value_of_the_right_kind_is_none(customer, api, 
     assert (status, problem["code"], problem["faults"][0]["path"]) == (422, "invalid", fault)
 
 
+@pytest.mark.parametrize(
+    ("body", "path", "reason"),
+    [
+        ({"txt": "x"}, "txt", "there is no such field here; did you mean text?"),
+        ({"text": "x", "replyto": "m"}, "replyto", "there is no such field here; did you mean reply_to?"),
+        ({"text": "x", "zzz": "m"}, "zzz", "there is no such field here"),
+        (
+            {"blocks": [{"type": "media", "attachment": "a", "captoin": "x"}]},
+            "blocks.0.media.captoin",
+            "there is no such field here; did you mean caption?",
+        ),
+        (
+            {"blocks": [{"type": "buttons", "text": "?", "options": [{"id": "y", "titel": "Yes"}]}]},
+            "blocks.0.buttons.options.0.titel",
+            "there is no such field here; did you mean title?",
+        ),
+        ({"blocks": [{"markdown": "x"}]}, "blocks.0", "it has no type"),
+    ],
+)
+async def test_an_unknown_field_is_told_with_the_nearest_known_one(customer, api, body, path, reason):
+    status, problem = await reply(api, await customer.writes(), **body)
+    assert (status, problem["code"]) == (422, "invalid")
+    assert {"path": path, "reason": reason} in problem["faults"]
+
+
+async def test_an_unknown_type_of_a_block_is_told_with_those_that_there_are(customer, api):
+    status, problem = await reply(api, await customer.writes(), blocks=[{"type": "s3cret", "markdown": "x"}])
+    [fault] = problem["faults"]
+    assert (status, fault["path"]) == (422, "blocks.0")
+    assert fault["reason"].startswith("unknown type; write one of 'text', 'media'")
+    assert "s3cret" not in str(problem)
+
+
+async def test_an_unknown_parameter_is_told_with_the_nearest_known_one(api):
+    status, problem = await api.ask("GET", "/conversations?limt=5")
+    assert (status, problem["code"]) == (422, "invalid")
+    assert problem["faults"] == [{"path": "limt", "reason": "there is no such parameter here; did you mean limit?"}]
+
+
+async def test_an_empty_idempotency_key_is_a_fault(hub, customer, api):
+    status, problem = await reply(api, await customer.writes(), text="x", header="")
+    assert (status, problem["code"], problem["faults"][0]["path"]) == (422, "invalid", "Idempotency-Key")
+    assert await hub.rows("SELECT 1 FROM message WHERE direction = 'out'") == []
+
+
+async def test_a_reply_answers_a_message_of_its_own_conversation_or_is_refused(hub, customer, api):
+    one = await customer.writes("one")
+    other = await customer.writes("other", sender="+6281200000009")
+    [(mine,)] = await hub.rows("SELECT id FROM message WHERE conversation_id = :id", id=one)
+    [(theirs,)] = await hub.rows("SELECT id FROM message WHERE conversation_id = :id", id=other)
+    for wrong in ("nothing-like-it", theirs):
+        for action in ("replies", "replies:preview"):
+            status, problem = await api.post(f"/conversations/{one}/{action}", json={"text": "x", "reply_to": wrong})
+            assert (status, problem["code"]) == (422, "invalid")
+            [fault] = problem["faults"]
+            assert (fault["path"], fault["reason"]) == ("reply_to", "no message of this conversation has this id")
+    assert await hub.rows("SELECT 1 FROM message WHERE direction = 'out'") == []
+    assert (await reply(api, one, text="x", reply_to=mine))[0] == 202
+    first = {"to": {"kind": "phone", "value": "+6281200000077"}, "text": "x", "reply_to": mine}
+    status, problem = await api.post("/accounts/shop/replies", json=first)
+    assert (status, problem["faults"][0]["path"]) == (422, "reply_to")
+
+
 async def test_a_reply_that_says_nothing_is_told_what_to_give(customer, api):
     status, problem = await reply(api, await customer.writes())
     assert (status, problem["code"]) == (422, "invalid")

@@ -77,7 +77,9 @@ def test_every_command_has_a_help_that_is_not_cut(typed):
     ],
 )
 def test_wrong_arguments_are_named(typed, words, said):
-    assert said in typed(*words, code=2)
+    shown = typed(*words, code=2)
+    assert said in shown
+    assert "Value error" not in shown
 
 
 @pytest.mark.parametrize(
@@ -135,6 +137,17 @@ def test_check_names_all_faults_at_once(typed, tmp_path):
     shown = typed("check", code=78)
     for words in ("server.listen", "pip install talkwire-nix-da", "accounts.a.channel", f"chmod 600 {tmp_path}"):
         assert words in shown
+
+
+def test_check_tells_of_a_missing_channel_beside_a_fault(typed, tmp_path):
+    typed("init")
+    (tmp_path / "talkwire.toml").write_text(
+        '[server]\nlisten = "nowhere"\n[accounts.a]\nchannel = "nix_da"\n[recipients.ops]\nmedia = ["gong"]\n'
+    )
+    shown = typed("check", code=78)
+    assert "talkwire.toml: 1 fault\n  server.listen   write host:port" in shown
+    assert "and 2 warnings\n  accounts.a.channel     no channel nix_da;" in shown
+    assert "  recipients.ops.media   no notifier gong;" in shown
 
 
 def test_the_settings_are_found_in_three_ways(typed, tmp_path):
@@ -200,7 +213,8 @@ def test_a_database_of_a_daemon_that_does_not_answer_is_not_written(instance, ty
 def test_upgrade_needs_no_second_time_and_a_folder(instance, typed, tmp_path):
     assert f"core: at {SCHEMA}" in typed("db", "upgrade")
     (tmp_path / "talkwire.toml").write_text('[store]\nurl = "sqlite:///nowhere/talkwire.db"\n')
-    assert "no such file or directory" in typed("db", "upgrade", code=1)
+    shown = typed("db", "upgrade", code=1)
+    assert f"there is no folder {tmp_path}/nowhere; make it, or correct url in [store]" in shown
 
 
 def test_dropping_a_lane_asks_first(instance, typed):
@@ -224,6 +238,37 @@ def test_postgres_that_is_not_there_is_said_without_its_password(instance, typed
         assert ran.exit_code in (1, 2), ran.output
         assert "planted-pw" not in ran.output
         assert "PostgreSQL" in ran.output or "127.0.0.1:9/none" in ran.output
+
+
+@pytest.mark.needs("postgres")
+def test_tables_are_not_changed_under_daemons_that_run_on_them(typed, tmp_path, postgres_url):
+    import psycopg
+
+    typed("init")
+    (tmp_path / "talkwire.toml").write_text(f'[store]\nurl = "{postgres_url}"\n')
+    typed("db", "upgrade")
+    with psycopg.connect(postgres_url, autocommit=True) as db:
+        db.execute(
+            "INSERT INTO lease (name, owner, fence, until) VALUES"
+            " ('daemon:x', 'x', 1, CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) + 60000000)"
+        )
+        assert f"core: at {SCHEMA}" in typed("db", "upgrade")  # there is nothing to change
+        db.execute("UPDATE alembic_version_core SET version_num = '0001'")
+        assert "stop all of them first" in typed("db", "upgrade", code=1)
+        assert db.execute("SELECT version_num FROM alembic_version_core").fetchone() == ("0001",)
+
+
+@pytest.mark.needs("postgres")
+def test_a_right_that_lacks_is_named_with_the_tables_that_wait(typed, tmp_path, postgres_url):
+    import psycopg
+
+    typed("init")
+    url = f"{postgres_url}?options=-c%20role%3Dlooker"
+    (tmp_path / "talkwire.toml").write_text(f'[store]\nurl = "{url}"\n')
+    with psycopg.connect(postgres_url, autocommit=True) as db:
+        if not db.execute("SELECT 1 FROM pg_roles WHERE rolname = 'looker'").fetchone():
+            db.execute("CREATE ROLE looker")
+    assert "permission denied for schema public" in typed("db", "upgrade", code=1)
 
 
 @pytest.mark.needs("postgres")

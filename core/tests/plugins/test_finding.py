@@ -110,6 +110,51 @@ def test_a_channel_that_is_gone_is_a_warning_and_no_fault(install):
     assert "pip install talkwire-telegrm" in warning.reason
 
 
+def test_a_notifier_is_proposed_as_no_channel_and_a_channel_as_no_notifier(install):
+    install("bells", PHONE.replace('"phone"', '"bells"'))
+    install("notify_bell", BELL)
+    install("phone", PHONE)
+    plugins = Plugins(
+        channels={"notify_bel": "accounts.a.channel", "bell": "accounts.b.channel", "bella": "accounts.c.channel"},
+        media={"phone": "notify[0].media", "bel": "notify[1].media", "fone": "notify[2].media"},
+    )
+    told = {warning.path: warning.reason for warning in plugins.warnings}
+    assert told == {
+        "accounts.a.channel": "no channel notify_bel; type: pip install talkwire-notify-bel",
+        "accounts.b.channel": "no channel bell; did you mean bells? Else type: pip install talkwire-bell",
+        "accounts.c.channel": "no channel bella; did you mean bells? Else type: pip install talkwire-bella",
+        "notify[0].media": "no notifier phone; phone is a channel: an account names it. "
+        "Else type: pip install talkwire-notify-phone",
+        "notify[1].media": "no notifier bel; did you mean bell? Else type: pip install talkwire-notify-bel",
+        "notify[2].media": "no notifier fone; type: pip install talkwire-notify-fone",
+    }
+
+
+def test_a_medium_that_is_named_as_a_channel_is_told_where_it_belongs(install):
+    install("notify_desktop", BELL.replace('"bell"', '"desktop"'))
+    plugins = Plugins(channels={"desktop": "accounts.a.channel"})
+    (warning,) = plugins.warnings
+    assert "desktop is a notifier: a recipient or a rule names it in media" in warning.reason
+
+
+def test_a_plugin_that_runs_and_gives_no_channel_is_proposed_as_none(install):
+    install("hours", HOURS)
+    install("houses", HOURS)
+    plugins = Plugins(["hours"], channels={"hour": "accounts.a.channel"})
+    (warning,) = plugins.warnings
+    assert "did you mean houses?" in warning.reason  # nobody has looked into it
+
+
+def test_a_plugin_that_is_enabled_twice_is_warned_of(install):
+    install("hours", HOURS)
+    install("phone", PHONE)
+    plugins = Plugins(["hours", "phone", "hours"])
+    (warning,) = plugins.warnings
+    assert warning.path == "plugins.enabled[2]"
+    assert "hours is named twice; its first place, enabled[0], counts" in warning.reason
+    assert [one.name for one in plugins.infos if one.state == "enabled"] == ["hours", "phone"]
+
+
 def test_a_plugin_that_gives_another_channel_than_its_name_says_so(install):
     install("sms", PHONE)
     plugins = Plugins(channels={"sms": "accounts.shop.channel"})

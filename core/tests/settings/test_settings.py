@@ -295,6 +295,15 @@ def test_the_nearest_key_is_one_of_ours_or_of_the_channel():
     }
 
 
+def test_the_rest_of_an_account_is_looked_at_though_a_key_of_ours_is_wrong():
+    found = faults('[accounts.shop]\nchannel = "phone"\nprt = 2\nendpoint = "Not this"')
+    assert sorted(found) == ["accounts.shop.endpoint", "accounts.shop.prt", "accounts.shop.token"]
+
+
+def test_a_channel_needs_a_name():
+    assert faults('[accounts.shop]\nchannel = ""')["accounts.shop.channel"].startswith("write the name of a channel")
+
+
 @pytest.mark.parametrize(
     ("text", "path"),
     [

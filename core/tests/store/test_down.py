@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import resource
 import signal
 import sqlite3
@@ -15,6 +16,7 @@ import pytest
 
 from talkwire.errors import Conflict, SchemaError, StoreDown
 from talkwire.store import Store, Tx
+from talkwire.store.postgres import unreachable
 from talkwire.store.schema.upgrade import upgrade
 from talkwire.store.writer import Mute
 from tests.parts.postgres import Cluster
@@ -132,10 +134,49 @@ async def test_what_may_or_may_not_be_committed_is_told_as_down(
 
 
 @pytest.mark.needs("postgres")
-async def test_a_server_nobody_can_reach_is_named_without_its_password(open_store: OpenStore) -> None:
-    with pytest.raises(StoreDown, match="cannot be reached") as caught:
-        await open_store("postgresql://somebody:s3cret@127.0.0.1:1/nothing")
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("postgresql://somebody:s3cret@127.0.0.1:1/nothing", "nothing listens there; start it"),
+        ("postgresql://somebody:s3cret@nowhere.invalid/nothing", "there is no host of this name"),
+        ("{server}/nothing", "it has no such database; make it with createdb"),
+        ("{server}/nothing?user=nobody", "it knows no such user"),
+        ("{server}/postgres?sslmode=require", "TLS does not come about"),
+        ("{server}/postgres?user=few", "it takes no more connections"),
+        ("{server}/postgres?sslmode=s3cret", "do host, port, user, password and database hold?"),
+    ],
+)
+async def test_a_server_nobody_can_reach_is_told_with_what_to_do_and_without_its_password(
+    open_store: OpenStore, postgres_url: str, url: str, words: str
+) -> None:
+    with psycopg.connect(postgres_url, autocommit=True) as db, contextlib.suppress(psycopg.errors.DuplicateObject):
+        db.execute("CREATE ROLE few LOGIN CONNECTION LIMIT 0")
+    with pytest.raises(StoreDown, match="cannot be reached at postgresql://") as caught:
+        await open_store(url.format(server=postgres_url.rpartition("/")[0]))
+    assert words in str(caught.value)
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [  # the words of psycopg 3.3 and PostgreSQL 15; the last ones as a German server says them
+        (
+            "failed to resolve host 's3cret@db': [Errno -2] Name or service not known",
+            "a @ in a password is written %40",
+        ),
+        ('FATAL:  password authentication failed for user "pw"', "it refuses the password"),
+        ("fe_sendauth: no password supplied", "it refuses the password"),
+        ('FATAL:  no pg_hba.conf entry for host "127.0.0.1", user "other", database "x", no encryption', "pg_hba.conf"),
+        ("FATAL:  sorry, too many clients already", "it takes no more connections"),
+        ("FATAL:  the database system is starting up", "try again"),
+        ("FATAL:  Passwort-Authentifizierung fehlgeschlagen", "do host, port, user, password and database hold?"),
+    ],
+)
+def test_what_a_server_says_of_a_connection_becomes_what_to_do(said: str, words: str) -> None:
+    told = str(unreachable("postgresql://pw:pa@s3cret@db/x", psycopg.OperationalError(said)))
+    assert told.startswith("PostgreSQL cannot be reached at postgresql://db/x (url in [store]): ")
+    assert words in told
+    assert "s3cret" not in told
 
 
 async def test_a_full_disk_is_the_databases_fault_and_passes(sqlite_url: str, open_store: OpenStore) -> None:

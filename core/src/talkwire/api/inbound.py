@@ -91,6 +91,9 @@ def receiver(engine: Engine) -> Handler:
         url = request.rel_url
         endpoint, slash, below = url.raw_path[len(PREFIX) :].partition("/")
         try:
+            methods = intake.methods(endpoint)
+            if request.method not in methods:
+                return _not_so(methods)
             limit = max(our_limit, intake.body_limit(endpoint))
             body = b""
             if request.body_exists:
@@ -143,6 +146,12 @@ def receiver(engine: Engine) -> Handler:
         return response
 
     return receive
+
+
+def _not_so(methods: frozenset[str]) -> web.Response:
+    response = _closing(405)
+    response.headers["Allow"] = ", ".join(sorted(methods))
+    return response
 
 
 def _closing(status: int) -> web.Response:

@@ -32,6 +32,9 @@ _MOST_BELIEVED = 10_000
 _KEY = re.compile(r"tw_([0-9a-f]{12})_[A-Za-z0-9_-]{43}")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_SEND = "send Authorization: Bearer tw_…"
+_NO_KEY = "this key is not known, or was revoked; talkwire keys list names those that work"
+_NO_SESSION = "this session is over, or the key that it began with was revoked; sign in again"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -92,19 +95,19 @@ class Principals:
             return await self.key(token.strip() if scheme.lower() == "bearer" else "", remote)
         cookie = request.cookies.get(self._cookie, "")
         if not _TOKEN.fullmatch(cookie):
-            raise Unauthenticated("send Authorization: Bearer tw_…")
+            raise Unauthenticated(f"no key was given; {_SEND}")
         self._from_here(request)
         hashed = token_hash(cookie)
-        return await self._known(hashed, lambda query: _by_session(query, hashed), remote)
+        return await self._known(hashed, lambda query: _by_session(query, hashed), remote, _NO_SESSION)
 
     async def key(self, token: str, remote: str) -> Principal:
         """Give whose key this is. Errors: `Unauthenticated`; `RateLimited` after too many wrong ones of this address."""
         if not (match := _KEY.fullmatch(token)):
             self._limits.may_guess(remote)
             self._limits.wrong(remote)
-            raise Unauthenticated("send Authorization: Bearer tw_…")
+            raise Unauthenticated(f"this is no key, or only a piece of one; {_SEND}")
         hashed = token_hash(token)
-        return await self._known(hashed, lambda query: _by_key(query, match[1], hashed), remote)
+        return await self._known(hashed, lambda query: _by_key(query, match[1], hashed), remote, _NO_KEY)
 
     async def sign_in(self, response: web.StreamResponse, principal: Principal) -> None:
         """Begin a session; committed when this returns. The cookie goes with the response."""
@@ -123,7 +126,9 @@ class Principals:
     def _flags(self) -> dict[str, Any]:
         return {"secure": self._secure, "httponly": True, "samesite": "Lax"}
 
-    async def _known(self, hashed: str, look: Callable[[Query], Principal | None], remote: str) -> Principal:
+    async def _known(
+        self, hashed: str, look: Callable[[Query], Principal | None], remote: str, if_not: str
+    ) -> Principal:
         now = self._clock.now()
         if (known := self._believed.get(hashed)) is not None and known[0] > now:
             return known[1]
@@ -134,7 +139,7 @@ class Principals:
         if found is None:
             self._were_right.pop(hashed, None)
             self._limits.wrong(remote)
-            raise Unauthenticated("this key or session is not known, or no longer")
+            raise Unauthenticated(if_not)
         if len(self._believed) >= _MOST_BELIEVED:
             self._believed.clear()
         if len(self._were_right) >= _MOST_BELIEVED:

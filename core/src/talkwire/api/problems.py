@@ -6,7 +6,7 @@ Unknown errors are told by an id alone; what they are stands in our log under th
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from pydantic_core import to_json
 
 from .. import errors
 from ..ids import new_id
+from ..nearest import keys_at, nearest
 from .shapes import AnswerOut
 
 A = TypeVar("A", bound=web.StreamResponse)
@@ -74,7 +75,18 @@ class Invalid(errors.TalkwireError):
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(reason)
-        self.faults = ({"path": path, "reason": reason},)
+        self.faults: Sequence[Mapping[str, str]] = ({"path": path, "reason": reason},)
+
+
+class Misfit(Invalid):
+    """The request does not fit its model; every fault is named, and no value that was sent is quoted."""
+
+    def __init__(self, model: type[BaseModel], error: ValidationError, what: str = "field") -> None:
+        super().__init__("", "")
+        found = error.errors(include_url=False, include_input=False)
+        self.faults = [
+            {"path": ".".join(map(str, fault["loc"])), "reason": _reason(model, fault, what)} for fault in found
+        ]
 
 
 class FaultOut(BaseModel):
@@ -134,8 +146,6 @@ def of(error: Exception) -> web.Response:
             return response(error.code, text)
         case errors.Conflict():
             return response(error.code, text, status=409)
-        case ValidationError():
-            return response("invalid", faults=_faults(error))
         case web.RequestPayloadError():
             return response("invalid", faults=[{"path": "body", "reason": "it cannot be read to its end"}])
         case Invalid():
@@ -146,6 +156,8 @@ def of(error: Exception) -> web.Response:
             return answer
         case errors.NoSuchPage():
             return response("invalid", faults=[{"path": "cursor", "reason": text}])
+        case errors.NothingAnswered():
+            return response("invalid", faults=[{"path": "reply_to", "reason": text.removeprefix("reply_to: ")}])
         case errors.StoreDown():
             return response("store_down", "Try again.")  # its text is for the operator
         case web.HTTPException():
@@ -183,14 +195,13 @@ def unknown(error: Exception) -> web.Response:
     return response("internal", "Tell your operator this id.", id=id_)
 
 
-def _faults(error: ValidationError) -> list[dict[str, str]]:
-    """Name every fault; no value that was sent is quoted."""
-    return [
-        {
-            "path": ".".join(map(str, fault["loc"])),
-            "reason": "unknown type"
-            if fault["type"] == "union_tag_invalid"
-            else fault["msg"].removeprefix("Value error, "),
-        }
-        for fault in error.errors(include_url=False, include_input=False, include_context=False)
-    ]
+def _reason(model: type[BaseModel], fault: Mapping[str, Any], what: str) -> str:
+    name, place = str(fault["loc"][-1]) if fault["loc"] else "", fault["loc"][:-1]
+    match fault["type"]:
+        case "extra_forbidden":
+            return f"there is no such {what} here{nearest(name, keys_at(model, place))}"
+        case "union_tag_invalid":
+            return f"unknown type; write one of {fault['ctx']['expected_tags']}"
+        case "union_tag_not_found":
+            return "it has no type"
+    return errors.in_our_words(fault["msg"])

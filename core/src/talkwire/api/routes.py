@@ -261,7 +261,10 @@ async def reply_to_address(call: Call[None, ReplyToIn]) -> Accepted:
 
 
 async def _reply(call: Call[None, Any], to: Target, body: ReplyIn) -> Accepted:
-    key = call.request.headers.get("Idempotency-Key", "") or body.key
+    given = call.request.headers.get("Idempotency-Key")
+    if given == "":
+        raise problems.Invalid("Idempotency-Key", "it is empty: give 1 to 200 characters, or leave the header out")
+    key = given or body.key
     if len(key) > 200 or body.key not in ("", key):
         raise problems.Invalid("key", "at most 200 characters, and the same in the header and in the body")
     return await call.engine.replies.reply(

@@ -16,7 +16,7 @@ from time import perf_counter
 from typing import Any, Generic, TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import models_json_schema
 from pydantic_core import from_json, to_json
 
@@ -125,7 +125,10 @@ class Operation:
     def _query(self, request: web.Request) -> Any:
         given = dict(request.query)
         if self.query is not None:
-            return self.query.model_validate(given)
+            try:
+                return self.query.model_validate(given)
+            except ValidationError as error:
+                raise problems.Misfit(self.query, error, "parameter") from error
         if given:
             raise problems.Invalid(next(iter(given)), "there is no such parameter here")
         return None
@@ -136,7 +139,10 @@ class Operation:
         if request.content_type != "application/json":
             raise problems.WrongType("send Content-Type: application/json")
         raw = await limited_body(request, BODY_LIMIT)
-        body = self.body.model_validate_json(raw or b"{}", strict=True)  # as the document says: true is no number
+        try:
+            body = self.body.model_validate_json(raw or b"{}", strict=True)  # as the document says: true is no number
+        except ValidationError as error:
+            raise problems.Misfit(self.body, error) from error
         if b"\\u0000" in raw and _holds_nul(from_json(raw)):
             raise problems.Invalid("", "no text may hold U+0000")
         return body

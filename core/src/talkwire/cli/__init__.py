@@ -76,10 +76,12 @@ class _Commands(TyperGroup):
         except (typer.Exit, typer.Abort):
             raise
         except Exception as error:
+            from ..errors import SchemaError, SettingsError, TalkwireError, in_our_words
+
+            if isinstance(error, typer.BadParameter):
+                error.message = in_our_words(error.message)
             if hasattr(error, "show"):  # wrong arguments: typer knows how to say so
                 raise
-            from ..errors import SchemaError, SettingsError, TalkwireError
-
             if not isinstance(error, TalkwireError):
                 _confess()
                 raise typer.Exit(1) from None

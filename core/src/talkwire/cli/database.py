@@ -57,7 +57,7 @@ def prepared(config: Path | None) -> tuple[Config, list[Chain], dict[str, Callab
 def upgrade(config: ConfigFile = None) -> None:
     """Make the tables, or bring them to this version.
 
-    A second time does nothing. Stop the daemon first. An SQLite file as it was is kept beside it, the last three times.
+    A second time does nothing. Stop the daemons first. An SQLite file as it was is kept beside it, the last three times.
     """
     from ..store.schema.upgrade import upgrade as upgraded
     from ..store.sqlite import DaemonLock, path_of
@@ -66,6 +66,7 @@ def upgrade(config: ConfigFile = None) -> None:
     url = settings.store.url.get_secret_value()
     lock = DaemonLock(path_of(url)) if url.startswith("sqlite:") else None
     try:
+        _nobody_runs(settings, chains)
         lines = upgraded(url, chains)
         for line in lines:
             say(line)
@@ -74,6 +75,21 @@ def upgrade(config: ConfigFile = None) -> None:
     finally:
         if lock is not None:
             lock.release()
+
+
+def _nobody_runs(settings: Config, chains: list[Chain]) -> None:
+    """Refuse to change tables under daemons that run on them. Errors: `Conflict`. An SQLite file has its lock."""
+    from ..copying import Place, nobody_runs
+    from ..store.moving import open_side
+    from ..store.revisions import pending
+
+    url = settings.store.url.get_secret_value()
+    if url.startswith("sqlite:"):
+        return
+    with contextlib.closing(open_side(url)) as side:
+        at = side.versions()
+        if pending((chain, at.get(chain.owner)) for chain in chains):
+            nobody_runs(Place(url, settings.store.files), side)
 
 
 @app.command()

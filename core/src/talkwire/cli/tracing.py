@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ..story import Story, TraceLine
 
 _What = Annotated[str, typer.Argument(help="A text, an address, a phone number in any form, or an id of anything.")]
+_NAMED = 5  # of what is found beside the thing whose story is told
 _KIND = 8  # columns of the longest kind of a line
 
 
@@ -82,8 +84,19 @@ def trace(
         return
     name = place.general_of(found).time_zone
     _show(told, _zone(name), name)
+    _others(told, what)
     if not bodies:
         say("\n--bodies shows texts, and what was said to the provider")
+
+
+def _others(told: Story, what: str) -> None:
+    """Name what else is found by the same words."""
+    if not told.others:
+        return
+    say(f"\nThis is the story of the {told.of.kind} {told.of.id}; found too:")
+    columns([(one.kind, one.id, one.text) for one in told.others[:_NAMED]], indent="  ")
+    if len(told.others) > _NAMED:
+        say(f"  … and more; talkwire find {shlex.quote(what)}   lists them")
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -278,8 +278,13 @@ class PostgresSide:
     def __init__(self, url: str, *, write: bool) -> None:
         import psycopg
 
+        from .postgres import unreachable
+
         try:
             self._db = psycopg.connect(url, autocommit=True, connect_timeout=5, application_name="talkwire copy")
+        except psycopg.Error as error:  # its text may quote the URL
+            raise unreachable(url, error) from None
+        try:
             self._begin = "BEGIN" if write else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
             self._db.execute(self._begin)
             self._columns = self._db.execute(_COLUMNS).fetchall()

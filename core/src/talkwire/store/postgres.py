@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 import threading
 import time
@@ -17,6 +18,7 @@ from psycopg.types.numeric import Int8Dumper
 
 from ..errors import StoreDown
 from . import sql as text
+from .moving import place_of
 from .tx import Params, Row
 from .writer import Mute, RunAgain
 
@@ -33,6 +35,27 @@ _DOWN = (psycopg.OperationalError, psycopg.InterfaceError, pg.ReadOnlySqlTransac
 _TOO_MUCH = "54"  # class of "program limit exceeded": a text that no index holds is one item's fault
 # PostgreSQL takes at most 65,535 values in a statement, and each number of rows is a text of its own.
 _AT_ONCE = 500  # rows of one INSERT
+# What the driver or the server says of a connection that does not come about → what it means to an operator.
+# The text itself is never told: of a URL with an unescaped @ in its password it quotes half of the password.
+_NO_WAY_IN = (
+    (r"Connection refused|No such file or directory", "nothing listens there; start it, or correct host and port"),
+    (
+        r"resolve host|translate host name",
+        "there is no host of this name; correct it; a @ in a password is written %40",
+    ),
+    (r'database ".*" does not exist', "it has no such database; make it with createdb, or correct the name"),
+    (r'role ".*" does not exist', "it knows no such user; make it with createuser, or correct the name"),
+    (r"password authentication failed|no password supplied", "it refuses the password; give the right one"),
+    (r"no pg_hba\.conf entry", "its pg_hba.conf does not let this user in from here; add a line to it"),
+    (
+        r"too many (clients|connections)|connection slots are reserved",
+        "it takes no more connections; end others, or raise its max_connections",
+    ),
+    (r"starting up|shutting down|recovery mode", "it starts or stops just now; try again"),
+    (r"SSL|certificate", "TLS does not come about; compare sslmode and the certificates with what it offers"),
+    (r"timeout|timed out|No route|unreachable", "no answer; does a firewall drop it, is the machine up?"),
+)
+_ANY_WAY = "is it running, and do host, port, user, password and database hold?"  # it may speak another language
 
 
 class PostgresDriver:
@@ -54,7 +77,7 @@ class PostgresDriver:
         except pg.ConnectionTimeout as error:
             raise Mute("PostgreSQL does not answer: it takes connections and says nothing") from error
         except psycopg.Error as error:
-            raise StoreDown(f"PostgreSQL cannot be reached: {type(error).__name__}") from error
+            raise unreachable(url, error) from error
         # One type for all whole numbers: else each size of number prepares a statement of its own.
         self._connection.adapters.register_dumper(int, Int8Dumper)
         self._connection.prepared_max = 500
@@ -181,13 +204,23 @@ def _down(error: psycopg.Error) -> StoreDown:
     if isinstance(error, pg.LockNotAvailable):
         return StoreDown("PostgreSQL: another session holds a lock on our tables; pg_locks says which")
     # The driver's text may quote the connection string: only its kind is told.
-    return StoreDown(f"PostgreSQL does not answer: {type(error).__name__}")
+    return StoreDown(f"PostgreSQL does not answer: {type(error).__name__}; is it running? Its own log says why")
+
+
+def unreachable(url: str, error: BaseException) -> StoreDown:
+    """Say why no connection came about, and what to do; `error` is the driver's, whose text is not quoted."""
+    found = (said for words, said in _NO_WAY_IN if re.search(words, str(error)))
+    return StoreDown(f"PostgreSQL cannot be reached at {place_of(url)} (url in [store]): {next(found, _ANY_WAY)}")
 
 
 def vacuum(url: str) -> None:
     """Let the server clear deleted rows out of all tables; it may take long, and nobody waits for it meanwhile."""
     try:
-        with psycopg.connect(url, autocommit=True, connect_timeout=5, application_name="talkwire") as connection:
+        connection = psycopg.connect(url, autocommit=True, connect_timeout=5, application_name="talkwire")
+    except psycopg.Error as error:
+        raise unreachable(url, error) from error
+    try:
+        with connection:
             connection.execute("VACUUM")
     except psycopg.Error as error:
         raise _down(error) from error

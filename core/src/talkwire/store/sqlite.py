@@ -262,16 +262,26 @@ class DaemonLock:
         try:
             self._file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise StoreDown(f"{path}: {(error.strerror or type(error).__name__).lower()}") from error
+            raise _no_lock(path, error) from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(self._file)
             raise Conflict(
-                f"another daemon uses {path}. One SQLite file serves one daemon; several share a PostgreSQL.",
+                f"another daemon uses {path}; stop it first. One SQLite file serves one daemon; several share a PostgreSQL.",
                 code="database_in_use",
             ) from error
 
     def release(self) -> None:
         """Give the file free."""
         os.close(self._file)
+
+
+def _no_lock(path: Path, error: OSError) -> StoreDown:
+    if isinstance(error, FileNotFoundError):
+        return StoreDown(f"there is no folder {path.parent}; make it, or correct url in [store]")
+    if isinstance(error, NotADirectoryError):
+        return StoreDown(f"{path.parent} is no folder; correct url in [store]")
+    if isinstance(error, PermissionError):
+        return StoreDown(f"{path.parent}: this user may not write there; type it as the daemon's user")
+    return StoreDown(f"{path}: {(error.strerror or type(error).__name__).lower()}")

@@ -107,6 +107,15 @@ def _is_in_form(case: Case, judge: Judge) -> None:
             raise judge.failure(
                 name, "the class", "it is `async def`, which is called and never awaited", f"write `def {name}`"
             )
+    for sample in case.samples if case.channel.features.webhook else ():
+        method, methods = sample.raw().method, case.channel.features.methods
+        if method not in methods and not (method == "HEAD" and "GET" in methods):
+            raise judge.failure(
+                "features.methods",
+                sample,
+                f"it comes by {method}, and features.methods has {', '.join(sorted(methods))}: it would be answered 405",
+                "name there each method by which the provider calls",
+            )
 
 
 def _waiting(case: Case, due: tuple[Sample, ...]) -> Provider:

@@ -6,18 +6,28 @@ lie in `templates/both`. Their names end in `.in`, so that no tool takes them fo
 
 from __future__ import annotations
 
+import keyword
 import re
-from importlib.metadata import version
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, entry_points, version
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 from ...errors import Conflict, TalkwireError
+from ...facts import FACTS
 
 Kind = Literal["webhook", "poll", "notifier"]
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
+_TAKEN = {  # what a name means already, wherever plugins are named
+    **{fact.partition(".")[0]: "facts of Talkwire's own begin with it" for fact in FACTS},
+    "talkwire": "it is ours",
+    "notify": "notifiers begin with it",
+    "core": "tables of Talkwire's own are kept under it",
+    "enabled": "in [plugins] it lists those that are on",
+}
 _LONGEST = 40  # characters; a name becomes part of file names, host names and table names
 
 
@@ -29,10 +39,11 @@ def make(name: str, kind: Kind, folder: Path) -> list[Path]:
     """Write the distribution `talkwire-<name>` into a folder of that name inside `folder`, and give its files.
 
     A notifier's is `talkwire-notify-<name>`: the medium is called `<name>`.
-    `name` has lower-case letters, digits and single `-` or `_` between them. Errors: `BadName`; `Conflict` where the
-    folder is there already: nothing is ever overwritten, and then nothing is written.
+    `name` has lower-case letters, digits and single `-` or `_` between them. Errors: `BadName`; `Conflict` where a
+    plugin or package of this name is installed, or the folder is there: nothing is overwritten, and nothing written.
     """
     words = _words(_checked(name))
+    _is_free("_".join(["notify", *words] if kind == "notifier" else words))
     line = ".".join(version("talkwire").split(".")[:2]) + ".0"
     begin, sources = ("talkwire-notify-", ("notifier",)) if kind == "notifier" else ("talkwire-", ("both", kind))
     target = folder / f"{begin}{'-'.join(words)}"
@@ -54,6 +65,10 @@ def make(name: str, kind: Kind, folder: Path) -> list[Path]:
 
 
 def _checked(name: str) -> str:
+    if reason := _TAKEN.get(name):
+        raise BadName(f"{name!r} is no name for a plugin: {reason}; choose another, such as my-{name}")
+    if keyword.iskeyword(name):
+        raise BadName(f"{name!r} is no name for a plugin: a word of Python itself; choose another, such as my-{name}")
     if len(name) <= _LONGEST and _NAME.fullmatch(name) and not re.match("talkwire[-_]|notify[-_]", name):
         return name
     near = (
@@ -69,6 +84,26 @@ def _checked(name: str) -> str:
         f"{name!r} is no name for a plugin: at most {_LONGEST} lower-case letters and digits, beginning with a letter, "
         f"single hyphens between them, without talkwire- and notify-{hint}"
     )
+
+
+def _is_free(plugin: str) -> None:
+    """Refuse a plugin that would meet an installed one. Errors: `Conflict`.
+
+    Names of the standard library are free: `signal` and `email` are channels, and the package is `talkwire_signal`.
+    """
+    package = f"talkwire_{plugin}"
+    there = next((entry.dist for entry in entry_points(group="talkwire") if entry.name == plugin), None)
+    there = there or _installed(package.replace("_", "-"))
+    if there is not None or find_spec(package) is not None:
+        owner = f"{there.metadata['Name']} {there.version}" if there is not None else f"the package {package}"
+        raise Conflict(f"a plugin {plugin} is installed already, {owner}; choose another name, or uninstall it first")
+
+
+def _installed(name: str) -> Distribution | None:
+    try:
+        return distribution(name)  # compared as PyPI does: my_shop and my.shop are my-shop
+    except PackageNotFoundError:
+        return None
 
 
 def _words(name: str) -> list[str]:

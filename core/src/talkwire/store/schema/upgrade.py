@@ -28,6 +28,7 @@ from ..revisions import CORE, Chain, pending, revisions
 
 _LOCK = 7_425_531  # PostgreSQL advisory lock that all upgrades share; the number has no meaning
 _KEPT = 3  # files as they were before an upgrade
+_OF_A_VALUE = "22"  # class of PostgreSQL's errors that quote a value
 _NOTHING_CHANGED = "Nothing was changed."
 Free = Callable[[Path], int]  # bytes that a folder's disk has left
 
@@ -168,11 +169,19 @@ def _upgrade_in_place(url: str, chains: Sequence[Chain], to: Mapping[str, str]) 
             pending(at)  # where one of them is newer than we are, none is changed
             return [_upgrade_chain(connection, chain, there, to.get(chain.owner)) for chain, there in at]
     except DBAPIError as error:  # its text may quote the URL
-        if "disk is full" in str(error.orig):
-            raise StoreDown("database or disk is full") from None
-        raise StoreDown(f"{place_of(url)}: {type(error.orig).__name__}; is it running, may we write?") from None
+        raise _down(url, error) from None
     finally:
         engine.dispose()
+
+
+def _down(url: str, error: DBAPIError) -> StoreDown:
+    if "disk is full" in str(error.orig):
+        return StoreDown("database or disk is full")
+    if error.statement is None and error.orig is not None and not url.startswith("sqlite:"):
+        from ..postgres import unreachable
+
+        return unreachable(url, error.orig)
+    return StoreDown(f"{place_of(url)}: {type(error.orig).__name__}; its own log says why")
 
 
 @contextlib.contextmanager
@@ -213,8 +222,22 @@ def _upgrade_chain(connection: sa.Connection, chain: Chain, there: str | None, t
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     config.attributes["version_table"] = f"alembic_version_{chain.owner}"
-    command.upgrade(config, wanted)
+    try:
+        command.upgrade(config, wanted)
+    except DBAPIError as error:
+        if "disk is full" in str(error.orig):
+            raise
+        raise StoreDown(f"the tables of {chain.owner} cannot be upgraded to {wanted}: {_said(error)}") from None
     return f"{chain.owner}: {there or 'nothing'} → {wanted}"
+
+
+def _said(error: DBAPIError) -> str:
+    """Give the database's own words for a statement that it refused, without the values that it was given."""
+    if isinstance(error.orig, sqlite3.Error):
+        return str(error.orig)
+    code = getattr(error.orig, "sqlstate", None) or ""
+    words = getattr(getattr(error.orig, "diag", None), "message_primary", None)
+    return words if words and not code.startswith(_OF_A_VALUE) else type(error.orig).__name__
 
 
 def _sqlalchemy_url(url: str) -> str:
