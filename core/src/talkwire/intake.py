@@ -15,7 +15,7 @@ from typing import Any, Protocol, get_args
 
 import structlog
 
-from .admission import Admitted, Arrival, admit, admit_all, as_json, messages_there
+from .admission import Admitted, Arrival, admit, admit_all, as_json
 from .channel import Answered, Channel
 from .clock import Clock, micros, moment
 from .enclosures import filed, holds_files, is_to_be_filed
@@ -36,6 +36,7 @@ from .model import (
     Typing,
     Unread,
 )
+from .pointing import messages_there
 from .store import Query, Store
 from .store.texts import is_storable, storable
 
