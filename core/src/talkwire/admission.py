@@ -13,7 +13,7 @@ from pydantic_core import to_json
 from . import answers, deliveries, following, lanes, people
 from .actions import Signal
 from .attaching import NOT_ITS_FILE, bring, claim, with_attachments
-from .changing import changed
+from .changing import adopt, changed
 from .clock import micros
 from .enclosures import Filed
 from .errors import Unreadable
@@ -32,7 +32,7 @@ from .model import (
     SessionChange,
     SessionState,
 )
-from .pointing import conversation_of, messages_of_parts, messages_there
+from .pointing import conversation_of, messages_of_parts, messages_or_changes, messages_there
 from .store import Tx, goes_first
 from .store.writer import RunAgain
 from .windows import refused
@@ -209,11 +209,12 @@ def _messages(
     places = {row[0]: _Place(*row) for row in tx.locked(_PLACE_ROWS, {"ids": sorted(set(ids.values()))})}
     if len(places) < len(set(ids.values())):
         raise RunAgain  # somebody was forgotten while this waited for the conversation
-    there = messages_there(tx, {(account, i.external_id) for _, account, i in inbound})
+    there, touched = messages_or_changes(tx, {(account, i.external_id) for _, account, i in inbound})
     answered = _answered(tx, inbound)
     rows, attachments, facts, repeated = [], [], [], []
     kept: dict[str, tuple[str, str]] = {}  # file → the message that brings it, and its account
     moved: dict[str, _Place] = {}
+    early: dict[tuple[str, str], str] = {}  # messages to which something was done before they came
     for position, ((index, account, item), spot) in enumerate(zip(inbound, spots, strict=True)):
         known = there.get((account, item.external_id))
         if known is not None:
@@ -222,6 +223,8 @@ def _messages(
                 repeated.append((account, ids[spot], known, arrivals[index].envelope_id))
             continue
         message = there[account, item.external_id] = new_id()
+        if touched and (account, item.external_id) in touched:
+            early[account, item.external_id] = message
         place = places[ids[spot]]
         at = min(micros(item.at), arrivals[index].received)
         blocks, remote, own = with_attachments(account, message, item, tx.now_us)
@@ -263,6 +266,8 @@ def _messages(
         tx.tell("conversation.opened", account=spot[0], conversation=ids[spot])
     tx.many(_INSERT_MESSAGE, rows)
     _move(tx, [place for _, place in sorted(moved.items())])
+    if early:
+        adopt(tx, early)
     bring(tx, attachments)
     if kept:
         claim(tx, kept)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID, uuid5
 
 from . import lanes
 from .enclosures import Filed
 from .errors import Unreadable
 from .formatting import blocks_to_json
 from .ids import new_id
-from .model import Enclosed, Inbound, Original, RemoteMedia
+from .media.sniff import classify, safe_name
+from .model import Block, Enclosed, Inbound, Media, Original, RemoteMedia
 from .store import Tx
 
 _CLAIM = "UPDATE attachment SET message_id = :message, account = :account WHERE id = :id AND message_id = ''"
@@ -22,19 +24,15 @@ _INSERT_ATTACHMENT = """
 """
 _NOT_FILED = "its message was known when its files were to be stored, and is gone now; replay it"
 NOT_ITS_FILE = "there is no such file, or it came with another message"
+Row = tuple[object, ...]  # of an attachment
 
 
-def with_attachments(
-    account: str, message: str, item: Inbound, now_us: int
-) -> tuple[str, list[tuple[object, ...]], list[str]]:
+def with_attachments(account: str, message: str, item: Inbound, now_us: int) -> tuple[str, list[Row], list[str]]:
     """Give an item's blocks as they are stored, the rows of the files that come with it, and those of files kept before."""
     if not item.blocks:
         return "[]", [], []
-    from .media.sniff import classify, safe_name
-    from .model import Media
-
     blocks: list[object] = []
-    rows: list[tuple[object, ...]] = []
+    rows: dict[str, Row] = {}
     kept: list[str] = []
     given: tuple[Any, ...] = item.blocks  # `Filed` is no block: no channel gives it
     for block in given:
@@ -42,25 +40,31 @@ def with_attachments(
             case Enclosed():
                 raise Unreadable(_NOT_FILED)
             case Filed():
-                row = (block.name, block.media_type, block.size, block.cls.value, "", block.sha256)
+                about = (block.name, block.media_type, block.size, block.cls.value, "", block.sha256)
                 stored = Media(attachment=new_id(), content_id=block.content_id)
-            case RemoteMedia(handle=handle, media_type=media_type, size=size):
-                name = safe_name(block.name)
-                row = (name, media_type[:100], size or 0, classify(media_type, name).value, handle, "")
-                stored = Media(attachment=new_id(), caption=block.caption)
+                rows[stored.attachment] = (stored.attachment, account, message, *about, now_us)
+                blocks.append(stored)
+            case RemoteMedia():
+                id_, row = remote(account, message, block, now_us)
+                rows.setdefault(id_, row)
+                blocks.append(Media(attachment=id_, caption=block.caption))
             case Original():
-                blocks.append(Original())  # what is in it stands beside: `_original`
-                continue
+                blocks.append(Original())  # what is in it stands beside: `original` of the message
             case _:
                 kept += [block.attachment] if isinstance(block, Media) else []
                 blocks.append(block)
-                continue
-        rows.append((stored.attachment, account, message, *row, now_us))
-        blocks.append(stored)
-    return blocks_to_json(tuple(blocks)), rows, kept  # type: ignore[arg-type]
+    return blocks_to_json(tuple(blocks)), list(rows.values()), kept  # type: ignore[arg-type]
 
 
-def bring(tx: Tx, rows: Sequence[tuple[object, ...]]) -> None:
+def remote(account: str, message: str, file: RemoteMedia, now_us: int) -> tuple[str, Row]:
+    """Give the id and the row of a file that lies with its provider; in one message equal files have one id."""
+    id_ = str(uuid5(UUID(message), file.fingerprint or file.handle))
+    name = safe_name(file.name)
+    about = (name, file.media_type[:100], file.size or 0, classify(file.media_type, name).value, file.handle, "")
+    return id_, (id_, account, message, *about, now_us)
+
+
+def bring(tx: Tx, rows: Sequence[Row]) -> None:
     """Store rows of files, and promise to fetch those that lie with their provider."""
     tx.many(_INSERT_ATTACHMENT, rows)
     lanes.add(tx, [lanes.NewTask("do", f"fetch:{row[1]}", "fetch", str(row[0])) for row in rows if not row[8]])
@@ -77,4 +81,31 @@ def claim(tx: Tx, kept: Mapping[str, tuple[str, str]]) -> None:
         raise Unreadable(NOT_ITS_FILE)
 
 
-__all__ = ["NOT_ITS_FILE", "bring", "claim", "with_attachments"]
+def attached(tx: Tx, account: str, message: str, blocks: Sequence[Block]) -> tuple[Block, ...]:
+    """Store the files of a message that is there already, but for those that it had before; gives its blocks.
+
+    Captions are left out. The conversation is locked: nobody else brings the same file now.
+    Errors: `Unreadable` where a file came with another message.
+    """
+    found: list[Block] = []
+    rows: dict[str, Row] = {}
+    kept: dict[str, tuple[str, str]] = {}
+    for block in blocks:
+        match block:
+            case RemoteMedia():
+                id_, rows[id_] = remote(account, message, block, tx.now_us)
+                found.append(Media(attachment=id_))
+            case Media(attachment=id_):
+                kept[id_] = message, account
+                found.append(Media(attachment=id_))
+            case _:
+                found.append(block)
+    if rows:
+        there = {row[0] for row in tx.execute(_OWNERS, {"ids": sorted(rows)})}
+        bring(tx, [row for id_, row in sorted(rows.items()) if id_ not in there])
+    if kept:
+        claim(tx, kept)
+    return tuple(found)
+
+
+__all__ = ["NOT_ITS_FILE", "attached", "bring", "claim", "remote", "with_attachments"]

@@ -28,9 +28,12 @@ from .model import (
     Account,
     AccountNotice,
     Batch,
+    Change,
+    Enclosed,
     Envelope,
     Inbound,
     Item,
+    Original,
     Report,
     State,
     Typing,
@@ -450,6 +453,8 @@ def _check(item: Any) -> Any:
         raise ValueError("a time without its zone")
     if type(item) is Inbound and not item.external_id:
         raise ValueError("nothing tells it from the next one")
+    if type(item) is Change and any(isinstance(block, Enclosed | Original) for block in item.blocks):
+        raise TypeError  # nothing stores what lies in it
     if type(item) is Report:
         State(item.state)  # it may wait for its part in the store, and must not break that part's receipt
     texts = _TEXTS.get(type(item))

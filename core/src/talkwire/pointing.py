@@ -14,6 +14,11 @@ _THERE = """
     SELECT m.account, m.external_id, m.id FROM v JOIN message m
       ON m.account = v.account AND m.kind = v.kind AND m.external_id = v.external_id
 """
+_THERE_OR_CHANGED = f"""
+    {_THERE.strip()}
+    UNION ALL SELECT c.account, c.external_id, '' FROM v JOIN change c
+      ON c.account = v.account AND c.external_id = v.external_id
+"""
 _BY_DELIVERY = """
     WITH v(account, external_id) AS (VALUES :ids[2])
     SELECT d.account, d.external_id, d.message_id FROM v JOIN delivery d
@@ -25,6 +30,15 @@ def messages_there(tx: Query, ids: Iterable[tuple[str, str]]) -> dict[tuple[str,
     """Give the messages of (account, external id) pairs."""
     rows = tx.execute(_THERE, {"ids": sorted((account, "message", external) for account, external in ids)})
     return {(account, external): message for account, external, message in rows}
+
+
+def messages_or_changes(
+    tx: Query, ids: Iterable[tuple[str, str]]
+) -> tuple[dict[tuple[str, str], str], set[tuple[str, str]]]:
+    """Give the messages of (account, external id) pairs, and those pairs that something was done to."""
+    rows = tx.execute(_THERE_OR_CHANGED, {"ids": sorted((account, "message", external) for account, external in ids)})
+    there = {(account, external): message for account, external, message in rows if message}
+    return there, {(account, external) for account, external, message in rows if not message}
 
 
 def messages_of_parts(tx: Query, ids: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
@@ -42,4 +56,4 @@ def conversation_of(tx: Tx, account: str, channel: str, address: Address, thread
     return ids[spot], person
 
 
-__all__ = ["conversation_of", "messages_of_parts", "messages_there"]
+__all__ = ["conversation_of", "messages_of_parts", "messages_or_changes", "messages_there"]
