@@ -111,7 +111,7 @@ class EnclosesInEdits(AlbumAcme):
 
 
 async def test_a_file_that_lies_in_an_edit_is_named() -> None:
-    with pytest.raises(Failure, match="a file lies in Change.blocks") as caught:
+    with pytest.raises(Failure, match="a file lies in Change") as caught:
         await BY_NAME["check_changes_and_albums_point_at_messages"](replace(ALBUMS, channel=EnclosesInEdits))
     assert caught.value.sample.startswith("an edit")
     assert "RemoteMedia" in caught.value.remedy

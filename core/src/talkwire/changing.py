@@ -22,7 +22,7 @@ _INSERT_CHANGE = """
 """
 _MESSAGE = "SELECT conversation_id, text, blocks FROM message WHERE id = :id"
 _LAST_EDIT = """
-    SELECT id, change_id, text, at FROM change WHERE message_id = :id AND kind = 'edit'
+    SELECT id, text, at FROM change WHERE message_id = :id AND kind = 'edit'
     ORDER BY at DESC, id DESC LIMIT 1
 """
 _LAST_BLOCKS = """
@@ -47,7 +47,6 @@ class _Edit:
     """The last edit of a message."""
 
     row: int
-    change: str
     at: int  # microseconds
     holds: bool  # it says what the message holds beside its text
 
@@ -97,8 +96,8 @@ def _reading(tx: Tx, message: str, text: str, blocks: str) -> _Reading:
     last = None
     holding = tx.one(_LAST_BLOCKS, {"id": message})
     if row := tx.one(_LAST_EDIT, {"id": message}):
-        last = _Edit(row[0], row[1], row[3], holding is not None and holding[0] == row[0])
-        text = row[2]
+        last = _Edit(row[0], row[2], holding is not None and holding[0] == row[0])
+        text = row[1]
     return _Reading(text, _beside(blocks_from_json(holding[1]) if holding else said), last)
 
 
@@ -117,7 +116,7 @@ def _edited(
     """
     blocks = _beside(item.blocks) if item.blocks else now.blocks
     is_place = item.text == now.text and _only_places_differ(blocks, now.blocks)
-    if is_place and now.last is not None and (micros(item.at), change) <= (now.last.at, now.last.change):
+    if is_place and now.last is not None and micros(item.at) < now.last.at:
         return  # older than what we know
     held = attached(tx, account, message, blocks)
     if item.text == now.text and held == now.blocks:
