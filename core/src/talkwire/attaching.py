@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from uuid import UUID, uuid5
 
 from . import lanes
 from .enclosures import Filed
 from .errors import Unreadable
 from .formatting import blocks_to_json
-from .ids import new_id
+from .ids import derived_id, new_id
 from .media.sniff import classify, safe_name
 from .model import Block, Enclosed, Inbound, Media, Original, RemoteMedia
 from .store import Tx
@@ -58,7 +57,7 @@ def with_attachments(account: str, message: str, item: Inbound, now_us: int) -> 
 
 def remote(account: str, message: str, file: RemoteMedia, now_us: int) -> tuple[str, Row]:
     """Give the id and the row of a file that lies with its provider; in one message equal files have one id."""
-    id_ = str(uuid5(UUID(message), file.fingerprint or file.handle))
+    id_ = derived_id(message, file.fingerprint or file.handle)
     name = safe_name(file.name)
     about = (name, file.media_type[:100], file.size or 0, classify(file.media_type, name).value, file.handle, "")
     return id_, (id_, account, message, *about, now_us)
