@@ -22,7 +22,7 @@ BARE = replace(  # the same tree, with nothing that a phone would read
 HEBREW, FAMILY, FLAG = "שָׁלוֹם", "\U0001f468\u200d\U0001f469\u200d\U0001f467", "\U0001f1ee\U0001f1e9"
 WORDS = [
     *"*_~`[]()<>&\"'!#-|\\.:/1a5", "ab", " ", "\n", "\n\n", "**", "~~", "__", "```\n", "```", "> ", "- ", "* ", "1. ", "    ",
-    "[a](https://e.f/_x_)", "[b *c*](https://e.f/x*)", "https://a.b/_c_?d=*e&f~", "http://a.b", "x_y_z", "5 * 3", HEBREW,
+    "[a](https://e.f/_x_)", "[b *c*](https://e.f/x*)", "https://a.b/_c_?d=*e&f~", "http://a.b", "a.bc/_d", "e.fg/*h~", "x_y_z", "5 * 3", HEBREW,
     FAMILY, FLAG, "e\u0301", "中文",
 ]  # fmt: skip
 WRITTEN = st.lists(st.sampled_from(WORDS), max_size=40).map("".join)
@@ -151,6 +151,6 @@ def test_hostile_texts_are_written_in_time_with_no_mark_left_open(proof):
     })  # fmt: skip
 
 
-@pytest.mark.parametrize("place", ["https://", "HTTPS://", "Http://", "www."])
+@pytest.mark.parametrize("place", ["https://", "HTTPS://", "Http://", "www.", "", "(", "sub.", "münchen."])
 def test_an_address_leads_where_it_led_however_it_begins(place):
     assert escape(f"See {place}shop.example/_a and *that*") == f"See {place}shop.example/%5Fa and *{NO_MARK}that*"

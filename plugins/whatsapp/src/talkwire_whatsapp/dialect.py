@@ -18,7 +18,9 @@ from talkwire import Dialect
 NO_MARK = "\u200b"  # zero-width space
 
 _RISKY = re.compile(
-    r"(?P<address>https?://\S+|\bwww\.[A-Za-z0-9]\S*)"
+    r"(?P<address>https?://\S+|\bwww\.[A-Za-z0-9]\S*"
+    # … or a host with a path: phones make a link of `shop.example/a`, too
+    r"|(?<![^\W_])(?<![@.-])(?:[^\W_](?:[^\W_]|-)*\.)+[^\W\d_]{2,24}(?::[0-9]{1,5})?/\S*)"
     r"|^[ \t]*[-*>](?=\s|\Z)"  # would begin a list or a quote
     r"|(?<![A-Za-z0-9])[*_~](?!\s)"  # would open a mark; behind a letter of another script it may be one, who knows
     r"|`(?!\s)",
