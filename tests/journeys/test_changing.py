@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest_asyncio
@@ -13,8 +14,8 @@ import pytest_asyncio
 from talkwire import persons
 from talkwire.exporting import export
 from talkwire.forgetting import Forgetting
-from talkwire.model import Location, Media, StoredChange
-from tests.journeys.acme_hub import AcmeHub, FullAcme
+from talkwire.model import Change, Enclosed, Item, Location, Media, StoredChange
+from tests.journeys.acme_hub import CUSTOMER, AcmeHub, FullAcme
 
 HERE = {"latitude": -6.2, "longitude": 106.8, "name": "Live location"}
 THERE = {**HERE, "latitude": -6.3}
@@ -144,6 +145,27 @@ async def test_an_edit_that_comes_before_its_message_brings_its_files_with_it(ac
     assert len(await acme.hub.facts("attachment.stored")) == 2
     await edited(acme, text="Old", media=["a.png"], after=9)
     assert await shown(acme) == ["a.png", "b.png", "a.png"]
+
+
+class Enclosing(Pictures):
+    """Acme whose edits hold the bytes of a file, which nothing stores."""
+
+    def one(self, value: Any) -> Iterable[Item]:
+        for item in super().one(value):
+            yield replace(item, blocks=(Enclosed(content=b"x"),)) if isinstance(item, Change) else item
+
+
+async def test_an_edit_that_holds_the_bytes_of_a_file_is_unread_and_loses_no_other(start_acme: Any) -> None:
+    acme = await start_acme(channel=Enclosing)
+    await acme.says(
+        [
+            {"kind": "edit", "time": acme.now, "of": "m1", "text": "New"},
+            {"kind": "message", "id": "m1", "time": acme.now, "text": "Old", "from": CUSTOMER},
+        ]
+    )
+    assert await changes(acme) == ()
+    [unread] = await acme.column("SELECT unread FROM envelope")
+    assert "a Change that cannot be stored" in unread
 
 
 async def test_what_an_edit_brought_goes_with_the_person_and_is_given_to_them(acme: AcmeHub) -> None:
