@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from talkwire import AccountNotice, Alias, Change, Inbound, Other, Report, Unread, Unreadable
+from talkwire import AccountNotice, Alias, Change, Inbound, Location, Other, Report, Unread, Unreadable
 from talkwire.testing.damage import paths
 from talkwire.testing.shapes import faults
 from talkwire_whatsapp.reading import Ours, _People, read
@@ -261,9 +261,25 @@ def test_a_type_that_is_new_is_one_block_with_a_line_and_the_value():
     assert (block.kind, json.loads(block.raw)) == ("gesture", new)
 
 
-def test_an_edit_that_says_no_new_words_is_unread():
-    wrong = {**message("edit"), "edit": {"original_message_id": wamid("text"), "message": {}}}
-    assert isinstance(one(wrong), Unread)
+def changed_into(said):
+    return one({**message("edit"), "edit": {"original_message_id": wamid("text"), "message": said}})
+
+
+@pytest.mark.parametrize("said", [{}, {"type": "image", "image": None}, {"type": "image", "image": {"caption": ""}}])
+def test_an_edit_that_says_no_new_words_is_unread(said):
+    assert isinstance(changed_into(said), Unread)
+
+
+def test_an_edit_into_what_whatsapp_does_not_pass_on_says_so_and_empties_nothing():
+    edit = changed_into({"type": "unsupported", "unsupported": {"type": "poll"}})
+    assert [block.text for block in edit.blocks] == ["poll: WhatsApp did not pass on what was written"]
+    edit = changed_into({"type": "location", "location": {"latitude": -6.2, "longitude": 106.8}})
+    assert edit.blocks == (Location(latitude=-6.2, longitude=106.8),)
+
+
+def test_a_new_caption_without_a_file_leaves_the_file():
+    edit = changed_into({"type": "document", "document": {"caption": "The right one"}})
+    assert (edit.text, edit.blocks) == ("The right one", ())
 
 
 def test_a_reason_is_one_line_of_bounded_length():

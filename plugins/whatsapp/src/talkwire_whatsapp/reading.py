@@ -29,7 +29,7 @@ from talkwire import (
     each,
 )
 
-from .content import content, text_of
+from .content import content
 from .notices import notice
 from .statuses import explained, status
 from .values import Json, an_object, inner, line, moment, needed, objects, person, raw, text, whole
@@ -254,11 +254,12 @@ class _People:
 
 
 def _edited(message: Json) -> tuple[str, tuple[Block, ...]]:
-    """Give the new text, or the new caption, of a message that was edited, and its file. Errors: `Unreadable`."""
+    """Give the new text, or the new caption, of a message that was edited, and what it holds. Errors: `Unreadable`."""
     kind = needed(message, "type", "edit.message.")
-    if kind == "text":
-        return text_of(message), ()
     value = inner(message, kind)
-    # Where Meta names no file, it is the one that was there.
-    blocks = content(kind, message)[1] if "id" in value else ()
-    return text(value, "caption"), tuple(replace(b, caption="") if isinstance(b, RemoteMedia) else b for b in blocks)
+    caption = text(value, "caption")
+    if caption and "id" not in value:
+        return caption, ()  # where Meta names no file, it is the one that was there
+    words, blocks = content(kind, message)
+    held = tuple(replace(one, caption="") if isinstance(one, RemoteMedia) else one for one in blocks)
+    return words or caption, held
