@@ -12,7 +12,8 @@ from .errors import Unreadable
 from .formatting import blocks_from_json, blocks_to_json
 from .model import Block, Change, ChangeKind, Location, Media, Original, Text
 from .pointing import conversation_of, messages_of_parts, messages_there
-from .store import Tx
+from .store import Row, Tx
+from .store.writer import RunAgain
 
 _INSERT_CHANGE = """
     INSERT INTO change (account, change_id, external_id, message_id, kind, text, blocks, by_address, at,
@@ -76,8 +77,7 @@ def changed(tx: Tx, account: str, channel: str, item: Change, envelope: str) -> 
         early = item.blocks if item.kind is ChangeKind.EDIT else ()
         store_change(tx, account, conversation, change, "", item, early, envelope=envelope)
         return
-    [(conversation, text, blocks)] = tx.execute(_MESSAGE, {"id": message})
-    tx.lock("conversation", [conversation])
+    conversation, text, blocks = _held(tx, message)
     if item.kind is ChangeKind.EDIT:
         _edited(tx, account, conversation, change, message, item, envelope, _reading(tx, message, text, blocks))
     else:
@@ -87,6 +87,16 @@ def changed(tx: Tx, account: str, channel: str, item: Change, envelope: str) -> 
 def _message_of(tx: Tx, account: str, item: Change) -> str:
     one = account, item.external_id
     return messages_there(tx, [one]).get(one) or messages_of_parts(tx, [one]).get(one, "")
+
+
+def _held(tx: Tx, message: str) -> Row:
+    """Lock a message, so that whoever deletes it takes what comes to it now as well; gives what stands in it."""
+    if row := tx.one(_MESSAGE, {"id": message}):
+        tx.lock("conversation", [row[0]])
+        tx.lock("message", [message])
+        if row := tx.one(_MESSAGE, {"id": message}):
+            return row
+    raise RunAgain  # somebody was forgotten while this waited
 
 
 def _reading(tx: Tx, message: str, text: str, blocks: str) -> _Reading:

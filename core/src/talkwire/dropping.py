@@ -52,6 +52,9 @@ def messages_gone(tx: Tx, rows: Sequence[Row]) -> Gone:
     if not rows:
         return Gone()
     messages = sorted(row[0] for row in rows)
+    tx.lock(
+        "message", messages
+    )  # what is done to them meanwhile, an edit with a file, is seen below, or comes too late
     parts = tx.execute(_DELIVERIES, {"ids": messages})
     deliveries = sorted(row[0] for row in parts)
     envelopes = {row[1] for row in rows}
