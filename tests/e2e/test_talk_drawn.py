@@ -115,6 +115,8 @@ async def test_a_file_that_was_swapped_and_a_place_that_moves_are_drawn_as_they_
         await demo.customers.change("gus", "edit", place, blocks=[{**here, "latitude": latitude}])
         await log.get_by_role("link", name=f"{latitude}00000, 106.800000").wait_for()
     assert await log.get_by_role("link", name="-6.300000").count() == 0
+    told = log.locator(".bubble", has_text="Live location").locator(".about span", has_text="edited")
+    assert re.fullmatch(r"edited \d\d:\d\d", await told.inner_text())
 
 
 @pytest.mark.requirement("CARD-06")

@@ -285,9 +285,10 @@ function ours(link) {
 function about(message) {
   const byWhom = new Map(message.changes.filter((change) => change.kind === "reaction").map((change) => [change.by, change.text]));
   const reactions = [...byWhom.values()].filter(Boolean); // the last of each; an empty one takes it back
+  const edit = message.changes.filter((change) => change.kind === "edit").at(-1); // of a place that moves on: when it was last told
   const words = [
     time(message.at, clockTime(message.at)),
-    message.changes.some((change) => change.kind === "edit") && "edited",
+    edit && h("span", {}, "edited ", time(edit.at, clockTime(edit.at))),
     reactions.length > 0 && `reactions: ${reactions.join(" ")}`,
     message.notice && `notice “${message.notice}”`,
     message.automatic && "automatic",
