@@ -10,10 +10,13 @@ PYTHON = sys.executable
 BIN = Path(PYTHON).parent
 # What is checked without a daemon; a folder that is not there yet is left out.
 TESTS = [name for name in ("tests/boundaries", "tests/docs", "tests/typing") if (ROOT / name).is_dir()]
+SOURCES = sorted(
+    str(found.relative_to(ROOT)) for kind in ("plugins", "examples") for found in ROOT.glob(f"{kind}/*/src")
+)
 CHECKS = {
     "format": [BIN / "ruff", "format", "--check", "--quiet", "."],
     "lint": [BIN / "ruff", "check", "--quiet", "."],
-    "types": [BIN / "mypy", "--no-error-summary", "core/src"],
+    "types": [BIN / "mypy", "--no-error-summary", "core/src", *SOURCES],
     "boundaries": [PYTHON, "-m", "pytest", "-q", "-n", "auto", "--maxprocesses=4", *TESTS],
     "manual": [PYTHON, "tools/docs.py"],
     "licences": [PYTHON, "tools/licences.py"],

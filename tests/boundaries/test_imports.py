@@ -26,10 +26,10 @@ LAYERS = (  # from the top; a module imports from its own layer and from those b
     "api accounts lending fetching",
     "hub doing showing",  # what plugins do, and what is done for them
     "recovery",
-    "intake admission following enclosures outgoing queueing parts mending surroundings elsewhere windows machines sending notices notifying ruling preferring handling timers setbacks filing sessions watching expiring purging dropping bystanders forgetting exporting departures restoring backups webhooks",  # the journeys
-    "log evidence settings story why",
+    "intake admission following enclosures outgoing queueing parts mending surroundings elsewhere windows machines sending attempts notices notifying ruling preferring handling timers setbacks filing sessions watching expiring purging dropping bystanders forgetting exporting departures restoring backups webhooks",  # the journeys
+    "log taking tail evidence settings story why",
     "plugins readmodels keeping answers deliveries people auditing reasons persons",
-    "running sections templates http lanes leases health backlog standing",
+    "running sections templates http lanes working leases health backlog standing",
     "copying",
     "store pump hints process standstill instance_keys references rates",
     "channel notifier hooks simulator auth",  # what an author writes against

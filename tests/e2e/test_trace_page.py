@@ -47,6 +47,31 @@ async def test_a_phone_number_leads_to_the_reason_and_to_what_to_type(strict: An
     await strict.get_by_role("heading", name="Budi").wait_for()
 
 
+async def test_what_was_looked_for_before_does_not_come_over_what_is_looked_for_now(strict: Any, demo: Demo) -> None:
+    await trouble(strict, demo)
+    may_come = asyncio.Event()
+
+    async def late(route: Any) -> None:
+        if "parcel" in route.request.url:
+            await may_come.wait()
+        await route.continue_()
+
+    await strict.route("**/api/v1/find?**", late)
+    words, title = strict.get_by_role("searchbox"), strict.locator("#results-title")
+    async with strict.expect_request(lambda one: "text=parcel" in one.url):
+        await words.fill("parcel")
+        await words.press("Enter")
+    await words.fill("nothing has this name")
+    await words.press("Enter")
+    await title.get_by_text("Nothing is found").wait_for()
+    async with strict.expect_response(lambda answer: "text=parcel" in answer.url) as came:
+        may_come.set()
+    await (await came.value).finished()
+    await strict.evaluate("() => new Promise((done) => setTimeout(done))")  # after whatever waited for that answer
+    assert await title.inner_text() == "Nothing is found"
+    assert not await strict.locator("#story").is_visible()
+
+
 async def test_texts_that_are_asked_for_while_the_story_comes_stay_when_it_has_come(strict: Any, demo: Demo) -> None:
     await trouble(strict, demo)
     may_come = asyncio.Event()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import threading
 import time
 from dataclasses import asdict
@@ -141,14 +142,14 @@ async def test_a_plugin_that_leaks_tasks_or_handles_shows_in_the_line_of_the_pro
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def broken(method: str) -> type[FullAcme]:
+def broken(method: str, error: type[BaseException] = ZeroDivisionError) -> type[FullAcme]:
     """Make an Acme one of whose methods raises."""
 
     def plain(self: Any, *args: Any) -> Any:
-        raise ZeroDivisionError("a secret text")
+        raise error("a secret text")
 
     async def waits(self: Any, *args: Any) -> Any:
-        raise ZeroDivisionError("a secret text")
+        raise error("a secret text")
 
     return type("Sister", (FullAcme,), {method: waits if method in ("open", "close", "send") else plain})
 
@@ -181,6 +182,60 @@ async def test_a_channel_that_raises_hurts_only_what_it_was_asked_for(
     assert "a secret text" not in seen + log
     [(stored,)] = await acme.hub.rows("SELECT count(*) FROM message WHERE direction = 'in'")
     assert stored == (0 if method in ("authenticate", "parse") else 1)
+
+
+@pytest.mark.parametrize("method", ["open", "close", "answer", "authenticate", "parse", "send"])
+async def test_a_channel_that_would_end_the_process_hurts_only_what_it_was_asked_for(
+    start_acme: Any, method: str
+) -> None:
+    """A library that was made for a command line ends the process where its arguments are wrong."""
+    acme: AcmeHub = await start_acme(channel=broken(method, SystemExit))
+    try:
+        await after(acme, method)
+    except Rejected:
+        assert method == "authenticate"
+    if method == "send":
+        assert await acme.hub.states(await acme.hub.conversation) == ["uncertain"]
+    [(stored,)] = await acme.hub.rows("SELECT count(*) FROM message WHERE direction = 'in'")
+    assert stored == (0 if method in ("authenticate", "parse") else 1)
+    await acme.hub.daemon.accounts.close()
+
+
+async def test_an_account_whose_rates_raise_is_broken_and_stops_no_other(start_acme: Any) -> None:
+    class Rateless(FullAcme):
+        @property
+        def rates(self) -> Any:
+            raise ZeroDivisionError
+
+    acme: AcmeHub = await start_acme(channel=Rateless)
+    assert re.search("BAD account shop broken for .*: ZeroDivisionError while it was made", await operator(acme))
+
+
+@pytest.mark.parametrize("said", [False, True, "no"])
+async def test_who_gives_something_instead_of_raising_lets_nobody_in(
+    start_acme: Any, said: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Lenient(FullAcme):
+        def authenticate(self, envelope: Any) -> Any:
+            return said
+
+    acme: AcmeHub = await start_acme(channel=Lenient)
+    with pytest.raises(Rejected):
+        await acme.wrote("m1", "Hello")
+    assert "authenticate gave something; it raises Rejected, or gives nothing" in capsys.readouterr().out
+    assert await acme.column("SELECT text FROM message") == []
+
+
+async def test_an_answer_that_is_none_loses_no_delivery(start_acme: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    class Wordy(FullAcme):
+        def answer(self, envelope: Any) -> Any:
+            return "hello"
+
+    acme: AcmeHub = await start_acme(channel=Wordy)
+    await acme.wrote("m1", "Hello")
+    await acme.hub.run_until_idle()
+    assert await acme.column("SELECT text FROM message") == ["Hello"]
+    assert "answer gave neither Answered nor None" in capsys.readouterr().out
 
 
 async def test_a_channel_whose_close_raises_stops_nobody(start_acme: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from time import perf_counter
 from typing import Any
 
-from talkwire import lanes
+from talkwire import lanes, working
 from talkwire.testing.provider import slow
 from tests.journeys.acme_hub import SETTINGS, AcmeHub, FullAcme, no
 
@@ -75,7 +75,7 @@ async def test_accounts_take_turns(start_acme: Any) -> None:
     acme = await start_acme(channel=FullAcme, settings=second)
     store = acme.hub.daemon.store
     await store.write(add, [task("a", str(n)) for n in range(3)] + [task("b", str(n)) for n in range(5)])
-    found, _ = await store.read(lambda query: lanes._look(query, [("a", 8), ("b", 8)]))
+    found, _ = await store.read(lambda query: working._look(query, [("a", 8), ("b", 8)]))
     assert [lane.group for lane in found] == ["a", "b", "a", "b", "a", "b", "b", "b"]
 
 
@@ -88,7 +88,7 @@ async def test_a_backlog_of_ten_thousand_makes_picking_no_slower(acme: AcmeHub) 
         took = []
         for _ in range(9):
             began = perf_counter()
-            found, _ = await store.read(lambda query: lanes._look(query, wanted))
+            found, _ = await store.read(lambda query: working._look(query, wanted))
             await store.read(lambda query, found=found: lanes.heads(query, [lane.id for lane in found]))  # type: ignore[misc]
             took.append(perf_counter() - began)
         return min(took) * 1000
@@ -152,7 +152,7 @@ async def test_a_look_that_is_older_than_a_lanes_turn_serves_it_no_second_time(a
         await finish.wait()
         await store.write(end, lane.id)
 
-    serving = lanes.Lanes(late, clock, acme.hub.daemon.leases)  # type: ignore[arg-type]
+    serving = working.Lanes(late, clock, acme.hub.daemon.leases)  # type: ignore[arg-type]
     serving.serve("apart", work)
     acme.hub.daemon.leases.want(["apart"])
     await acme.hub.daemon.leases.take()
@@ -223,7 +223,7 @@ async def test_a_look_that_was_under_way_at_the_stop_begins_nothing(acme: AcmeHu
     async def work(lane: lanes.Lane) -> None:
         served.append(lane.subject)
 
-    serving = lanes.Lanes(late, acme.hub.daemon.clock, acme.hub.daemon.leases)  # type: ignore[arg-type]
+    serving = working.Lanes(late, acme.hub.daemon.clock, acme.hub.daemon.leases)  # type: ignore[arg-type]
     serving.serve("apart", work)
     acme.hub.daemon.leases.want(["apart"])
     await acme.hub.daemon.leases.take()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from talkwire import accounts, sending
+from talkwire import accounts, attempts
 from talkwire.errors import StoreDown, Uncertain
 from talkwire.model import NotThere, Outgoing, Part, Rate, Receipt, Rendered, State
 from talkwire.rates import recent
@@ -583,7 +583,7 @@ async def test_what_was_said_over_another_line_is_kept_without_secrets(start_acm
 class DownOnce:
     """A store that is down when an outcome is to be stored for the first time."""
 
-    def __init__(self, store: Any, fn: Any = sending.close_attempt, error: Exception | None = None) -> None:
+    def __init__(self, store: Any, fn: Any = attempts.close_attempt, error: Exception | None = None) -> None:
         self._store = store
         self._fn = fn
         self._error = error or StoreDown("the disk is full")
@@ -639,7 +639,7 @@ async def test_a_crowd_is_served_from_lane_to_lane_each_once_whatever_happens_be
     full_acme: AcmeHub, error: Exception | None
 ) -> None:
     sender, go_on = await crowd(full_acme, 30)
-    sender._store = store = DownOnce(sender._store, sending.close_and_open, error)
+    sender._store = store = DownOnce(sender._store, attempts.close_and_open, error)
     store.refused = error is None
     go_on.set()
     await full_acme.hub.run_until_idle()

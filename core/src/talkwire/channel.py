@@ -84,7 +84,7 @@ class Route:
         self,
         method: str,
         path: str,
-        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+        handler: Callable[..., Awaitable[web.StreamResponse]],  # of a request, and of `hub` where it names it
     ) -> None:
         self.method = method
         self.path = path

@@ -32,10 +32,9 @@ from .hints import Hints
 from .hub import Hub
 from .intake import Intake
 from .keeping import Keeper
-from .lanes import Lanes
 from .leases import TERM, Leases
 from .lending import Lent
-from .log import Readers, Tail, Told
+from .log import Readers
 from .media.chunks import ChunkStore
 from .media.files import Chunks, FileStore
 from .model import Account, AccountState, Inbound, Notification
@@ -54,12 +53,15 @@ from .showing import Medium
 from .store import Store, Tx, revisions
 from .store.revisions import Chain
 from .store.sqlite import path_of
+from .tail import Tail
+from .taking import Told
 from .templates import Does, Templates
 from .timers import GROUP as TIMERS
 from .timers import Timers
 from .watching import GROUP as WATCH
 from .watching import Watch
 from .webhooks import WebhookReader
+from .working import Lanes
 
 _log = structlog.get_logger("talkwire.daemon")
 STUCK = 5.0  # seconds after which a holder of the writer is named and `/livez` fails

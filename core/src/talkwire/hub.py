@@ -14,7 +14,6 @@ from .filing import Filing
 from .hints import Hints
 from .ids import new_id
 from .leases import Leases
-from .log import Tail
 from .model import (
     Accepted,
     Account,
@@ -36,6 +35,7 @@ from .outgoing import Replies
 from .readmodels import Page, Troubled
 from .sessions import Sessions
 from .store import Query, Store, Tx
+from .tail import Tail
 from .templates import Does, Templates
 
 if TYPE_CHECKING:

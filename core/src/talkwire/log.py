@@ -8,156 +8,44 @@ fact is parked: named in health, replayable, and later ones go on marked `after_
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
-from . import lanes, readmodels, standing
-from .actions import Action
+from . import lanes, readmodels, standing, taking
 from .answers import AccountView
-from .clock import Clock, micros
-from .errors import Conflict, NotFound, StoreDown, TalkwireError
+from .clock import Clock
+from .errors import StoreDown, TalkwireError
 from .hooks import SessionStep
-from .lanes import Fence, Lane, Lanes, NewTask, Task
-from .model import Account, AccountState, Fact, Small, State
+from .lanes import Fence, Lane, Task
+from .model import Account, AccountState, Fact, State
 from .pump import Pump, Pumps
 from .readmodels import fact_of
 from .standing import Away, Gone, Standing
-from .store import Query, Store, Tx
-from .store.writer import RunAgain
+from .store import Query, Store
+from .taking import CURSOR, ONE, REPLAY, Again, Batch, Entry, Outcome, Told, is_for, subject_of
+from .working import Lanes
 
 _log = structlog.get_logger("talkwire.log")
 _BATCH = 200  # facts a reader takes at once …
-_SLICE = 0.010  # … and seconds its hooks hold the writer
 _TOGETHER = 8  # conversations whose hooks without `tx` run side by side …
 _ROUND = 5.0  # … and seconds after which no more of them are called before the cursor moves
 _LOOK_AGAIN = timedelta(seconds=5)  # a hint that there is more may be lost
 
 _AFTER = f"{readmodels.FACT} WHERE seq > :seq ORDER BY seq LIMIT :most"
-_ONE = f"{readmodels.FACT} WHERE seq = :seq"
-_CURSOR = "SELECT cursor FROM reader WHERE name = :name AND state = 'active'"
-_ENSURE = """
-    INSERT INTO reader (name, cursor, moved_at)
-    SELECT :name, seq, :now FROM log_head WHERE id = 1
-    ON CONFLICT (name) DO UPDATE SET state = 'active'
-"""
-_MISSED = """
-    SELECT name, cursor + 1, f.first - 1 FROM reader, (SELECT min(seq) AS first FROM fact) f
-    WHERE state = 'active' AND cursor + 1 < f.first ORDER BY name
-"""
-_ACTIVE = "SELECT name FROM reader WHERE state <> 'stopped' ORDER BY name"
-_STOP = "UPDATE reader SET state = 'stopped' WHERE name = :name"
-_MOVE = "UPDATE reader SET cursor = :to, moved_at = :now WHERE name = :name"
-_SAY_ERROR = "UPDATE reader SET last_error = :error, error_at = :now WHERE name = :name AND last_error <> :error"
-_NO_ERROR = """
-    UPDATE reader SET last_error = '' WHERE name = :name AND last_error <> ''
-    AND NOT EXISTS (SELECT 1 FROM parked WHERE reader = :name)
-"""
 _BLOCKED = "SELECT subject FROM lane l WHERE l.grp = :grp AND EXISTS (SELECT 1 FROM task WHERE lane_id = l.id)"
-_PARK = """
-    INSERT INTO parked (reader, seq, conversation, account, error, at)
-    VALUES (:reader, :seq, :conversation, :account, :error, :now)
-"""
-_UNPARK = "DELETE FROM parked WHERE reader = :reader AND seq = :seq RETURNING seq"
 _GAPS = f"""
     {readmodels.FACT}
     WHERE seq IN (SELECT seq FROM parked WHERE reader = :reader AND conversation IN (:ids[]))
 """
 
 
-class Told(Protocol):
-    """Who is told facts: a plugin, a rule or a webhook of the settings."""
-
-    name: str
-
-    @property
-    def schedule(self) -> Sequence[timedelta]: ...  # of a fact that it refuses; then it is parked
-    @property
-    def need(self) -> timedelta: ...  # how long a lease must still hold when it is told something
-    def wants(self, fact_type: str) -> bool: ...
-    def hears_of(self, account: str) -> bool: ...
-    def hook_of(self, fact_type: str) -> str: ...  # what it is called by
-    def in_tx(self, hook_name: str) -> bool: ...
-    def outside(self, hook_name: str) -> bool: ...
-    async def call_async(self, hook_name: str, kwargs: Mapping[str, Any]) -> list[Action]: ...  # raises `Away`, `Gone`
-    def call_tx(self, hook_name: str, kwargs: Mapping[str, Any], tx: Tx) -> list[Action]: ...
-
-
 AccountOf = Callable[[str], Account]
 ViewOf = Callable[[str], AccountView]
-
-
-class Tail:
-    """Lets anybody on this daemon follow the log without a row or a lease."""
-
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store = store
-        self._clock = clock
-        self._more = asyncio.Event()
-        self.closed = False
-
-    def woken(self) -> None:
-        """Say that there may be more."""
-        self._more.set()
-        self._more = asyncio.Event()
-
-    def close(self) -> None:
-        """End every `follow`."""
-        self.closed = True
-        self.woken()
-
-    @property
-    def more(self) -> asyncio.Event:
-        """Give the event of the next news; take it before looking at the log, so that nothing is missed."""
-        return self._more
-
-    async def follow(self, after: int | None = None, types: Sequence[str] = ()) -> AsyncIterator[Fact]:
-        """Give facts as they happen, after a cursor (None: from now on). Errors: `HistoryGone`."""
-        last = await self._store.read(readmodels.head) if after is None else after
-        while not self.closed:
-            more = self._more
-            found = await self._store.read(lambda query, last=last: readmodels.facts(query, last, types=types))  # type: ignore[misc]
-            for fact in found.items:
-                yield fact
-            last = found.next
-            if last == found.head:
-                await self._clock.wait(more, self._clock.now() + _LOOK_AGAIN)
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """One fact, with what its hooks are given."""
-
-    fact: Fact
-    hook: str
-    kwargs: Mapping[str, Any] | None  # None: what it was about is gone
-
-
-Outcome = Sequence[Action] | str  # what hooks without `tx` asked for, or why the fact is refused
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """What a reader takes in one transaction."""
-
-    told: Told
-    fence: Fence
-    settle: Callable[[Tx], None]
-    was: int
-    upto: int
-    entries: Sequence[_Entry]
-    blocked: frozenset[str]  # subjects that have a lane
-    outcomes: dict[int, Outcome]  # by seq
-
-    def before(self, seq: int | None) -> _Batch:
-        """Give what comes before a fact; None: all of it."""
-        if seq is None:
-            return self
-        return replace(self, upto=seq - 1, entries=[entry for entry in self.entries if entry.fact.seq < seq])
 
 
 @dataclass(slots=True)
@@ -187,18 +75,6 @@ class _Rest:
                 self.down = why
 
 
-@dataclass(frozen=True, slots=True)
-class _Again:
-    """One fact that is told once more."""
-
-    told: Told
-    fence: Fence
-    settle: Callable[[Tx], None]
-    task: Task
-    entry: _Entry | None  # None: the log no longer has it, or the reader no longer wants it
-    outcome: Outcome
-
-
 class Readers:
     """Tells all readers of this daemon."""
 
@@ -219,7 +95,7 @@ class Readers:
 
         Called again where the settings have changed: whoever has a name of before goes on where that one was.
         """
-        await self._store.write(_ensure, tuple(one.name for one in told))
+        await self._store.write(taking.ensure, tuple(one.name for one in told))
         self._told = {one.name: one for one in told}
         for name in self.pumps.names:
             if name not in self._told:
@@ -255,11 +131,11 @@ class Readers:
 
         Errors: `NotFound`; `Conflict` where the reader is not told such facts.
         """
-        await self._store.write(_replay, (reader, seq, wanted))
+        await self._store.write(taking.replay, (reader, seq, wanted))
 
     async def resume(self, name: str) -> bool:
         """Let somebody who wanted to be told no more be told again; says whether they were gone."""
-        return await self._store.write(_resume, name)
+        return await self._store.write(taking.resume, name)
 
     def try_now(self, name: str, *, is_there: bool = False) -> None:
         """Do not wait any longer for somebody who was away; `is_there`: something that is no fact was taken."""
@@ -289,7 +165,7 @@ class Readers:
         rest = await self._call_outside(batch, stands)
         reached = batch.was
         if (taken := batch.before(rest.undone)).upto > batch.was:
-            reached = await self._store.write(_take, taken)
+            reached = await self._store.write(taking.take, taken)
             for seq in [seq for seq in batch.outcomes if seq <= reached]:
                 del batch.outcomes[seq]
         if rest.gone is not None:
@@ -311,14 +187,14 @@ class Readers:
         self._lanes.wake()
         return await self._store.write(standing.stood, told.name)
 
-    def _look(self, query: Query, told: Told) -> _Batch | None:
-        row = query.one(_CURSOR, {"name": told.name})
+    def _look(self, query: Query, told: Told) -> Batch | None:
+        row = query.one(CURSOR, {"name": told.name})
         if row is None:
             return None  # it stood still for too long, and was stopped
         rows = query.execute(_AFTER, {"seq": row[0], "most": _BATCH})
-        facts = [fact for fact in (fact_of(r) for r in rows if told.wants(r[1])) if _is_for(told, fact)]
+        facts = [fact for fact in (fact_of(r) for r in rows if told.wants(r[1])) if is_for(told, fact)]
         blocked = query.execute(_BLOCKED, {"grp": f"read:{told.name}"}) if facts else []
-        return _Batch(
+        return Batch(
             told=told,
             fence=self._fence,
             settle=self._store.settle,
@@ -329,7 +205,7 @@ class Readers:
             outcomes=self._outcomes[told.name],
         )
 
-    def _entries(self, query: Query, told: Told, facts: Sequence[Fact]) -> list[_Entry]:
+    def _entries(self, query: Query, told: Told, facts: Sequence[Fact]) -> list[Entry]:
         gaps: set[str] = set()
         if facts:
             ids = {"", *(fact.conversation for fact in facts)}  # empty: facts of an account, and timers
@@ -351,7 +227,7 @@ class Readers:
         for fact in facts:
             told_fact = replace(fact, after_gap=True) if subject_of(fact) in gaps else fact
             hook = told.hook_of(fact.type)
-            entries.append(_Entry(told_fact, hook, self._kwargs(hook, told_fact, things)))
+            entries.append(Entry(told_fact, hook, self._kwargs(hook, told_fact, things)))
         return entries
 
     def _kwargs(self, hook: str, fact: Fact, things: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -385,13 +261,13 @@ class Readers:
                 return {"key": str(small["key"]), "due": due, "subject": str(small["subject"])}
         return {}
 
-    async def _call_outside(self, batch: _Batch, stands: Standing) -> _Rest:
+    async def _call_outside(self, batch: Batch, stands: Standing) -> _Rest:
         """Run the hooks without `tx`, in order within a conversation, conversations side by side.
 
         What they gave is remembered until the cursor has passed: only after a crash are they called again. Whoever was
         away is tried with one fact.
         """
-        by_subject: dict[str, list[_Entry]] = {}
+        by_subject: dict[str, list[Entry]] = {}
         for entry in batch.entries:
             subject = subject_of(entry.fact)
             if subject not in batch.blocked and entry.kwargs is not None and batch.told.outside(entry.hook):
@@ -403,7 +279,7 @@ class Readers:
         if stands.tries and by_subject:
             tried_with = stands.least_failed([_first_of(batch, entries) for entries in by_subject.values()])
 
-        async def one_after_the_other(entries: Sequence[_Entry]) -> None:
+        async def one_after_the_other(entries: Sequence[Entry]) -> None:
             async with together:
                 for entry in entries:
                     seq = entry.fact.seq
@@ -427,7 +303,7 @@ class Readers:
         rest.took = stands.taken > taken
         return rest
 
-    async def _called(self, told: Told, entry: _Entry, stands: Standing, *, refused: bool = False) -> Outcome:
+    async def _called(self, told: Told, entry: Entry, stands: Standing, *, refused: bool = False) -> Outcome:
         """Tell one fact outside a transaction; it may have been `refused` before. Errors: `StoreDown`, `Away`, `Gone`."""
         assert entry.kwargs is not None  # whoever calls has looked
         outcome: Outcome
@@ -460,189 +336,27 @@ class Readers:
             except Away as error:  # this is no refusal: the lane has its whole schedule yet
                 due = stands.waits(self._clock.now(), error)
                 await self._store.write(standing.fell, (told.name, str(error)))
-                await self._store.write(_wait, (lane.id, due, str(error)))
+                await self._store.write(taking.wait, (lane.id, due, str(error)))
                 return
             except Gone as error:
                 stands.gone = True
                 await self._store.write(standing.left, (told.name, str(error)))
                 return
-        await self._store.write(_take_again, _Again(told, self._fence, self._store.settle, task, entry, outcome))
+        await self._store.write(taking.take_again, Again(told, self._fence, self._store.settle, task, entry, outcome))
         if was_away and not stands.tries:
             self.pumps[told.name].wake()
 
-    def _head(self, query: Query, told: Told, lane: Lane) -> tuple[Task, _Entry | None] | None:
+    def _head(self, query: Query, told: Told, lane: Lane) -> tuple[Task, Entry | None] | None:
         task = lanes.due_heads(query, [lane.id]).get(lane.id)
         if task is None:
             return None
-        row = query.one(_ONE, {"seq": int(task.ref)})
-        if row is None or not (told.wants(row[1]) and _is_for(told, fact_of(row))):
+        row = query.one(ONE, {"seq": int(task.ref)})
+        if row is None or not (told.wants(row[1]) and is_for(told, fact_of(row))):
             return task, None  # it is gone, the settings have changed, or a restore queued all that was not passed
-        fact = replace(fact_of(row), replayed=True) if task.body == _REPLAY else fact_of(row)
+        fact = replace(fact_of(row), replayed=True) if task.body == REPLAY else fact_of(row)
         return task, self._entries(query, told, [fact])[0]
 
 
-_REFUSED, _WAITS, _REPLAY = "refused", "waits", "replay"  # what a task of `read:` says: how its fact came there
-
-
-def subject_of(fact: Fact) -> str:
-    """Say with which others a fact keeps its order."""
-    alone = f"timer:{fact.small.get('key')}" if fact.type == "timer.due" else "-"
-    return fact.conversation or fact.account or alone
-
-
-_OF_ITSELF = ("fact.parked", "reader.down", "reader.recovered", "reader.stopped", "reader.missed")
-
-
-def _is_for(told: Told, fact: Fact) -> bool:
-    """Say whether a fact is told: a timer is its plugin's, and what became of a reader is no news to it."""
-    if fact.type == "timer.due":
-        return fact.small.get("plugin") == told.name.removeprefix("plugin:")
-    return told.hears_of(fact.account) and (fact.type not in _OF_ITSELF or fact.small.get("reader") != told.name)
-
-
-def _first_of(batch: _Batch, entries: Sequence[_Entry]) -> int:
+def _first_of(batch: Batch, entries: Sequence[Entry]) -> int:
     """Give the fact of a conversation that would be told next."""
     return next((e.fact.seq for e in entries if e.fact.seq not in batch.outcomes), entries[0].fact.seq)
-
-
-def _ensure(tx: Tx, items: Sequence[tuple[str, ...]]) -> Sequence[None]:
-    for names in items:
-        tx.many(_ENSURE, [{"name": name, "now": tx.now_us} for name in sorted(names)])
-        for (name,) in tx.execute(_ACTIVE):
-            if name not in names and name.startswith(("plugin:", "rule:", "webhook:")):
-                tx.execute(_STOP, {"name": name})
-                tx.tell("reader.stopped", small={"reader": name})
-        for _, small in _missed(tx):
-            tx.tell("reader.missed", small=small)
-    return [None] * len(items)
-
-
-def _resume(tx: Tx, names: Sequence[str]) -> Sequence[bool]:
-    returned = standing.returns(tx, names)
-    missed = dict(_missed(tx)) if any(returned) else {}
-    for name, was_gone in zip(names, returned, strict=True):
-        if was_gone and name in missed:
-            tx.tell("reader.missed", small=missed[name])
-    return returned
-
-
-def _missed(tx: Tx) -> Iterator[tuple[str, Mapping[str, Small]]]:
-    """Say which facts are gone that readers had not been told, as the small values of `reader.missed`."""
-    for name, first, last in tx.execute(_MISSED):
-        yield name, {"reader": name, "from": first, "to": last}
-
-
-def _take(tx: Tx, batches: Sequence[_Batch]) -> Sequence[int]:
-    """Tell batches to their readers; gives how far each cursor has come."""
-    held = lanes.ours(tx, batches[0].fence, (f"read:{batch.told.name}" for batch in batches))
-    return [_take_one(tx, batch) if f"read:{batch.told.name}" in held else batch.was for batch in batches]
-
-
-def _take_one(tx: Tx, batch: _Batch) -> int:
-    tx.lock_name("reader", batch.told.name)
-    row = tx.one(_CURSOR, {"name": batch.told.name})
-    if row is None or row[0] != batch.was:
-        return row[0] if row else batch.was  # somebody else moved it
-    began, reached = monotonic(), batch.upto
-    blocked = set(batch.blocked)
-    queued: list[NewTask] = []
-    for number, entry in enumerate(batch.entries):
-        if number and monotonic() - began > _SLICE:  # the first is taken, however late the machine lets us begin
-            reached = entry.fact.seq - 1
-            break
-        subject, error = subject_of(entry.fact), ""
-        if subject not in blocked:
-            outcome = batch.outcomes.get(entry.fact.seq, ())
-            error = outcome if isinstance(outcome, str) else _tell(tx, batch, entry, outcome)
-        if error:
-            blocked.add(subject)
-            _say(tx, batch.told, entry.fact, error)
-            due = micros(tx.now + batch.told.schedule[0])
-            queued.append(NewTask(f"read:{batch.told.name}", subject, "fact", str(entry.fact.seq), _REFUSED, due))
-        elif subject in blocked:
-            queued.append(NewTask(f"read:{batch.told.name}", subject, "fact", str(entry.fact.seq), _WAITS))
-    lanes.add(tx, queued)
-    tx.execute(_MOVE, {"name": batch.told.name, "to": reached, "now": tx.now_us})
-    return reached
-
-
-def _tell(tx: Tx, to: _Batch | _Again, entry: _Entry, outside: Sequence[Action]) -> str:
-    """Tell one fact inside the transaction and store what it made the reader ask for; gives why it was refused."""
-    in_tx = to.told.in_tx(entry.hook)
-    if entry.kwargs is None or not (outside or in_tx):
-        return ""
-    try:
-        with tx.part():
-            tx.asker = to.told.name
-            tx.ref = f"{entry.fact.seq}{'r' if entry.fact.replayed else ''}"
-            for action in (*outside, *(to.told.call_tx(entry.hook, entry.kwargs, tx) if in_tx else ())):
-                tx.act(action)
-            to.settle(tx)
-    except (StoreDown, RunAgain):
-        raise
-    except Exception as error:  # noqa: BLE001  one hook
-        return str(error) if isinstance(error, TalkwireError) else f"asked for what no table takes ({_name(error)})"
-    finally:
-        tx.asker = tx.ref = ""
-    return ""
-
-
-def _name(error: Exception) -> str:
-    return type(error).__name__
-
-
-def _say(tx: Tx, told: Told, fact: Fact, error: str) -> None:
-    tx.execute(_SAY_ERROR, {"name": told.name, "error": error[:300], "now": tx.now_us})
-    _log.warning("fact refused", reader=told.name, seq=fact.seq, type=fact.type, error=error)
-
-
-def _take_again(tx: Tx, items: Sequence[_Again]) -> Sequence[None]:
-    held = lanes.ours(tx, items[0].fence, (item.task.group for item in items))
-    for item in items:
-        if item.task.group in held:  # else another daemon tells this reader now
-            _take_again_one(tx, item)
-    return [None] * len(items)
-
-
-def _take_again_one(tx: Tx, item: _Again) -> None:
-    task, entry = item.task, item.entry
-    head = lanes.heads(tx, [task.lane]).get(task.lane)
-    if head is None or head.id != task.id:
-        return  # another daemon told it while this one waited for the hook
-    error = ""
-    if entry is not None:
-        error = item.outcome if isinstance(item.outcome, str) else _tell(tx, item, entry, item.outcome)
-    if entry is None or not error:
-        tx.execute(_NO_ERROR, {"name": item.told.name})
-        lanes.end(tx, [(task.lane, task.id)])
-        return
-    _say(tx, item.told, entry.fact, error)
-    refusals = task.attempts + (task.body == _REFUSED)
-    if refusals < len(item.told.schedule):
-        lanes.later(tx, task.lane, tx.now + item.told.schedule[refusals], error)
-        return
-    fact, reader = entry.fact, item.told.name
-    account, conversation = fact.account, fact.conversation
-    place = {"account": account, "conversation": conversation}
-    tx.execute(_PARK, {"reader": reader, "seq": fact.seq, **place, "error": error[:300], "now": tx.now_us})
-    tx.tell("fact.parked", account=account, conversation=conversation, small={"reader": reader, "seq": fact.seq})
-    lanes.end(tx, [(task.lane, task.id)])
-
-
-def _wait(tx: Tx, items: Sequence[tuple[int, datetime, str]]) -> Sequence[None]:
-    """Let lanes of (lane, due, error) wait without counting it: nobody was there to refuse."""
-    for lane, due, error in sorted(items):
-        lanes.later(tx, lane, due, error, counted=False)
-    return [None] * len(items)
-
-
-def _replay(tx: Tx, items: Sequence[tuple[str, int, Callable[[Fact], bool] | None]]) -> Sequence[None]:
-    for reader, seq, wanted in items:
-        row = tx.one(_ONE, {"seq": seq})
-        was_parked = bool(tx.execute(_UNPARK, {"reader": reader, "seq": seq}))
-        if row is None or (wanted is None and not was_parked):
-            raise NotFound(f"no fact {seq} is parked for {reader}" if wanted is None else f"the log has no fact {seq}")
-        if wanted is not None and not wanted(fact_of(row)):
-            raise Conflict(f"{reader} is not told such facts: {row[1]}" + (f" of {row[3]}" if row[3] else ""))
-        lanes.add(tx, [NewTask(f"read:{reader}", subject_of(fact_of(row)), "fact", str(seq), _REPLAY)])
-    return [None] * len(items)

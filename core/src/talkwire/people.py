@@ -206,7 +206,7 @@ def _make(tx: Tx, names: dict[Key, str], aliases: dict[Key, set[Key]], contacts:
     for key in sorted(names, key=lambda key: (not aliases[key], key)):
         if key not in same:
             made[key] = Person(new_id(), contacts.get(key) or new_id(), names[key], *key[:2])
-            same |= dict.fromkeys(aliases[key] & names.keys() - made.keys(), key)
+            same |= {other: key for other in aliases[key] if other in names and other not in made}
     _stay(tx, contacts.values())
     ours = [(key, p) for key, p in sorted(made.items(), key=lambda pair: pair[0]) if key not in contacts]
     tx.many(_INSERT_CONTACT, [(p.contact, p.name, tx.now_us) for _, p in ours])

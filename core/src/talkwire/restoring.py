@@ -15,8 +15,8 @@ from pydantic_core import from_json, to_json
 from . import auditing, lanes, readmodels
 from .clock import micros
 from .lanes import NewTask
-from .log import subject_of
 from .store import Query, Tx
+from .taking import subject_of
 
 _LOG_JUMP = 1_000_000_000  # facts that may have been told since the copy: a thousand a second, for eleven days
 _TALK_JUMP = 1_000  # messages that a conversation may have had since

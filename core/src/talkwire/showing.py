@@ -18,7 +18,7 @@ from pydantic_core import from_json
 
 from . import lanes, notifying, readmodels
 from .clock import Clock, moment
-from .errors import NotFound, Refused, SendError, TryLater
+from .errors import PLUGIN_MAY_RAISE, NotFound, Refused, SendError, TryLater
 from .hub import Hub
 from .lanes import Fence, Lane, Task
 from .model import Ended, Notification, OnDesktop, Recipient, Style
@@ -114,7 +114,7 @@ class Medium:
         await self.learn()
         try:
             self.notifier = kind(kind.Settings() if settings is None else settings, self)
-        except Exception as error:  # noqa: BLE001  one notifier's fault is its own
+        except PLUGIN_MAY_RAISE as error:  # one notifier's fault is its own
             self._unopened = f"it raised {type(error).__name__} as it was made"
             self.log.warning("notifier cannot be made", kind=type(error).__name__)
         await self.open_again()
@@ -129,7 +129,7 @@ class Medium:
         try:
             async with asyncio.timeout(min(_OPEN_WITHIN, notifier.features.timeout).total_seconds()):
                 await self._opened(notifier)
-        except Exception as error:  # noqa: BLE001  one notifier's fault is its own
+        except PLUGIN_MAY_RAISE as error:  # one notifier's fault is its own
             self._unopened = str(error) if isinstance(error, SendError) else type(error).__name__
             self.log.warning("notifier cannot be opened", error=self._unopened)
             return self._again.fail(now)
@@ -144,7 +144,7 @@ class Medium:
             return f"it cannot be opened, and is tried again: {self._unopened}"
         try:
             return self.notifier.trouble()
-        except Exception as error:  # noqa: BLE001  one notifier's fault is its own
+        except PLUGIN_MAY_RAISE as error:  # one notifier's fault is its own
             return f"its trouble raised {type(error).__name__}"
 
     async def learn(self) -> None:
@@ -158,7 +158,7 @@ class Medium:
             try:
                 async with asyncio.timeout(self.notifier.features.timeout.total_seconds()):
                     await self.notifier.close()
-            except Exception as error:  # noqa: BLE001  one notifier's fault is its own
+            except PLUGIN_MAY_RAISE as error:  # one notifier's fault is its own
                 self.log.warning("notifier did not close", kind=type(error).__name__)
 
     @property
@@ -280,7 +280,7 @@ class Medium:
                 await notifier.withdraw(notification)
         except Refused:
             return _Decision("")
-        except Exception as error:  # noqa: BLE001  a notifier's fault is tried again, and named
+        except PLUGIN_MAY_RAISE as error:  # a notifier's fault is tried again, and named
             return self._later(found.task, error)
         return _Decision("")
 
@@ -298,7 +298,7 @@ class Medium:
                 said: object = await (notifier.deliver(given[0]) if len(given) == 1 else notifier.digest(given))
         except Refused as error:
             return _Decision("refused", str(error))
-        except Exception as error:  # noqa: BLE001  a notifier's fault is tried again, and named
+        except PLUGIN_MAY_RAISE as error:  # a notifier's fault is tried again, and named
             return self._later(shows[0].task, error)
         match said:
             case Suppressed():
@@ -309,7 +309,7 @@ class Medium:
                 return _Decision("shown")
         return _Decision("refused", f"deliver gave a {type(said).__name__}")
 
-    def _later(self, task: Task, error: Exception) -> _Decision:
+    def _later(self, task: Task, error: BaseException) -> _Decision:
         text = str(error) if isinstance(error, SendError) else type(error).__name__
         self.log.warning("notifier failed", task=task.kind, error=text)
         asked = error.after if isinstance(error, TryLater) else None

@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from talkwire import deliveries, lanes
+from talkwire.attempts import Attempt, Outcome, close_attempt
 from talkwire.clock import micros
 from talkwire.deliveries import counted, message_state
 from talkwire.model import Address, Outgoing, Part, Receipt, Report, State
-from talkwire.sending import _Attempt, _Outcome, close_attempt
 from talkwire.store.sqlite import SqliteDriver
 from talkwire.store.tx import Tx
 from talkwire.testing.services import NOON
@@ -108,7 +108,7 @@ def ends_of(
             out = Outgoing(
                 key=delivery, account="shop", address=Address(kind="phone", value="+1"), thread="", part=Part(text="x")
             )
-            outcome = _Outcome(_Attempt(task.id, task.lane, 0, delivery, out), "send:shop", Ours())
+            outcome = Outcome(Attempt(task.id, task.lane, 0, delivery, out), "send:shop", Ours())
             outcome.receipt, outcome.learnt = (became, None) if isinstance(became, Receipt) else (None, became)
             close_attempt(tx, [outcome])
         ends = tx.execute("SELECT id, state, problem_at, problem_code, problem_text FROM delivery ORDER BY id")

@@ -134,7 +134,7 @@ def unstored(answer: A) -> A:
     return answer
 
 
-def of(error: Exception) -> web.Response:
+def of(error: BaseException) -> web.Response:
     """Say what an error means to the caller."""
     text = str(error)
     match error:
@@ -184,14 +184,11 @@ _CODE_OF: Mapping[type[Exception], str] = {
 }
 
 
-def unknown(error: Exception) -> web.Response:
+def unknown(error: BaseException) -> web.Response:
     """Put an error that nobody expected into the log, and tell the caller its id."""
     id_ = new_id()
     # The text may quote what it choked on: only the kind and the place are logged.
-    trace, place = error.__traceback__, ""
-    while trace is not None:
-        place, trace = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}", trace.tb_next
-    _log.error("request failed", id=id_, kind=type(error).__name__, place=place)
+    _log.error("request failed", id=id_, kind=type(error).__name__, place=errors.place_of(error))
     return response("internal", "Tell your operator this id.", id=id_)
 
 

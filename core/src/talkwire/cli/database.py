@@ -18,10 +18,10 @@ from .screen import Progress, complain, many, say, size
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..log import Told
     from ..restoring import Held
     from ..settings import Config
     from ..store.revisions import Chain
+    from ..taking import Told
 
 app = typer.Typer(name="db", no_args_is_help=True, help="The database.")
 _Url = Annotated[

@@ -1,31 +1,26 @@
 """`talkwire demo`: customers played by simulators, a daemon that carries their talks, a page that links it all.
 
-Everything listens on 127.0.0.1, everything is kept in one folder. `--check` plays a talk through each channel and
-believes only what the provider's side shows.
+Everything listens on 127.0.0.1, everything is kept in one folder. `--check` plays a talk through each channel
+(`playing`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import html
 import json
 import os
 import random
-import secrets
 import signal
 import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import entry_points
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any
 
-import aiohttp
 from aiohttp import web
 
 from .. import settings
@@ -33,23 +28,19 @@ from ..api.principals import create_keys
 from ..daemon import Daemon
 from ..errors import TalkwireError
 from ..instance_keys import new_instance_key, read_instance_keys
-from ..model import State
 from ..plugins import GROUP, Plugins
 from ..serving import serving
 from ..simulator import Simulator
 from ..store.schema.upgrade import CORE, Chain, upgrade
 from . import logs
+from .playing import check_all, set_fault
+from .scene import Player, Say, Stage
+from .start_page import start_app
 
 HOST = "127.0.0.1"
 PORT = 9460  # of the start page, where it is free
 _RARE_PORTS = range(20_000, 32_000)  # below those of outgoing connections, which come from 32768 on (Linux)
-PATIENCE = 12.0  # seconds that one step of a check may take; a simulator's slow answer takes 5
-_LOOK_EVERY = 0.05  # seconds
-_EVIDENCE = 120  # characters of a text that are shown
 _MARK = "# Made by `talkwire demo`, which writes it anew at each start."
-_CSP = (
-    "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 _NOBODY = """\
 There is nothing to play with: no installed plugin has a simulator of its provider.
   A channel plugin gives one by the hook register_simulators. To have one: pip install talkwire-smsgate
@@ -65,33 +56,9 @@ to = ["local"]
 once = "1m"
 """  # whoever opens the operator's page
 
-Say = Callable[[str], None]
-
 
 class DemoError(TalkwireError):
     """The demo cannot do what was asked."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Player:
-    """One simulator that runs, and the account that belongs to it."""
-
-    account: str
-    base_url: str
-    simulator: Simulator
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """Everything that runs."""
-
-    api: str  # http://host:port of the daemon's public port
-    operator: str  # the same of its admin port
-    folder: Path
-    players: tuple[Player, ...]
-    daemon: Daemon
-    url: str = ""  # of the start page
-    key: str = ""  # an API key with the scope host
 
 
 def run(
@@ -130,7 +97,7 @@ async def _run(check: bool, folder: Path | None, port: int, fault: str, say: Say
     told = _TOLD.format(media=_value(await _media(among)))
     with _in(folder) as place:
         async with stage(place, simulators, port=port, say=say, extra=told) as running:
-            await _set_fault(running.players, fault, say)
+            await set_fault(running.players, fault, say)
             if check:
                 return await _unless_stopped(_checked(running, fault, say), stop)
             say(f"ready after {time.monotonic() - begun:.1f} s; Ctrl-C stops it")
@@ -203,7 +170,7 @@ async def stage(
         say(f"  settings and database: {folder}")
         daemon = _daemon(config, plugins)
         seen = Stage(api=api, operator=operator, folder=folder, players=tuple(players), daemon=daemon)
-        url = await opened.enter_async_context(_served(_start_app(seen), port or PORT, may_move=not port))
+        url = await opened.enter_async_context(_served(start_app(seen), port or PORT, may_move=not port))
         bound = await opened.enter_async_context(serving(daemon))
         key = await daemon.store.write(create_keys, ("demo", "host"))
         _write(folder / "demo.key", key + "\n")
@@ -329,199 +296,3 @@ def _value(value: Any) -> str:
         return "[" + ", ".join(map(_value, value)) + "]"
     # JSON's strings are TOML's. A simulator's secrets are random: `${` in one would be a reference, and is not made.
     return json.dumps(value, ensure_ascii=False)
-
-
-# --- the start page ----------------------------------------------------------------------------------------
-
-
-def _start_app(seen: Stage) -> web.Application:
-    folder = files(__package__) / "start"
-    body = _start_page((folder / "start.html").read_text("utf-8"), seen)
-    css = (folder / "start.css").read_text("utf-8")
-    headers = {"Content-Security-Policy": _CSP, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
-
-    def gives(text: str, content_type: str) -> Callable[[web.Request], Awaitable[web.Response]]:
-        async def handler(_: web.Request) -> web.Response:
-            return web.Response(text=text, content_type=content_type, headers=headers)
-
-        return handler
-
-    app = web.Application()
-    app.router.add_get("/", gives(body, "text/html"))
-    app.router.add_get("/start.css", gives(css, "text/css"))
-    return app
-
-
-def _start_page(template: str, seen: Stage) -> str:
-    said = html.escape
-    doors = [
-        f'<a class="door" href="{said(p.base_url)}/" target="talkwire-{said(p.account)}">{said(p.simulator.title)}</a>'
-        for p in seen.players
-    ]
-    config = seen.folder / "talkwire.toml"
-    commands = [
-        f'KEY="Authorization: Bearer $(cat {seen.folder / "demo.key"})"',
-        f"API={seen.api}/api/v1",
-        'curl -H "$KEY" $API/conversations',
-        'curl -H "$KEY" -H "Accept: text/event-stream" --no-buffer $API/events',
-        """curl -H "$KEY" --json '{"text": "It arrives **today**."}' $API/conversations/ID/replies""",
-    ]
-    line = [f"talkwire --config {config} {command}" for command in ("status", "find parcel", "trace parcel")]
-    count = len(seen.players)
-    temporary = seen.folder.is_relative_to(tempfile.gettempdir())
-    return Template(template).substitute(
-        count="One channel" if count == 1 else f"{count} channels",
-        customers="\n      ".join(doors),
-        operator=said(seen.operator),
-        api=said(seen.api),
-        commands=said("\n".join(commands)),
-        line=said("\n".join(line)),
-        folder=said(str(seen.folder)),
-        life=", which goes away with the demo." if temporary else ".",
-    )
-
-
-# --- the check ---------------------------------------------------------------------------------------------
-
-
-class _Failed(Exception):
-    """A talk did not go as it should."""
-
-
-async def _set_fault(players: Sequence[Player], fault: str, say: Say) -> None:
-    for player in players:
-        if fault not in player.simulator.faults:
-            continue
-        await player.simulator.fault(player.base_url, fault)
-        say(f"  {player.account}: the fault {fault} is on")
-
-
-async def check_all(
-    players: Sequence[Player], api: str, key: str, say: Say, *, fault: str = "", patience: float = PATIENCE
-) -> int:
-    """Play a talk through each channel; gives the exit code.
-
-    A fault that Talkwire heals (a slow answer, reports in the wrong order) fails nothing: the talk came through.
-    """
-    failed = 0
-    in_spite = f", in spite of the fault {fault}" if fault else ""
-    headers = {"Authorization": f"Bearer {key}"}
-    async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=patience)) as session:
-        for player in players:
-            say(f"{player.account}: {player.simulator.title}")
-            try:
-                await _Talk(session, f"{api}/api/v1", player, say, patience).play()
-            except _Failed as error:
-                failed += 1
-                say(f"  FAILED  {error}")
-            except Exception as error:  # noqa: BLE001  a simulator may raise anything; the others are played all the same
-                failed += 1
-                say(f"  FAILED  {str(error) or type(error).__name__}")
-    all_ = f"{len(players)} channel" + ("" if len(players) == 1 else "s")
-    say(f"demo --check: {failed} of {all_} failed" if failed else f"demo --check: {all_} played, all is well{in_spite}")
-    return 1 if failed else 0
-
-
-class _Talk:
-    """One talk: the customer writes, a program answers, the provider reports."""
-
-    def __init__(self, session: aiohttp.ClientSession, api: str, player: Player, say: Say, patience: float) -> None:
-        self._session = session
-        self._api = api
-        self._player = player
-        self._say = say
-        self._patience = patience
-        self._word = secrets.token_hex(4)  # by which this talk's texts are known
-
-    async def play(self) -> None:
-        """Play it to its end. Errors: `_Failed`."""
-        simulator, base_url = self._player.simulator, self._player.base_url
-        before = len(await simulator.received(base_url))
-        self._told("the customer writes", await simulator.play(base_url, f"Where is parcel {self._word}?"))
-
-        conversation, message = await self._arrived()
-        self._told("it is kept", f"conversation {conversation}, message {message['n']}, {message['external_id']}")
-
-        text = f"Parcel {self._word} arrives today"
-        accepted = await self._ask(
-            "POST",
-            f"/conversations/{conversation}/replies",
-            json={"text": text},
-            headers={"Idempotency-Key": f"demo-check-{self._word}"},
-        )
-        self._told("a program answers", f"202, message {accepted['message']}")
-
-        goal = await self._goal()
-        state, texts = await self._carried(accepted["message"], text, before, goal)
-        self._told("the customer has it", f"the simulator shows “{_on_one_line(texts[0])}”, once")
-        self._told(
-            "it is reported",
-            f"{state}; {goal.word} is the most that this channel reports" if goal < State.DELIVERED else state,
-        )
-
-    async def _arrived(self) -> tuple[str, Mapping[str, Any]]:
-        """Wait for the customer's message; it must be there once."""
-        async for _ in self._looking():
-            page = await self._ask("GET", f"/conversations?account={self._player.account}&text={self._word}")
-            for one in page["items"]:
-                found = (await self._ask("GET", f"/conversations/{one['id']}/messages"))["items"]
-                ours = [message for message in found if self._word in message["text"]]
-                if len(ours) > 1:
-                    raise _Failed(f"the customer wrote once, but {len(ours)} messages are kept")
-                if ours:
-                    return one["id"], ours[0]
-        raise _Failed(f"the customer's message is not there after {self._patience:.0f} s")
-
-    async def _goal(self) -> State:
-        reports = (await self._ask("GET", f"/accounts/{self._player.account}/capabilities"))["reports"]
-        return min(State[reports.upper()], State.DELIVERED)
-
-    async def _carried(self, message: str, text: str, before: int, goal: State) -> tuple[str, list[str]]:
-        """Wait until the provider's side shows the reply and the report has come back."""
-        simulator, base_url = self._player.simulator, self._player.base_url
-        state, texts, why = "", [], ""
-        async for _ in self._looking():
-            texts = (await simulator.received(base_url))[before:]
-            found = await self._ask("GET", f"/messages/{message}")
-            state, why = found["state"], _why(found)
-            if len(texts) > 1:
-                raise _Failed(f"one reply, but {len(texts)} texts reached the customer: {texts}")
-            if state == "failed":
-                break
-            if texts and text not in texts[0]:
-                raise _Failed(f"the customer got “{texts[0]}” instead of “{text}”")
-            if texts and State[state.upper()] >= goal:
-                return state, texts
-        got = "the customer has it" if texts else "the simulator shows no reply at the customer's"
-        account = await self._ask("GET", f"/accounts/{self._player.account}")
-        ill = "" if account["state"] == "working" else f"; the account is {account['state']}: {account['reason']}"
-        raise _Failed(f"{got}; the reply is {state}{why}, but should be {goal.word}{ill}")
-
-    async def _looking(self) -> AsyncIterator[None]:
-        until = time.monotonic() + self._patience
-        while time.monotonic() < until:
-            yield
-            await asyncio.sleep(_LOOK_EVERY)
-
-    async def _ask(self, method: str, path: str, **given: Any) -> Any:
-        async with self._session.request(method, self._api + path, **given) as answer:
-            said = await answer.json(content_type=None)
-            if answer.status >= 400:
-                raise _Failed(
-                    f"{method} {path}: {answer.status} {said.get('code', '')} {said.get('detail', '')}".rstrip()
-                )
-            return said
-
-    def _told(self, what: str, evidence: str) -> None:
-        self._say(f"  {what:<20} {evidence}")
-
-
-def _on_one_line(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _EVIDENCE else line[:_EVIDENCE].rsplit(" ", 1)[0] + " …"
-
-
-def _why(message: Mapping[str, Any]) -> str:
-    problems = [part["problem"]["text"] or part["problem"]["code"] for part in message["deliveries"] if part["problem"]]
-    reason = problems[0] if problems else message["reason"]
-    return f" ({reason})" if reason else ""

@@ -101,8 +101,6 @@ class Store:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
-        if self._closed:
-            raise StoreDown("the store is closed")
         if not self._writes:
             loop.call_soon(self._write_now)
         self._writes.append((fn, Job(item, future)))

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from .. import model
 from ..model import Address, Inbound, Item, Report
 
 _PLAIN = frozenset({str, int, float, bool, bytes, datetime})  # nothing lies inside; most of what is looked at
@@ -46,7 +45,7 @@ def naive_or_elsewhere(moment: datetime) -> str:
 
 @cache
 def _hints(kind: type) -> Mapping[str, Any]:
-    return typing.get_type_hints(kind, vars(model))
+    return typing.get_type_hints(kind)
 
 
 def _wrong(value: Any, hint: Any, where: str) -> Iterator[str]:

@@ -51,9 +51,13 @@ def forget_person(person: Person, tx: Tx, hub: Hub) -> list[DropTimer]:
     for account, visitor in visits:
         rows.forget(tx, account, visitor)
     channels = CHANNELS.get(hub, {})
-    tx.after_commit(
-        lambda: [channels[account].forgotten(visitor) for account, visitor in visits if account in channels]
-    )
+
+    def begin_anew() -> None:
+        for account, visitor in visits:
+            if account in channels:
+                channels[account].forgotten(visitor)
+
+    tx.after_commit(begin_anew)
     return [DropTimer(rows.timer_key(*visit)) for visit in visits]
 
 

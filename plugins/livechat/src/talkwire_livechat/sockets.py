@@ -23,8 +23,19 @@ _CLOSE_WITHIN = 2.0  # seconds that a peer has to take its closing
 class Socket:
     """One connection of a visitor. Frames go out in order; whoever reads too slowly is dropped, and resumes."""
 
-    __slots__ = ("_bytes", "_closing", "_early", "_frames", "_transport", "_writing", "_ws", "conversation", "id")
-    __slots__ += ("keys", "visitor")
+    __slots__ = (
+        "_bytes",
+        "_closing",
+        "_early",
+        "_frames",
+        "_transport",
+        "_writing",
+        "_ws",
+        "conversation",
+        "id",
+        "keys",
+        "visitor",
+    )
 
     def __init__(
         self, id_: str, ws: web.WebSocketResponse, transport: asyncio.Transport | None, visitor: Visitor

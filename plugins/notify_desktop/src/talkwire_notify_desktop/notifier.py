@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -124,7 +125,8 @@ class DesktopNotifier(Notifier):
                 await self.hub.write(rows.pushed, notification.id)
                 return Handed()
             await self.hub.write(rows.take_in, notification.id)
-            there = [surface.why_not for surface in (*self.sockets.of(recipient), *elsewhere) if not surface.able]
+            there = [surface.why_not for surface in self.sockets.of(recipient) if not surface.able]
+            there += [surface.why_not for surface in elsewhere if not surface.able]
             return Suppressed(_why([*there, why_not]))
         return Handed()
 
@@ -257,7 +259,7 @@ class DesktopNotifier(Notifier):
                 self.hang_up(*hint["forget"])
             elif self.sockets.of(hint["look"]):
                 recipient = hint["look"]
-                out = await self.hub.read(lambda query, of=recipient: rows.out(query, [of]))
+                out = await self.hub.read(partial(rows.out, recipients=[recipient]))
                 await self._bring(recipient, out, late=False)
 
     def hang_up(self, recipient: str, surface: str) -> None:

@@ -55,6 +55,33 @@ async def test_what_is_chosen_while_the_daemon_is_slow_takes_nothing_back(
     assert not await dialog.get_by_label("By e-mail").is_checked()
 
 
+async def test_half_of_the_quiet_hours_is_not_asked_for(visit: Callable[..., Any], server: Server) -> None:
+    page = await visit(allowed=True)
+    await page.get_by_role("button", name="Notifications").click()
+    dialog = page.get_by_role("dialog", name="Notifications")
+    await dialog.get_by_label("Quiet hours").select_option("From … until …")
+    await dialog.get_by_label("Quiet until").fill("")
+    await dialog.get_by_label("Quiet until").press("Tab")
+    await dialog.get_by_label("Language").select_option("Bahasa Indonesia")
+    await server.until(lambda: server.preferences["language"] == "id")
+    asked = [body["quiet"] for method, path, body in server.calls if (method, path) == ("PUT", "/preferences")]
+    assert set(asked) == {"22:00-07:00"}
+
+
+async def test_the_quiet_hours_stand_inside_the_dialog_on_a_narrow_phone(
+    visit: Callable[..., Any], server: Server
+) -> None:
+    page = await visit(allowed=True)
+    await page.set_viewport_size({"width": 360, "height": 740})
+    await page.get_by_role("button", name="Notifications").click()
+    dialog = page.get_by_role("dialog", name="Notifications")
+    await dialog.get_by_label("Quiet hours").select_option("From … until …")
+    part, end = await dialog.locator(".tw-part").nth(1).bounding_box(), dialog.get_by_label("Quiet until")
+    box = await end.bounding_box()
+    margin = await dialog.locator(".tw-part").nth(1).evaluate("one => parseFloat(getComputedStyle(one).paddingRight)")
+    assert box["x"] + box["width"] <= part["x"] + part["width"] - margin
+
+
 async def test_a_choice_that_is_refused_is_said_and_taken_back(visit: Callable[..., Any], server: Server) -> None:
     async def refused(route: Any) -> None:
         if route.request.method != "PUT":

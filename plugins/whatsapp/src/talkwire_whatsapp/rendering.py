@@ -82,7 +82,7 @@ class _Shaping:
             blocks.append(self._block(position, block))
             if position and _asks_without_text(block) and isinstance(before := blocks[position - 1], Text):
                 blocks[position - 1] = Text("")  # a text that is followed by buttons alone is theirs
-                blocks[position] = replace(blocks[position], text=before.markdown)  # type: ignore[call-arg]
+                blocks[position] = _asking(blocks[position], before.markdown)
         return tuple(self._with_text(position, block) for position, block in enumerate(blocks))
 
     def _block(self, position: int, block: Block) -> Block:
@@ -122,7 +122,7 @@ class _Shaping:
         self._note(
             position, "text_added", f"WhatsApp shows no buttons without a text: “{self._words['choose']}” is added."
         )
-        return replace(block, text=self._words["choose"])  # type: ignore[call-arg]
+        return _asking(block, self._words["choose"])
 
     def _check(self, position: int, options: Sequence[Option], id_limit: int) -> None:
         answers = [option for option in options if not option.url]
@@ -246,6 +246,11 @@ def _asks_without_text(block: Block) -> bool:
             return bool(options) and not title.strip() and not text.strip()
         case _:
             return False
+
+
+def _asking(block: Block, text: str) -> Block:
+    """Give a block that asks its text."""
+    return replace(block, text=text) if isinstance(block, Buttons | Choices | Card) else block
 
 
 def _shortened(label: str) -> str:

@@ -1,16 +1,18 @@
 """Who is connected, who was asked and told what, whose a file is."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
 revision, down_revision, branch_labels, depends_on = "l0001", None, None, None
 
 
-def _text(name: str) -> sa.Column:
+def _text(name: str) -> sa.Column[Any]:
     return sa.Column(name, sa.Text, nullable=False, server_default="")
 
 
-def _of_visitor(*, key: bool = False) -> tuple[sa.Column, sa.Column]:
+def _of_visitor(*, key: bool = False) -> tuple[sa.Column[Any], sa.Column[Any]]:
     return (
         sa.Column("account", sa.Text, primary_key=key, nullable=False),
         sa.Column("visitor", sa.Text, primary_key=key, nullable=False),

@@ -95,8 +95,8 @@ class Bus:
             raise BusSilent(f"{name} did not answer within {self._answer:g} s") from error
         except Exception as error:  # as above: the connection went
             raise BusError(type(error).__name__) from error
-        if answer is None or answer.message_type is MessageType.ERROR:
-            raise BusError(str(answer.error_name if answer else "no answer"))
+        if answer.message_type is MessageType.ERROR:
+            raise BusError(str(answer.error_name))
         return list(answer.body)
 
     async def hear(self, rule: str, handle: Callable[[Message], None]) -> None:
@@ -120,7 +120,7 @@ class Bus:
     async def gone(self) -> None:
         """Wait until the connection is no more."""
         try:
-            await self._bus.wait_for_disconnect()
+            await self._bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
         except Exception as error:
             raise BusError(type(error).__name__) from error
 

@@ -18,13 +18,14 @@ from .line import PROTOCOL, SHOWING_LIMIT, Line
 from .places import Known, SignIn
 
 _DECIDED = {"already_answered", "lapsed", "withdrawn", "not_found"}  # it is open no more (PROTOCOL.md)
+_PLATFORM: str = sys.platform
 _LOST = "talkwire-lost"  # id of the note that an answer came too late; the next takes its place
 
 
 def this_desktop(hears: Hears, say: Callable[[str], None], times: Times) -> Desktop:
     """Give the notifications of this machine. Errors: `SignInError` where the extra is not installed."""
     try:
-        if sys.platform == "linux":
+        if _PLATFORM == "linux":
             from .linux import LinuxDesktop
 
             return LinuxDesktop(hears, say, times)
@@ -309,8 +310,9 @@ async def ask() -> Able:
 async def _first(desktop: Desktop, running: asyncio.Future[None]) -> None:
     """Wait until the machine was asked once."""
     known = asyncio.ensure_future(desktop.known.wait())
+    both: set[asyncio.Future[Any]] = {running, known}
     try:
-        await asyncio.wait({running, known}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         if running.done():
             running.result()
     finally:

@@ -25,6 +25,7 @@ try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
+_locks: Any = fcntl  # None: this system has no such locks
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
@@ -133,14 +134,14 @@ def noted() -> Known | None:
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
     """Be the only client of this user. Errors: `SignInError` where another runs."""
-    if fcntl is None:
+    if _locks is None:
         yield
         return
     _folder(_lock_file().parent)
     descriptor = os.open(_lock_file(), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _locks.flock(descriptor, _locks.LOCK_EX | _locks.LOCK_NB)
         except BlockingIOError as error:
             raise SignInError("it runs already on this machine; see: talkwire desktop status") from error
         known_file().unlink(missing_ok=True)
@@ -151,13 +152,13 @@ def alone() -> Iterator[None]:
 
 def is_running() -> bool:
     """Say whether a client of this user runs now."""
-    if fcntl is None:
+    if _locks is None:
         return known_file().exists()
     if not _lock_file().exists():
         return False
     descriptor = os.open(_lock_file(), os.O_RDWR | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        _locks.flock(descriptor, _locks.LOCK_SH | _locks.LOCK_NB)
     except BlockingIOError:
         return True
     finally:

@@ -1,16 +1,18 @@
 """Which surfaces there are, which browsers can be woken, and what is out on desktops."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
 revision, down_revision, branch_labels, depends_on = "d0001", None, None, None
 
 
-def _text(name: str) -> sa.Column:
+def _text(name: str) -> sa.Column[Any]:
     return sa.Column(name, sa.Text, nullable=False, server_default="")
 
 
-def _time(name: str) -> sa.Column:
+def _time(name: str) -> sa.Column[Any]:
     return sa.Column(name, sa.BigInteger, nullable=False)
 
 

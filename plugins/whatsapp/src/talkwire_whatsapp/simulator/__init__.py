@@ -37,13 +37,16 @@ FAULTS = Cloud.fault_names()
 
 def simulator() -> Simulator:
     """Give the simulator to Talkwire, with secrets of its own that live as long as the process."""
-    words = {name: secrets.token_urlsafe(24) for name in ("token", "app_secret", "verify_token")}
+    token, app_secret, verify_token = (secrets.token_urlsafe(24) for _ in range(3))
+
+    def cloud(inbound_url: str) -> Cloud:
+        return Cloud(inbound_url, token=token, app_secret=app_secret, verify_token=verify_token)
 
     def app(inbound_url: str) -> web.Application:
-        return Cloud(inbound_url, **words).app()
+        return cloud(inbound_url).app()
 
     def settings(base_url: str, inbound_url: str) -> dict[str, Any]:
-        return Cloud(inbound_url, **words).settings(base_url)
+        return cloud(inbound_url).settings(base_url)
 
     return Simulator(
         channel="whatsapp",

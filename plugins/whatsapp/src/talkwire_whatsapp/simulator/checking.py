@@ -37,7 +37,7 @@ def of(given: Any, name: str, kind: type = str, *, most: int = 0, least: int = 1
         raise GraphError(131008, f"{place} is required.")
     if not isinstance(value, kind):
         raise GraphError(100, f"Param {place} must be {_A.get(kind, kind.__name__)}.")
-    if kind in (str, list) and not (least <= len(value) and (not most or len(value) <= most)):
+    if isinstance(value, (str, list)) and not (least <= len(value) and (not most or len(value) <= most)):
         unit = "characters" if kind is str else "items"
         raise GraphError(
             131009, f"Param {place} must be of length {least} to {most or 'any'} {unit}, it is {len(value)}."
@@ -58,7 +58,7 @@ def checked(given: Mapping[str, Any], media_of: Callable[[str], str | None]) -> 
     """Check the request of a message; gives its type. `media_of` gives the media type of an uploaded file."""
     if given.get("messaging_product") != "whatsapp":
         raise GraphError(100, "messaging_product must be whatsapp.")
-    kind = of(given, "type")
+    kind: str = of(given, "type")
     if kind not in _TYPES:
         raise GraphError(131051)
     nothing_else(given, _COMMON | {kind}, "messages")

@@ -1,0 +1,171 @@
+"""The nouns that every journey speaks of.
+
+Everything here is frozen: a value that has been built does not change. Times are aware and in UTC,
+sequences are tuples, ids that leave this process are UUIDv7 in their text form.
+
+    Envelope ──parse──▶ Item ─┬─ Inbound        somebody wrote
+                              ├─ Report         a provider says what became of a part
+                              ├─ SessionChange  a session opened, dropped or ended
+                              ├─ Change         an edit, a revocation, a reaction
+                              ├─ Typing         never stored
+                              ├─ AddressChanged one person, a new address
+                              ├─ Reachable      an address can be written to again, or no more
+                              ├─ AccountNotice  a provider says something about the account
+                              └─ Unread         kept, shown, can be replayed
+
+    Draft ──render──▶ Rendered(parts) ──queue──▶ Outgoing ──send──▶ Receipt
+"""
+
+from .accounts import Account, AccountState, Answer, AnswerCode, Policy, Way
+from .addresses import GLOBAL_KINDS, Address, Alias
+from .content import (
+    Block,
+    Buttons,
+    Card,
+    Choice,
+    Choices,
+    ContactCard,
+    Draft,
+    Enclosed,
+    FormLink,
+    Forward,
+    Location,
+    Media,
+    Option,
+    Original,
+    Other,
+    RemoteMedia,
+    Template,
+    Text,
+    draft,
+    type_names,
+)
+from .inbound import (
+    AccountNotice,
+    AddressChanged,
+    Batch,
+    Change,
+    ChangeKind,
+    Envelope,
+    Inbound,
+    Item,
+    Reachable,
+    Report,
+    SessionChange,
+    SessionState,
+    Typing,
+    Unread,
+)
+from .limits import Level, Rate, Unit
+from .notifications import Detail, Ended, First, Notification, OnDesktop, Preferences, Recipient, Style
+from .outbound import (
+    Acknowledge,
+    NotThere,
+    Outgoing,
+    Part,
+    Reaction,
+    ReadUpTo,
+    Receipt,
+    RenderContext,
+    Rendered,
+    SignalKind,
+    TypingSignal,
+)
+from .states import Degradation, Problem, State
+from .stored import (
+    Accepted,
+    Attachment,
+    AttachmentClass,
+    Contact,
+    Conversation,
+    Delivery,
+    Direction,
+    Fact,
+    Message,
+    Person,
+    Small,
+    StoredChange,
+)
+
+__all__ = [
+    "GLOBAL_KINDS",
+    "Accepted",
+    "Account",
+    "AccountNotice",
+    "AccountState",
+    "Acknowledge",
+    "Address",
+    "AddressChanged",
+    "Alias",
+    "Answer",
+    "AnswerCode",
+    "Attachment",
+    "AttachmentClass",
+    "Batch",
+    "Block",
+    "Buttons",
+    "Card",
+    "Change",
+    "ChangeKind",
+    "Choice",
+    "Choices",
+    "Contact",
+    "ContactCard",
+    "Conversation",
+    "Degradation",
+    "Delivery",
+    "Detail",
+    "Direction",
+    "Draft",
+    "Enclosed",
+    "Ended",
+    "Envelope",
+    "Fact",
+    "First",
+    "FormLink",
+    "Forward",
+    "Inbound",
+    "Item",
+    "Level",
+    "Location",
+    "Media",
+    "Message",
+    "NotThere",
+    "Notification",
+    "OnDesktop",
+    "Option",
+    "Original",
+    "Other",
+    "Outgoing",
+    "Part",
+    "Person",
+    "Policy",
+    "Preferences",
+    "Problem",
+    "Rate",
+    "Reachable",
+    "Reaction",
+    "ReadUpTo",
+    "Receipt",
+    "Recipient",
+    "RemoteMedia",
+    "RenderContext",
+    "Rendered",
+    "Report",
+    "SessionChange",
+    "SessionState",
+    "SignalKind",
+    "Small",
+    "State",
+    "StoredChange",
+    "Style",
+    "Template",
+    "Text",
+    "Typing",
+    "TypingSignal",
+    "Unit",
+    "Unread",
+    "Way",
+    "draft",
+    "type_names",
+]
