@@ -238,6 +238,21 @@ async def test_an_answer_that_is_none_loses_no_delivery(start_acme: Any, capsys:
     assert "answer gave neither Answered nor None" in capsys.readouterr().out
 
 
+async def test_a_hook_that_ends_the_transaction_of_others_is_refused_and_told_so(start_acme: Any) -> None:
+    """Whoever has written against a database of his own commits: what others wrote beside it would have been cut."""
+
+    class Commits:
+        @hookimpl
+        def on_inbound_message(self, message: Message, tx: Any) -> None:
+            tx.execute("COMMIT")
+
+    acme: AcmeHub = await start_acme(plugins={"acme_crm": Commits()})
+    await acme.wrote("m1", "Hello")
+    await acme.hub.run_until_idle()
+    assert "a transaction begins and ends by itself: take COMMIT out" in await operator(acme)
+    assert await acme.column("SELECT text FROM message") == ["Hello"]
+
+
 async def test_a_channel_whose_close_raises_stops_nobody(start_acme: Any, capsys: pytest.CaptureFixture[str]) -> None:
     acme: AcmeHub = await start_acme(channel=broken("close"))
     await acme.hub.daemon.accounts.close()
