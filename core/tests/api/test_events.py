@@ -219,7 +219,7 @@ async def test_streams_and_polls_end_when_the_daemon_stops(hub, customer, api):
             "message.received,nothing",
             "no such fact; a plugin's own is called plugin.word, and needs its plugin enabled",
         ),
-        ("zq.word", "no such fact; a plugin's own is called plugin.word, and needs its plugin enabled"),
+        ("xyz.q", "no such fact; a plugin's own is called plugin.word, and needs its plugin enabled"),
     ],
 )
 @pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])

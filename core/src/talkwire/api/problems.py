@@ -46,6 +46,9 @@ CODES: Mapping[str, tuple[int, str]] = {  # code → status, title; codes of ans
 }
 
 
+_OTHER = (409, "It cannot be done as things stand")  # a conflict that has a code of its own
+
+
 class Unauthenticated(errors.TalkwireError):
     """We do not know who asks."""
 
@@ -115,7 +118,7 @@ class ProblemDetails(BaseModel):
 
 def response(code: str, detail: str = "", *, status: int = 0, **more: Any) -> web.Response:
     """Make a problem of a known code, or of another one with its status."""
-    known_status, title = CODES.get(code, CODES["no_answer" if "answer" in more else "conflict"])
+    known_status, title = CODES.get(code) or (CODES["no_answer"] if "answer" in more else _OTHER)
     status = status or known_status
     said = {"type": f"urn:talkwire:problem:{code}", "title": title, "status": status, "code": code, "detail": detail}
     headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "5"}}.get(status)
