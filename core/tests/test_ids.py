@@ -38,3 +38,13 @@ def test_a_forked_process_has_no_chance_in_common_with_its_parent():
     os.close(reading)
     os.close(writing)
     assert theirs[-17:] != ids.new_id()[-17:]
+
+
+def test_what_belongs_to_a_thing_has_one_id_of_its_moment():
+    whose = ids.new_id()
+    made = ids.derived_id(whose, "photo")
+    assert made == ids.derived_id(whose, "photo")
+    assert uuid.UUID(made).version == 7
+    assert uuid.UUID(made).variant == uuid.RFC_4122
+    assert uuid.UUID(made).int >> 80 == uuid.UUID(whose).int >> 80
+    assert len({made, ids.derived_id(whose, "other"), ids.derived_id(ids.new_id(), "photo"), whose}) == 4

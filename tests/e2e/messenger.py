@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 from base64 import b64decode
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
@@ -19,6 +19,7 @@ import aiohttp
 from talkwire import (
     Address,
     Alias,
+    Attachment,
     Change,
     ChangeKind,
     Channel,
@@ -31,6 +32,7 @@ from talkwire import (
     Original,
     Outgoing,
     Receipt,
+    RemoteMedia,
     Report,
     SessionChange,
     SessionState,
@@ -87,7 +89,10 @@ class Messenger(Channel):
             yield Typing(address=address, on=value["on"])
         elif value["kind"] in list(ChangeKind):
             kind = ChangeKind(value["kind"])
-            yield Change(kind=kind, external_id=value["of"], address=address, at=at, text=value.get("text", ""))
+            blocks = blocks_from_json(json.dumps(value.get("blocks", [])))
+            blocks += tuple(RemoteMedia(handle=data, name=name) for name, data in value.get("files", ()))
+            text = value.get("text", "")
+            yield Change(kind=kind, external_id=value["of"], address=address, at=at, text=text, blocks=blocks)
         else:
             whole = Original(text=value.get("whole", ""), html=value.get("html", ""))
             picture = Enclosed(content=b64decode(value.get("picture", "")), name="logo.png", content_id="logo@1")
@@ -105,6 +110,9 @@ class Messenger(Channel):
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    async def fetch(self, attachment: Attachment) -> AsyncIterator[bytes]:
+        yield b64decode(attachment.handle)
 
     async def edit(self, out: Outgoing, external_id: str) -> Receipt:
         return Receipt(state=State.SENT)
@@ -128,9 +136,9 @@ class Customers:
         self._url = f"{api}/in/messenger"
         self._ids = itertools.count(1)
 
-    async def change(self, who: str, kind: str, of: str, text: str = "") -> None:
+    async def change(self, who: str, kind: str, of: str, text: str = "", **more: Any) -> None:
         """Let somebody edit or take back what they said, or react."""
-        await self._says({"kind": kind, "from": who, "of": of, "text": text}, timedelta())
+        await self._says({"kind": kind, "from": who, "of": of, "text": text, **more}, timedelta())
 
     async def write(self, who: str, text: str, *, name: str = "", ago: timedelta = timedelta(), **more: Any) -> str:
         """Let somebody write; give the id of it."""

@@ -97,6 +97,26 @@ async def test_changes_are_seen_with_what_stood_there_before(operator: Any, demo
     assert await log.locator(".file").count() == 0
 
 
+async def test_a_file_that_was_swapped_and_a_place_that_moves_are_drawn_as_they_are_now(
+    operator: Any, demo: Demo
+) -> None:
+    here = {"type": "location", "latitude": -6.2, "longitude": 106.8, "name": "Live location", "address": ""}
+    swapped = await demo.customers.write("gus", "", name="Gus", files=[["first.png", picture(1, 2, 3)]])
+    place = await demo.customers.write("gus", "", blocks=[here])
+    log = await opened(operator, "Gus")
+    await log.get_by_role("link", name="-6.200000, 106.800000").wait_for()
+    await demo.customers.change("gus", "edit", swapped, "The right one", files=[["second.png", picture(9, 9, 9)]])
+    await log.locator(".said", has_text="The right one").wait_for()
+    await log.get_by_role("button", name="second.png").wait_for()
+    assert await log.get_by_role("button", name="first.png").is_visible() is False
+    await log.locator(".bubble", has_text="second.png").get_by_text("Before it was edited").click()
+    await log.get_by_role("button", name="first.png").wait_for()
+    for latitude in (-6.3, -6.4):
+        await demo.customers.change("gus", "edit", place, blocks=[{**here, "latitude": latitude}])
+        await log.get_by_role("link", name=f"{latitude}00000, 106.800000").wait_for()
+    assert await log.get_by_role("link", name="-6.300000").count() == 0
+
+
 @pytest.mark.requirement("CARD-06")
 async def test_a_window_that_closes_soon_is_counted_down_left_of_send(page: Any, operator: Any, demo: Demo) -> None:
     """`page` is named for the collector: this statement needs a browser."""

@@ -19,11 +19,13 @@ from talkwire.model import (
     Address,
     AddressChanged,
     Alias,
+    Block,
     Change,
     ChangeKind,
     Conversation,
     Inbound,
     Item,
+    Location,
     Outgoing,
     Reachable,
     Receipt,
@@ -88,10 +90,7 @@ class FullAcme(acme_module.AcmeChannel):
                     thread=value.get("thread", ""),
                     reply_to=value.get("reply_to", ""),
                     group=value.get("group", ""),
-                    blocks=tuple(
-                        RemoteMedia(handle=handle, name=handle, caption=value.get("caption", ""))
-                        for handle in value.get("media", ())
-                    ),
+                    blocks=_blocks(value),
                     author=value.get("author", ""),
                     acknowledge=value.get("waits", False),
                     to=to,
@@ -105,7 +104,12 @@ class FullAcme(acme_module.AcmeChannel):
                 yield SessionChange(address=address, state=state, at=at, reason=value.get("reason", ""))
             case "edit" | "revoke" | "reaction":
                 yield Change(
-                    kind=ChangeKind(kind), external_id=value["of"], address=address, at=at, text=value.get("text", "")
+                    kind=ChangeKind(kind),
+                    external_id=value["of"],
+                    address=address,
+                    at=at,
+                    text=value.get("text", ""),
+                    blocks=_blocks(value),
                 )
             case "typing":
                 yield Typing(address=address, on=value["on"])
@@ -135,6 +139,17 @@ class FullAcme(acme_module.AcmeChannel):
         )
         outcome(answer, ERRORS, code=str(answer.json().get("error", "")) if answer.status == 422 else "")
         return Receipt(state=State.ACCEPTED, external_id=answer.json()["id"])
+
+
+def _blocks(value: Any) -> tuple[Block, ...]:
+    """Give the files that an event names (`handle`, or `handle=fingerprint`), and its place."""
+    handles = [handle.partition("=") for handle in value.get("media", ())]
+    files = [RemoteMedia(handle=h, name=h, caption=value.get("caption", ""), fingerprint=f) for h, _, f in handles]
+    places = [
+        Location(latitude=place["latitude"], longitude=place["longitude"], name=place.get("name", ""))
+        for place in value.get("places", ())
+    ]
+    return (*files, *places)
 
 
 def full(base: type[FullAcme] = FullAcme, **features: Any) -> type[FullAcme]:

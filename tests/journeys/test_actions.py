@@ -219,6 +219,16 @@ def notice(text: str | None) -> Callable[[Any], Any]:
     return lambda m: Notice(conversation=m.conversation, slot="queue", draft=None if text is None else draft(text))
 
 
+async def test_a_secret_that_a_provider_quotes_does_not_come_back_with_a_failed_action(start_acme):
+    asking = Asking(notice("you are number 3"), notice("you are number 2"))
+    acme = await start_acme(plugins={"asking": asking}, channel=Lively)
+    channel = acme.hub.daemon.account("shop").channel
+    channel.fault = Refused(f"{'x' * 190} {channel.settings.token.get_secret_value()} knows no such message")
+    await said(acme, "hello", "still there?")
+    [failed] = asking.failed
+    assert failed["text"] == f"{'x' * 190} *** knows"[:200]
+
+
 async def test_a_notice_is_replaced_in_place_until_it_is_taken_back(start_acme):
     asking = Asking(
         notice("you are number 3"), notice("you are number **2**"), notice(None), notice("you are number 9")

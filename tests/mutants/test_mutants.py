@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field
 from talkwire import auth
 from talkwire.channel import Channel, Settings
 from talkwire.errors import Rejected
-from talkwire.model import Envelope, Inbound, Item, Other
+from talkwire.model import Change, Enclosed, Envelope, Inbound, Item, Other
 from talkwire.testing import (
     CHECKS,
     Answers,
@@ -37,6 +37,7 @@ from tests.mutants.acme import (
     SHARED,
     AcmeChannel,
     AcmeSettings,
+    AlbumAcme,
     updates,
 )
 from tests.mutants.broken import MORE, MUTANTS, Mutant
@@ -101,6 +102,19 @@ async def test_what_points_at_nothing_is_named(samples: tuple[Sample, ...], name
         await BY_NAME["check_changes_and_albums_point_at_messages"](replace(ALBUMS, samples=samples))
     assert named in caught.value.sample
     assert remedy in caught.value.remedy
+
+
+class EnclosesInEdits(AlbumAcme):
+    def one(self, value: Any) -> Iterable[Item]:
+        for item in super().one(value):
+            yield replace(item, blocks=(Enclosed(content=b"x"),)) if isinstance(item, Change) else item
+
+
+async def test_a_file_that_lies_in_an_edit_is_named() -> None:
+    with pytest.raises(Failure, match="a file lies in Change") as caught:
+        await BY_NAME["check_changes_and_albums_point_at_messages"](replace(ALBUMS, channel=EnclosesInEdits))
+    assert caught.value.sample.startswith("an edit")
+    assert "RemoteMedia" in caught.value.remedy
 
 
 async def test_a_shared_endpoint_without_a_delivery_for_two_is_told_what_to_add() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,30 +12,28 @@ from pydantic_core import to_json
 
 from . import answers, deliveries, following, lanes, people
 from .actions import Signal
+from .attaching import NOT_ITS_FILE, bring, claim, with_attachments
+from .changing import adopt, changed
 from .clock import micros
 from .enclosures import Filed
 from .errors import Unreadable
-from .formatting import blocks_to_json, plain_text
+from .formatting import plain_text
 from .ids import new_id
 from .model import (
     AccountNotice,
     Acknowledge,
-    Address,
     AddressChanged,
-    Block,
     Change,
-    ChangeKind,
-    Enclosed,
     Inbound,
     Item,
     Original,
     Reachable,
-    RemoteMedia,
     Report,
     SessionChange,
     SessionState,
 )
-from .store import Query, Tx, goes_first
+from .pointing import conversation_of, messages_of_parts, messages_or_changes, messages_there
+from .store import Tx, goes_first
 from .store.writer import RunAgain
 from .windows import refused
 
@@ -96,17 +93,6 @@ _PLACE_ROWS = """
            reply_until, window_told, unreachable_at, contact_id, answer_code
     FROM conversation WHERE id IN (:ids[]) ORDER BY id
 """
-# The kind is a column of what is asked for: as a constant it tempts PostgreSQL to read all messages of the kind.
-_THERE = """
-    WITH v(account, kind, external_id) AS (VALUES :ids[3])
-    SELECT m.account, m.external_id, m.id FROM v JOIN message m
-      ON m.account = v.account AND m.kind = v.kind AND m.external_id = v.external_id
-"""
-_BY_DELIVERY = """
-    WITH v(account, external_id) AS (VALUES :ids[2])
-    SELECT d.account, d.external_id, d.message_id FROM v JOIN delivery d
-      ON d.account = v.account AND d.external_id = v.external_id
-"""
 _INSERT_MESSAGE = """
     INSERT INTO message (id, conversation_id, n, account, direction, external_id, envelope_id, at,
                          stored_at, text, blocks, author, reply_to, grp, subject, automatic, known_as, cc, answer_at,
@@ -127,13 +113,6 @@ _SAME_ADDRESS = """
     WHERE c.id IN (:ids[]) AND o.unreachable_at IS NOT NULL
 """
 _REACHABLE = "UPDATE conversation SET unreachable_at = NULL WHERE id = :id"
-_CLAIM = "UPDATE attachment SET message_id = :message, account = :account WHERE id = :id AND message_id = ''"
-_OWNERS = "SELECT id, message_id FROM attachment WHERE id IN (:ids[])"
-_INSERT_ATTACHMENT = """
-    INSERT INTO attachment (id, account, message_id, name, media_type, size, cls, handle, sha256,
-                            created_at)
-    VALUES (:id, :account, :message, :name, :media_type, :size, :cls, :handle, :sha256, :at)
-"""
 
 
 @dataclass(slots=True)
@@ -230,11 +209,12 @@ def _messages(
     places = {row[0]: _Place(*row) for row in tx.locked(_PLACE_ROWS, {"ids": sorted(set(ids.values()))})}
     if len(places) < len(set(ids.values())):
         raise RunAgain  # somebody was forgotten while this waited for the conversation
-    there = messages_there(tx, {(account, i.external_id) for _, account, i in inbound})
+    there, touched = messages_or_changes(tx, {(account, i.external_id) for _, account, i in inbound})
     answered = _answered(tx, inbound)
     rows, attachments, facts, repeated = [], [], [], []
     kept: dict[str, tuple[str, str]] = {}  # file → the message that brings it, and its account
     moved: dict[str, _Place] = {}
+    early: dict[tuple[str, str], str] = {}  # messages to which something was done before they came
     for position, ((index, account, item), spot) in enumerate(zip(inbound, spots, strict=True)):
         known = there.get((account, item.external_id))
         if known is not None:
@@ -243,13 +223,15 @@ def _messages(
                 repeated.append((account, ids[spot], known, arrivals[index].envelope_id))
             continue
         message = there[account, item.external_id] = new_id()
+        if touched and (account, item.external_id) in touched:
+            early[account, item.external_id] = message
         place = places[ids[spot]]
         at = min(micros(item.at), arrivals[index].received)
-        blocks, remote, own = _with_attachments(account, message, item, tx.now_us)
+        blocks, remote, own = with_attachments(account, message, item, tx.now_us)
         attachments += remote
         for file in own:
             if kept.setdefault(file, (message, account))[0] != message:
-                raise Unreadable(_NOT_ITS_FILE)
+                raise Unreadable(NOT_ITS_FILE)
         place.last_n += 1
         answers_to = answered.get((account, item.reply_to), "") if item.reply_to else ""
         if followed and not answers_to:
@@ -284,13 +266,11 @@ def _messages(
         tx.tell("conversation.opened", account=spot[0], conversation=ids[spot])
     tx.many(_INSERT_MESSAGE, rows)
     _move(tx, [place for _, place in sorted(moved.items())])
-    tx.many(_INSERT_ATTACHMENT, attachments)
+    if early:
+        adopt(tx, early)
+    bring(tx, attachments)
     if kept:
-        _claim(tx, kept)
-    lanes.add(
-        tx,
-        [lanes.NewTask("do", f"fetch:{row[1]}", "fetch", str(row[0])) for row in attachments if not row[8]],
-    )
+        claim(tx, kept)
     for account, place, message, n, replayed, automatic in facts:
         small: dict[str, str | int | bool] = {"n": n}
         if replayed:
@@ -321,21 +301,6 @@ def _in_words(item: Inbound) -> str:
     given: tuple[Any, ...] = item.blocks
     words = (f"[{one.name or 'file'}]" if isinstance(one, Filed) else plain_text((one,)) for one in given)
     return " ".join(" ".join(word.split()) for word in words if word)
-
-
-_NOT_FILED = "its message was known when its files were to be stored, and is gone now; replay it"
-_NOT_ITS_FILE = "there is no such file, or it came with another message"
-
-
-def _claim(tx: Tx, kept: Mapping[str, tuple[str, str]]) -> None:
-    """Make files that were kept before the own of the messages that bring them. Errors: `Unreadable`."""
-    tx.many(
-        _CLAIM,
-        [{"id": file, "message": message, "account": account} for file, (message, account) in sorted(kept.items())],
-    )
-    owners = {row[0]: row[1] for row in tx.execute(_OWNERS, {"ids": sorted(kept)})}
-    if any(owners.get(file) != message for file, (message, _) in kept.items()):
-        raise Unreadable(_NOT_ITS_FILE)
 
 
 def _move(tx: Tx, places: Sequence[_Place]) -> None:
@@ -386,50 +351,7 @@ def _answered(tx: Tx, inbound: Sequence[tuple[int, str, Inbound]]) -> dict[tuple
     asked = sorted({(account, i.reply_to) for _, account, i in inbound if i.reply_to})
     if not asked:
         return {}
-    found = {(a, e): m for a, e, m in tx.execute(_BY_DELIVERY, {"ids": asked})}
-    return found | messages_there(tx, asked)
-
-
-def messages_there(tx: Query, ids: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """Give the messages of (account, external id) pairs."""
-    rows = tx.execute(_THERE, {"ids": sorted((account, "message", external) for account, external in ids)})
-    return {(account, external): message for account, external, message in rows}
-
-
-def _with_attachments(
-    account: str, message: str, item: Inbound, now_us: int
-) -> tuple[str, list[tuple[object, ...]], list[str]]:
-    """Give an item's blocks as they are stored, the rows of the files that come with it, and those of files kept before."""
-    if not item.blocks:
-        return "[]", [], []
-    from .media.sniff import classify, safe_name
-    from .model import Media
-
-    blocks: list[object] = []
-    rows: list[tuple[object, ...]] = []
-    kept: list[str] = []
-    given: tuple[Any, ...] = item.blocks  # `Filed` is no block: no channel gives it
-    for block in given:
-        match block:
-            case Enclosed():
-                raise Unreadable(_NOT_FILED)
-            case Filed():
-                row = (block.name, block.media_type, block.size, block.cls.value, "", block.sha256)
-                stored = Media(attachment=new_id(), content_id=block.content_id)
-            case RemoteMedia(handle=handle, media_type=media_type, size=size):
-                name = safe_name(block.name)
-                row = (name, media_type[:100], size or 0, classify(media_type, name).value, handle, "")
-                stored = Media(attachment=new_id(), caption=block.caption)
-            case Original():
-                blocks.append(Original())  # what is in it stands beside: `_original`
-                continue
-            case _:
-                kept += [block.attachment] if isinstance(block, Media) else []
-                blocks.append(block)
-                continue
-        rows.append((stored.attachment, account, message, *row, now_us))
-        blocks.append(stored)
-    return blocks_to_json(tuple(blocks)), rows, kept  # type: ignore[arg-type]
+    return messages_of_parts(tx, asked) | messages_there(tx, asked)
 
 
 def _original(item: Inbound) -> str:
@@ -447,24 +369,15 @@ _SESSION = """
 _SESSION_BEGAN = "UPDATE conversation SET session_since = :at, handled = 0 WHERE id = :id"
 _SESSION_AT = "UPDATE conversation SET session_at = :at WHERE id = :id"
 _SESSION_NOW = "SELECT session, session_at FROM conversation WHERE id = :id"
-_INSERT_CHANGE = """
-    INSERT INTO change (account, change_id, external_id, message_id, kind, text, blocks, by_address, at,
-                        stored_at, envelope_id)
-    VALUES (:account, :change, :external, :message, :kind, :text, :blocks, :by, :at, :stored, :envelope)
-    ON CONFLICT (account, change_id) DO NOTHING
-"""
-_CONVERSATION_OF = "SELECT conversation_id, text, blocks FROM message WHERE id = :id"
-_LAST_EDIT = "SELECT text FROM change WHERE message_id = :id AND kind = 'edit' ORDER BY at DESC, id DESC LIMIT 1"
-_CHANGE_THERE = "SELECT 1 FROM change WHERE account = :account AND change_id = :change"
 
 
 def _other(tx: Tx, account: str, channel: str, item: Item, arrival: Arrival) -> None:
     if isinstance(item, SessionChange):
-        conversation, _ = _conversation(tx, account, channel, item.address, item.thread)
+        conversation, _ = conversation_of(tx, account, channel, item.address, item.thread)
         at = min(micros(item.at), arrival.received)
         session_changed(tx, account, conversation, item.state, at, item.reason)
     elif isinstance(item, Change):
-        _changed(tx, account, channel, item, arrival.envelope_id)
+        changed(tx, account, channel, item, arrival.envelope_id)
     elif isinstance(item, AddressChanged):
         _address_changed(tx, account, item)
     elif isinstance(item, Reachable) and not arrival.replayed:
@@ -474,15 +387,6 @@ def _other(tx: Tx, account: str, channel: str, item: Item, arrival: Arrival) -> 
         if arrival.replayed:
             small["replayed"] = True
         tx.tell("account.notice", account=account, small=small)
-
-
-def _conversation(tx: Tx, account: str, channel: str, address: Address, thread: str) -> tuple[str, people.Person]:
-    person = people.resolve(tx, [(account, address)])[people.key_of(account, address)]
-    spot = (account, person.address, thread)
-    ids, new = people.places(tx, {spot: (channel, person.contact)})
-    if new:
-        tx.tell("conversation.opened", account=account, conversation=ids[spot])
-    return ids[spot], person
 
 
 def session_changed(tx: Tx, account: str, conversation: str, state: SessionState, at: int, reason: str) -> None:
@@ -509,72 +413,6 @@ def session_changed(tx: Tx, account: str, conversation: str, state: SessionState
     )
     release(tx, answers.tell_changes(tx, [conversation]))
     lanes.wake(tx, f"send:{account}", [conversation])
-
-
-def _changed(tx: Tx, account: str, channel: str, item: Change, envelope: str) -> None:
-    one = account, item.external_id
-    message = messages_there(tx, [one]).get(one, "")
-    if not message and (rows := tx.execute(_BY_DELIVERY, {"ids": [one]})):
-        message = rows[0][2]
-    if message:
-        [(conversation, text, blocks)] = tx.execute(_CONVERSATION_OF, {"id": message})
-        tx.lock("conversation", [conversation])
-        if item.kind is ChangeKind.EDIT and item.text == _as_it_reads(tx, message, text, blocks):
-            return  # providers tell of an edit for what nobody sees, too
-    else:
-        conversation, _ = _conversation(tx, account, channel, item.address, item.thread)
-    said = hashlib.sha256(item.text.encode()).hexdigest()[:16]
-    change = item.change_id or f"{item.kind}:{item.external_id}:{item.address.value}:{micros(item.at)}:{said}"
-    store_change(tx, account, conversation, change, message, item, envelope=envelope)
-
-
-def _as_it_reads(tx: Tx, message: str, text: str, blocks: str) -> str:
-    """Give the text of a message, or the caption of its file, as its last edit left it."""
-    if row := tx.one(_LAST_EDIT, {"id": message}):
-        return str(row[0])
-    return text or next((one["caption"] for one in json.loads(blocks) if one.get("caption")), "")
-
-
-def store_change(
-    tx: Tx,
-    account: str,
-    conversation: str,
-    change: str,
-    message: str,
-    item: Change,
-    blocks: tuple[Block, ...] = (),
-    *,
-    envelope: str = "",  # that brought it; empty: it is ours, or came over an own connection
-) -> None:
-    """Store what was done to a message, and tell it; a change that is there already stays as it is.
-
-    The conversation is locked already: that lets us see what others stored.
-    """
-    if tx.one(_CHANGE_THERE, {"account": account, "change": change}):
-        return
-    tx.execute(
-        _INSERT_CHANGE,
-        {
-            "account": account,
-            "change": change,
-            "external": item.external_id,
-            "message": message,
-            "kind": item.kind.value,
-            "text": item.text,
-            "blocks": blocks_to_json(blocks) if blocks else "[]",
-            "by": item.address.value,
-            "at": micros(item.at),
-            "stored": tx.now_us,
-            "envelope": envelope,
-        },
-    )
-    tx.tell(
-        "message.changed",
-        account=account,
-        conversation=conversation,
-        ids={"message": message},
-        small={"kind": item.kind.value},
-    )
 
 
 def _address_changed(tx: Tx, account: str, item: AddressChanged) -> None:
@@ -644,8 +482,6 @@ __all__ = [
     "admit",
     "admit_all",
     "as_json",
-    "messages_there",
     "release",
     "session_changed",
-    "store_change",
 ]

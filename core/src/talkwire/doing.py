@@ -11,13 +11,14 @@ from pydantic_core import from_json, to_json
 
 from . import actions, elsewhere, lanes, notifying, timers, windows
 from .actions import Action, DropTimer, Notice, Notify, Reply, SetTimer, Signal, Withdraw
+from .channel import Channel
 from .errors import PLUGIN_MAY_RAISE, AccountBroken, NotFound, NotSent, StoreDown, TalkwireError, TryLater, Wait
 from .ids import new_id
 from .lanes import Fence, Lane, NewTask, Task
 from .model import Address
 from .notices import Notices, OnItsWay
 from .outgoing import Replies, Target
-from .sessions import Served, Sessions
+from .sessions import Sessions
 from .standing import SCHEDULE
 from .store import Act, Store, Tx
 from .templates import Templates
@@ -31,8 +32,19 @@ _LOOK_AGAIN = timedelta(minutes=1)  # for an account that is away
 _NOT_NOW = (NotSent, TryLater, Wait, AccountBroken)  # said on purpose of a provider that will come again
 
 
+_ACCOUNT = "SELECT account FROM conversation WHERE id = :id"
+
+
 class AccountAway(Exception):
     """Its account cannot be asked now: paused, broken, absent, or just starting."""
+
+
+class Served(Protocol):
+    """An account as actions see it."""
+
+    channel: Channel | None
+
+    def words_of(self, error: Exception) -> str: ...
 
 
 class Fetching(Protocol):
@@ -160,8 +172,18 @@ class Doer:
             raise
         except TalkwireError as error:
             code = "not_found" if isinstance(error, NotFound) else "failed"
-            return getattr(error, "code", "") or code, str(error)
+            return getattr(error, "code", "") or code, await self._words(action, error)
         return None
+
+    async def _words(self, action: Action, error: TalkwireError) -> str:
+        """Give what an error says, without the secrets of the account that was asked: it may quote its provider."""
+        account = getattr(action, "account", "")
+        if not account:
+            where = {"id": getattr(action, "conversation", "")}
+            row = await self._store.read(lambda query: query.one(_ACCOUNT, where))
+            account = row[0] if row else ""
+        served = self._account(account)
+        return served.words_of(error) if served is not None else str(error)
 
     async def _reply(self, action: Reply, asker: str, key: str) -> None:
         to: Target = action.conversation

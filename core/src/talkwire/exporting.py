@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, Any
@@ -14,7 +14,7 @@ from . import readmodels
 from .errors import NotFound
 from .media.files import Chunks
 from .media.sniff import safe_name
-from .model import Direction, Media, Message, Person
+from .model import Block, Direction, Media, Message, Person
 from .plugins import Plugins
 from .store import Query, Store
 
@@ -66,7 +66,7 @@ async def export(store: Store, files: Chunks, plugins: Plugins, person: Person, 
                     said = b",\n".join(to_json(message) for message in page)
                     whole.write((b",\n" if page[0].n != place["first"] else b"\n") + said)
                     messages += len(page)
-                    sent |= {block.attachment for m in page for block in m.blocks if isinstance(block, Media)}
+                    sent |= {block.attachment for m in page for block in _held(m) if isinstance(block, Media)}
                 whole.write(b"]}")
             whole.write(b"\n]\n")
         with archive.open("talk.txt", "w", force_zip64=True) as talk:
@@ -138,8 +138,17 @@ def _line(message: Message, person: Person) -> str:
     who = (message.author or person.name or "they") if message.direction is Direction.IN else (message.author or "we")
     said = [f"{_moment(message.at)}  {who}: {message.subject + ': ' if message.subject else ''}{message.text}\n"]
     said += [f"{'':21}[{_kind(block)}]\n" for block in message.blocks if _kind(block) != "text"]
-    said += [f"{_moment(one.at)}  [{one.kind.value}] {one.text}\n" for one in message.changes]
+    for one in message.changes:
+        said.append(f"{_moment(one.at)}  [{one.kind.value}] {one.text}\n")
+        said += [f"{'':21}[{_kind(block)}]\n" for block in one.blocks if _kind(block) != "text"]
     return "".join(said)
+
+
+def _held(message: Message) -> Iterator[Block]:
+    """Give all that a message holds, and held since."""
+    yield from message.blocks
+    for change in message.changes:
+        yield from change.blocks
 
 
 def _kind(block: object) -> str:

@@ -5,6 +5,7 @@ Source: RFC 9562, section 5.7 and method 1 of 6.2, read 2026-11-22.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 import time
@@ -32,6 +33,12 @@ def new_id() -> str:
             _tails.extend(_some_tails())
         tail = _tails.pop()
     return f"{head}{count:03x}-{tail}"
+
+
+def derived_id(of: str, what: str) -> str:
+    """Make the one UUIDv7 of something that belongs to a thing with an id: its moment, and a hash where others have chance."""
+    chance = hashlib.sha256(f"{of}\0{what}".encode()).hexdigest()
+    return f"{of[:14]}7{chance[:3]}-{_KIND[chance[3]]}{chance[4:7]}-{chance[7:19]}"
 
 
 def _some_tails() -> list[str]:

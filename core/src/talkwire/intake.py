@@ -15,7 +15,7 @@ from typing import Any, Protocol, get_args
 
 import structlog
 
-from .admission import Admitted, Arrival, admit, admit_all, as_json, messages_there
+from .admission import Admitted, Arrival, admit, admit_all, as_json
 from .channel import Answered, Channel
 from .clock import Clock, micros, moment
 from .enclosures import filed, holds_files, is_to_be_filed
@@ -28,14 +28,18 @@ from .model import (
     Account,
     AccountNotice,
     Batch,
+    Change,
+    Enclosed,
     Envelope,
     Inbound,
     Item,
+    Original,
     Report,
     State,
     Typing,
     Unread,
 )
+from .pointing import messages_there
 from .store import Query, Store
 from .store.texts import is_storable, storable
 
@@ -462,6 +466,8 @@ def _check(item: Any) -> Any:
         raise ValueError("a time without its zone")
     if type(item) is Inbound and not item.external_id:
         raise ValueError("nothing tells it from the next one")
+    if type(item) is Change and any(isinstance(block, Enclosed | Original) for block in item.blocks):
+        raise TypeError  # nothing stores what lies in it
     if type(item) is Report:
         State(item.state)  # it may wait for its part in the store, and must not break that part's receipt
     texts = _TEXTS.get(type(item))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .actions import Notice
-from .admission import store_change
+from .changing import store_change
 from .channel import Channel
 from .errors import SendError, Uncertain, Unsupported
 from .formatting import plain_text

@@ -40,6 +40,7 @@ from .model import (
     Option,
     Original,
     Problem,
+    RemoteMedia,
     SessionState,
     State,
     StoredChange,
@@ -311,7 +312,9 @@ def _messages(query: Query, rows: Sequence[Row]) -> Iterable[Message]:
     changes: dict[str, list[StoredChange]] = {}
     done = query.execute(_CHANGES_OF_OURS if ours else _CHANGES, {"ids": ids}) if ids else []
     for id_, kind, text, said, at, by, _ in sorted(done, key=lambda row: (row[4], row[6])):
-        change = StoredChange(kind=ChangeKind(kind), text=text, blocks=blocks_from_json(said), at=moment(at), by=by)
+        # What lies with a provider has its attachment once the message is known that it belongs to.
+        held = tuple(block for block in blocks_from_json(said) if not isinstance(block, RemoteMedia))
+        change = StoredChange(kind=ChangeKind(kind), text=text, blocks=held, at=moment(at), by=by)
         changes.setdefault(id_, []).append(change)
     for row in rows:
         id_, conversation_id, account, direction, n, at, stored_at, text, blocks, author, *rest = row

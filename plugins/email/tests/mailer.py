@@ -77,3 +77,20 @@ async def mailing(server, **more):
             yield lent
         finally:
             await lent.channel.close()
+
+
+class Given:
+    """Tokens that a test gives."""
+
+    def __init__(self, *tokens):
+        self._tokens = list(tokens)
+
+    async def bearer(self):
+        return self._tokens[0]
+
+    async def close(self):
+        pass
+
+    def forget(self, token):
+        if len(self._tokens) > 1:
+            assert self._tokens.pop(0) == token

@@ -1,6 +1,7 @@
 """What the mail server says, and what the channel makes of it: by a server that says what the test wants."""
 
 import asyncio
+import base64
 from datetime import timedelta
 
 import pytest
@@ -19,7 +20,7 @@ from talkwire import (
 )
 from talkwire_email.postbox import Postbox
 
-from .mailer import KEY, OWN, mailing, outgoing, read, text_of
+from .mailer import KEY, OWN, Given, mailing, outgoing, read, text_of
 from .smtpd import CUT, SILENT, Server, user_of
 
 PASSWORD = "a-password-of-the-tests"
@@ -404,6 +405,23 @@ async def test_a_password_that_a_server_repeats_is_hidden_before_its_words_are_c
         error = await failed(lent)
     assert "xxx" in str(error)
     assert PASSWORD[:6] not in str(error)
+
+
+@pytest.mark.parametrize("as_it_went", [False, True], ids=["as it is", "as it went"])
+@pytest.mark.parametrize("verb", ["AUTH", "MAIL", "."])
+async def test_a_token_that_a_server_repeats_is_hidden_before_its_words_are_cut(server, verb, as_it_went):
+    token = "ya29.made-up-token-0123456789-0123456789"
+    went = base64.b64encode(f"user=support@example.test\x01auth=Bearer {token}\x01\x01".encode()).decode()
+    repeated = went if as_it_went else token
+    server.offers = ["AUTH XOAUTH2"]
+    server.answers[verb] = f"535 5.7.8 {'x' * (180 if verb == 'AUTH' else 280)}{repeated} is no good"
+    oauth = {"token_url": "https://login.example/token", "client_id": "talkwire"}
+    async with mailing(server, smtp={"password": None}, oauth=oauth) as lent:
+        lent.channel.tokens = Given(token)
+        error = await failed(lent)
+    assert "xxx" in str(error)
+    assert repeated[:6] not in str(error)
+    assert not [one for one in lent.services.exchanges if repeated in str(one)]
 
 
 async def test_a_server_without_sign_in_breaks_the_account(server):

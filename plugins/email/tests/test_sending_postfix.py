@@ -11,7 +11,7 @@ import pytest_asyncio
 from talkwire import AccountBroken, Address, Envelope, NotSent, Refused, State, TryLater, Unreachable, draft
 from talkwire.testing import lend
 
-from .mailer import KEY, Mailer, Plugin, outgoing, read, settings, text_of
+from .mailer import KEY, Given, Mailer, Plugin, outgoing, read, settings, text_of
 from .smtpd import Server
 
 LIMIT = 10.0  # seconds for a mail to arrive
@@ -126,23 +126,6 @@ async def test_a_wrong_password_breaks_the_account(account):
     async with account.mailing(smtp={"password": "something-else-entirely"}) as lent:
         with pytest.raises(AccountBroken, match=r"refused our sign-in as user\d+@example.test: 535 5.7.8"):
             await sent(lent)
-
-
-class Given:
-    """Tokens that a test gives."""
-
-    def __init__(self, *tokens):
-        self._tokens = list(tokens)
-
-    async def bearer(self):
-        return self._tokens[0]
-
-    async def close(self):
-        pass
-
-    def forget(self, token):
-        if len(self._tokens) > 1:
-            assert self._tokens.pop(0) == token
 
 
 def by_token(account):

@@ -25,6 +25,8 @@ class BotApi:
         self.waiting: list[dict[str, Any]] = []  # updates that are not confirmed
         self.refusals: list[tuple[int, str]] = []  # of the next questions for updates
         self.files: dict[str, bytes] = {}  # file_id → what it holds
+        self.no_file = "Bad Request: wrong file_id or the file is temporarily unavailable"
+        self.no_content = 0  # HTTP status instead of a file's bytes; 0: they are given
         self.patient = True  # waits with an answer until there are updates
         self.asking = 0  # questions that wait now
         self.most_asking = 0
@@ -92,6 +94,9 @@ class BotApi:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         root, _, method = request.path[1:].rpartition("/")
         if request.path.startswith(f"/file/bot{TOKEN}/"):
+            if self.no_content:
+                headers = {"Location": f"http://127.0.0.1:9{request.path}"}
+                return web.Response(status=self.no_content, headers=headers, text=f"no {request.path}")
             return web.Response(body=self.files[request.path.rpartition("/")[2]])
         if root != f"bot{TOKEN}":
             return _no(401, "Unauthorized")
@@ -140,7 +145,7 @@ class BotApi:
         if id_ in ("huge", "BAAC-big"):
             return _no(400, "Bad Request: file is too big")
         if id_ not in self.files:
-            return _no(400, "Bad Request: wrong file_id or the file is temporarily unavailable")
+            return _no(400, self.no_file)
         return {
             "file_id": id_,
             "file_unique_id": "u",

@@ -75,7 +75,9 @@ def said(name, text="", *blocks, at=ANN, **more):
 
 def media(key, name, media_type, size, caption=""):
     handle = json.dumps({"file_id": f"BAAC-{key}", "size": size}, separators=(",", ":"))
-    return RemoteMedia(handle=handle, name=name, media_type=media_type, size=size, caption=caption)
+    return RemoteMedia(
+        handle=handle, name=name, media_type=media_type, size=size, caption=caption, fingerprint=f"u-{key}"
+    )
 
 
 def other(kind, text):
@@ -177,13 +179,14 @@ SILENT = [  # nobody said anything to us
 ]
 
 
-def edited(name, text, seconds, at=ANN):
+def edited(name, text, seconds, at=ANN, blocks=()):
     return Change(
         kind=ChangeKind.EDIT,
         external_id=f"{at.value}:{number(name)}",
         address=at,
         at=T + timedelta(seconds=seconds),
         text=text,
+        blocks=blocks,
     )
 
 
@@ -222,8 +225,15 @@ ROWS = {
     **{name: [item] for name, item in WITH_MORE.items()},
     **{name: [] for name in SILENT},
     "edited": [edited("edited", "Halo, apa kabar hari ini?", 500)],
-    "edited_caption": [edited("edited_caption", "It is not broken", 501)],
-    "edited_live": [edited("edited_live", "", 502)],
+    "edited_caption": [
+        edited("edited_caption", "It is not broken", 501, blocks=(media("l", "photo.jpg", "image/jpeg", 150000),))
+    ],
+    "edited_photo": [
+        edited("edited_photo", "It is broken", 504, blocks=(media("o", "photo.jpg", "image/jpeg", 140000),))
+    ],
+    "edited_live": [
+        edited("edited_live", "", 502, blocks=(Location(latitude=-6.21, longitude=106.81, name="Live location"),))
+    ],
     "edited_post": [edited("edited_post", "We open at ten", 503, CHANNEL)],
     "pressed": [pressed("4382bfdwdsb323b2d9", "order:1:yes", "Yes, please", reply_to="42:200")],
     "pressed_old": [pressed("4382bfdwdsb323b2e0", "order:0:no", "order:0:no", reply_to="42:12")],

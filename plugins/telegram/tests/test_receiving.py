@@ -18,6 +18,7 @@ from talkwire import (
     NotSent,
     Refused,
     Rejected,
+    SendError,
     TryLater,
     Uncertain,
 )
@@ -157,6 +158,17 @@ async def test_that_telegram_does_not_reach_us_is_a_reason_that_people_see(api):
             lent.services.clock.advance(timedelta(minutes=10))
         listening.cancel()
         assert api.methods("getWebhookInfo") == ["setWebhook"]
+
+
+async def test_a_token_that_telegram_names_as_the_reason_is_gone_before_the_reason_is_cut(api):
+    async with bot(api) as lent:
+        await lent.channel.open()
+        await api.write("Hello")
+        api.told = {"last_error_date": int(NOON.timestamp()), "last_error_message": f"{'x' * 180} {TOKEN}"}
+        with pytest.raises(TryLater) as raised:
+            await anext(lent.channel.listen(""))
+    assert "xxx …); 1 updates wait" in str(raised.value)
+    assert TOKEN[:6] not in str(raised.value)
 
 
 # --- asking --------------------------------------------------------------------------------------
@@ -341,6 +353,27 @@ async def test_a_file_that_telegram_does_not_give_is_given_up_or_asked_for_again
     async with bot(api) as lent:
         with pytest.raises(error, match=words):
             await fetched(lent, one)
+
+
+@pytest.mark.parametrize(("what", "error"), [("temporarily", Uncertain), ("wrong", Refused)])
+async def test_a_token_that_telegram_repeats_with_a_file_is_gone_before_its_words_are_cut(api, what, error):
+    api.no_file = f"Bad Request: file {what} {'x' * 160} {TOKEN}"
+    async with bot(api) as lent:
+        with pytest.raises(error) as raised:
+            await fetched(lent, file("gone"))
+    assert "xxx" in str(raised.value)
+    assert TOKEN[:6] not in str(raised.value)
+
+
+@pytest.mark.parametrize("status", [302, 404, 500])
+async def test_where_a_file_does_not_come_its_address_which_holds_the_token_is_not_named(api, status):
+    api.files["doc 1"] = b"%PDF"
+    api.no_content = status
+    async with bot(api) as lent:
+        with pytest.raises(SendError) as raised:
+            await fetched(lent, file("doc 1", 4))
+        told = repr(lent.records) + "".join(lent.services.logs.lines)
+    assert TOKEN[:6] not in f"{raised.value} {raised.value!r} {told}"
 
 
 async def test_a_file_that_a_bot_never_gets_is_not_even_asked_for():

@@ -370,6 +370,28 @@ async def test_whatever_customers_send_is_an_update_that_the_bot_api_describes(b
         assert len({one["message"]["media_group_id"] for one in found}) == 1
 
 
+async def test_a_photo_is_swapped_and_a_live_location_moves_and_stops(bot, messenger, client):
+    [(photo, _)] = messenger.customer.send("photo", caption="look")
+    [(place, _)] = messenger.customer.send("live")
+    number = place.wire["message_id"]
+    first = photo.wire["photo"][-1]["file_unique_id"]
+    for given in (
+        {"deed": "swap", "message": photo.wire["message_id"]},
+        {"deed": "move", "message": number},
+        {"deed": "move", "message": number, "stop": True},
+    ):
+        async with client.post("/sim/deeds", json=given) as answer:
+            assert answer.status == 200
+    async with client.post("/sim/deeds", json={"deed": "move", "message": number}) as answer:
+        assert answer.status == 400  # it stands still now
+    async with client.post("/sim/deeds", json={"deed": "swap", "message": number}) as answer:
+        assert answer.status == 400  # it is no photo
+    *_, swapped, moved, stopped = [one.get("edited_message") for one in await heard(bot)]
+    assert (swapped["caption"], swapped["photo"][-1]["file_unique_id"] == first) == ("look", False)
+    assert moved["location"] == {"latitude": -6.916964, "longitude": 107.619125, "live_period": 3600}
+    assert stopped["location"] == {"latitude": -6.916964, "longitude": 107.619125}
+
+
 async def test_what_customers_do_is_told_as_the_bot_api_describes(bot, messenger, client):
     customer = messenger.customer
     said, _ = customer.write("Halo")
@@ -617,6 +639,8 @@ async def test_the_page_needs_nothing_from_elsewhere(client, path):
         ({"deed": "write", "text": "x", "message": 999}, 400),
         ({"deed": "send", "kind": "gold"}, 400),
         ({"deed": "edit", "message": 999, "text": "x"}, 400),
+        ({"deed": "swap", "message": 999}, 400),
+        ({"deed": "move", "message": 999}, 400),
         ({"deed": "press", "message": 999, "data": "x"}, 400),
         ({"deed": "shut", "on": False}, 400),
         ({"deed": "migrate"}, 400),

@@ -103,6 +103,22 @@ async def test_a_pressed_button_turns_until_it_is_answered(phone, messenger):
     assert await phone.get_by_role("link", name="Shop").get_attribute("href") == "https://shop.example"
 
 
+async def test_the_customer_swaps_a_photo_and_moves(phone, messenger):
+    [(photo, _)] = messenger.customer.send("photo")
+    [(place, _)] = messenger.customer.send("live")
+    first = photo.wire["photo"][-1]["file_id"]
+    await phone.get_by_role("button", name="What can be done with: Photo").click()
+    await phone.get_by_role("button", name="Swap photo").click()
+    await phone.get_by_text("edited").wait_for()
+    await phone.get_by_role("button", name="What can be done with: Live location").click()
+    await phone.get_by_role("button", name="Move on").click()
+    await phone.get_by_text("Live: -6.91696").wait_for()
+    await phone.get_by_role("button", name="Stop sharing").click()
+    await phone.get_by_role("button", name="What can be done with: Location").wait_for()
+    assert photo.wire["photo"][-1]["file_id"] != first
+    assert "live_period" not in place.wire["location"]
+
+
 async def test_the_customer_answers_edits_and_reacts(phone, messenger):
     Bot(messenger)("sendMessage", text="Which one?")
     await phone.get_by_role("button", name="What can be done with: Which one?").click()

@@ -180,6 +180,36 @@ async def test_edits_and_reactions_point_at_what_they_change(talk):
     assert (reaction.kind, reaction.text) == (ChangeKind.REACTION, "👍")
 
 
+async def test_a_swapped_photo_and_a_place_that_moves_are_seen_as_they_are_now(talk):
+    await talk.do("write", text="Here I am")
+    conversation, before = await talk.come("Here I am")
+    photo, place = [(await talk.do("send", kind=kind, caption="Look"))["messages"][0] for kind in ("photo", "live")]
+
+    async def come():
+        said = await talk.hub.messages(conversation.id, after_n=before.n)
+        return said if len(said) == 2 else None
+
+    first, second = await until(come)
+    await talk.do("swap", message=photo)
+    for _ in range(2):
+        await talk.do("move", message=place)
+
+    async def changed():
+        both = [(await talk.hub.message(one.id)).changes for one in (first, second)]
+        point = both[1][-1].blocks[0].latitude if both[1] else 0
+        if not both[0] or abs(point + 6.916464) > 1e-9:
+            return None
+        file = await talk.hub.attachment(both[0][0].blocks[0].attachment)
+        return (both, file) if file.sha256 else None
+
+    ([[swapped], moves], file) = await until(changed)
+    before = await talk.hub.attachment(first.blocks[0].attachment)
+    assert swapped.text == "Look"
+    assert file.sha256 not in ("", before.sha256)
+    assert len(moves) == 1
+    assert moves[0].blocks[0].name == "Live location"
+
+
 async def test_a_topic_is_a_conversation_in_which_each_has_a_name(talk):
     await talk.do("write", text="Which grinder?", chat=FORUM, topic=3, who=SITI["id"])
     conversation, said = await talk.come("Which grinder?")

@@ -51,6 +51,7 @@ USER_ID, NEW_USER_ID = "ID.730518840021946", "ID.730518840029999"
 AYU = Address(kind="phone", value="+6281234567890", name="Ayu Lestari")
 AYU_ALONE = Address(kind="phone", value="+6281234567890")  # where no contact is beside the message
 BUDI = Address(kind="phone", value="+6281200001111", name="Budi Santoso")
+OTHER_SHA256 = "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8="
 SHA256 = base64.b64encode(bytes(range(32))).decode()
 
 
@@ -99,10 +100,10 @@ def wrote(name: str, text: str = "", *blocks: Any, **more: Any) -> Inbound:
     return Inbound(text=text, blocks=blocks, **given)
 
 
-def file(id_: str, name: str, media_type: str, caption: str = "") -> RemoteMedia:
+def file(id_: str, name: str, media_type: str, caption: str = "", sha256: str = SHA256) -> RemoteMedia:
     """Say that a file came with it."""
-    handle = json.dumps({"id": id_, "sha256": SHA256})
-    return RemoteMedia(handle=handle, name=name, media_type=media_type, caption=caption)
+    handle = json.dumps({"id": id_, "sha256": sha256})
+    return RemoteMedia(handle=handle, name=name, media_type=media_type, caption=caption, fingerprint=sha256)
 
 
 def other(kind: str, text: str, raw: Any = None) -> Other:
@@ -111,9 +112,11 @@ def other(kind: str, text: str, raw: Any = None) -> Other:
     return Other(kind=kind, text=text, raw=kept)
 
 
-def changed(name: str, kind: ChangeKind, of: str, text: str = "") -> Change:
+def changed(name: str, kind: ChangeKind, of: str, text: str = "", *blocks: Any) -> Change:
     """Say that somebody changed a message."""
-    return Change(kind=kind, external_id=of, address=AYU, at=AT, change_id=wamid(name), text=text, to=NUMBER)
+    return Change(
+        kind=kind, external_id=of, address=AYU, at=AT, change_id=wamid(name), text=text, blocks=blocks, to=NUMBER
+    )
 
 
 def told(state: State, **more: Any) -> Report:
@@ -280,7 +283,26 @@ SAMPLES: tuple[Sample, ...] = (
     sample("reaction", changed("reaction", ChangeKind.REACTION, OURS, "👍🏽")),
     sample("reaction_removed", changed("reaction_removed", ChangeKind.REACTION, OURS)),
     sample("edit", changed("edit", ChangeKind.EDIT, wamid("text"), "Halo! Warna biru ada?")),
-    sample("edit_caption", changed("edit_caption", ChangeKind.EDIT, wamid("image"), "This one, scratched")),
+    sample(
+        "edit_caption",
+        changed(
+            "edit_caption",
+            ChangeKind.EDIT,
+            wamid("image"),
+            "This one, scratched",
+            file("990100000000001", "image.jpg", "image/jpeg"),
+        ),
+    ),
+    sample(
+        "edit_image",
+        changed(
+            "edit_image",
+            ChangeKind.EDIT,
+            wamid("image"),
+            "This one, *broken*",
+            file("990100000000002", "image.jpg", "image/jpeg", sha256=OTHER_SHA256),
+        ),
+    ),
     sample("revoke", changed("revoke", ChangeKind.REVOKE, wamid("text"))),
     # what WhatsApp says of a customer
     sample(

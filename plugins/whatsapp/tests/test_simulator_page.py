@@ -164,6 +164,17 @@ async def test_pictures_voices_and_places_are_sent_and_shown(phone: Any, meta: A
     assert 2.5 < await phone.locator("audio").evaluate(loaded) < 3.5
 
 
+async def test_a_picture_is_swapped_for_another(phone: Any, meta: Any) -> None:
+    await phone.get_by_role("button", name="Send something else").click()
+    await phone.get_by_role("button", name="Photo", exact=True).click()
+    await phone.locator(".bubble.mine img.picture").wait_for()
+    await phone.locator(".bubble:has(img.picture) .more").press("Enter")
+    await phone.get_by_role("button", name="Swap the picture").press("Enter")
+    await phone.locator(".bubble:has(img.picture)", has_text="edited").wait_for()
+    width = "node => node.decode().then(() => node.naturalWidth)"
+    assert await phone.locator("img.picture").evaluate(width) == 300
+
+
 async def test_another_customer_has_another_talk(phone: Any, meta: Any) -> None:
     await phone.get_by_label("Whose it is").select_option(label="Sari")
     await phone.get_by_text("You are the customer.").wait_for()

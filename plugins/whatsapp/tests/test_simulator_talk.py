@@ -122,6 +122,22 @@ async def test_whatever_a_customer_does_arrives_as_what_it_is(stage: Stage) -> N
     assert [one.kind.value for one in last_one.changes] == ["revoke"]
 
 
+async def test_a_picture_that_a_customer_swaps_is_a_file_of_its_message(stage: Stage) -> None:
+    picture, _ = await stage.cloud.says(kind="image", text="look")
+    talk = await stage.talk_of("+" + BUDI.wa_id)
+    await stage.cloud.says(kind="edit", text="look", answers=picture)
+
+    async def fetched() -> Any:
+        [said] = await stage.hub.messages(talk)
+        held = [one.attachment for change in said.changes for one in change.blocks if isinstance(one, Media)]
+        files = [await stage.hub.attachment(one) for one in held]
+        return (said, files[0]) if files and files[0].sha256 else None
+
+    said, file = await stage.until(fetched)
+    assert [(one.kind.value, one.text) for one in said.changes] == [("edit", "look")]
+    assert (file.media_type, file.size) == ("image/png", len(made.picture(300, 240)))
+
+
 async def test_whatever_we_say_arrives_on_the_phone_and_its_choices_come_back(
     stage: Stage, aiohttp_client: Any
 ) -> None:

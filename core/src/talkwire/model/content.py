@@ -30,6 +30,7 @@ class RemoteMedia:
     media_type: str = ""  # as claimed by the provider
     size: int | None = None  # bytes, None where the provider does not say
     caption: str = ""  # plain text, as sent
+    fingerprint: str = ""  # what stays with equal content while handles change; empty: the handle does
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

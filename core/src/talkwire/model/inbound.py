@@ -112,7 +112,10 @@ class Change:
     address: Address  # who did it
     at: datetime
     change_id: str = ""  # unique within the account; empty: made from the other fields
-    text: str = ""  # the new text, or the emoji; empty takes the reaction back
+    text: str = ""  # the new text or caption, or the emoji; empty takes the reaction back
+    # Edit: what the message holds now beside this text, without captions; files as `RemoteMedia`, or as `Media` that were
+    # kept for it. Empty: what it held.
+    blocks: tuple[Block, ...] = ()
     thread: str = ""
     to: str = ""
 

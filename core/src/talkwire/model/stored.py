@@ -119,9 +119,11 @@ class StoredChange:
 
     kind: ChangeKind
     text: str  # plain
-    at: datetime
+    at: datetime  # of a place that moves on: when it was last heard of
     by: str  # address
-    blocks: tuple[Block, ...] = ()  # of what we replaced ourselves; a customer's edit has text only
+    # Of an edit, what the message holds from then on. Ours: all of it; a customer's: what is beside the text, and empty
+    # where that stayed.
+    blocks: tuple[Block, ...] = ()
 
 
 class AttachmentClass(StrEnum):

@@ -8,7 +8,7 @@ from collections import defaultdict
 from dataclasses import replace
 from urllib.parse import unquote
 
-from ..model import Change, ChangeKind, Envelope, Inbound, Item, Part, Receipt, Report, Unread
+from ..model import Change, ChangeKind, Enclosed, Envelope, Inbound, Item, Original, Part, Receipt, Report, Unread
 from .case import KEY, Case, Sample
 from .outward import answers_of, over_own_lines, reached, send_once, sending_of, speaking
 from .provider import Seen, accept, hang_after_acceptance
@@ -84,7 +84,7 @@ def _text(seen: Seen) -> str:
 
 
 async def check_changes_and_albums_point_at_messages(case: Case) -> None:
-    """What edits or revokes names its message as `parse` names it; the pictures of an album share one group."""
+    """What edits or revokes names its message as `parse` names it, and holds no file; an album's pictures share one group."""
     judge = Judge("changes and albums point at messages", case)
     need_samples(case, judge)
     known: set[str] = set()
@@ -110,6 +110,13 @@ async def check_changes_and_albums_point_at_messages(case: Case) -> None:
                 "give all pictures of an album the same Inbound.group and ids of their own, and samples of two of them",
             )
     for sample, change in changes:
+        if any(isinstance(block, Enclosed | Original) for block in change.blocks):
+            raise judge.failure(
+                "parse",
+                sample,
+                "a file lies in Change.blocks itself, which nothing stores, so the edit would be unread",
+                "give files of an edit as RemoteMedia, or as Media that were kept for it",
+            )
         if change.external_id not in known:
             raise judge.failure(
                 "parse",

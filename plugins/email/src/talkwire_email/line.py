@@ -8,6 +8,7 @@ Source: RFC 5321, 4.1 to 4.5; RFC 3207; aiosmtplib 5.1.3 as it behaves; read and
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import ssl
 from asyncio import TimerHandle
@@ -93,6 +94,7 @@ class Line:
         self._patience = patience  # seconds for the server's first words
         self._client: SMTP | None = None
         self._resting: TimerHandle | None = None
+        self._tokens: tuple[str, ...] = ()  # that the server was shown at the last sign-in
         self.was_used = False  # a mail has gone over it since it was connected
 
     @property
@@ -192,10 +194,19 @@ class Line:
         return f"{place} cannot be reached ({type(error.__cause__ or error).__name__})"
 
     def _quoted(self, error: SMTPResponseException) -> str:
-        """Give a server's words at the length that we keep; a password that they repeat goes before they are cut."""
-        words, password = " ".join(str(error.message).split()), self._server.settings.password
-        hide = password.get_secret_value() if password is not None else ""
-        return (words.replace(hide, "…") if hide else words)[:200]
+        """Give a server's words at the length that we keep."""
+        return self.hidden(" ".join(str(error.message).split()))[:200]
+
+    def hidden(self, words: str) -> str:
+        """Take out of a server's words what we signed in with, as it is and as it went; before they are cut."""
+        password = self._server.settings.password
+        user, secret = self._server.user, password.get_secret_value() if password is not None else ""
+        forms = {secret, _base64(secret), _base64(f"\0{user}\0{secret}")} if secret else set()
+        for token in self._tokens:
+            forms |= {token, _base64(f"user={user}\x01auth=Bearer {token}\x01\x01")}
+        for form in sorted(forms, key=len, reverse=True):
+            words = words.replace(form, "…")
+        return words
 
     async def _sign_in(self, client: SMTP) -> None:
         server = self._server
@@ -234,13 +245,19 @@ class Line:
         if tokens is None or "xoauth2" not in client.server_auth_methods:
             raise AccountBroken(f"{server.place} takes no tokens (XOAUTH2). {server.fix}")
         token = await tokens.bearer()
+        self._tokens = (token,)
         try:
             await client.auth_xoauth2(server.user, token)
         except SMTPAuthenticationError as error:
             tokens.forget(token)  # it may have been taken back before its time
             if error.code < _FINAL or (newer := await tokens.bearer()) == token:
                 raise
+            self._tokens = (token, newer)
             await client.auth_xoauth2(server.user, newer)
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
 
 
 async def _greet(client: SMTP) -> None:

@@ -158,12 +158,13 @@ class Postbox:
                 f"the connection to {self._place} was cut while the mail was handed over: it may have been taken",
                 code="cut",
             ) from error
-        said.received(f"{reply.code} {reply.message}\n")
+        answer = line.hidden(reply.message)
+        said.received(f"{reply.code} {answer}\n")
         if reply.code in _OK:
             return Receipt(state=State.SENT, external_id=own.message_id(out.copy_of or out.key))
         if reply.code == _CLOSING:
             line.drop()
-        raise self._meaning(reply.code, reply.message, Stage.CONTENT, out)
+        raise self._meaning(reply.code, answer, Stage.CONTENT, out)
 
     async def _announced(self, line: Line, mail: Mail, out: Outgoing, said: Exchange) -> SMTP:
         """Say who writes to whom, until the server waits for the mail itself; once more where an old line was dead."""
@@ -202,20 +203,20 @@ class Postbox:
         if reports and mail.is_ascii:
             recipient.append(f"ORCPT=rfc822;{_xtext(mail.recipient)}")
         # A server that has had enough of a line says so to the next command: a new line, not an error of this mail.
-        code, words = await self._say(client, said, "MAIL", *sender)
+        code, words = await self._say(line, client, said, "MAIL", *sender)
         if code == _CLOSING:
             raise _Cut
         if code not in _OK:
             raise await self._refused(line, client, code, words, Stage.SENDER, out)
-        code, words = await self._say(client, said, "RCPT", *recipient)
+        code, words = await self._say(line, client, said, "RCPT", *recipient)
         if code not in _OK:
             raise await self._refused(line, client, code, words, Stage.RECIPIENT, out)
-        code, words = await self._say(client, said, "DATA")
+        code, words = await self._say(line, client, said, "DATA")
         if code != _GO_ON:
             raise await self._refused(line, client, code, words, Stage.CONTENT, out)
         return client
 
-    async def _say(self, client: SMTP, said: Exchange, *words: str) -> tuple[int, str]:
+    async def _say(self, line: Line, client: SMTP, said: Exchange, *words: str) -> tuple[int, str]:
         said.sent(f"{' '.join(words)}\n")
         try:
             # One time for all that is said before the mail: `_before_data` holds it.
@@ -226,8 +227,9 @@ class Postbox:
             if isinstance(error, TimeoutError):
                 raise
             raise _Cut from error
-        said.received(f"{reply.code} {reply.message}\n")
-        return reply.code, reply.message
+        answer = line.hidden(reply.message)
+        said.received(f"{reply.code} {answer}\n")
+        return reply.code, answer
 
     async def _refused(self, line: Line, client: SMTP, code: int, words: str, stage: Stage, out: Outgoing) -> SendError:
         """Take the begun mail back, so that the line is good for the next one; give what the no means."""

@@ -76,7 +76,8 @@ def _now(message: Message) -> tuple[Sequence[Block], str, bool]:
     blocks, text, gone = message.blocks, message.text, False
     for change in message.changes:
         if change.kind is ChangeKind.EDIT:
-            blocks, text, gone = change.blocks or (Text(change.text),), change.text, False
+            stays = blocks if message.direction is Direction.IN else (Text(change.text),)
+            blocks, text, gone = change.blocks or stays, change.text, False
         elif change.kind is ChangeKind.REVOKE:
             gone = True
     return ((), "", True) if gone else (blocks, text, False)

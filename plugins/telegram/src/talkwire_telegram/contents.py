@@ -29,7 +29,8 @@ _LINE = 300  # characters of a line for a person
 class File(Payload):
     """A file that lies with Telegram: under each key its fields are the same, if it has them."""
 
-    file_id: str = Field(min_length=1)
+    file_id: str = Field(min_length=1)  # the same file may have another one each time
+    file_unique_id: str = ""  # stays with the file, and fetches nothing
     file_size: int | None = None  # bytes
     file_name: str = ""
     mime_type: str = ""
@@ -39,6 +40,7 @@ class Size(Payload):
     """One size of a photo."""
 
     file_id: str = Field(min_length=1)
+    file_unique_id: str = ""
     width: int
     height: int
     file_size: int | None = None
@@ -171,13 +173,13 @@ def contents(message: Mapping[str, Any]) -> tuple[str, tuple[Block, ...], bool]:
 def _file(key: str, value: Any) -> Iterable[Block]:
     file = File.read(value)
     name, media_type = _NAMES[key]
-    yield _remote(file.file_id, file.file_name or name, file.mime_type or media_type, file.file_size)
+    yield _remote(file, file.file_name or name, file.mime_type or media_type)
 
 
 def _photo(_key: str, value: Any) -> Iterable[Block]:
     sizes = [Size.read(one) for one in value]
     largest = max(sizes, key=lambda one: (one.width * one.height, one.file_size or 0))
-    yield _remote(largest.file_id, "photo.jpg", "image/jpeg", largest.file_size)
+    yield _remote(largest, "photo.jpg", "image/jpeg")
 
 
 def _sticker(_key: str, value: Any) -> Iterable[Block]:
@@ -187,13 +189,20 @@ def _sticker(_key: str, value: Any) -> Iterable[Block]:
         name, media_type = "sticker.tgs", "application/x-tgsticker"
     elif sticker.is_video:
         name, media_type = "sticker.webm", "video/webm"
-    yield _remote(sticker.file_id, name, media_type, sticker.file_size, caption=sticker.emoji)
+    yield _remote(sticker, name, media_type, caption=sticker.emoji)
 
 
-def _remote(file_id: str, name: str, media_type: str, size: int | None, *, caption: str = "") -> RemoteMedia:
-    handle = json.dumps({"file_id": file_id, "size": size}, separators=(",", ":"))
-    size = size if size is not None and 0 <= size < 2**53 else None
-    return RemoteMedia(handle=handle, name=name, media_type=media_type, size=size, caption=caption)
+def _remote(file: File | Size, name: str, media_type: str, *, caption: str = "") -> RemoteMedia:
+    handle = json.dumps({"file_id": file.file_id, "size": file.file_size}, separators=(",", ":"))
+    size = file.file_size if file.file_size is not None and 0 <= file.file_size < 2**53 else None
+    return RemoteMedia(
+        handle=handle,
+        name=name,
+        media_type=media_type,
+        size=size,
+        caption=caption,
+        fingerprint=file.file_unique_id,
+    )
 
 
 def _contact(_key: str, value: Any) -> Iterable[Block]:

@@ -138,17 +138,21 @@ class _Update:
         )
 
     def edited(self, value: Any) -> Iterable[Item]:
-        """Somebody changed what they wrote."""
+        """Somebody changed what they wrote, swapped a file, or went on from the place that they show.
+
+        Telegram gives the whole message as it is now.
+        """
         message = Message.read(value)
         if _is_ours(message):
             return
-        beside, _, _ = contents(value)
+        beside, blocks, _ = contents(value)
         yield Change(
             kind=ChangeKind.EDIT,
             external_id=external_id(message, message.message_id),
             address=_address(message.chat),
             at=moment(message.edit_date or message.date),
             text=_text(message) or beside,
+            blocks=blocks,
             thread=_thread(message),
         )
 

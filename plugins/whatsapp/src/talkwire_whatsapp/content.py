@@ -60,8 +60,12 @@ def _media(kind: str, message: Json) -> Content:
     media_type = text(value, "mime_type").partition(";")[0].strip().lower()
     known = "voice" if kind == "audio" and value.get("voice") is True else kind
     name = text(value, "filename") or _NAMES.get(known, known) + _ENDINGS.get(media_type, "")
-    handle = handle_of(needed(value, "id", f"{kind}."), text(value, "sha256"))
-    return "", (RemoteMedia(handle=handle, name=name, media_type=media_type, caption=text(value, "caption")),)
+    digest = text(value, "sha256")
+    handle = handle_of(needed(value, "id", f"{kind}."), digest)
+    file = RemoteMedia(
+        handle=handle, name=name, media_type=media_type, caption=text(value, "caption"), fingerprint=digest
+    )
+    return "", (file,)
 
 
 def _location(_: str, message: Json) -> Content:

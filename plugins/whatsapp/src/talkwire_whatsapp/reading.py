@@ -8,7 +8,7 @@ Sources: Cloud API, webhooks reference, "messages" and its pages, "calls", read 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -16,12 +16,14 @@ from talkwire import (
     AccountNotice,
     Address,
     AddressChanged,
+    Block,
     Change,
     ChangeKind,
     Envelope,
     Inbound,
     Item,
     Other,
+    RemoteMedia,
     Unread,
     Unreadable,
     each,
@@ -209,8 +211,9 @@ class _People:
             of, words = needed(value, "message_id", "reaction."), text(value, "emoji")
         else:
             of, words = needed(value, "original_message_id", f"{kind}."), ""
+        blocks: tuple[Block, ...] = ()
         if kind == "edit":
-            words = _edited(inner(value, "message"))
+            words, blocks = _edited(inner(value, "message"))
         return Change(
             kind=ChangeKind(kind),
             external_id=of,
@@ -218,6 +221,7 @@ class _People:
             at=at,
             change_id=id_,
             text=words,
+            blocks=blocks,
             thread=text(message, "group_id"),
             to=self._to,
         )
@@ -249,7 +253,12 @@ class _People:
         return AddressChanged(old=old, new=new, at=at, to=self._to)
 
 
-def _edited(message: Json) -> str:
-    """Give the new text, or the new caption, of a message that was edited. Errors: `Unreadable`."""
+def _edited(message: Json) -> tuple[str, tuple[Block, ...]]:
+    """Give the new text, or the new caption, of a message that was edited, and its file. Errors: `Unreadable`."""
     kind = needed(message, "type", "edit.message.")
-    return text_of(message) if kind == "text" else text(inner(message, kind), "caption")
+    if kind == "text":
+        return text_of(message), ()
+    value = inner(message, kind)
+    # Where Meta names no file, it is the one that was there.
+    blocks = content(kind, message)[1] if "id" in value else ()
+    return text(value, "caption"), tuple(replace(b, caption="") if isinstance(b, RemoteMedia) else b for b in blocks)

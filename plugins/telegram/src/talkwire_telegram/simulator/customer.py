@@ -15,7 +15,25 @@ from .updates import Updates
 from .world import BOT, BUDI, Chat, Said, World, quoted
 
 TEXT_LIMIT = 4096
-KINDS = ("text", "photo", "album", "voice", "document", "large", "location", "venue", "contact", "sticker", "dice")
+KINDS = (
+    *(
+        "text",
+        "photo",
+        "album",
+        "voice",
+        "document",
+        "large",
+        "location",
+        "live",
+        "venue",
+        "contact",
+        "sticker",
+        "dice",
+    ),
+)
+STATION = {"latitude": -6.917464, "longitude": 107.619125}
+LIVE_PERIOD = 3600  # seconds for which a live location is shown
+STEP = 0.0005  # degrees north that a customer goes on; about 55 m
 
 
 class Impossible(Exception):
@@ -92,12 +110,13 @@ class Customer:
                     self._files.keep(b"too much", name="film.mp4", media_type="video/mp4", claimed=FETCH_LIMIT + 1)
                 )
             case "location":
-                return {"location": {"latitude": -6.917464, "longitude": 107.619125}}
+                return {"location": STATION}
+            case "live":
+                return {"location": {**STATION, "live_period": LIVE_PERIOD}}
             case "venue":
-                place = {"latitude": -6.917464, "longitude": 107.619125}
                 return {
-                    "location": place,
-                    "venue": {"location": place, "title": "Kopi Kita", "address": "Jalan Braga 12"},
+                    "location": STATION,
+                    "venue": {"location": STATION, "title": "Kopi Kita", "address": "Jalan Braga 12"},
                 }
             case "contact":
                 return {"contact": {"phone_number": "+6281234567890", "first_name": "Siti", "user_id": 5087654321}}
@@ -158,10 +177,38 @@ class Customer:
         """Change a text or a caption; gives the update's id."""
         if not text.strip() or len(text) > TEXT_LIMIT:
             raise Impossible(f"a text has between 1 and {TEXT_LIMIT} characters")
+        said = self._own(chat, message)
+        said.wire["caption" if "text" not in said.wire else "text"] = text
+        return self._edited(said)
+
+    def swap(self, chat: int, message: int) -> int:
+        """Put another photo in the place of one; gives the update's id."""
+        said = self._own(chat, message)
+        if "photo" not in said.wire:
+            raise Impossible("this message holds no photo")
+        said.wire.update(self._photo(picture(1 + secrets.randbelow(2))))
+        return self._edited(said)
+
+    def move(self, chat: int, message: int, *, stop: bool = False) -> int:
+        """Go on from where a live location is, or stop showing it; gives the update's id."""
+        said = self._own(chat, message)
+        if "live_period" not in said.wire.get("location", {}):
+            raise Impossible("this message shows no live location")
+        place = said.wire["location"]
+        said.wire["location"] = (
+            {name: place[name] for name in STATION}
+            if stop
+            else {**place, "latitude": round(place["latitude"] + STEP, 6)}
+        )
+        return self._edited(said)
+
+    def _own(self, chat: int, message: int) -> Said:
         said = self._there(self._open(chat), message)
         if not said.mine:
             raise Impossible("customers edit what they wrote themselves")
-        said.wire["caption" if "text" not in said.wire else "text"] = text
+        return said
+
+    def _edited(self, said: Said) -> int:
         said.wire["edit_date"] = int(self._world.now())
         return self._tell(said, "edited_message")
 

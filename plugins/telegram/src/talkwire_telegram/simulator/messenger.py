@@ -224,6 +224,10 @@ class Messenger(SimulatedProvider):
                 return {"messages": [one.wire["message_id"] for one, _ in sent], "update": sent[-1][1]}
             case "edit":
                 return {"update": customer.edit(chat, message, str(given["text"]))}
+            case "swap":
+                return {"update": customer.swap(chat, message)}
+            case "move":
+                return {"update": customer.move(chat, message, stop=bool(given.get("stop")))}
             case "react":
                 return {"update": customer.react(chat, message, str(given.get("emoji", "")), who=who)}
             case "press":
@@ -236,7 +240,7 @@ class Messenger(SimulatedProvider):
             case "topic":
                 return {"topic": customer.open_topic(chat, str(given["name"]), who=who)}
             case _:
-                raise Impossible("deed is one of write, send, edit, react, press, shut, migrate, topic")
+                raise Impossible("deed is one of write, send, edit, swap, move, react, press, shut, migrate, topic")
 
     async def hand_over(self, request: web.Request) -> web.Response:
         """Let a customer send a file of the page's own: the body, with its name in the query."""

@@ -544,7 +544,7 @@ class Cloud(SimulatedProvider):
             self._heard[number.id, person.key] = self.now()
         if kind in ("reaction", "edit", "revoke"):
             assert known is not None
-            self._apply(kind, known, text)
+            self._apply(kind, known, text, shown)
             put = known
         else:
             put = self._put(person, id_=id_, to_phone=False, source=message, answers=answers, **shown)
@@ -597,14 +597,22 @@ class Cloud(SimulatedProvider):
                 }
             case "edit":
                 assert known is not None
-                if known["kind"] != "text" or not text.strip():
-                    raise ValueError("only a text is edited, into another text")
-                changed = {"type": "text", "text": {"body": text}}
-                return {}, {"kind": "edit", "edit": {"original_message_id": known["id"], "message": changed}}
+                shown, changed = self._edited(known, text)
+                return shown, {"kind": "edit", "edit": {"original_message_id": known["id"], "message": changed}}
             case "revoke":
                 return {}, {"kind": "revoke", "revoke": {"original_message_id": known and known["id"]}}
             case _:
                 return self._moved(person, text)
+
+    def _edited(self, known: dict[str, Any], text: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Put other words in the place of a text, or another picture and caption in the place of a picture."""
+        if known["kind"] == "image":
+            file = self.shelf.put(files.picture(300, 240), "image/png", "")
+            wire = {"type": "image", "image": saying.shown_file(file, caption=text)}
+            return self._file({"type": "image", "image": {"id": file.id}}), wire
+        if known["kind"] != "text" or not text.strip():
+            raise ValueError("only a text is edited, into another text, or a picture, into another one")
+        return {}, {"type": "text", "text": {"body": text}}
 
     def _chosen(self, known: dict[str, Any], choice: str) -> tuple[dict[str, Any], dict[str, Any]]:
         option = next((one for one in known["options"] if one["id"] == choice and not one.get("url")), None)
@@ -631,11 +639,11 @@ class Cloud(SimulatedProvider):
             {"kind": "system", "system": {"body": words, "wa_id": new, "type": "user_changed_number"}},
         )
 
-    def _apply(self, kind: str, known: dict[str, Any], text: str) -> None:
+    def _apply(self, kind: str, known: dict[str, Any], text: str, shown: dict[str, Any]) -> None:
         if kind == "reaction":
             self._react({"answers": known["id"], "text": text}, "theirs")
         elif kind == "edit":
-            self._change(known, text=text, edited=True)
+            self._change(known, text=text, edited=True, **shown)
         else:
             self._change(known, text="", revoked=True)
 

@@ -74,7 +74,7 @@ function put(message) {
   const before = messages.get(message.id);
   const log = at("log");
   const old = log.querySelector(`[data-id="${CSS.escape(message.id)}"]`);
-  old?.querySelectorAll(".file:not(:has(.shown))").forEach((node) => sight.observe(node)); // perhaps it is here now
+  old?.querySelectorAll(".block.file:not(:has(.shown))").forEach((node) => sight.observe(node)); // perhaps it is here now
   if (before && JSON.stringify(before) === JSON.stringify(message)) return;
   messages.set(message.id, message);
   if (before) tellTrouble(before, message);
@@ -100,7 +100,8 @@ function put(message) {
   albums(log);
 }
 
-const sameBody = (a, b) => a.text === b.text && a.changes.length === b.changes.length && a.blocks.length === b.blocks.length;
+// A change may itself change: of a place that moves on there is one.
+const sameBody = (a, b) => a.text === b.text && JSON.stringify(a.changes) === JSON.stringify(b.changes) && a.blocks.length === b.blocks.length;
 
 /** Draw the pictures of one album as one: what follows each other in a group. */
 function albums(log) {
@@ -140,20 +141,18 @@ function looks(message) {
 }
 
 function bubble(message) {
-  const edit = message.changes.filter((change) => change.kind === "edit").at(-1);
+  const versions = versionsOf(message);
+  const now = versions.at(-1);
   const revoked = message.changes.some((change) => change.kind === "revoke");
-  const said = revoked ? tookBack(message) : edit ? edit.text : message.text;
-  // What we say ourselves is in its text too, but for files; what came in is not.
-  const isOurs = message.direction === "out";
-  const drawn = (block) => (isOurs ? block.attachment || block.image : !["text", "original"].includes(block.type));
-  const files = revoked ? [] : message.blocks.filter(drawn).map(block_);
+  const said = revoked ? tookBack(message) : now.text;
+  const files = revoked ? [] : drawn(message, now.blocks);
   const hasWhole = message.blocks.some((block) => block.type === "original");
   return h("article", { class: looks(message), "data-id": message.id, "data-n": message.n, "data-group": message.group || null },
     h("h3", { class: "hidden" }, titleOf(message)),
     message.subject && h("p", { class: "subject" }, message.subject),
     (said || !files.length) && h("div", { class: revoked ? "said revoked" : "said" }, said),
     files,
-    edit && !revoked && asItWas(message),
+    versions.length > 1 && !revoked && asItWas(message, versions.slice(0, -1)),
     hasWhole && whole(message),
     about(message));
 }
@@ -179,11 +178,29 @@ function titleOf(message) {
   return message.direction === "out" ? `Reply ${message.n}` : `Message ${message.n} of the customer`;
 }
 
-/** Offer what stood there before it was edited, the first text above. */
-function asItWas(message) {
-  const edits = message.changes.filter((change) => change.kind === "edit").map((change) => change.text);
+/** Give what stood in a message, first as it came, then after each edit; a caption is the text of an edit. */
+function versionsOf(message) {
+  const versions = [{ text: message.text, blocks: message.blocks }];
+  for (const { text, blocks } of message.changes.filter((change) => change.kind === "edit")) {
+    const held = blocks.length ? blocks : versions.at(-1).blocks;
+    versions.push({ text, blocks: held.map((block) => (block.caption ? { ...block, caption: "" } : block)), same: !blocks.length });
+  }
+  return versions;
+}
+
+/** Draw blocks. What we say ourselves is in the text too, but for files; what came in is not. */
+function drawn(message, blocks) {
+  const isOurs = message.direction === "out";
+  return blocks.filter((block) => (isOurs ? block.attachment || block.image : !["text", "original"].includes(block.type))).map(block_);
+}
+
+/** Offer what stood there before it was edited, the first above; what held the same as the one before says its text only. */
+function asItWas(message, before) {
   return h("details", { class: "block" }, h("summary", {}, "Before it was edited"),
-    h("ol", {}, [message.text, ...edits.slice(0, -1)].map((text) => h("li", { class: "part-text" }, text || "(no text)"))));
+    h("ol", {}, before.map(({ text, blocks, same }) => {
+      const held = same ? [] : drawn(message, blocks);
+      return h("li", { class: "part-text" }, text || (held.length ? "" : "(no text)"), held);
+    })));
 }
 
 /** Draw a block that is more than text. */

@@ -2,11 +2,11 @@
 import { at, clock, complain, composer, live, make, post, talk } from "./frame.js";
 
 const chat = at("chat"), who = at("who"), menu = at("menu"), attach = at("attach"), file = at("file"), log = at("log");
-const HAND = { photo: "Photo", album: "Album", voice: "Voice note", document: "File", location: "Location", venue: "Venue", contact: "Contact", sticker: "Sticker", dice: "Dice", large: "Large film" };
+const HAND = { photo: "Photo", album: "Album", voice: "Voice note", document: "File", location: "Location", live: "Live location", venue: "Venue", contact: "Contact", sticker: "Sticker", dice: "Dice", large: "Large film" };
 const LINES = {
   photo: "M4 5h16v14H4zM4 16l5-5 4 4 2-2 5 5M15.5 9.5h.01", album: "M7 4h13v12H7zM4 8v12h13M7 13l4-4 5 5",
   voice: "M12 4a2.5 2.5 0 0 1 2.5 2.5v5a2.5 2.5 0 0 1-5 0v-5A2.5 2.5 0 0 1 12 4zM6.5 11a5.5 5.5 0 0 0 11 0M12 16.5V20", document: "M6 3h8l4 4v14H6zM14 3v4h4",
-  location: "M12 3a6 6 0 0 0-6 6c0 4.5 6 12 6 12s6-7.5 6-12a6 6 0 0 0-6-6zM12 9h.01", venue: "M4 10l8-6 8 6v10H4zM10 20v-6h4v6",
+  location: "M12 3a6 6 0 0 0-6 6c0 4.5 6 12 6 12s6-7.5 6-12a6 6 0 0 0-6-6zM12 9h.01", live: "M12 8a4 4 0 0 0-4 4c0 3 4 8 4 8s4-5 4-8a4 4 0 0 0-4-4zM5 8a8 8 0 0 1 14 0", venue: "M4 10l8-6 8 6v10H4zM10 20v-6h4v6",
   contact: "M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM5 20a7 7 0 0 1 14 0", sticker: "M4 4h16v9l-7 7H4zM20 13h-7v7M9 9h.01M14 9h.01", dice: "M5 5h14v14H5zM9 9h.01M15 15h.01M12 12h.01",
   large: "M4 6h16v12H4zM8 6v12M16 6v12M4 12h4M16 12h4", own: "M19.5 11.5l-7.6 7.6a4.6 4.6 0 0 1-6.5-6.5l8-8a3.1 3.1 0 0 1 4.4 4.4l-8 8a1.5 1.5 0 0 1-2.2-2.2l7.3-7.3",
 };
@@ -123,7 +123,7 @@ function content(said) {
   if (said.dice) return [make("div", "dice", said.dice.emoji === "🎲" ? "⚀⚁⚂⚃⚄⚅"[said.dice.value - 1] : said.dice.emoji), make("span", "hidden", `shows ${said.dice.value}`)];
   if (said.voice) return [voice(said.voice)];
   if (said.venue) return [pin(), thing(icon("venue", 22), said.venue.title, said.venue.address)];
-  if (said.location) return [pin(), make("small", "meta", `${said.location.latitude.toFixed(5)}, ${said.location.longitude.toFixed(5)}`)];
+  if (said.location) return [pin(), make("small", "meta", `${said.location.live_period ? "Live: " : ""}${said.location.latitude.toFixed(5)}, ${said.location.longitude.toFixed(5)}`)];
   if (said.contact) return [thing(said.contact.first_name[0], nameOf(said.contact), said.contact.phone_number)];
   if (said.video || said.animation) {
     const of = said.video || said.animation, node = make("video", "shown");
@@ -146,7 +146,7 @@ function service(said) {
 
 // --- a message -------------------------------------------------------------------------------------------------
 
-const gist = (said) => said.text || said.caption || (said.photo ? "Photo" : said.voice ? "Voice note" : said.document ? said.document.file_name : said.venue ? said.venue.title : said.location ? "Location" : "Message");
+const gist = (said) => said.text || said.caption || (said.photo ? "Photo" : said.voice ? "Voice note" : said.document ? said.document.file_name : said.venue ? said.venue.title : said.location ? (said.location.live_period ? "Live location" : "Location") : "Message");
 
 function answered(said) {
   const of = said.reply_to_message;
@@ -202,7 +202,11 @@ function tools(line) {
     node.setAttribute("aria-pressed", String(isOn));
     return node;
   });
-  return make("div", "tools", answer, edit, ...emoji);
+  const change = (words, deed, more = {}) => tool(words, () => act(deed, { message: id, ...more }).catch(complain));
+  const swap = line.mine && line.message.photo ? change("Swap photo", "swap") : null;
+  const isLive = line.mine && line.message.location?.live_period;
+  const live = isLive ? [change("Move on", "move"), change("Stop sharing", "move", { stop: true })] : [];
+  return make("div", "tools", answer, edit, swap, ...live, ...emoji);
 }
 
 function more(line) {

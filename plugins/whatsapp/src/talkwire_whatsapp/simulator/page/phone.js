@@ -134,6 +134,7 @@ function offer(message, opener) {
   }));
   const mine = message.to_phone ? [] : [
     ...(message.kind === "text" ? [say("Edit", () => aim("edit", message))] : []),
+    ...(message.kind === "image" ? [say("Swap the picture", () => act("edit", { answers: message.id, text: message.text }))] : []),
     say("Delete for everyone", () => act("revoke", { answers: message.id })),
   ];
   menu.replaceChildren(faces, say("Answer", () => aim("reply", message)), ...(message.revoked ? [] : mine), say("As it was on the line", () => {
