@@ -20,6 +20,7 @@ from talkwire.hooks import hookimpl
 from talkwire.model import Message
 from tests.faults.page import shows
 from tests.journeys.acme_hub import AcmeHub, FullAcme
+from tests.journeys.bells import RULE, Bell
 
 
 async def operator(acme: AcmeHub) -> str:
@@ -251,6 +252,28 @@ async def test_a_hook_that_ends_the_transaction_of_others_is_refused_and_told_so
     await acme.hub.run_until_idle()
     assert "a transaction begins and ends by itself: take COMMIT out" in await operator(acme)
     assert await acme.column("SELECT text FROM message") == ["Hello"]
+
+
+async def test_a_notifier_whose_routes_raise_takes_nobody_elses_away(
+    start_acme: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The routes of all plugins are looked through together."""
+
+    class Routeless(Bell):
+        def routes(self) -> Any:
+            raise ZeroDivisionError("a secret text")
+
+    class Hooks:
+        @hookimpl
+        def register_notifiers(self) -> list[type[Bell]]:
+            return [Routeless]
+
+    acme: AcmeHub = await start_acme(settings=RULE, plugins={"notify_bell": Hooks()})
+    assert list(acme.hub.daemon.notifier_routes()) == []
+    log = capsys.readouterr().out
+    assert "routes failed" in log
+    assert "test_plugins.py:" in log
+    assert "a secret text" not in log
 
 
 async def test_a_channel_whose_close_raises_stops_nobody(start_acme: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,8 +17,9 @@ import structlog
 from pydantic_core import from_json
 
 from . import lanes, notifying, readmodels
+from .channel import Route
 from .clock import Clock, moment
-from .errors import PLUGIN_MAY_RAISE, NotFound, Refused, SendError, TryLater
+from .errors import PLUGIN_MAY_RAISE, NotFound, Refused, SendError, TryLater, place_of
 from .hub import Hub
 from .lanes import Fence, Lane, Task
 from .model import Ended, Notification, OnDesktop, Recipient, Style
@@ -118,6 +119,14 @@ class Medium:
             self._unopened = f"it raised {type(error).__name__} as it was made"
             self.log.warning("notifier cannot be made", kind=type(error).__name__)
         await self.open_again()
+
+    def routes(self) -> Sequence[Route]:
+        """Give the notifier's own sockets and pages; none where it raises: all plugins' are looked through together."""
+        try:
+            return tuple(self.notifier.routes()) if self.notifier is not None else ()
+        except PLUGIN_MAY_RAISE as error:  # one notifier's fault is its own
+            self.log.warning("routes failed", kind=type(error).__name__, place=place_of(error))
+            return ()
 
     async def open_again(self) -> datetime | None:
         """Open the notifier unless it is open; gives when to try again, where that failed."""
@@ -307,11 +316,12 @@ class Medium:
                 return _Decision("handed")
             case Shown():
                 return _Decision("shown")
+        self.log.error("deliver gave neither Shown, Handed nor Suppressed", gave=type(said).__name__)
         return _Decision("refused", f"deliver gave a {type(said).__name__}")
 
     def _later(self, task: Task, error: BaseException) -> _Decision:
         text = str(error) if isinstance(error, SendError) else type(error).__name__
-        self.log.warning("notifier failed", task=task.kind, error=text)
+        self.log.warning("notifier failed", task=task.kind, error=text, place=place_of(error))
         asked = error.after if isinstance(error, TryLater) else None
         again = self.clock.now() + (asked or lanes.backoff(task.attempts))
         gave_up = again > moment(task.created_at) + _GIVE_UP
