@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import threading
 import time
 from dataclasses import asdict
@@ -19,6 +20,7 @@ from talkwire.hooks import hookimpl
 from talkwire.model import Message
 from tests.faults.page import shows
 from tests.journeys.acme_hub import AcmeHub, FullAcme
+from tests.journeys.bells import RULE, Bell
 
 
 async def operator(acme: AcmeHub) -> str:
@@ -141,14 +143,14 @@ async def test_a_plugin_that_leaks_tasks_or_handles_shows_in_the_line_of_the_pro
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def broken(method: str) -> type[FullAcme]:
+def broken(method: str, error: type[BaseException] = ZeroDivisionError) -> type[FullAcme]:
     """Make an Acme one of whose methods raises."""
 
     def plain(self: Any, *args: Any) -> Any:
-        raise ZeroDivisionError("a secret text")
+        raise error("a secret text")
 
     async def waits(self: Any, *args: Any) -> Any:
-        raise ZeroDivisionError("a secret text")
+        raise error("a secret text")
 
     return type("Sister", (FullAcme,), {method: waits if method in ("open", "close", "send") else plain})
 
@@ -181,6 +183,97 @@ async def test_a_channel_that_raises_hurts_only_what_it_was_asked_for(
     assert "a secret text" not in seen + log
     [(stored,)] = await acme.hub.rows("SELECT count(*) FROM message WHERE direction = 'in'")
     assert stored == (0 if method in ("authenticate", "parse") else 1)
+
+
+@pytest.mark.parametrize("method", ["open", "close", "answer", "authenticate", "parse", "send"])
+async def test_a_channel_that_would_end_the_process_hurts_only_what_it_was_asked_for(
+    start_acme: Any, method: str
+) -> None:
+    """A library that was made for a command line ends the process where its arguments are wrong."""
+    acme: AcmeHub = await start_acme(channel=broken(method, SystemExit))
+    try:
+        await after(acme, method)
+    except Rejected:
+        assert method == "authenticate"
+    if method == "send":
+        assert await acme.hub.states(await acme.hub.conversation) == ["uncertain"]
+    [(stored,)] = await acme.hub.rows("SELECT count(*) FROM message WHERE direction = 'in'")
+    assert stored == (0 if method in ("authenticate", "parse") else 1)
+    await acme.hub.daemon.accounts.close()
+
+
+async def test_an_account_whose_rates_raise_is_broken_and_stops_no_other(start_acme: Any) -> None:
+    class Rateless(FullAcme):
+        @property
+        def rates(self) -> Any:
+            raise ZeroDivisionError
+
+    acme: AcmeHub = await start_acme(channel=Rateless)
+    assert re.search("BAD account shop broken for .*: ZeroDivisionError while it was made", await operator(acme))
+
+
+@pytest.mark.parametrize("said", [False, True, "no"])
+async def test_who_gives_something_instead_of_raising_lets_nobody_in(
+    start_acme: Any, said: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Lenient(FullAcme):
+        def authenticate(self, envelope: Any) -> Any:
+            return said
+
+    acme: AcmeHub = await start_acme(channel=Lenient)
+    with pytest.raises(Rejected):
+        await acme.wrote("m1", "Hello")
+    assert "authenticate gave something; it raises Rejected, or gives nothing" in capsys.readouterr().out
+    assert await acme.column("SELECT text FROM message") == []
+
+
+async def test_an_answer_that_is_none_loses_no_delivery(start_acme: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    class Wordy(FullAcme):
+        def answer(self, envelope: Any) -> Any:
+            return "hello"
+
+    acme: AcmeHub = await start_acme(channel=Wordy)
+    await acme.wrote("m1", "Hello")
+    await acme.hub.run_until_idle()
+    assert await acme.column("SELECT text FROM message") == ["Hello"]
+    assert "answer gave neither Answered nor None" in capsys.readouterr().out
+
+
+async def test_a_hook_that_ends_the_transaction_of_others_is_refused_and_told_so(start_acme: Any) -> None:
+    """Whoever has written against a database of his own commits: what others wrote beside it would have been cut."""
+
+    class Commits:
+        @hookimpl
+        def on_inbound_message(self, message: Message, tx: Any) -> None:
+            tx.execute("COMMIT")
+
+    acme: AcmeHub = await start_acme(plugins={"acme_crm": Commits()})
+    await acme.wrote("m1", "Hello")
+    await acme.hub.run_until_idle()
+    assert "a transaction begins and ends by itself: take COMMIT out" in await operator(acme)
+    assert await acme.column("SELECT text FROM message") == ["Hello"]
+
+
+async def test_a_notifier_whose_routes_raise_takes_nobody_elses_away(
+    start_acme: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The routes of all plugins are looked through together."""
+
+    class Routeless(Bell):
+        def routes(self) -> Any:
+            raise ZeroDivisionError("a secret text")
+
+    class Hooks:
+        @hookimpl
+        def register_notifiers(self) -> list[type[Bell]]:
+            return [Routeless]
+
+    acme: AcmeHub = await start_acme(settings=RULE, plugins={"notify_bell": Hooks()})
+    assert list(acme.hub.daemon.notifier_routes()) == []
+    log = capsys.readouterr().out
+    assert "routes failed" in log
+    assert "test_plugins.py:" in log
+    assert "a secret text" not in log
 
 
 async def test_a_channel_whose_close_raises_stops_nobody(start_acme: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -289,6 +289,17 @@ async def test_a_good_channel_that_is_called_by_get_passes(check) -> None:
         await check(BY_QUERY)
 
 
+class SaysYes(AcmeChannel):
+    def authenticate(self, envelope: Any) -> Any:
+        super().authenticate(envelope)
+        return True
+
+
+async def test_an_authenticate_that_gives_something_would_let_nobody_in() -> None:
+    with pytest.raises(Failure, match="it gave True, and whatever gives something lets nobody in"):
+        await BY_NAME["check_genuine_envelopes_pass"](replace(ACME, channel=SaysYes))
+
+
 async def test_a_delivery_by_a_method_that_the_features_do_not_name_would_be_answered_405() -> None:
     sample = replace(ACME.samples[0], method="PUT")
     with pytest.raises(Failure, match=r"features\.methods has GET, POST: it would be answered 405"):

@@ -22,7 +22,7 @@ from .answers import AccountView
 from .channel import Channel
 from .clock import micros, moment
 from .counting import AccountCounts
-from .errors import AccountBroken, NotFound, SendError, StoreDown, TryLater
+from .errors import PLUGIN_MAY_RAISE, AccountBroken, NotFound, SendError, StoreDown, TryLater, place_of
 from .lanes import Fence
 from .lending import AccountServices, Lent
 from .model import (
@@ -78,8 +78,8 @@ class Runtime:
         try:
             channel = kind(settings, AccountServices(self, self._lent, settings, kind))
             self.channel, self.rates = channel, Rates(channel.rates)
-        except Exception as error:  # noqa: BLE001  one account's fault is its own
-            _log.error("account cannot be made", account=self.name, kind=type(error).__name__)
+        except PLUGIN_MAY_RAISE as error:  # one account's fault is its own
+            _log.error("account cannot be made", account=self.name, kind=type(error).__name__, place=place_of(error))
             self._set(AccountState.BROKEN, f"{type(error).__name__} while it was made")
 
     @property
@@ -309,8 +309,8 @@ class Accounts:
             try:
                 async with asyncio.timeout(_CLOSE_WITHIN.total_seconds()):
                     await runtime.channel.close()
-            except Exception as error:  # noqa: BLE001  the others are closed all the same
-                _log.warning("close failed", account=runtime.name, kind=type(error).__name__)
+            except PLUGIN_MAY_RAISE as error:  # the others are closed all the same
+                _log.warning("close failed", account=runtime.name, kind=type(error).__name__, place=place_of(error))
 
     def _living(self, runtime: Runtime) -> Callable[[], Awaitable[datetime | None]]:
         listening: asyncio.Task[None] | None = None
@@ -358,9 +358,11 @@ class Accounts:
         except AccountBroken as error:
             runtime.broke(str(error))
             return False
-        except Exception as error:  # noqa: BLE001  one account's start is its own affair
+        except PLUGIN_MAY_RAISE as error:  # one account's start is its own affair
             self._later(failures, error)
             runtime.waits(_said("open", error))
+            if not isinstance(error, SendError):  # what it says then is why
+                _log.warning("open failed", account=runtime.name, kind=type(error).__name__, place=place_of(error))
             return False
         failures.reset()
         runtime.change(AccountState.WORKING, "")
@@ -377,13 +379,13 @@ class Accounts:
             failures.fail(self._lent.clock.now())  # it ended by itself: listened to again, not at once
         except AccountBroken as error:
             runtime.broke(str(error))
-        except Exception as error:  # noqa: BLE001  one listener's fault is its own
+        except PLUGIN_MAY_RAISE as error:  # one listener's fault is its own
             self._later(failures, error)
             if not isinstance(error, StoreDown):
                 runtime.waits(_said("listen", error))
-            _log.warning("listener failed", account=runtime.name, kind=type(error).__name__)
+            _log.warning("listener failed", account=runtime.name, kind=type(error).__name__, place=place_of(error))
 
-    def _later(self, failures: Backoff, error: Exception) -> None:
+    def _later(self, failures: Backoff, error: BaseException) -> None:
         until = failures.fail(self._lent.clock.now())
         if isinstance(error, TryLater) and error.after is not None:
             failures.pause(max(until, self._lent.clock.now() + error.after))
@@ -406,7 +408,7 @@ class Accounts:
         return self._lent.clock.now() + _EVIDENCE_EVERY
 
 
-def _said(method: str, error: Exception) -> str:
+def _said(method: str, error: BaseException) -> str:
     """Say why: the text only of our own errors, any other may quote a secret."""
     if isinstance(error, SendError):
         return str(error)

@@ -198,8 +198,7 @@ class Daemon:
     def notifier_routes(self) -> Iterator[tuple[str, Route]]:
         """Give the routes of notifiers, each with its plugin."""
         for medium in self._media.values():
-            if medium.notifier is not None:
-                yield from ((f"notify_{medium.name}", route) for route in medium.notifier.routes())
+            yield from ((f"notify_{medium.name}", route) for route in medium.routes())
 
     def stuck(self) -> list[str]:
         """Say why this process is no longer alive: who holds a writer too long, or that one is gone."""

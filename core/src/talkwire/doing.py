@@ -12,7 +12,7 @@ from pydantic_core import from_json, to_json
 from . import actions, elsewhere, lanes, notifying, timers, windows
 from .actions import Action, DropTimer, Notice, Notify, Reply, SetTimer, Signal, Withdraw
 from .channel import Channel
-from .errors import AccountBroken, NotFound, NotSent, StoreDown, TalkwireError, TryLater, Wait
+from .errors import PLUGIN_MAY_RAISE, AccountBroken, NotFound, NotSent, StoreDown, TalkwireError, TryLater, Wait
 from .ids import new_id
 from .lanes import Fence, Lane, NewTask, Task
 from .model import Address
@@ -138,7 +138,7 @@ class Doer:
             return
         except (StoreDown, *_NOT_NOW):
             raise  # the lane's own back-off, for as long as it lasts
-        except Exception as error:  # noqa: BLE001  one task
+        except PLUGIN_MAY_RAISE as error:  # one task
             text = f"{type(error).__name__}, which nobody expected"
             if task.attempts < len(SCHEDULE):
                 where = None if task.attempts or isinstance(error, TalkwireError) else error  # told once

@@ -275,6 +275,18 @@ def _listed(faults: Sequence[Fault]) -> list[str]:
     return [f"  {fault.path:<{width}}   {fault.reason}" for fault in faults]
 
 
+PLUGIN_MAY_RAISE = (Exception, SystemExit)  # a library that was made for a command line may end the process
+
+
+def place_of(error: BaseException) -> str:
+    """Name the line that raised an error, `odd_channel.py:15`: its text may quote a secret, its place does not."""
+    trace, place = error.__traceback__, ""
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        place, trace = f"{code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}", trace.tb_next
+    return place
+
+
 def in_our_words(message: str) -> str:
     """Give a message of pydantic's without what it puts before a validator's own words."""
     for prefix in _BEFORE_OURS:

@@ -15,6 +15,7 @@ import structlog
 from pydantic_core import from_json, to_json
 
 from .clock import Clock, micros, moment
+from .errors import PLUGIN_MAY_RAISE
 from .lanes import Fence
 from .model import Small
 from .pump import Pump
@@ -96,7 +97,7 @@ class Expiries:
             async with asyncio.timeout(_WITHIN.total_seconds()):
                 ends = {what: _aware(until) for what, until in (await source.ask()).items()}
                 again = EVERY
-        except Exception as error:  # noqa: BLE001  it is asked again; its text may quote a secret
+        except PLUGIN_MAY_RAISE as error:  # it is asked again; its text may quote a secret
             _log.info("nobody can say when it ends", of=source.key, kind=type(error).__name__)
         self._asked[source.key] = source.of, self.pump.clock.now() + again
         return ends

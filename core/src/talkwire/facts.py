@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from .nearest import nearest
+
 FACTS = (  # each has a heading in docs/reference/facts.md; a test compares them with what is told
     "message.received",
     "message.changed",
@@ -68,3 +72,15 @@ FACTS = (  # each has a heading in docs/reference/facts.md; a test compares them
     "key.created",
     "key.revoked",
 )
+
+
+def no_such(name: str, plugins: Collection[str]) -> str:
+    """Say why nobody tells facts of a type, with the nearest; empty: they are told.
+
+    Of the own facts of `plugins` only the first half is known.
+    """
+    plugin, _, word = name.partition(".")
+    if name in FACTS or (plugin in plugins and word):
+        return ""
+    near = nearest(name, FACTS) or "; a plugin's own is called plugin.word, and needs its plugin enabled"
+    return f"no such fact{near}"

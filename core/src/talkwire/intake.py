@@ -19,7 +19,7 @@ from .admission import Admitted, Arrival, admit, admit_all, as_json
 from .channel import Answered, Channel
 from .clock import Clock, micros, moment
 from .enclosures import filed, holds_files, is_to_be_filed
-from .errors import Conflict, NotFound, Rejected, StoreDown, TalkwireError, Unreadable
+from .errors import PLUGIN_MAY_RAISE, Conflict, NotFound, Rejected, StoreDown, TalkwireError, Unreadable, place_of
 from .features import Features
 from .ids import new_id
 from .lanes import Fence
@@ -132,13 +132,16 @@ class Intake:
         refused: Answered | None = None
         for served, channel in endpoint.behind:
             try:
-                answered = channel.answer(envelope)
-            except Exception as error:  # noqa: BLE001  a delivery that looks like no handshake is not lost for it
-                _log.error("answer failed", account=served.name, kind=type(error).__name__)
+                answered: object = channel.answer(envelope)
+            except PLUGIN_MAY_RAISE as error:  # a delivery that looks like no handshake is not lost for it
+                _log.error("answer failed", account=served.name, kind=type(error).__name__, place=place_of(error))
                 continue
-            if answered is not None and answered.status < 400:
+            if not isinstance(answered, Answered | None):
+                _log.error("answer gave neither Answered nor None", account=served.name, gave=type(answered).__name__)
+            elif answered is not None and answered.status < 400:
                 return answered
-            refused = refused or answered  # it may be the handshake of another account that shares the endpoint
+            elif answered is not None:
+                refused = refused or answered  # it may be the handshake of another account that shares the endpoint
         if refused is not None:
             return refused
         served, channel = _genuine(endpoint.behind, envelope)
@@ -406,13 +409,16 @@ def _kept(query: Query, envelope_id: str) -> tuple[str, Envelope, str] | None:
 def _genuine(behind: Sequence[tuple[Served, Channel]], envelope: Envelope) -> tuple[Served, Channel]:
     for served, channel in behind:
         try:
-            channel.authenticate(envelope)
+            said: object = channel.authenticate(envelope)  # type: ignore[func-returns-value]
         except Rejected:
             continue
-        except Exception as error:  # noqa: BLE001  a check that breaks lets nothing through
-            _log.error("authenticate failed", account=served.name, kind=type(error).__name__)
+        except PLUGIN_MAY_RAISE as error:  # a check that breaks lets nothing through
+            _log.error("authenticate failed", account=served.name, kind=type(error).__name__, place=place_of(error))
             continue
-        return served, channel
+        if said is None:
+            return served, channel
+        # One that says False would let everybody in.
+        _log.error("authenticate gave something; it raises Rejected, or gives nothing", account=served.name)
     behind[0][0].rejected(envelope.received_at)
     raise Rejected("not genuine")
 
@@ -423,12 +429,12 @@ def read(channel: Channel, envelope: Envelope) -> list[Item]:
     try:
         for item in channel.parse(envelope):
             items.append(item)  # noqa: PERF402  what came before an error counts
-    except Exception as error:  # noqa: BLE001  law 7: an unreadable item is kept and shown
+    except PLUGIN_MAY_RAISE as error:  # law 7: an unreadable item is kept and shown
         items.append(Unread(f"{type(error).__name__} in parse: {_short(error)}"))
     return _checked(items)
 
 
-def _short(error: Exception) -> str:
+def _short(error: BaseException) -> str:
     # Other errors may quote what they choked on.
     return str(error)[:200] if isinstance(error, TalkwireError) else "see the log at debug"
 

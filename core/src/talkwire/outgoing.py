@@ -18,7 +18,7 @@ from .errors import KeyReused, Loop, NoAnswer, NotFound, Refuse, ReplyError, Uns
 from .features import Features
 from .formatting import blocks_to_json
 from .ids import new_id
-from .model import Accepted, Account, Address, Answer, AnswerCode, Draft, Policy, RenderContext, SessionState
+from .model import Accepted, Account, Address, Answer, AnswerCode, Draft, Policy, RenderContext, Rendered, SessionState
 from .queueing import Instead, Ready, Refused, Rendition, again, enqueue, fail_fallen, known_key, tell_refused
 from .store import Query, Store
 from .store.texts import storable
@@ -206,7 +206,9 @@ class Replies:
             senders=seen.senders,
             automatic=automatic,
         )
-        rendered = channel.render(draft, context)
+        rendered: object = channel.render(draft, context)
+        if not isinstance(rendered, Rendered):
+            raise TypeError(f"{type(channel).__name__}.render gave a {type(rendered).__name__}; it gives Rendered")
         if not rendered.parts:
             raise Unsupported("the draft has nothing that could be sent")
         if rendered.draft is not None:

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from . import hooks as specs
 from .actions import Action
 from .channel import PLAIN_METHODS, Channel
-from .errors import Fault, Refuse
+from .errors import PLUGIN_MAY_RAISE, Fault, Refuse
 from .hooks import HOOK_API, OLDEST_HOOK_API, Drop, hook_of
 from .licences import licence_of
 from .model import Account, Draft, Inbound, Notification, Person
@@ -240,7 +240,7 @@ class Plugins:
             for name in self.settings_models:
                 try:
                     self._ask(hook_name, name)
-                except Exception as error:  # noqa: BLE001  one plugin; the others go on
+                except PLUGIN_MAY_RAISE as error:  # one plugin; the others go on
                     self.warnings.append(Fault(f"plugins.{name}", f"{hook_name} raised {type(error).__name__}"))
         return self._given[hook_name]
 

@@ -32,6 +32,7 @@ from .channel import Channel
 from .clock import Clock
 from .deliveries import Learnt
 from .errors import (
+    PLUGIN_MAY_RAISE,
     AccountBroken,
     MarkupRefused,
     NotSent,
@@ -43,6 +44,7 @@ from .errors import (
     Unreachable,
     Wait,
     WindowShut,
+    place_of,
 )
 from .http import ExchangeRecord
 from .lanes import Fence, Lane
@@ -234,7 +236,7 @@ class Sender:
                 again = self._clock.now() + lanes.backoff(lane.attempts)
                 await self._store.write(lanes.postpone, (lane.id, again, self._account.words_of(error)))
                 return None
-            except Exception as error:  # noqa: BLE001  law 7: not known is said
+            except PLUGIN_MAY_RAISE as error:  # law 7: not known is said
                 _log.info("reconcile failed", account=view.name, kind=type(error).__name__)
             else:
                 if isinstance(said, NotThere):
@@ -254,10 +256,10 @@ class Sender:
             self._read(outcome, error)
         except TimeoutError:
             outcome.learnt, outcome.text = State.UNCERTAIN, "no answer in time"
-        except Exception as error:  # noqa: BLE001  an unclassified error is taken as the worst case
+        except PLUGIN_MAY_RAISE as error:  # an unclassified error is taken as the worst case
             outcome.learnt = State.UNCERTAIN
             outcome.text = f"{type(error).__name__} in the channel"
-            _log.error("send raised", account=self._account.name, kind=type(error).__name__)
+            _log.error("send raised", account=self._account.name, kind=type(error).__name__, place=place_of(error))
         finally:
             exchanges.reset(token)
         outcome.exchanges = records

@@ -12,7 +12,7 @@ import structlog
 from . import answers
 from .admission import session_changed
 from .channel import Channel
-from .errors import Conflict, NotFound
+from .errors import PLUGIN_MAY_RAISE, Conflict, NotFound
 from .model import ReadUpTo, SessionState, SignalKind, TypingSignal
 from .store import Store, Tx
 
@@ -87,7 +87,7 @@ class Sessions:
         try:
             async with asyncio.timeout(channel.features.send_timeout.total_seconds()):
                 await channel.signal(address, signal)
-        except Exception as error:  # noqa: BLE001  best effort
+        except PLUGIN_MAY_RAISE as error:  # best effort
             _log.debug("signal failed", account=account, kind=type(error).__name__)
 
 

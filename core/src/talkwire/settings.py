@@ -19,9 +19,9 @@ from typing import Any, Literal, NamedTuple, TypeVar, cast
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
+from . import facts
 from .channel import Channel
 from .errors import Fault, SettingsError, in_our_words
-from .facts import FACTS
 from .model import Level, Policy
 from .nearest import keys_at, nearest
 from .plugins import Plugins
@@ -310,13 +310,11 @@ class RawConfig:
                 self._fault(place, f"accounts.{name} writes to nobody first: its channel cannot; choose another")
 
     def _facts(self, plugins: Iterable[str]) -> None:
-        """Refuse to wait for facts that nobody tells; of a plugin's own only the first half is known."""
+        """Refuse to wait for facts that nobody tells."""
+        known = frozenset(plugins)
         for place, name in self._on:
-            plugin, _, word = name.partition(".")
-            if name in FACTS or (plugin in plugins and word):
-                continue
-            near = nearest(name, FACTS) or "; a plugin's own is called plugin.word, and needs its plugin enabled"
-            self._fault(place, f"no such fact{near}")
+            if reason := facts.no_such(name, known):
+                self._fault(place, reason)
 
     def _rules(self) -> tuple[Rule, ...]:
         rules = self._listed(Rule, "notify")

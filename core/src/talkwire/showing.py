@@ -17,8 +17,9 @@ import structlog
 from pydantic_core import from_json
 
 from . import lanes, notifying, readmodels
+from .channel import Route
 from .clock import Clock, moment
-from .errors import NotFound, Refused, SendError, TryLater
+from .errors import PLUGIN_MAY_RAISE, NotFound, Refused, SendError, TryLater, place_of
 from .hub import Hub
 from .lanes import Fence, Lane, Task
 from .model import Ended, Notification, OnDesktop, Recipient, Style
@@ -114,10 +115,18 @@ class Medium:
         await self.learn()
         try:
             self.notifier = kind(kind.Settings() if settings is None else settings, self)
-        except Exception as error:  # noqa: BLE001  one notifier's fault is its own
+        except PLUGIN_MAY_RAISE as error:  # one notifier's fault is its own
             self._unopened = f"it raised {type(error).__name__} as it was made"
             self.log.warning("notifier cannot be made", kind=type(error).__name__)
         await self.open_again()
+
+    def routes(self) -> Sequence[Route]:
+        """Give the notifier's own sockets and pages; none where it raises: all plugins' are looked through together."""
+        try:
+            return tuple(self.notifier.routes()) if self.notifier is not None else ()
+        except PLUGIN_MAY_RAISE as error:  # one notifier's fault is its own
+            self.log.warning("routes failed", kind=type(error).__name__, place=place_of(error))
+            return ()
 
     async def open_again(self) -> datetime | None:
         """Open the notifier unless it is open; gives when to try again, where that failed."""
@@ -129,7 +138,7 @@ class Medium:
         try:
             async with asyncio.timeout(min(_OPEN_WITHIN, notifier.features.timeout).total_seconds()):
                 await self._opened(notifier)
-        except Exception as error:  # noqa: BLE001  one notifier's fault is its own
+        except PLUGIN_MAY_RAISE as error:  # one notifier's fault is its own
             self._unopened = str(error) if isinstance(error, SendError) else type(error).__name__
             self.log.warning("notifier cannot be opened", error=self._unopened)
             return self._again.fail(now)
@@ -144,7 +153,7 @@ class Medium:
             return f"it cannot be opened, and is tried again: {self._unopened}"
         try:
             return self.notifier.trouble()
-        except Exception as error:  # noqa: BLE001  one notifier's fault is its own
+        except PLUGIN_MAY_RAISE as error:  # one notifier's fault is its own
             return f"its trouble raised {type(error).__name__}"
 
     async def learn(self) -> None:
@@ -158,7 +167,7 @@ class Medium:
             try:
                 async with asyncio.timeout(self.notifier.features.timeout.total_seconds()):
                     await self.notifier.close()
-            except Exception as error:  # noqa: BLE001  one notifier's fault is its own
+            except PLUGIN_MAY_RAISE as error:  # one notifier's fault is its own
                 self.log.warning("notifier did not close", kind=type(error).__name__)
 
     @property
@@ -280,7 +289,7 @@ class Medium:
                 await notifier.withdraw(notification)
         except Refused:
             return _Decision("")
-        except Exception as error:  # noqa: BLE001  a notifier's fault is tried again, and named
+        except PLUGIN_MAY_RAISE as error:  # a notifier's fault is tried again, and named
             return self._later(found.task, error)
         return _Decision("")
 
@@ -298,7 +307,7 @@ class Medium:
                 said: object = await (notifier.deliver(given[0]) if len(given) == 1 else notifier.digest(given))
         except Refused as error:
             return _Decision("refused", str(error))
-        except Exception as error:  # noqa: BLE001  a notifier's fault is tried again, and named
+        except PLUGIN_MAY_RAISE as error:  # a notifier's fault is tried again, and named
             return self._later(shows[0].task, error)
         match said:
             case Suppressed():
@@ -307,11 +316,12 @@ class Medium:
                 return _Decision("handed")
             case Shown():
                 return _Decision("shown")
+        self.log.error("deliver gave neither Shown, Handed nor Suppressed", gave=type(said).__name__)
         return _Decision("refused", f"deliver gave a {type(said).__name__}")
 
-    def _later(self, task: Task, error: Exception) -> _Decision:
+    def _later(self, task: Task, error: BaseException) -> _Decision:
         text = str(error) if isinstance(error, SendError) else type(error).__name__
-        self.log.warning("notifier failed", task=task.kind, error=text)
+        self.log.warning("notifier failed", task=task.kind, error=text, place=place_of(error))
         asked = error.after if isinstance(error, TryLater) else None
         again = self.clock.now() + (asked or lanes.backoff(task.attempts))
         gave_up = again > moment(task.created_at) + _GIVE_UP

@@ -12,7 +12,7 @@ import structlog
 
 from . import lanes
 from .clock import Clock, moment
-from .errors import StoreDown
+from .errors import PLUGIN_MAY_RAISE, StoreDown
 from .lanes import Fence, Lane
 from .pump import Pump
 from .store import Query, Store
@@ -252,7 +252,7 @@ class Lanes:
             await group.work(lane)
         except StoreDown:
             raise
-        except Exception as error:  # noqa: BLE001  one task
+        except PLUGIN_MAY_RAISE as error:  # one task
             if (turn := self._turn()) is not None:
                 lane = turn.lane
             _log.error("task failed", group=lane.group, kind=type(error).__name__, exc_info=error)

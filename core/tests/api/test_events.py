@@ -26,7 +26,7 @@ async def test_only_wanted_types_come_and_the_cursor_moves_all_the_same(customer
     page = await api.get("/events", params={"after": 0, "types": "message.received,conversation.opened"})
     assert [fact["type"] for fact in page["items"]] == ["conversation.opened", "message.received"]
     assert page["items"][1]["small"] == {"n": 1}
-    page = await api.get("/events", params={"after": 0, "types": "nothing.such"})
+    page = await api.get("/events", params={"after": 0, "types": "delivery.failed"})
     assert (page["items"], page["next"]) == ([], page["head"])
 
 
@@ -142,7 +142,10 @@ async def test_a_client_that_takes_nothing_for_too_long_is_cut_off(monkeypatch):
 async def test_a_streams_cursor_moves_over_what_it_does_not_want(hub, customer, api):
     await customer.writes()
     head = (await api.get("/events"))["head"]
-    options = {"headers": {**api.headers, "Accept": "text/event-stream"}, "params": {"after": 0, "types": "no.such"}}
+    options = {
+        "headers": {**api.headers, "Accept": "text/event-stream"},
+        "params": {"after": 0, "types": "delivery.failed"},
+    }
     async with api.client.get("/api/v1/events", **options) as response:
         assert await Stream(response).event() == {"id": str(head)}
 
@@ -206,3 +209,26 @@ async def test_streams_and_polls_end_when_the_daemon_stops(hub, customer, api):
         hub.daemon.tail.close()
         assert await response.content.read() == b""
         assert (await waiting)["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("types", "reason"),
+    [
+        ("message.recieved", "no such fact; did you mean message.received?"),
+        (
+            "message.received,nothing",
+            "no such fact; a plugin's own is called plugin.word, and needs its plugin enabled",
+        ),
+        ("xyz.q", "no such fact; a plugin's own is called plugin.word, and needs its plugin enabled"),
+    ],
+)
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+async def test_who_waits_for_what_nobody_tells_hears_of_it(api, types, reason, accept):
+    status, problem = await api.ask("GET", f"/events?types={types}", headers={"Accept": accept})
+    assert (status, problem["code"]) == (422, "invalid")
+    assert problem["faults"] == [{"path": "types", "reason": reason}]
+
+
+@pytest.mark.parametrize("types", ["", "message.received,", "tiny.own", "unheard_of.own"])
+async def test_known_types_those_of_plugins_and_none_are_taken(api, types):
+    assert await api.get(f"/events?types={types}")

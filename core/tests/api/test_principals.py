@@ -20,7 +20,7 @@ async def test_what_is_wrong_with_a_key_is_told(hub, server, key):
     token = await key()
     other = token[:-43] + "A" * 43
     told = {}
-    for said in ("", token[:20], f"Basic {token}", other):
+    for said in ("", "Bearer ", token[:20], f"Basic {token}", other):
         headers = {"Authorization": said if " " in said else f"Bearer {said}"} if said else {}
         async with server.get("/api/v1/accounts", headers=headers) as response:
             told[said] = (await response.json(content_type=None))["detail"]
@@ -28,6 +28,7 @@ async def test_what_is_wrong_with_a_key_is_told(hub, server, key):
         told["session"] = (await response.json(content_type=None))["detail"]
     assert told == {
         "": "no key was given; send Authorization: Bearer tw_…",
+        "Bearer ": "no key was given; send Authorization: Bearer tw_…",
         token[:20]: "this is no key, or only a piece of one; send Authorization: Bearer tw_…",
         f"Basic {token}": "this is no key, or only a piece of one; send Authorization: Bearer tw_…",
         other: "this key is not known, or was revoked; talkwire keys list names those that work",

@@ -359,3 +359,9 @@ async def test_a_program_that_no_person_stands_behind_answers_no_machine(hub, cu
     assert (status, problem["code"], problem["type"]) == (409, "automatic", "urn:talkwire:problem:automatic")
     status, accepted = await reply(api, conversation, text="a person")
     assert status == 202
+
+
+async def test_a_conflict_with_a_code_of_its_own_blames_nobody(customer, api):
+    status, problem = await api.post(f"/conversations/{await customer.writes()}:end", json={})
+    assert (status, problem["code"]) == (409, "no_session")
+    assert problem["title"] == "It cannot be done as things stand"

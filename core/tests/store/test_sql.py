@@ -8,7 +8,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from talkwire.errors import TalkwireError
 from talkwire.store import Query, Store, Tx
+from talkwire.store.sql import bind, plain
 
 from .conftest import keep
 
@@ -121,3 +123,28 @@ async def test_ten_thousand_rows_and_names_fit_into_a_transaction(store: Store) 
         return [tx.execute("SELECT count(*) FROM meta")[0][0] for _ in items]
 
     assert await store.write(put, None) == 80_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "COMMIT",
+        " rollback",
+        "BEGIN IMMEDIATE",
+        "-- all of it\nEND",
+        "/* now */ SAVEPOINT a",
+        "release a",
+        "START TRANSACTION",
+    ],
+)
+def test_nobody_ends_a_transaction_in_which_others_write(text: str) -> None:
+    for read in (lambda: bind(text, {}, "?"), lambda: plain(text, "?")):
+        with pytest.raises(TalkwireError, match=r"a transaction begins and ends by itself: take [A-Z]+ out"):
+            read()
+
+
+@pytest.mark.parametrize(
+    "text", ["SELECT 1 AS commit", "UPDATE ended SET n = 1", "endless", "INSERT INTO t VALUES (1)"]
+)
+def test_words_that_look_alike_end_nothing(text: str) -> None:
+    assert bind(text, {}, "?") == (text, [])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated
 
@@ -12,10 +12,11 @@ from aiohttp_sse import EventSourceResponse, sse_response
 from pydantic import Field
 from pydantic_core import to_json
 
-from .. import readmodels
+from .. import facts, readmodels
 from ..errors import HistoryGone, StoreDown
 from ..store import Query
 from . import problems
+from .engine import Engine
 from .routes import api
 from .routing import Call
 from .shapes import Body, Words, shape
@@ -53,6 +54,7 @@ async def events(call: Call[EventQuery, None]) -> readmodels.Facts | web.StreamR
 
     A cursor older than the log gives 410 `cursor_expired`: take a fresh look, then go on from the log's head.
     """
+    _are_told(call.engine, call.query.types)
     after = call.query.after
     if "text/event-stream" in call.request.headers.get("Accept", ""):
         last = call.request.headers.get("Last-Event-ID", "")
@@ -71,6 +73,15 @@ async def events(call: Call[EventQuery, None]) -> readmodels.Facts | web.StreamR
                     await _news(more)
     except TimeoutError:
         return await _read(call, after)
+
+
+def _are_told(engine: Engine, types: Sequence[str]) -> None:
+    """Refuse to wait for what nobody tells. Errors: `Invalid`."""
+    config = engine.config
+    plugins = {*config.enabled, *engine.plugins.settings_models, *(one.channel for one in config.accounts.values())}
+    for name in types:
+        if reason := facts.no_such(name, plugins):
+            raise problems.Invalid("types", reason)
 
 
 async def _read(call: Call[EventQuery, None], after: int | None) -> readmodels.Facts:

@@ -14,6 +14,7 @@ from typing import Any
 from aiohttp import web
 
 from ..channel import Route
+from ..errors import PLUGIN_MAY_RAISE
 from ..hooks import Pages
 from . import problems
 from .engine import ENGINE, Engine
@@ -44,8 +45,8 @@ async def of_channel(request: web.Request) -> web.StreamResponse:
     if runtime is None or runtime.channel is None:
         return problems.response("not_found")
     try:
-        routes = runtime.channel.routes()
-    except Exception as error:  # noqa: BLE001  as a handler's
+        routes = tuple(runtime.channel.routes())
+    except PLUGIN_MAY_RAISE as error:  # as a handler's
         return problems.of(error)
     return await _served(request, routes, {"hub": runtime.channel.hub})
 
@@ -76,7 +77,7 @@ async def _served(
             return await route.handler(seen, **_wanted(route.handler, lent))
         except web.HTTPException:
             raise
-        except Exception as error:  # noqa: BLE001  a plugin's handler hurts only its own request
+        except PLUGIN_MAY_RAISE as error:  # a plugin's handler hurts only its own request
             if request.writer.output_size and request.transport is not None:
                 request.transport.close()  # a socket or a stream has begun: no answer fits into it any more
             return problems.of(error)

@@ -92,7 +92,7 @@ class Principals:
         remote = remote_of(request, self._proxies)
         if given := request.headers.get("Authorization", ""):
             scheme, _, token = given.partition(" ")
-            return await self.key(token.strip() if scheme.lower() == "bearer" else "", remote)
+            return await self.key(token.strip() if scheme.lower() == "bearer" else given, remote)
         cookie = request.cookies.get(self._cookie, "")
         if not _TOKEN.fullmatch(cookie):
             raise Unauthenticated(f"no key was given; {_SEND}")
@@ -102,6 +102,8 @@ class Principals:
 
     async def key(self, token: str, remote: str) -> Principal:
         """Give whose key this is. Errors: `Unauthenticated`; `RateLimited` after too many wrong ones of this address."""
+        if not token:
+            raise Unauthenticated(f"no key was given; {_SEND}")
         if not (match := _KEY.fullmatch(token)):
             self._limits.may_guess(remote)
             self._limits.wrong(remote)

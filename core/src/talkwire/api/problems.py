@@ -46,6 +46,9 @@ CODES: Mapping[str, tuple[int, str]] = {  # code → status, title; codes of ans
 }
 
 
+_OTHER = (409, "It cannot be done as things stand")  # a conflict that has a code of its own
+
+
 class Unauthenticated(errors.TalkwireError):
     """We do not know who asks."""
 
@@ -115,7 +118,7 @@ class ProblemDetails(BaseModel):
 
 def response(code: str, detail: str = "", *, status: int = 0, **more: Any) -> web.Response:
     """Make a problem of a known code, or of another one with its status."""
-    known_status, title = CODES.get(code, CODES["no_answer" if "answer" in more else "conflict"])
+    known_status, title = CODES.get(code) or (CODES["no_answer"] if "answer" in more else _OTHER)
     status = status or known_status
     said = {"type": f"urn:talkwire:problem:{code}", "title": title, "status": status, "code": code, "detail": detail}
     headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "5"}}.get(status)
@@ -134,7 +137,7 @@ def unstored(answer: A) -> A:
     return answer
 
 
-def of(error: Exception) -> web.Response:
+def of(error: BaseException) -> web.Response:
     """Say what an error means to the caller."""
     text = str(error)
     match error:
@@ -184,14 +187,11 @@ _CODE_OF: Mapping[type[Exception], str] = {
 }
 
 
-def unknown(error: Exception) -> web.Response:
+def unknown(error: BaseException) -> web.Response:
     """Put an error that nobody expected into the log, and tell the caller its id."""
     id_ = new_id()
     # The text may quote what it choked on: only the kind and the place are logged.
-    trace, place = error.__traceback__, ""
-    while trace is not None:
-        place, trace = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}", trace.tb_next
-    _log.error("request failed", id=id_, kind=type(error).__name__, place=place)
+    _log.error("request failed", id=id_, kind=type(error).__name__, place=errors.place_of(error))
     return response("internal", "Tell your operator this id.", id=id_)
 
 

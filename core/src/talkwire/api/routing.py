@@ -91,7 +91,7 @@ class Operation:
             principal = await self._who(request)
             call = Call(request.app[ENGINE], principal, request, self._query(request), await self._body(request))
             result = await self._done(call)
-        except Exception as error:  # noqa: BLE001  one request; what it is goes into the log
+        except errors.PLUGIN_MAY_RAISE as error:  # one request; what it is goes into the log
             return problems.of(error)
         if isinstance(result, web.StreamResponse):
             return result if result.prepared else problems.unstored(result)  # a stream was sent already

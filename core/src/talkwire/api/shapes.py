@@ -214,7 +214,8 @@ class PageQuery(Body):
 
 
 Words = Annotated[
-    tuple[str, ...], BeforeValidator(lambda value: tuple(value.split(",")) if isinstance(value, str) else value)
+    tuple[str, ...],
+    BeforeValidator(lambda value: tuple(filter(None, value.split(","))) if isinstance(value, str) else value),
 ]
 
 

@@ -9,7 +9,7 @@ from .. import accounts, departures
 from ..accounts import Runtime
 from ..channel import Channel
 from ..daemon import Daemon
-from ..errors import Conflict, TalkwireError
+from ..errors import PLUGIN_MAY_RAISE, Conflict, TalkwireError, place_of
 from .command import PROVIDER_WITHIN, Command, Said, live
 from .data import is_alone
 
@@ -31,13 +31,17 @@ async def probe(runtime: Runtime) -> str:
     assert runtime.channel is not None  # the caller looked
     try:
         async with asyncio.timeout(PROVIDER_WITHIN):
-            return await runtime.channel.probe()
+            found: object = await runtime.channel.probe()
     except TimeoutError as error:
         raise Conflict(f'account "{runtime.name}": no answer within {PROVIDER_WITHIN} s') from error
     except TalkwireError as error:
         raise Conflict(f'account "{runtime.name}": {error}') from error
-    except Exception as error:  # a plugin's own fault: its text may hold anything
-        raise Conflict(f'account "{runtime.name}": its probe raised {type(error).__name__}') from error
+    except PLUGIN_MAY_RAISE as error:  # a plugin's own fault: its text may hold anything
+        where = f"{type(error).__name__} ({place_of(error)})"
+        raise Conflict(f'account "{runtime.name}": its probe raised {where}') from error
+    if not isinstance(found, str):
+        raise Conflict(f'account "{runtime.name}": its probe gave a {type(found).__name__}; it gives a line of text')
+    return found
 
 
 async def _withdraw_account(daemon: Daemon, said: Said) -> dict[str, str]:
@@ -57,7 +61,7 @@ async def _withdraw_account(daemon: Daemon, said: Said) -> dict[str, str]:
         raise Conflict(f'account "{name}" is paused; its provider gave no answer within {PROVIDER_WITHIN} s') from error
     except TalkwireError as error:
         raise Conflict(f'account "{name}" is paused; its provider was not told: {error}') from error
-    except Exception as error:  # a plugin's own fault: its text may hold anything
+    except PLUGIN_MAY_RAISE as error:  # a plugin's own fault: its text may hold anything
         raise Conflict(f'account "{name}" is paused; taking it back raised {type(error).__name__}') from error
     if runtime.channel.features.webhook and type(runtime.channel).removed is Channel.removed:
         public = daemon.config.server.public_url

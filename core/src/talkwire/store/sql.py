@@ -16,14 +16,28 @@ from functools import cache
 from itertools import chain
 from typing import Any
 
+from ..errors import TalkwireError
+
 _PLACE = re.compile(r"(?<![:\w]):([a-z_]\w*)(?:\[(\d*)\])?")
+_ENDS = re.compile(
+    r"\s*(?:(?:--[^\n]*\n|/\*.*?\*/)\s*)*(BEGIN|START|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT|RELEASE|PREPARE)\b",
+    re.IGNORECASE | re.DOTALL,
+)
 _VALUES = re.compile(r"VALUES\s*(\([^()]*\))", re.IGNORECASE)
 
 Params = Mapping[str, Any]
 
 
 @cache
+def _is_part(sql: str) -> None:
+    """Refuse what would begin or end a transaction that others write in too. Errors: `TalkwireError`."""
+    if found := _ENDS.match(sql):
+        raise TalkwireError(f"a transaction begins and ends by itself: take {found[1].upper()} out")
+
+
+@cache
 def _places(sql: str) -> tuple[tuple[str, str | None], ...]:
+    _is_part(sql)
     return tuple((m[1], m[2]) for m in _PLACE.finditer(sql))
 
 
@@ -35,7 +49,8 @@ def names(sql: str) -> tuple[str, ...]:
 
 @cache
 def plain(sql: str, mark: str) -> str:
-    """Replace each single `:name` by the driver's mark."""
+    """Replace each single `:name` by the driver's mark. Errors: `TalkwireError` where it would end the transaction."""
+    _is_part(sql)
     return _PLACE.sub(mark, sql)
 
 

@@ -81,7 +81,7 @@ async def check_genuine_envelopes_pass(case: Case) -> None:
                     "return None unless the envelope is a handshake; for a handshake set Sample.answer",
                 )
             try:
-                lent.channel.authenticate(envelope)
+                let_in: object = lent.channel.authenticate(envelope)  # type: ignore[func-returns-value]
             except NotImplementedError:
                 raise judge.failure(
                     "authenticate",
@@ -96,6 +96,13 @@ async def check_genuine_envelopes_pass(case: Case) -> None:
                     f"a genuine envelope was not let in: {said(error)}",
                     "compare with Case.sign: the same secret, header, encoding and bytes (the raw body)",
                 ) from error
+            if let_in is not None:
+                raise judge.failure(
+                    "authenticate",
+                    sample,
+                    f"it gave {let_in!r}, and whatever gives something lets nobody in",
+                    "raise Rejected, or give nothing",
+                )
 
 
 def _is_in_form(case: Case, judge: Judge) -> None:
