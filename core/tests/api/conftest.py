@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from pydantic import SecretStr
+from pydantic import BaseModel, ConfigDict, SecretStr
 
 from talkwire.api import make_admin, make_app
 from talkwire.api.principals import create_keys
@@ -80,6 +80,13 @@ class Tiny(Channel):
         return [Route("GET", "/hello/{who}", hello)]
 
 
+class Numbered(BaseModel):
+    """What a route of the plugin takes."""
+
+    model_config = ConfigDict(extra="forbid")
+    number: int
+
+
 class TinyPlugin:
     """Gives the channel, a route that asks who is there, one that breaks, and pages."""
 
@@ -98,7 +105,14 @@ class TinyPlugin:
         async def broken(request):
             raise RuntimeError("a secret")
 
-        return [Route("*", "/who", who), Route("GET", "/broken", broken)]
+        async def numbered(request):
+            return web.json_response(Numbered.model_validate_json(await request.read()).number)
+
+        return [
+            Route("*", "/who", who),
+            Route("GET", "/broken", broken),
+            Route("POST", "/numbered", numbered),
+        ]
 
     @hookimpl
     def register_pages(self):

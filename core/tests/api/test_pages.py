@@ -95,6 +95,14 @@ async def test_a_name_that_no_file_has_is_no_page_of_the_operator(admin_port, fi
         assert response.status == 404
 
 
+async def test_what_does_not_fit_a_plugins_own_model_is_named_and_not_quoted(server):
+    async with server.post("/p/tiny/numbered", json={"number": "hush", "colour": "hush"}) as response:
+        problem = await response.json(content_type=None)
+    assert (response.status, problem["code"]) == (422, "invalid")
+    assert {fault["path"] for fault in problem["faults"]} == {"number", "colour"}
+    assert "hush" not in str(problem)
+
+
 async def test_a_channel_whose_routes_break_gives_an_id_and_no_text(hub, server, monkeypatch, capsys, caplog):
     def broken(_):
         raise RuntimeError("a secret")

@@ -84,7 +84,7 @@ class Invalid(errors.TalkwireError):
 class Misfit(Invalid):
     """The request does not fit its model; every fault is named, and no value that was sent is quoted."""
 
-    def __init__(self, model: type[BaseModel], error: ValidationError, what: str = "field") -> None:
+    def __init__(self, model: type[BaseModel] | None, error: ValidationError, what: str = "field") -> None:
         super().__init__("", "")
         found = error.errors(include_url=False, include_input=False)
         self.faults = [
@@ -149,6 +149,8 @@ def of(error: BaseException) -> web.Response:
             return response(error.code, text)
         case errors.Conflict():
             return response(error.code, text, status=409)
+        case ValidationError():  # of a plugin's own model
+            return of(Misfit(None, error))
         case web.RequestPayloadError():
             return response("invalid", faults=[{"path": "body", "reason": "it cannot be read to its end"}])
         case Invalid():
@@ -195,11 +197,11 @@ def unknown(error: BaseException) -> web.Response:
     return response("internal", "Tell your operator this id.", id=id_)
 
 
-def _reason(model: type[BaseModel], fault: Mapping[str, Any], what: str) -> str:
+def _reason(model: type[BaseModel] | None, fault: Mapping[str, Any], what: str) -> str:
     name, place = str(fault["loc"][-1]) if fault["loc"] else "", fault["loc"][:-1]
     match fault["type"]:
         case "extra_forbidden":
-            return f"there is no such {what} here{nearest(name, keys_at(model, place))}"
+            return f"there is no such {what} here{nearest(name, keys_at(model, place)) if model else ''}"
         case "union_tag_invalid":
             return f"unknown type; write one of {fault['ctx']['expected_tags']}"
         case "union_tag_not_found":

@@ -16,20 +16,18 @@ from .world import BOT, BUDI, Chat, Said, World, quoted
 
 TEXT_LIMIT = 4096
 KINDS = (
-    *(
-        "text",
-        "photo",
-        "album",
-        "voice",
-        "document",
-        "large",
-        "location",
-        "live",
-        "venue",
-        "contact",
-        "sticker",
-        "dice",
-    ),
+    "text",
+    "photo",
+    "album",
+    "voice",
+    "document",
+    "large",
+    "location",
+    "live",
+    "venue",
+    "contact",
+    "sticker",
+    "dice",
 )
 STATION = {"latitude": -6.917464, "longitude": 107.619125}
 LIVE_PERIOD = 3600  # seconds for which a live location is shown
