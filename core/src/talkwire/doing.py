@@ -12,7 +12,17 @@ from pydantic_core import from_json, to_json
 from . import actions, elsewhere, lanes, notifying, timers, windows
 from .actions import Action, DropTimer, Notice, Notify, Reply, SetTimer, Signal, Withdraw
 from .channel import Channel
-from .errors import PLUGIN_MAY_RAISE, AccountBroken, NotFound, NotSent, StoreDown, TalkwireError, TryLater, Wait
+from .errors import (
+    PLUGIN_MAY_RAISE,
+    AccountBroken,
+    NotFound,
+    NotSent,
+    StoreDown,
+    TalkwireError,
+    TryLater,
+    Wait,
+    trail_of,
+)
 from .ids import new_id
 from .lanes import Fence, Lane, NewTask, Task
 from .model import Address
@@ -141,8 +151,10 @@ class Doer:
         except PLUGIN_MAY_RAISE as error:  # one task
             text = f"{type(error).__name__}, which nobody expected"
             if task.attempts < len(SCHEDULE):
-                where = None if task.attempts or isinstance(error, TalkwireError) else error  # told once
-                _log.error("task failed", group=GROUP, task=task.kind, kind=type(error).__name__, exc_info=where)
+                where = (
+                    {} if task.attempts or isinstance(error, TalkwireError) else {"trail": trail_of(error)}
+                )  # told once
+                _log.error("task failed", group=GROUP, task=task.kind, kind=type(error).__name__, **where)
                 await self._store.write(_again, (self._fence, task, text))
                 return
             if task.kind == "fetch":

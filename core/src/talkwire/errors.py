@@ -39,6 +39,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
+from traceback import walk_tb
 
 from .model import Answer, AnswerCode
 
@@ -285,6 +287,16 @@ def place_of(error: BaseException) -> str:
         code = trace.tb_frame.f_code
         place, trace = f"{code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}", trace.tb_next
     return place
+
+
+def trail_of(error: BaseException) -> list[str]:
+    """Name the lines that led to an error, outermost first, and before them those of the errors that it came from.
+
+    For the log, instead of a traceback: its texts may quote what somebody wrote.
+    """
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    steps = [f"{Path(frame.f_code.co_filename).name}:{line}" for frame, line in walk_tb(error.__traceback__)]
+    return [*(trail_of(before) if before is not None else ()), f"{type(error).__name__}: {' '.join(steps)}"]
 
 
 def in_our_words(message: str) -> str:

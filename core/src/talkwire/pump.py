@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from .clock import Clock
-from .errors import StoreDown
+from .errors import StoreDown, trail_of
 
 _log = structlog.get_logger("talkwire.pump")
 
@@ -64,7 +64,7 @@ class Pump:
         except StoreDown as error:
             _log.warning("store down", loop=self.name, error=str(error))
         except Exception as error:  # noqa: BLE001  one bad step stops nobody; it is told and tried again
-            _log.error("step failed", loop=self.name, kind=type(error).__name__, exc_info=error)
+            _log.error("step failed", loop=self.name, kind=type(error).__name__, trail=trail_of(error))
         return self.clock.now() + timedelta(seconds=1)
 
 

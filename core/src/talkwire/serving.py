@@ -23,7 +23,7 @@ from aiohttp import web
 from . import auditing, control, reloading, standstill
 from .api import RECEIVER, ahead_of_routes, make_admin, make_app
 from .daemon import STUCK, Daemon
-from .errors import Conflict, StoreDown, TalkwireError
+from .errors import Conflict, StoreDown, TalkwireError, trail_of
 from .expiring import certificate_of
 from .sections import Listen
 from .systemd import Systemd
@@ -132,7 +132,7 @@ async def _read_again(daemon: Daemon, again: asyncio.Event) -> None:
         except TalkwireError:
             pass  # the log and `talkwire status` say why
         except Exception as error:  # noqa: BLE001  a fault of ours in it must not end the daemon
-            _log.error("reload failed", kind=type(error).__name__, exc_info=error)
+            _log.error("reload failed", kind=type(error).__name__, trail=trail_of(error))
 
 
 def _reloads(systemd: Systemd, daemon: Daemon, bound: Bound, *, begins: bool) -> None:

@@ -12,7 +12,7 @@ import structlog
 
 from . import lanes
 from .clock import Clock, moment
-from .errors import PLUGIN_MAY_RAISE, StoreDown
+from .errors import PLUGIN_MAY_RAISE, StoreDown, trail_of
 from .lanes import Fence, Lane
 from .pump import Pump
 from .store import Query, Store
@@ -255,7 +255,7 @@ class Lanes:
         except PLUGIN_MAY_RAISE as error:  # one task
             if (turn := self._turn()) is not None:
                 lane = turn.lane
-            _log.error("task failed", group=lane.group, kind=type(error).__name__, exc_info=error)
+            _log.error("task failed", group=lane.group, kind=type(error).__name__, trail=trail_of(error))
             again = self._clock.now() + lanes.backoff(lane.attempts)
             await self._store.write(lanes.postpone, (lane.id, again, f"{type(error).__name__} in the core"))
 
