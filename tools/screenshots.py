@@ -251,6 +251,12 @@ async def telegrams(stage: demo.Stage) -> None:
 
             await side_by_side.until(has_left)
 
+        siti = {"chat": SITI["id"], "who": SITI["id"]}
+        sent = await do(deed="send", kind="photo", caption="Is this the right grinder?", **siti)
+        await do(deed="swap", message=sent["messages"][0], **siti)
+        walks = await do(deed="send", kind="live", **siti)
+        await do(deed="move", message=walks["messages"][0], **siti)
+        await do(deed="write", text="I am on my way to you", **siti)
         await do(deed="write", text="/start")
         await do(deed="send", kind="album", caption="From last time")
         await do(deed="send", kind="voice")
@@ -547,6 +553,11 @@ async def look(page: Any, stage: demo.Stage, scheme: str, word: str) -> None:
     await page.locator("#preview").wait_for(state="hidden")
     await page.locator("#log").evaluate("log => log.scrollTo(0, 0)")
     await take("blocks-wide")
+    await choose("on my way to you")
+    await page.locator("summary", has_text="Before it was edited").first.click()
+    await page.locator("img.shown").nth(1).wait_for()
+    await page.locator("#log").evaluate("log => log.scrollTo(0, 0)")
+    await take("edited-wide")
     await choose("Mia Keller")
     await take("uncertain-wide")
     await choose("Sam Okafor")
