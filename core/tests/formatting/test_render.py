@@ -323,6 +323,18 @@ def test_too_many_buttons_become_a_numbered_list():
     assert named(result) == [("buttons_as_text", False)]
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("Red",), "Its one option is sent as a numbered line."),
+        (("Red", "Blue"), "2 options are sent as a numbered list."),
+    ],
+)
+def test_what_became_of_options_is_said_by_their_number(options, said):
+    result = rendered(Buttons(text="Which?", options=tuple(Option(title, title) for title in options)))
+    assert [one.text for one in result.degradations] == [said]
+
+
 def test_a_title_that_is_cut_is_named_as_lost():
     result = rendered(Buttons(text="?", options=(Option("1", "A very long title"),)), buttons=FULL_BUTTONS)
     assert result.parts[0].options == (Option("1", "A very…"),)

@@ -150,7 +150,9 @@ class _Rendering:
             self.say((*nodes, *numbered(block.options)))
             opener = f" below “{block.button}”" if isinstance(block, model.Choices) and block.button else ""
             what = "list" if isinstance(block, model.Choices) else "buttons"
-            self.note(f"{what}_as_text", f"{len(block.options)} options{opener} are sent as a numbered list.")
+            several = f"{len(block.options)} options{opener} are sent as a numbered list."
+            one = f"Its one option{opener} is sent as a numbered line."
+            self.note(f"{what}_as_text", several if len(block.options) > 1 else one)
 
     def card(self, block: model.Card) -> None:
         level = self.features.card

@@ -150,7 +150,9 @@ class _Shaping:
                 self._look_at(position, file)
         match block:
             case Buttons() | Choices() | Card() if not all(map(_can_be_pressed, block.options)):
-                self._note(position, "buttons_as_text", f"{len(block.options)} options are sent as a numbered list.")
+                several = f"{len(block.options)} options are sent as a numbered list."
+                one = "Its one option is sent as a numbered line."
+                self._note(position, "buttons_as_text", several if len(block.options) > 1 else one)
                 return _without_options(block)
             case Choices() if any(option.description for option in block.options):
                 self._note(position, "descriptions_in_text", "What the options mean stands in the text.")
