@@ -26,6 +26,7 @@ _RISKY = re.compile(
     r"|`(?!\s)",
     re.MULTILINE | re.IGNORECASE,
 )
+_ANY_SIGN = re.compile(r"[*_~`]|^[ \t]*[->]", re.MULTILINE)  # most texts have none, and need no closer look
 _IN_ADDRESS = re.compile(r"(?<![A-Za-z0-9])[*_~]|`")
 
 
@@ -34,7 +35,7 @@ def escape(text: str) -> str:
 
     In an address a sign that could be a mark is percent-encoded, which leads to the same place (RFC 3986, 2.3 and 6.2.2).
     """
-    return _RISKY.sub(_guarded, text)
+    return _RISKY.sub(_guarded, text) if _ANY_SIGN.search(text) else text
 
 
 def _guarded(found: re.Match[str]) -> str:
