@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -13,7 +12,7 @@ from talkwire.dropping import drop_messages
 from talkwire.model import Address, Change, ChangeKind, Inbound, Item, RemoteMedia
 from talkwire.store import Store, Tx
 from talkwire.testing.services import NOON
-from tests.contention.test_people import Meanwhile, daemons, run
+from tests.contention.test_people import daemons, meet, run
 
 __all__ = ["daemons"]
 pytestmark = [pytest.mark.needs("postgres"), pytest.mark.timeout(90)]
@@ -42,13 +41,6 @@ async def test_no_file_of_an_edit_outlives_its_message(
 ) -> None:
     one, other = daemons
     await run(one, comes(PHOTO))
-    meanwhile = Meanwhile(postgres_with_tables)
-    before = asyncio.create_task(run(one, first, meanwhile.stand_still))
-    await asyncio.to_thread(meanwhile.begun.wait, 10)
-    try:
-        await run(other, second)
-    finally:
-        meanwhile.ended.set()
-        await before
+    await meet(postgres_with_tables, daemons, first, second)
     for table in ("message", "attachment", "task"):
         assert await other.read(lambda query, table=table: query.execute(f"SELECT * FROM {table}")) == []  # type: ignore[misc]

@@ -54,6 +54,20 @@ class Meanwhile:
                 assert time.monotonic() < until, "the other neither ended nor waits"
 
 
+async def meet(
+    url: str, stores: tuple[Store, Store], first: Callable[[Tx], None], second: Callable[[Tx], None]
+) -> None:
+    """Run two transactions, of which the second begins while the first stands still, uncommitted."""
+    meanwhile = Meanwhile(url)
+    before = asyncio.create_task(run(stores[0], first, meanwhile.stand_still))
+    await asyncio.to_thread(meanwhile.begun.wait, 10)
+    try:
+        await run(stores[1], second)
+    finally:
+        meanwhile.ended.set()
+        await before
+
+
 def said(address: Address, thread: str = "", *, aliases: Sequence[Address] = ()) -> Callable[[Tx], None]:
     """Write of somebody, as an inbound message does."""
     wanted = Address(
@@ -100,17 +114,10 @@ async def run(store: Store, write: Callable[[Tx], None], then: Callable[[], Any]
 async def test_nobody_who_is_written_of_while_two_contacts_are_merged_is_lost(
     daemons: tuple[Store, Store], postgres_with_tables: str, first: Callable[[Tx], None], second: Callable[[Tx], None]
 ) -> None:
-    one, other = daemons
+    one, _ = daemons
     await run(one, said(ANN))
     await run(one, said(BOB))
-    meanwhile = Meanwhile(postgres_with_tables)
-    before = asyncio.create_task(run(one, first, meanwhile.stand_still))
-    await asyncio.to_thread(meanwhile.begun.wait, 10)
-    try:
-        await run(other, second)
-    finally:
-        meanwhile.ended.set()
-        await before
+    await meet(postgres_with_tables, daemons, first, second)
     assert await one.read(lambda query: query.execute(_LOST)) == []
     contacts = dict(await one.read(lambda query: query.execute(_CONTACTS)))
     assert len(set(contacts.values())) == 1

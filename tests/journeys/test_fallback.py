@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,16 @@ async def test_a_reply_to_an_ended_session_goes_on_by_mail_in_a_conversation_tha
     assert out.subject.startswith("Our conversation of ")
     assert acme.texts == []
     assert await acme.hub.states(old) == []
+
+
+async def test_a_reply_that_says_what_it_answers_goes_on_without_saying_so_elsewhere(acme, post):
+    old = await ended(acme)
+    [asked] = await acme.hub.messages(old)
+    accepted = await acme.hub.reply(old, replace(draft("It is here"), reply_to=asked.id))
+    await acme.hub.run_until_idle()
+    assert accepted.account == "post"
+    [out] = post.outs
+    assert (out.part.text.split("\n")[0], out.reply_to) == ("It is here", "")
 
 
 async def test_the_log_says_where_it_went_and_nobody_hears_of_a_refusal(acme, post):

@@ -22,7 +22,7 @@ from .answers import AccountView
 from .channel import Channel
 from .clock import micros, moment
 from .counting import AccountCounts
-from .errors import PLUGIN_MAY_RAISE, AccountBroken, NotFound, SendError, StoreDown, TryLater, place_of
+from .errors import PLUGIN_MAY_RAISE, AccountBroken, NotFound, SendError, StoreDown, TryLater, line_of
 from .lanes import Fence
 from .lending import AccountServices, Lent
 from .model import (
@@ -79,7 +79,7 @@ class Runtime:
             channel = kind(settings, AccountServices(self, self._lent, settings, kind))
             self.channel, self.rates = channel, Rates(channel.rates)
         except PLUGIN_MAY_RAISE as error:  # one account's fault is its own
-            _log.error("account cannot be made", account=self.name, kind=type(error).__name__, place=place_of(error))
+            _log.error("account cannot be made", account=self.name, kind=type(error).__name__, place=line_of(error))
             self._set(AccountState.BROKEN, f"{type(error).__name__} while it was made")
 
     @property
@@ -310,7 +310,7 @@ class Accounts:
                 async with asyncio.timeout(_CLOSE_WITHIN.total_seconds()):
                     await runtime.channel.close()
             except PLUGIN_MAY_RAISE as error:  # the others are closed all the same
-                _log.warning("close failed", account=runtime.name, kind=type(error).__name__, place=place_of(error))
+                _log.warning("close failed", account=runtime.name, kind=type(error).__name__, place=line_of(error))
 
     def _living(self, runtime: Runtime) -> Callable[[], Awaitable[datetime | None]]:
         listening: asyncio.Task[None] | None = None
@@ -362,7 +362,7 @@ class Accounts:
             self._later(failures, error)
             runtime.waits(_said("open", error))
             if not isinstance(error, SendError):  # what it says then is why
-                _log.warning("open failed", account=runtime.name, kind=type(error).__name__, place=place_of(error))
+                _log.warning("open failed", account=runtime.name, kind=type(error).__name__, place=line_of(error))
             return False
         failures.reset()
         runtime.change(AccountState.WORKING, "")
@@ -383,7 +383,7 @@ class Accounts:
             self._later(failures, error)
             if not isinstance(error, StoreDown):
                 runtime.waits(_said("listen", error))
-            _log.warning("listener failed", account=runtime.name, kind=type(error).__name__, place=place_of(error))
+            _log.warning("listener failed", account=runtime.name, kind=type(error).__name__, place=line_of(error))
 
     def _later(self, failures: Backoff, error: BaseException) -> None:
         until = failures.fail(self._lent.clock.now())

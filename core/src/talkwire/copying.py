@@ -20,10 +20,11 @@ from typing import Protocol
 from .errors import Conflict, SchemaError
 from .media.files import BLOCK, path_in
 from .store import LOCK_WITHIN
-from .store.moving import Side, Sum, Table, Told, in_order, open_side, passing, place_of, summed, synced
+from .store.moving import Side, Sum, Table, Told, in_order, open_side, passing, summed, synced
 from .store.revisions import Chain, pending
 from .store.sqlite import DaemonLock, SqliteDriver, path_of, there
 from .store.tx import Driver, Tx
+from .store.urls import place_of
 
 _NOT_CARRIED = frozenset({"lease", "attachment_chunk"})  # rights of running daemons; files, which are carried as files
 FILES = Table("attachment", ("sha256",), ("text",), frozenset())

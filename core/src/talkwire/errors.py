@@ -280,7 +280,7 @@ def _listed(faults: Sequence[Fault]) -> list[str]:
 PLUGIN_MAY_RAISE = (Exception, SystemExit)  # a library that was made for a command line may end the process
 
 
-def place_of(error: BaseException) -> str:
+def line_of(error: BaseException) -> str:
     """Name the line that raised an error, `odd_channel.py:15`: its text may quote a secret, its place does not."""
     trace, place = error.__traceback__, ""
     while trace is not None:

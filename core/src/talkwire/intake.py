@@ -19,7 +19,7 @@ from .admission import Admitted, Arrival, admit, admit_all, as_json
 from .channel import Answered, Channel
 from .clock import Clock, micros, moment
 from .enclosures import filed, holds_files, is_to_be_filed
-from .errors import PLUGIN_MAY_RAISE, Conflict, NotFound, Rejected, StoreDown, TalkwireError, Unreadable, place_of
+from .errors import PLUGIN_MAY_RAISE, Conflict, NotFound, Rejected, StoreDown, TalkwireError, Unreadable, line_of
 from .features import Features
 from .ids import new_id
 from .lanes import Fence
@@ -134,7 +134,7 @@ class Intake:
             try:
                 answered: object = channel.answer(envelope)
             except PLUGIN_MAY_RAISE as error:  # a delivery that looks like no handshake is not lost for it
-                _log.error("answer failed", account=served.name, kind=type(error).__name__, place=place_of(error))
+                _log.error("answer failed", account=served.name, kind=type(error).__name__, place=line_of(error))
                 continue
             if not isinstance(answered, Answered | None):
                 _log.error("answer gave neither Answered nor None", account=served.name, gave=type(answered).__name__)
@@ -413,7 +413,7 @@ def _genuine(behind: Sequence[tuple[Served, Channel]], envelope: Envelope) -> tu
         except Rejected:
             continue
         except PLUGIN_MAY_RAISE as error:  # a check that breaks lets nothing through
-            _log.error("authenticate failed", account=served.name, kind=type(error).__name__, place=place_of(error))
+            _log.error("authenticate failed", account=served.name, kind=type(error).__name__, place=line_of(error))
             continue
         if said is None:
             return served, channel

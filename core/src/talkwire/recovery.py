@@ -19,9 +19,10 @@ from .copying import Place, Progress, copy_all, named_files, nobody_runs, quiet
 from .errors import Conflict, StoreDown
 from .restoring import Held, Wants
 from .store import Tx
-from .store.moving import open_side, place_of, synced
+from .store.moving import open_side, synced
 from .store.revisions import Chain
 from .store.sqlite import DaemonLock, SqliteDriver, path_of
+from .store.urls import place_of
 
 
 @dataclass(slots=True)

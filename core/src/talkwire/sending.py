@@ -44,7 +44,7 @@ from .errors import (
     Unreachable,
     Wait,
     WindowShut,
-    place_of,
+    line_of,
 )
 from .http import ExchangeRecord
 from .lanes import Fence, Lane
@@ -259,7 +259,7 @@ class Sender:
         except PLUGIN_MAY_RAISE as error:  # an unclassified error is taken as the worst case
             outcome.learnt = State.UNCERTAIN
             outcome.text = f"{type(error).__name__} in the channel"
-            _log.error("send raised", account=self._account.name, kind=type(error).__name__, place=place_of(error))
+            _log.error("send raised", account=self._account.name, kind=type(error).__name__, place=line_of(error))
         finally:
             exchanges.reset(token)
         outcome.exchanges = records

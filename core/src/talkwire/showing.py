@@ -19,7 +19,7 @@ from pydantic_core import from_json
 from . import lanes, notifying, readmodels
 from .channel import Route
 from .clock import Clock, moment
-from .errors import PLUGIN_MAY_RAISE, NotFound, Refused, SendError, TryLater, place_of
+from .errors import PLUGIN_MAY_RAISE, NotFound, Refused, SendError, TryLater, line_of
 from .hub import Hub
 from .lanes import Fence, Lane, Task
 from .model import Ended, Notification, OnDesktop, Recipient, Style
@@ -125,7 +125,7 @@ class Medium:
         try:
             return tuple(self.notifier.routes()) if self.notifier is not None else ()
         except PLUGIN_MAY_RAISE as error:  # one notifier's fault is its own
-            self.log.warning("routes failed", kind=type(error).__name__, place=place_of(error))
+            self.log.warning("routes failed", kind=type(error).__name__, place=line_of(error))
             return ()
 
     async def open_again(self) -> datetime | None:
@@ -321,7 +321,7 @@ class Medium:
 
     def _later(self, task: Task, error: BaseException) -> _Decision:
         text = str(error) if isinstance(error, SendError) else type(error).__name__
-        self.log.warning("notifier failed", task=task.kind, error=text, place=place_of(error))
+        self.log.warning("notifier failed", task=task.kind, error=text, place=line_of(error))
         asked = error.after if isinstance(error, TryLater) else None
         again = self.clock.now() + (asked or lanes.backoff(task.attempts))
         gave_up = again > moment(task.created_at) + _GIVE_UP

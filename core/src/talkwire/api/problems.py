@@ -193,7 +193,7 @@ def unknown(error: BaseException) -> web.Response:
     """Put an error that nobody expected into the log, and tell the caller its id."""
     id_ = new_id()
     # The text may quote what it choked on: only the kind and the place are logged.
-    _log.error("request failed", id=id_, kind=type(error).__name__, place=errors.place_of(error))
+    _log.error("request failed", id=id_, kind=type(error).__name__, place=errors.line_of(error))
     return response("internal", "Tell your operator this id.", id=id_)
 
 

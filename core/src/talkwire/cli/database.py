@@ -113,7 +113,7 @@ def copy(
     daemon goes on with it; then name the target as url in [store].
     """
     from ..copying import Place, copy_all
-    from ..store.moving import place_of
+    from ..store.urls import place_of
 
     from_, to = _whole(source), _whole(target)
     if place_of(from_) == place_of(to):

@@ -9,7 +9,7 @@ from .. import accounts, departures
 from ..accounts import Runtime
 from ..channel import Channel
 from ..daemon import Daemon
-from ..errors import PLUGIN_MAY_RAISE, Conflict, TalkwireError, place_of
+from ..errors import PLUGIN_MAY_RAISE, Conflict, TalkwireError, line_of
 from .command import PROVIDER_WITHIN, Command, Said, live
 from .data import is_alone
 
@@ -37,7 +37,7 @@ async def probe(runtime: Runtime) -> str:
     except TalkwireError as error:
         raise Conflict(f'account "{runtime.name}": {error}') from error
     except PLUGIN_MAY_RAISE as error:  # a plugin's own fault: its text may hold anything
-        where = f"{type(error).__name__} ({place_of(error)})"
+        where = f"{type(error).__name__} ({line_of(error)})"
         raise Conflict(f'account "{runtime.name}": its probe raised {where}') from error
     if not isinstance(found, str):
         raise Conflict(f'account "{runtime.name}": its probe gave a {type(found).__name__}; it gives a line of text')

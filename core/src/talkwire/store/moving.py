@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import graphlib
-import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from urllib.parse import quote
 
 from ..errors import SchemaError, StoreDown
 from .tx import Row
+from .urls import place_of
 
 BATCH = 2000  # rows that are read or written at once
 _VERSIONS = "alembic_version_"
@@ -77,11 +77,6 @@ def open_side(url: str, *, write: bool = False) -> Side:
     if url.startswith("sqlite:///"):
         return SqliteSide(Path(url.removeprefix("sqlite:///")), write=write)
     return PostgresSide(url, write=write)
-
-
-def place_of(url: str) -> str:
-    """Give a URL without user and password, for people."""
-    return re.sub(r"//[^/]*@", "//", url).split("?", 1)[0]
 
 
 def in_order(tables: Mapping[str, Table]) -> list[Table]:

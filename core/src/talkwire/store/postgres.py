@@ -18,8 +18,8 @@ from psycopg.types.numeric import Int8Dumper
 
 from ..errors import StoreDown
 from . import sql as text
-from .moving import place_of
 from .tx import Params, Row
+from .urls import place_of
 from .writer import Mute, RunAgain
 
 # A row that is found by its key costs no more than one of a walk through the table: the disks of today seek for nothing.

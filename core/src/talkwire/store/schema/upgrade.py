@@ -23,8 +23,9 @@ from alembic.migration import MigrationContext
 from sqlalchemy.exc import DBAPIError
 
 from ...errors import Conflict, StoreDown
-from ..moving import place_of, synced
+from ..moving import synced
 from ..revisions import CORE, Chain, pending, revisions
+from ..urls import place_of
 
 _LOCK = 7_425_531  # PostgreSQL advisory lock that all upgrades share; the number has no meaning
 _KEPT = 3  # files as they were before an upgrade
