@@ -23,7 +23,7 @@ from typing import Any
 
 import aiohttp
 
-from bench import livechat, load, mailbox, mailing, notify, payload, sending, whatsapp
+from bench import cores, livechat, load, mailbox, mailing, notify, payload, sending, whatsapp
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = Path(__file__).parent / "out" / "results.json"
@@ -424,8 +424,7 @@ async def main() -> None:
     asked = parser.parse_args()
     if unknown := set(asked.names) - set(ALL):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
-    if hasattr(os, "sched_setaffinity") and len(os.sched_getaffinity(0)) > 1:
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    cores.take_last()
     results = Results()
     for name in asked.names or ALL:
         print(f"-- {name}: {(ALL[name].__doc__ or '').strip()}", flush=True)

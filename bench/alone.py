@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
+
+from . import cores
 
 if TYPE_CHECKING:
     from talkwire.daemon import Daemon
@@ -23,8 +24,7 @@ async def sent(daemon: Daemon, account: str, count: int) -> None:
 
 def run(work: Coroutine[Any, Any, float], mode: str) -> None:
     """Run it, on uvloop where the mode ends so, and print the rate."""
-    if hasattr(os, "sched_setaffinity") and len(os.sched_getaffinity(0)) > 1:
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    cores.take_first()
     if mode.endswith("-uvloop"):
         import uvloop
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from aiohttp import web
 
-from bench import livechat, notify, payload, whatsapp
+from bench import cores, livechat, notify, payload, whatsapp
 
 
 async def main(name: str, url: str) -> None:
@@ -205,8 +205,7 @@ SERVERS = {
 
 
 if __name__ == "__main__":
-    if hasattr(os, "sched_setaffinity") and len(os.sched_getaffinity(0)) > 1:
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    cores.take_first()
     server, database = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else ""
     if server.endswith("-uvloop"):
         import uvloop
