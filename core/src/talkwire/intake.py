@@ -6,6 +6,7 @@ item that cannot be read is kept as unread and loses no other.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -45,6 +46,7 @@ from .store.texts import is_storable, storable
 
 _log = structlog.get_logger("talkwire.intake")
 _ITEMS = get_args(Item)
+_FOR_THE_STORE = frozenset(_ITEMS) - {Typing, AccountNotice}  # all else is done with a transaction
 SHAPE_BUDGET = timedelta(milliseconds=200)  # for all shape_inbound hooks of one envelope
 BIG_BODY = 256 * 1024  # bytes; a larger envelope lies with the files
 
@@ -63,6 +65,7 @@ class Served(Protocol):
     async def noticed(self, notice: AccountNotice) -> None: ...
 
 
+Done = Callable[[BaseException | None], None]
 # Gives (inbound, or None where it is dropped; note) for each.
 Shape = Callable[[Sequence[tuple[Account, Inbound]], timedelta], Awaitable[Sequence[tuple[Inbound | None, str]]]]
 
@@ -103,6 +106,7 @@ class Intake:
         self._files = files
         self._shape = shape
         self._endpoints: dict[str, _Endpoint] = {}
+        self._tasks: set[asyncio.Task[Admitted]] = set()  # of arrivals that are stored one by one
         self.restored_at = 0  # microseconds; what was written before has perhaps been answered
 
     def serve(self, endpoints: Mapping[str, Sequence[Served]]) -> None:
@@ -151,6 +155,44 @@ class Intake:
             arrival = await self._arrival(envelope, served, channel, items, endpoint.taking)
             await self._admit(arrival, endpoint.taking.accounts)
         return None
+
+    def at_once(self, envelope: Envelope, body_limit: int, done: Done) -> bool:
+        """Begin to take in a delivery that needs nothing but the store; False: it is for `receive`, and nothing happened.
+
+        `done` is called on the loop once it is committed, or with the error: `StoreDown` 503. `body_limit` is the
+        server's; an endpoint may take larger ones.
+        """
+        endpoint = self._endpoints.get(envelope.endpoint)
+        if (
+            endpoint is None
+            or self._shape is not None
+            or envelope.method not in endpoint.methods
+            or len(envelope.body) > min(BIG_BODY, max(body_limit, endpoint.body_limit))
+        ):
+            return False
+        found = _plainly_genuine(endpoint.behind, envelope)
+        if found is None:
+            return False
+        served, channel = found
+        items = read(channel, envelope)
+        if not all(type(item) in _FOR_THE_STORE and not is_to_be_filed(item) for item in items):
+            return False
+        served.heard(envelope.received_at)
+        arrival = self._placed(new_id(), envelope, channel, items, served, endpoint.taking)
+        arrival.envelope = _row(arrival, served, channel, envelope, len(items))
+        self._store.put(admit, arrival, _AtOnce(self, arrival, done))
+        return True
+
+    def one_by_one(self, arrival: Arrival, error: BaseException, done: Done) -> None:
+        """Store an arrival that broke its transaction, item by item; `done` as for `at_once`."""
+        task = asyncio.get_running_loop().create_task(self._one_by_one(arrival, error))
+        self._tasks.add(task)
+
+        def ended(task: asyncio.Task[Admitted]) -> None:
+            self._tasks.discard(task)
+            done(asyncio.CancelledError() if task.cancelled() else task.exception())
+
+        task.add_done_callback(ended)
 
     async def admit_items(self, served: Served, items: Sequence[Item]) -> Admitted:
         """Take in what came over an account's own connection; committed when this returns, but for `unread`."""
@@ -225,10 +267,14 @@ class Intake:
             return await self._store.write(admit, arrival)
         except StoreDown:
             raise
-        except Unreadable as error:  # whoever wrote is told; a stranger's fault is no news for the operator
-            _log.debug("arrival taken one by one", envelope=arrival.envelope_id, reason=str(error))
         except Exception as error:  # noqa: BLE001  law 7: an item that cannot be stored is kept as unread
-            _log.error("arrival taken one by one", envelope=arrival.envelope_id, kind=type(error).__name__)
+            return await self._one_by_one(arrival, error)
+
+    async def _one_by_one(self, arrival: Arrival, broken: BaseException) -> Admitted:
+        if isinstance(broken, Unreadable):  # whoever wrote is told; a stranger's fault is no news for the operator
+            _log.debug("arrival taken one by one", envelope=arrival.envelope_id, reason=str(broken))
+        else:
+            _log.error("arrival taken one by one", envelope=arrival.envelope_id, kind=type(broken).__name__)
         admitted = Admitted()
         for position, item in enumerate(arrival.items):
             try:
@@ -262,26 +308,11 @@ class Intake:
         items: Sequence[Item],
         among: _Among,
     ) -> Arrival:
-        envelope_id, body, ref = new_id(), envelope.body, ""
-        arrival = self._placed(envelope_id, envelope, channel, items, served, among)
-        if len(body) > BIG_BODY:
-            stored = await self._files.put(_at_once(body), len(body))
-            body, ref = b"", stored.sha256
-        headers, query = kept(channel.features, envelope)
-        arrival.envelope = (
-            envelope_id,
-            served.name,
-            envelope.endpoint,
-            envelope.method,
-            envelope.path,
-            as_json(headers) if headers else "{}",
-            as_json(query) if query else "[]",
-            body,
-            ref,
-            envelope.remote,
-            arrival.received,
-            len(items),
-        )
+        arrival = self._placed(new_id(), envelope, channel, items, served, among)
+        ref = ""
+        if len(envelope.body) > BIG_BODY:
+            ref = (await self._files.put(_in_one_piece(envelope.body), len(envelope.body))).sha256
+        arrival.envelope = _row(arrival, served, channel, envelope, len(items), ref)
         return arrival
 
     def _placed(
@@ -346,6 +377,50 @@ class Intake:
             arrival.items = stored
 
 
+class _AtOnce:
+    """What waits for the commit of one arrival, without a task of its own."""
+
+    __slots__ = ("_arrival", "_done", "_intake")
+
+    def __init__(self, intake: Intake, arrival: Arrival, done: Done) -> None:
+        self._intake = intake
+        self._arrival = arrival
+        self._done = done
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, _: Admitted, /) -> None:
+        self._done(None)
+
+    def set_exception(self, error: BaseException, /) -> None:
+        if isinstance(error, StoreDown):
+            self._done(error)
+        else:
+            self._intake.one_by_one(self._arrival, error, self._done)
+
+
+def _row(
+    arrival: Arrival, served: Served, channel: Channel, envelope: Envelope, items: int, ref: str = ""
+) -> tuple[object, ...]:
+    """Give an envelope as it is stored, but for `unread`; `ref` says where a big body lies."""
+    headers, query = kept(channel.features, envelope)
+    return (
+        arrival.envelope_id,
+        served.name,
+        envelope.endpoint,
+        envelope.method,
+        envelope.path,
+        as_json(headers) if headers else "{}",
+        as_json(query) if query else "[]",
+        b"" if ref else envelope.body,
+        ref,
+        envelope.remote,
+        arrival.received,
+        items,
+    )
+
+
 def kept(features: Features, envelope: Envelope) -> tuple[dict[str, str], list[tuple[str, str]]]:
     """Give the headers and the query that are stored of an envelope, and read at a replay."""
     headers = {
@@ -378,7 +453,7 @@ def _endpoint(accounts: Sequence[Served]) -> _Endpoint:
     return _Endpoint(_among(accounts), _among([one for one, _ in behind]), behind, limit, methods)
 
 
-async def _at_once(body: bytes) -> AsyncIterator[bytes]:
+async def _in_one_piece(body: bytes) -> AsyncIterator[bytes]:
     yield body
 
 
@@ -404,6 +479,22 @@ def _kept(query: Query, envelope_id: str) -> tuple[str, Envelope, str] | None:
         received_at=moment(received_at),
     )
     return account, envelope, body_ref
+
+
+def _plainly_genuine(behind: Sequence[tuple[Served, Channel]], envelope: Envelope) -> tuple[Served, Channel] | None:
+    """Say whose it is where there is nothing to answer, to refuse or to complain of."""
+    try:
+        if any(channel.answer(envelope) is not None for _, channel in behind):
+            return None
+        for served, channel in behind:
+            try:
+                said: object = channel.authenticate(envelope)  # type: ignore[func-returns-value]
+            except Rejected:
+                continue
+            return (served, channel) if said is None else None
+    except PLUGIN_MAY_RAISE:
+        return None
+    return None
 
 
 def _genuine(behind: Sequence[tuple[Served, Channel]], envelope: Envelope) -> tuple[Served, Channel]:

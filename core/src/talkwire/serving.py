@@ -21,7 +21,7 @@ import structlog
 from aiohttp import web
 
 from . import auditing, control, reloading, standstill
-from .api import RECEIVER, ahead_of_routes, make_admin, make_app
+from .api import Front, make_admin, make_app
 from .daemon import STUCK, Daemon
 from .errors import Conflict, StoreDown, TalkwireError, trail_of
 from .expiring import certificate_of
@@ -198,15 +198,11 @@ async def _listen(
     app: web.Application, sockets: list[socket.socket], headers_within: float = _HEADERS_WITHIN
 ) -> Callable[[], Any]:
     """Serve an application on sockets; gives what ends that."""
-    runner = web.AppRunner(
-        app, access_log=None, keepalive_timeout=_IDLE, shutdown_timeout=_FINISH_WITHIN, lingering_time=1
-    )
+    runner = Front(app, access_log=None, keepalive_timeout=_IDLE, shutdown_timeout=_FINISH_WITHIN, lingering_time=1)
     await runner.setup()
     loop = asyncio.get_running_loop()
     http = runner.server
     assert http is not None  # `setup` made it
-    if RECEIVER in app:
-        http.request_handler = ahead_of_routes(app[RECEIVER], http.request_handler)
 
     def connected() -> Any:
         handler = http()

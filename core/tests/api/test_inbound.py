@@ -9,11 +9,19 @@ import pytest_asyncio
 from aiohttp.test_utils import make_mocked_request
 
 from talkwire import serving
-from talkwire.api import ahead_of_routes, make_app
+from talkwire.api import make_app
+from talkwire.api.inbound import ahead_of_routes
 from talkwire.clock import SystemClock
 from talkwire.sections import Listen
 
 from .conftest import Tiny
+
+
+@pytest_asyncio.fixture(params=["at the door", "by aiohttp"])
+async def server(request, hub, aiohttp_client, client_of):
+    """A client without any key, of the application as `talkwire run` serves it, or as aiohttp alone does."""
+    at_the_door = request.param == "at the door"
+    return await (client_of(hub) if at_the_door else aiohttp_client(make_app(hub.daemon)))
 
 
 async def envelopes(hub):
@@ -142,6 +150,16 @@ async def test_a_database_that_is_down_is_503_so_that_the_provider_comes_again(h
         assert int(response.headers["Retry-After"]) > 0
 
 
+async def test_each_delivery_is_counted_by_its_answer(hub, server, customer):
+    await customer.writes("one")
+    hub.daemon.store._inbox.close()
+    async with customer.posts('["unread"]') as response:
+        assert response.status == 503
+    times = {key[2]: sum(one.counts) for key, one in hub.daemon.requests.times.items()}
+    assert times == {200: 1, 503: 1}
+    assert hub.daemon.store.waiting == 0
+
+
 async def test_many_deliveries_go_over_one_connection(hub, server):
     reader, writer = await asyncio.open_connection(server.host, server.port)
     for _ in range(3):
@@ -223,6 +241,21 @@ async def test_whoever_asks_before_sending_a_body_is_told_to_go_on(hub, served):
         assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
     writer.close()
     assert [row[5] for row in await envelopes(hub)] == [b'["unread"]']
+
+
+async def test_whoever_only_brings_deliveries_is_no_silent_connection(hub):
+    (bound,) = serving._bind(Listen("127.0.0.1", 0), "server.listen")
+    close = await serving._listen(make_app(hub.daemon), [bound], headers_within=0.2)
+    reader, writer = await asyncio.open_connection(*bound.getsockname())
+    silent, other = await asyncio.open_connection(*bound.getsockname())
+    for _ in range(2):
+        writer.write(b"POST /in/shop HTTP/1.1\r\nHost: x\r\nX-Token: tiny-token-0123\r\nContent-Length: 0\r\n\r\n")
+        async with asyncio.timeout(20):
+            assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
+            await silent.read()  # that one is closed: so would we be
+    for each in (writer, other):
+        each.close()
+    await close()
 
 
 async def test_a_client_that_left_before_its_answer_breaks_nothing(hub, served):

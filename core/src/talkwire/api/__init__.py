@@ -13,11 +13,12 @@ from .. import readmodels
 from ..errors import StoreDown
 from . import attachments, events, metrics, notifications, operator, own, tracing, webhooks
 from .engine import ENGINE, Engine
-from .inbound import PREFIX, RECEIVER, ahead_of_routes, receiver
+from .front import Front
+from .inbound import PREFIX, RECEIVER, TAKER, receiver, taker
 from .routes import api
 from .routing import BODY_LIMIT
 
-__all__ = ["RECEIVER", "Engine", "ahead_of_routes", "api", "make_admin", "make_app"]
+__all__ = ["Engine", "Front", "api", "make_admin", "make_app"]
 
 _DATABASE_WITHIN = 2  # seconds; a probe that waits longer is asked again anyway
 _ADDED = (
@@ -35,6 +36,7 @@ def make_app(engine: Engine) -> web.Application:
     # The largest body anybody takes; each endpoint looks at its own limit before it reads.
     app = web.Application(client_max_size=max([engine.config.server.body_limit, BODY_LIMIT, *limits]))
     app[RECEIVER] = receiver(engine)
+    app[TAKER] = taker(engine)
     app.router.add_route("*", PREFIX + "{below:.*}", app[RECEIVER])
     _add_api(app, engine)
     app.router.add_get("/media/{id}", attachments.media)

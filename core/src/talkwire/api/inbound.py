@@ -13,13 +13,14 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from aiohttp import hdrs, web
-from aiohttp.http import SERVER_SOFTWARE, HttpVersion11
+from aiohttp.http import SERVER_SOFTWARE, HttpVersion11, RawRequestMessage
 
 from ..errors import NotFound, Rejected, StoreDown
 from ..model import Envelope
+from .door import Answer, Taker
 from .engine import Engine
 from .problems import whole_seconds
-from .remote import remote_of
+from .remote import remote_of, seen_from
 from .routing import BODY_TIME
 
 PREFIX = "/in/"
@@ -27,6 +28,7 @@ _ROUTE = "/in/{endpoint}"
 _RETRY_AFTER = "5"  # seconds; most providers have a schedule of their own
 
 Handler = Callable[[Any], Awaitable[web.StreamResponse]]  # of a `Request`; to aiohttp's server it is a `BaseRequest`
+TAKER: web.AppKey[Taker] = web.AppKey("taker", Callable)  # type: ignore[arg-type]
 RECEIVER: web.AppKey[Handler] = web.AppKey("receiver", Callable)  # type: ignore[arg-type]
 
 
@@ -43,16 +45,33 @@ def ahead_of_routes(receive: Handler, routed: Handler) -> Handler:
     return handle
 
 
+class _Said:
+    """The text of an answer without a body, made once a second."""
+
+    def __init__(self, head: str) -> None:
+        self._head = head
+        self._second = 0  # since 1970-01-01 UTC, that the text is of
+        self._text = b""
+
+    def __call__(self) -> bytes:
+        second = int(time())
+        if second != self._second:
+            date = formatdate(second, usegmt=True)
+            said = f"HTTP/1.1 {self._head}\r\nContent-Length: 0\r\nDate: {date}\r\nServer: {SERVER_SOFTWARE}\r\n\r\n"
+            self._second, self._text = second, said.encode()
+        return self._text
+
+
+_OK = _Said("200 OK")
+_DOWN = _Said(f"503 Service Unavailable\r\nRetry-After: {_RETRY_AFTER}")
+_FAULT = _Said("500 Internal Server Error\r\nConnection: close")
+
+
 class _Taken(web.StreamResponse):
-    """The answer of nearly all deliveries, 200 without a body: one for all, its text made once a second.
+    """The answer of nearly all deliveries, 200 without a body: one for all.
 
     Only for HTTP/1.1 over a connection that stays open; others need headers of their own.
     """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._second = 0  # since 1970-01-01 UTC, that the text is of
-        self._text = b""
 
     @property
     def keep_alive(self) -> bool:
@@ -60,12 +79,7 @@ class _Taken(web.StreamResponse):
 
     async def prepare(self, request: web.BaseRequest) -> None:
         """Send it; a client that reads nothing is waited for. Errors: `ConnectionError`."""
-        second = int(time())
-        if second != self._second:
-            date = formatdate(second, usegmt=True)
-            said = f"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nDate: {date}\r\nServer: {SERVER_SOFTWARE}\r\n\r\n"
-            self._second, self._text = second, said.encode()
-        await request.writer.write(self._text)
+        await request.writer.write(_OK())
         await request.writer.drain()
 
     async def write_eof(self, data: bytes = b"") -> None:
@@ -73,6 +87,40 @@ class _Taken(web.StreamResponse):
 
 
 _TAKEN = _Taken()
+
+
+def taker(engine: Engine) -> Taker:
+    """Make what takes whole deliveries at the door: those that need nothing but the store."""
+    intake, clock, requests = engine.intake, engine.clock, engine.requests
+    proxies, our_limit = engine.config.server.trusted_proxies, engine.config.server.body_limit
+
+    def take(message: RawRequestMessage, body: bytes, peer: str, answer: Answer) -> bool:
+        began, url = perf_counter(), message.url
+        path = url.raw_path
+        if not path.startswith(PREFIX) or url.raw_query_string:
+            return False
+        endpoint, slash, below = path[len(PREFIX) :].partition("/")
+
+        def done(error: BaseException | None) -> None:
+            status, said = (
+                (200, _OK) if error is None else (503, _DOWN) if isinstance(error, StoreDown) else (500, _FAULT)
+            )
+            requests.add(hdrs.METH_POST, _ROUTE, status, perf_counter() - began)
+            answer(said())
+
+        envelope = Envelope(
+            endpoint=endpoint,
+            method=hdrs.METH_POST,
+            path=slash + below,
+            headers=_lower(message.headers),
+            query=(),
+            body=body,
+            remote=seen_from(peer, message.headers, proxies),
+            received_at=clock.now(),
+        )
+        return intake.at_once(envelope, our_limit, done)
+
+    return take
 
 
 def receiver(engine: Engine) -> Handler:

@@ -8,16 +8,21 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
 from aiohttp import web
+from multidict import CIMultiDictProxy
 
 _ONE_V6 = 64  # bits of a network: whoever has one IPv6 address has all that begin like it
 
 
 def remote_of(request: web.Request, proxies: Sequence[Any]) -> str:
     """Give the client's address: the peer's, or what trusted proxies say, read from right to left."""
-    peer = request.remote or ""
+    return seen_from(request.remote or "", request.headers, proxies)
+
+
+def seen_from(peer: str, headers: CIMultiDictProxy[str], proxies: Sequence[Any]) -> str:
+    """Do as `remote_of`, with what a request is made of."""
     if not proxies or not _is_in(peer, proxies):
         return peer
-    for said in reversed(",".join(request.headers.getall("X-Forwarded-For", [])).split(",")):
+    for said in reversed(",".join(headers.getall("X-Forwarded-For", [])).split(",")):
         address = said.strip()
         if _address(address) is None:
             return peer  # whoever wrote this is the last one we know

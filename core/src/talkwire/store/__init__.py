@@ -11,7 +11,7 @@ from typing import TypeVar
 from ..clock import Clock
 from ..errors import Conflict, StoreDown
 from . import revisions
-from .jobs import Job, hand_out
+from .jobs import Job, Waiter, hand_out
 from .reading import Reading
 from .sqlite import DaemonLock, Place, Scrubbed, SqliteDriver, path_of, scrub, there
 from .tx import Act, Driver, Query, Row, Tx
@@ -73,6 +73,7 @@ class Store:
                 # transaction would take locks in an order that another writer turns round.
                 everything=self.is_sqlite,
                 settle=lambda tx: self.settle(tx),  # noqa: PLW0108  it is set after this
+                handed_out=self._handed_out,
                 committed=self._after_commit,
             )
             writer.start()
@@ -99,16 +100,16 @@ class Store:
         for nothing, and has no effect but through `tx`. Errors: what `fn` raised for this item
         alone; `StoreDown`.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[R] = loop.create_future()
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self.put(fn, item, future)
+        return await future
+
+    def put(self, fn: Callable[[Tx, Sequence[T]], Sequence[R]], item: T, waiter: Waiter) -> None:
+        """Do as `write`; the result, or the error, is given to `waiter` on the loop."""
         if not self._writes:
-            loop.call_soon(self._write_now)
-        self._writes.append((fn, Job(item, future)))
+            asyncio.get_running_loop().call_soon(self._write_now)
+        self._writes.append((fn, Job(item, waiter)))
         self.waiting += 1
-        try:
-            return await future
-        finally:
-            self.waiting -= 1
 
     def _write_now(self) -> None:
         """Give the writers all that was brought in this turn of the loop: it shares a commit, and wakes them once."""
@@ -116,6 +117,7 @@ class Store:
         try:
             self._inbox.put(writes)
         except StoreDown as error:  # it was closed in this same turn
+            self.waiting -= len(writes)
             hand_out([(job, None, error) for _, job in writes])
 
     async def read(self, fn: Callable[[Query], T]) -> T:
@@ -192,6 +194,9 @@ class Store:
                 driver.cut_if_mute(seconds)
         self._looking = asyncio.get_running_loop().call_later(min(1.0, seconds / 3), self._look)
 
+    def _handed_out(self, jobs: int) -> None:
+        self.waiting -= jobs
+
     def _after_commit(self, facts: int, hints: set[str]) -> None:
         for call in self.committed:
             call(facts, hints)
@@ -227,4 +232,4 @@ def _check_retired(query: Query) -> None:
         )
 
 
-__all__ = ["Act", "Query", "Row", "Scrubbed", "Store", "Tx", "goes_first"]
+__all__ = ["Act", "Query", "Row", "Scrubbed", "Store", "Tx", "Waiter", "goes_first"]

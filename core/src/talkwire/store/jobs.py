@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
+
+
+class Waiter(Protocol):
+    """Who waits for a job, on the loop: a future, or whoever does as one."""
+
+    def done(self) -> bool: ...
+    def set_result(self, result: Any, /) -> None: ...
+    def set_exception(self, error: BaseException, /) -> None: ...
 
 
 @dataclass(slots=True)
@@ -13,7 +20,7 @@ class Job:
     """One item that waits to be written, or one function that waits to read."""
 
     item: Any
-    future: asyncio.Future[Any]
+    future: Waiter
 
 
 Done = tuple[Job, Any, BaseException | None]  # with its result, or the error that it gave

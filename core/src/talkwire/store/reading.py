@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from ..clock import Clock
 from ..errors import StoreDown
@@ -39,14 +39,14 @@ class Reading:
     async def read(self, fn: Callable[[Query], T]) -> T:
         """Run `fn` in a thread. Errors: what it raises; `StoreDown`."""
         loop = asyncio.get_running_loop()
-        job = Job(fn, loop.create_future())
-        self._waiting.append(job)
+        future: asyncio.Future[T] = loop.create_future()
+        self._waiting.append(Job(fn, future))
         if not self._asked:
             self._asked = True
             loop.call_soon(self._begin, loop)
         self.under_way += 1
         try:
-            return cast("T", await job.future)
+            return await future
         finally:
             self.under_way -= 1
 

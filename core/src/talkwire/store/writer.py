@@ -128,6 +128,7 @@ class Writer(threading.Thread):
         *,
         everything: bool,  # one COMMIT takes the groups of all functions
         settle: Callable[[Tx], None],  # stores the collected actions of a group
+        handed_out: Callable[[int], None],  # called on the loop: number of jobs that are done, or failed
         committed: Callable[[int, set[str]], None],  # called on the loop: number of new facts, hints
     ) -> None:
         super().__init__(name=name, daemon=True)
@@ -136,6 +137,7 @@ class Writer(threading.Thread):
         self._clock = clock
         self._everything = everything
         self._settle = settle
+        self._handed_out = handed_out
         self._committed = committed
         self._loop = asyncio.get_running_loop()
         self.driver: Driver | None = None
@@ -267,6 +269,7 @@ class Writer(threading.Thread):
         facts: int,
         hints: set[str],
     ) -> None:
+        self._handed_out(len(done))
         hand_out(done)
         for wake in wakes:
             wake()

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from pytest_aiohttp.plugin import AiohttpClient
 
 if TYPE_CHECKING:
@@ -246,10 +248,14 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest_asyncio.fixture
 async def client_of(aiohttp_client: AiohttpClient) -> Callable[[WholeHub], Any]:
     """Give what makes clients of the public port of a hub; they close with the test."""
-    from ..api import make_app
+    from ..api import Front, make_app
+
+    class AsADaemon(TestServer):
+        async def _make_runner(self, **kwargs: Any) -> web.BaseRunner:
+            return Front(self.app, **kwargs)
 
     async def client(hub: WholeHub) -> Any:
-        return await aiohttp_client(make_app(hub.daemon))
+        return await aiohttp_client(AsADaemon(make_app(hub.daemon)))
 
     return client
 

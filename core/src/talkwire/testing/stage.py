@@ -342,7 +342,9 @@ async def staged(case: Case, judge: Judge) -> AsyncIterator[Stage]:
 @contextlib.asynccontextmanager
 async def served(app: web.Application) -> AsyncIterator[aiohttp.ClientSession]:
     """Serve as a daemon does, on a free port of this machine; give a client of it, with paths for URLs."""
-    runner = web.AppRunner(app, access_log=None)
+    from ..api import Front
+
+    runner = Front(app, access_log=None)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
