@@ -105,10 +105,10 @@ async def test_an_aiohttp_that_has_changed_does_everything_itself(monkeypatch):
 
 
 async def test_what_comes_whole_is_taken_and_aiohttp_never_hears_of_it(town, caller):
-    for number in range(3):
+    for number in range(100):
         caller.says(post("/quick/now", b"%d" % number))
         assert await caller.hears() == "quick"
-    assert [(path, body) for path, body, _ in town.taken] == [("/quick/now", b"%d" % number) for number in range(3)]
+    assert [(path, body) for path, body, _ in town.taken] == [("/quick/now", b"%d" % number) for number in range(100)]
     assert town.slow == []
 
 
@@ -127,11 +127,12 @@ async def test_what_is_not_taken_comes_whole_to_aiohttp(town, caller):
     [
         post("/quick/now", b"body", "Connection: close"),
         post("/quick/now", b"body").replace(b"HTTP/1.1", b"HTTP/1.0"),
+        post("/quick/now", b"body", "Connection: keep-alive").replace(b"HTTP/1.1", b"HTTP/1.0"),
         post("/quick/now", b"body").replace(b"POST", b"PUT"),
         post("/quick/now", b"body", "Expect: 100-continue"),
         post("/quick/now", b"body", "Connection: upgrade", "Upgrade: websocket"),
     ],
-    ids=["closing", "1.0", "put", "expecting", "upgrade"],
+    ids=["closing", "1.0", "1.0 that stays", "put", "expecting", "upgrade"],
 )
 async def test_what_is_unusual_is_aiohttps(town, caller, request_):
     caller.says(request_)
@@ -215,6 +216,22 @@ async def test_nobody_fills_our_memory_before_the_answer(town):
         assert 0 < len(town.server.connections[0]._late) < 4 << 20
         assert sent < 64 << 20
     town.taken[0][2](QUICK)
+
+
+async def test_whoever_reads_no_answers_is_answered_by_aiohttp_which_waits(town):
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.connect(town.address)
+        await town.until(lambda: town.server.connections)
+        transport = town.server.connections[0].transport
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        transport.set_write_buffer_limits(0)
+        for number in range(10_000):
+            if town.slow:
+                break
+            deaf.send(post("/quick/now"))
+            await town.until(lambda number=number: len(town.taken) > number or town.slow)
+        assert town.slow[0] == ("/quick/now", b"")
 
 
 async def test_who_stops_waits_for_what_was_taken(town, caller):

@@ -100,9 +100,7 @@ class Door(RequestHandler):
             or message.method != hdrs.METH_POST
             or message.version != HttpVersion11
             or message.should_close
-            or message.upgrade
             or not payload.is_eof()
-            or payload.exception() is not None
             or hdrs.EXPECT in message.headers
         ):
             return payload
@@ -127,7 +125,7 @@ class Door(RequestHandler):
         self._answering = self._request_in_progress = False
         if self.transport is not None:
             self.transport.write(answer)
-            if self._close or _REST in answer:
+            if _REST in answer:
                 self.transport.close()
         if self._handler_waiter is not None and not self._handler_waiter.done():
             self._handler_waiter.set_result(None)

@@ -50,22 +50,34 @@ class WholeHub:
         path: str = "",
         remote: str = "127.0.0.1",
     ) -> Answered | None:
-        """Deliver an envelope as its provider would. Errors: as `Intake.receive`."""
+        """Deliver an envelope as its provider would, and as the server takes it. Errors: as `Intake.receive`."""
         from ..model import Envelope
 
         pairs = query.items() if isinstance(query, Mapping) else query
-        return await self.daemon.intake.receive(
-            Envelope(
-                endpoint=endpoint,
-                method=method,
-                path=path,
-                headers={name.lower(): value for name, value in (headers or {}).items()},
-                query=tuple(pairs),
-                body=body.encode() if isinstance(body, str) else body,
-                remote=remote,
-                received_at=self.clock.now(),
-            )
+        envelope = Envelope(
+            endpoint=endpoint,
+            method=method,
+            path=path,
+            headers={name.lower(): value for name, value in (headers or {}).items()},
+            query=tuple(pairs),
+            body=body.encode() if isinstance(body, str) else body,
+            remote=remote,
+            received_at=self.clock.now(),
         )
+        intake, taken = self.daemon.intake, asyncio.get_running_loop().create_future()
+
+        def done(error: BaseException | None) -> None:
+            if taken.cancelled():
+                return
+            if error is None:
+                taken.set_result(None)
+            else:
+                taken.set_exception(error)
+
+        if intake.at_once(envelope, self.daemon.config.server.body_limit, done):
+            await taken
+            return None
+        return await intake.receive(envelope)
 
     # --- out -----------------------------------------------------------------------------------------
 
