@@ -147,14 +147,15 @@ async def test_an_envelope_keeps_its_bytes_and_only_the_headers_and_query_that_m
     assert json.loads(stored) == [["id", "7"], ["broken", "\udcff"]]
 
 
-async def test_a_big_body_lies_with_the_files_and_can_be_replayed_from_there(acme: AcmeHub) -> None:
-    await acme.says([message("m1", "x" * 300_000)])
+@pytest.mark.parametrize("sizes", [(300_000,), (100_000, 100_000, 100_000)], ids=["one long text", "several"])
+async def test_a_big_body_lies_with_the_files_and_can_be_replayed_from_there(acme: AcmeHub, sizes: Any) -> None:
+    await acme.says([message(f"m{number}", "x" * size) for number, size in enumerate(sizes, 1)])
     [(envelope, body, *_)] = await acme.hub.rows(ENVELOPES)
     assert body == b""
     [ref] = await acme.column("SELECT body_ref FROM envelope")
     stored = b"".join([chunk async for chunk in acme.hub.daemon.files.open(ref)])
     assert json.loads(stored)["events"][0]["id"] == "m1"
-    assert (await acme.hub.daemon.intake.replay(envelope)).duplicates == 1
+    assert (await acme.hub.daemon.intake.replay(envelope)).duplicates == len(sizes)
 
 
 # --- a shared endpoint ------------------------------------------------------------------------------------

@@ -110,6 +110,8 @@ async def test_what_comes_whole_is_taken_and_aiohttp_never_hears_of_it(town, cal
         assert await caller.hears() == "quick"
     assert [(path, body) for path, body, _ in town.taken] == [("/quick/now", b"%d" % number) for number in range(100)]
     assert town.slow == []
+    caller.says(post("/a"), post("/b"), post("/c"))  # the parser counts what nobody has begun with
+    assert [await caller.hears() for _ in range(3)] == ["slow /a", "slow /b", "slow /c"]
 
 
 async def test_what_is_not_taken_comes_whole_to_aiohttp(town, caller):

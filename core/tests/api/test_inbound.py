@@ -157,6 +157,7 @@ async def test_each_delivery_is_counted_by_its_answer(hub, server, customer):
         assert response.status == 503
     times = {key[2]: sum(one.counts) for key, one in hub.daemon.requests.times.items()}
     assert times == {200: 1, 503: 1}
+    assert hub.daemon.account("shop").counts.taken == 2
     assert hub.daemon.store.waiting == 0
 
 
