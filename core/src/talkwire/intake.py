@@ -175,8 +175,9 @@ class Intake:
             return False
         served, channel = found
         items = read(channel, envelope)
-        if not all(type(item) in _FOR_THE_STORE and not is_to_be_filed(item) for item in items):
-            return False
+        for item in items:
+            if type(item) not in _FOR_THE_STORE or is_to_be_filed(item):
+                return False
         served.heard(envelope.received_at)
         arrival = self._placed(new_id(), envelope, channel, items, served, endpoint.taking)
         arrival.envelope = _row(arrival, served, channel, envelope, len(items))
@@ -484,8 +485,9 @@ def _kept(query: Query, envelope_id: str) -> tuple[str, Envelope, str] | None:
 def _plainly_genuine(behind: Sequence[tuple[Served, Channel]], envelope: Envelope) -> tuple[Served, Channel] | None:
     """Say whose it is where there is nothing to answer, to refuse or to complain of."""
     try:
-        if any(channel.answer(envelope) is not None for _, channel in behind):
-            return None
+        for _, channel in behind:
+            if channel.answer(envelope) is not None:
+                return None
         for served, channel in behind:
             try:
                 said: object = channel.authenticate(envelope)  # type: ignore[func-returns-value]
