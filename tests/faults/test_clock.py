@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from talkwire import accounts
+from talkwire import account_states
 from talkwire.setbacks import Watch
 from talkwire.testing import TurnedClock
 from talkwire.testing.hub import whole_hub
@@ -71,7 +71,7 @@ async def test_a_person_who_resumes_is_heard_though_the_clock_was_set_back(full_
     acme.hub.clock.set_back(HOUR)
     await acme.hub.daemon.set_back(HOUR)
     acme.hub.clock.advance(timedelta(seconds=1))
-    await acme.hub.daemon.store.write(accounts.resume, "shop")
+    await acme.hub.daemon.store.write(account_states.resume, "shop")
     await acme.hub.run_until_idle()
     assert acme.shop.view.state == "working"
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from talkwire import accounts
+from talkwire import account_states
 from talkwire.errors import AccountBroken, NotFound, StoreDown, TryLater
 from talkwire.model import Batch
 from talkwire.testing.provider import Reply
@@ -70,7 +70,7 @@ async def test_an_account_that_needs_a_person_is_broken_until_resumed(start_acme
     assert lives(acme) == ["broken", "The token is wrong."]
     await acme.hub.pass_time(hours=1)
     assert lives(acme)[0] == "broken"
-    await acme.hub.daemon.store.write(accounts.resume, "shop")
+    await acme.hub.daemon.store.write(account_states.resume, "shop")
     await acme.hub.run_until_idle()
     assert lives(acme) == ["working", ""]
     assert await said(acme) == ["starting", "broken", "starting", "working"]
@@ -90,7 +90,7 @@ async def test_an_account_that_cannot_be_made_is_broken_and_stops_no_other(start
     assert lives(acme) == ["broken", "ZeroDivisionError while it was made"]
     with pytest.raises(NotFound):
         await acme.wrote("m1", "Hello")
-    await acme.hub.daemon.store.write(accounts.resume, "shop")
+    await acme.hub.daemon.store.write(account_states.resume, "shop")
     await acme.hub.pass_time(minutes=1)
     assert await acme.column("SELECT state FROM account_state") == ["broken"]
 
@@ -102,7 +102,7 @@ async def test_a_paused_account_takes_messages_in_and_keeps_replies_until_it_is_
     conversation = await full_acme.talk()
     store = full_acme.hub.daemon.store
     await full_acme.hub.pass_time(seconds=1)
-    await store.write(accounts.pause, ("shop", "stocktaking"))
+    await store.write(account_states.pause, ("shop", "stocktaking"))
     await full_acme.hub.run_until_idle()
     assert lives(full_acme) == ["paused", "stocktaking"]
     await full_acme.wrote("m2", "Hello?")
@@ -110,17 +110,17 @@ async def test_a_paused_account_takes_messages_in_and_keeps_replies_until_it_is_
     await full_acme.hub.pass_time(hours=3)
     assert full_acme.texts == []
     assert await full_acme.hub.states(conversation) == ["queued"] * 2
-    await store.write(accounts.resume, "shop")
+    await store.write(account_states.resume, "shop")
     await full_acme.hub.run_until_idle()
     assert full_acme.texts == ["one", "two"]
     with pytest.raises(NotFound):
-        await store.write(accounts.pause, ("nobody", ""))
+        await store.write(account_states.pause, ("nobody", ""))
 
 
 async def test_what_a_person_paused_is_not_started_by_what_was_under_way(full_acme: AcmeHub) -> None:
     store = full_acme.hub.daemon.store
     await full_acme.hub.pass_time(seconds=1)
-    paused = asyncio.ensure_future(store.write(accounts.pause, ("shop", "stop!")))
+    paused = asyncio.ensure_future(store.write(account_states.pause, ("shop", "stop!")))
     full_acme.shop.waits("a send that ended meanwhile")
     await paused
     await full_acme.hub.run_until_idle()
@@ -136,7 +136,7 @@ async def test_a_pause_outlives_a_restart_and_a_break_is_tried_again(start_acme:
         acme = await start_acme(channel=full(), folder=folder)
         await acme.hub.pass_time(seconds=1)
         if state == "paused":
-            await acme.hub.daemon.store.write(accounts.pause, ("shop", "stop!"))
+            await acme.hub.daemon.store.write(account_states.pause, ("shop", "stop!"))
         else:
             await acme.told("notice", broken=True)
         await acme.hub.run_until_idle()
@@ -274,6 +274,53 @@ async def test_an_empty_batch_says_that_it_was_looked_and_not_that_something_cam
     assert (acme.shop.last_in, acme.shop.counts.taken) == (None, 0)
 
 
+async def test_a_listener_that_looks_without_waiting_is_slowed_down_and_named(start_acme: Any) -> None:
+    looks = []
+
+    class Restless(PollingAcme):
+        type = "acme"
+
+        async def listen(self, cursor: str) -> AsyncIterator[Batch]:
+            while True:
+                looks.append(cursor)
+                yield Batch((), str(len(looks)))
+
+    acme = await start_acme(channel=Restless)
+    said = "its listen gave 100 empty batches within a second; await something between two"
+    assert (lives(acme), len(looks)) == (["waiting", said], 100)
+    await acme.hub.pass_time(seconds=5)
+    assert (lives(acme), len(looks), looks[-1]) == (["waiting", said], 200, "100")
+
+
+async def test_a_listener_that_looks_often_and_finds_something_is_not_slowed_down(start_acme: Any) -> None:
+    class Busy(PollingAcme):
+        type = "acme"
+
+        async def listen(self, cursor: str) -> AsyncIterator[Batch]:
+            for number in range(150):
+                yield Batch((), f"{number}")
+                if number % 60 == 59:
+                    yield Batch((self.envelope(events(f"m{number}")),), f"{number}+")
+            await asyncio.Event().wait()
+
+    acme = await start_acme(channel=Busy)
+    assert lives(acme) == ["working", ""]
+    assert await acme.column(CURSOR) == ["149"]
+
+
+async def test_a_listener_that_ends_at_once_is_named(start_acme: Any) -> None:
+    class Ending(PollingAcme):
+        type = "acme"
+
+        async def listen(self, cursor: str) -> AsyncIterator[Batch]:
+            return
+            yield
+
+    acme = await start_acme(channel=Ending)
+    said = "its listen ended without a batch; it goes on for as long as it is not cancelled"
+    assert lives(acme) == ["waiting", said]
+
+
 async def test_one_way_that_works_hides_no_other_that_waits(start_acme: Any) -> None:
     """Mail comes from one server and goes to another."""
     channel = listening(TryLater("not in", after=timedelta(minutes=2)), ("1", events("m2")))
@@ -300,11 +347,11 @@ async def test_a_listener_of_a_broken_or_paused_account_stops(start_acme: Any) -
     assert lives(acme) == ["broken", "The token was withdrawn."]
     await acme.hub.pass_time(hours=1)
     assert channel.seen == [("begins", "")]
-    await acme.hub.daemon.store.write(accounts.resume, "shop")
+    await acme.hub.daemon.store.write(account_states.resume, "shop")
     await acme.hub.run_until_idle()
     assert channel.seen == [("begins", "")] * 2
     await acme.hub.pass_time(seconds=1)
-    await acme.hub.daemon.store.write(accounts.pause, ("shop", ""))
+    await acme.hub.daemon.store.write(account_states.pause, ("shop", ""))
     await acme.hub.run_until_idle()
     channel.script.append(("1", events("m1")))
     await acme.hub.pass_time(hours=1)

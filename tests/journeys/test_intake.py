@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from talkwire import Drop, accounts, doing, hookimpl
+from talkwire import Drop, account_states, doing, hookimpl
 from talkwire.channel import Answered
 from talkwire.errors import NotFound, NotSent, Refused, Rejected, Uncertain, Unreadable, UnsafeUrl
 from talkwire.model import AccountState, Address, Inbound, SessionChange
@@ -297,14 +297,14 @@ async def test_an_attachment_waits_while_its_account_is_paused_or_restarts(
     start_acme: Callable[..., Awaitable[AcmeHub]],
 ) -> None:
     acme = await start_acme(channel=lying())
-    await acme.hub.daemon.store.write(accounts.pause, ("shop", "a person said so"))
+    await acme.hub.daemon.store.write(account_states.pause, ("shop", "a person said so"))
     await acme.hub.pass_time(minutes=1)
     assert acme.shop.view.state is AccountState.PAUSED
     await acme.says([message("m1", "", media=["h0"])])
     await acme.hub.pass_time(minutes=5)
     assert await acme.hub.rows("SELECT sha256, error FROM attachment") == [("", "")]
     assert await acme.hub.facts("attachment.failed") == []
-    await acme.hub.daemon.store.write(accounts.resume, "shop")
+    await acme.hub.daemon.store.write(account_states.resume, "shop")
     await acme.hub.pass_time(minutes=2)
     assert [fact.type for fact in await acme.hub.facts("attachment.failed", "attachment.stored")] == [
         "attachment.stored"
@@ -430,7 +430,7 @@ async def test_a_replayed_envelope_breaks_no_account_and_shows_nobody_typing(ful
         ]
     )
     await full_acme.hub.pass_time(minutes=1)
-    await daemon.store.write(accounts.resume, "shop")
+    await daemon.store.write(account_states.resume, "shop")
     await full_acme.hub.pass_time(minutes=1)
     assert full_acme.shop.view.state is AccountState.WORKING
     [envelope] = await full_acme.column("SELECT id FROM envelope")

@@ -370,13 +370,13 @@ async def test_a_fact_without_a_conversation_waits_with_its_account(start_acme):
 
 
 def _pause(tx, names):
-    from talkwire.accounts import pause
+    from talkwire.account_states import pause
 
     return pause(tx, [(name, "for the test") for name in names])
 
 
 def _resume(tx, names):
-    from talkwire.accounts import resume
+    from talkwire.account_states import resume
 
     return resume(tx, names)
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from talkwire import accounts
+from talkwire import account_states
 from talkwire.errors import AccountAbsent, NotFound, SettingsError, StoreDown
 from talkwire.model import Batch
 from talkwire.reloading import Changes, reload, words
@@ -201,13 +201,13 @@ async def test_what_an_old_send_learns_says_nothing_of_the_account_in_its_place(
 async def test_a_paused_account_stays_paused_with_other_settings(start: Any) -> None:
     op = await start()
     await op.hub.pass_time(seconds=1)
-    await op.daemon.store.write(accounts.pause, ("shop", "stocktaking"))
+    await op.daemon.store.write(account_states.pause, ("shop", "stocktaking"))
     await op.hub.run_until_idle()
     _ = op.lived
     await op.reloads(op.shop.replace("kit-token-0123456789", NEW_TOKEN))
     await op.hub.pass_time(seconds=10)
     assert (op.state(), op.lived) == ("paused", ["shop closed"])
-    await op.daemon.store.write(accounts.resume, "shop")
+    await op.daemon.store.write(account_states.resume, "shop")
     await op.hub.run_until_idle()
     assert (op.state(), op.lived) == ("working", ["shop opened"])
 
@@ -249,14 +249,14 @@ async def test_rules_and_recipients_hold_from_the_next_fact(start: Any) -> None:
     await op.reloads(op.shop + RULE.format("paused"))
     store = op.daemon.store
     await op.hub.pass_time(seconds=1)
-    await store.write(accounts.pause, ("shop", ""))
+    await store.write(account_states.pause, ("shop", ""))
     await op.hub.run_until_idle()
     kinds = "SELECT kind FROM notification ORDER BY created_at"
     assert await op.acme.column(kinds) == ["account.paused"]
 
     assert (await op.reloads(op.shop + RULE.format("starting"))).done == ("notify",)
     await op.hub.pass_time(seconds=1)
-    await store.write(accounts.resume, "shop")
+    await store.write(account_states.resume, "shop")
     await op.hub.run_until_idle()
     assert await op.acme.column(kinds) == ["account.paused", "account.starting"]
     assert await op.acme.column("SELECT decision FROM notification_medium") == ["suppressed"] * 2  # no such notifier

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from talkwire import accounts, attempts
+from talkwire import account_states, attempts
 from talkwire.errors import StoreDown, Uncertain
 from talkwire.model import NotThere, Outgoing, Part, Rate, Receipt, Rendered, State
 from talkwire.rates import recent
@@ -230,7 +230,7 @@ async def test_a_broken_account_sleeps_and_after_resume_its_replies_go_out_in_or
     await acme.hub.pass_time(hours=1)
     assert acme.texts == ["reply 0"]
 
-    await acme.hub.daemon.store.write(accounts.resume, "shop")
+    await acme.hub.daemon.store.write(account_states.resume, "shop")
     await acme.hub.run_until_idle()
     assert acme.texts == ["reply 0", *(f"reply {n}" for n in range(14))]
     assert await acme.hub.states(conversation) == ["accepted"] * 14
@@ -246,7 +246,7 @@ async def test_the_time_in_which_an_account_is_broken_is_no_time_of_trying(start
         await acme.hub.reply(conversation, text)
     go_on.set()  # both are taken by then
     await acme.hub.pass_time(minutes=20)
-    await acme.hub.daemon.store.write(accounts.resume, "shop")
+    await acme.hub.daemon.store.write(account_states.resume, "shop")
     await acme.hub.run_until_idle()
     assert await acme.hub.states(conversation) == ["accepted"] * 2
 
@@ -257,9 +257,9 @@ async def test_the_time_in_which_an_account_is_paused_is_no_time_of_trying(start
     acme.provider.will(no("slow_down"))
     await acme.reply(conversation, "waits")
     await acme.hub.pass_time(seconds=1)
-    await acme.hub.daemon.store.write(accounts.pause, ("shop", "stocktaking"))
+    await acme.hub.daemon.store.write(account_states.pause, ("shop", "stocktaking"))
     await acme.hub.pass_time(minutes=20)
-    await acme.hub.daemon.store.write(accounts.resume, "shop")
+    await acme.hub.daemon.store.write(account_states.resume, "shop")
     await acme.hub.run_until_idle()
     assert await acme.hub.states(conversation) == ["accepted"]
 

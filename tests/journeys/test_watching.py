@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from talkwire import accounts, health, watching
+from talkwire import account_states, health, watching
 from talkwire.model import AccountState
 from tests.journeys.acme_hub import AcmeHub, no
 
@@ -207,7 +207,7 @@ async def test_an_account_that_may_be_quiet_for_ever_is_never_told(start_acme):
 
 async def test_a_paused_account_is_not_too_quiet(start_acme):
     acme = await start_acme(more='quiet_after = "6h"')
-    await acme.hub.daemon.store.write(accounts.pause, ("shop", "holidays"))
+    await acme.hub.daemon.store.write(account_states.pause, ("shop", "holidays"))
     await look(acme, hours=7)
     assert await quiet(acme) == []
 

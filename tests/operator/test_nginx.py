@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from pydantic import SecretBytes
 
-from talkwire.accounts import pause
+from talkwire.account_states import pause
 from talkwire.api import principals
 from talkwire.cli import online
 from talkwire.daemon import Daemon

@@ -10,19 +10,18 @@ absent                               its plugin or its settings are gone: readab
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 
-from . import health, lanes
+from . import account_states
 from .answers import AccountView
 from .channel import Channel
-from .clock import micros, moment
 from .counting import AccountCounts
-from .errors import PLUGIN_MAY_RAISE, AccountBroken, NotFound, SendError, StoreDown, TryLater, line_of
+from .errors import PLUGIN_MAY_RAISE, AccountBroken, SendError, StoreDown, TryLater, line_of
 from .lanes import Fence
 from .lending import AccountServices, Lent
 from .model import (
@@ -37,11 +36,12 @@ from .pump import Pump, Pumps
 from .rates import Backoff, Rates
 from .redaction import Redactor, secrets_of
 from .settings import AccountConfig
-from .store import Query, Tx
 
 _log = structlog.get_logger("talkwire.accounts")
 _OPEN_WITHIN = timedelta(seconds=30)
 _CLOSE_WITHIN = timedelta(seconds=5)
+_RESTLESS = 100  # batches with nothing in them …
+_MOMENT = timedelta(seconds=1)  # … within this time
 _SETTLED = timedelta(seconds=60)  # a listener that has not failed for so long works
 _EVIDENCE_EVERY = timedelta(seconds=30)
 
@@ -159,7 +159,7 @@ class Runtime:
         """Take what the provider says of the account; stored when this returns."""
         if notice.broken and not self._replaced:
             self._set(AccountState.BROKEN, self._redact.text(notice.text or notice.code))
-            await self._lent.store.write(put_state, self.view)
+            await self._lent.store.write(account_states.put_state, self.view)
 
     def waits(self, reason: str) -> None:
         """Say that the provider cannot be reached."""
@@ -176,7 +176,7 @@ class Runtime:
         if self._replaced or (state is self.view.state and reason == self.view.reason):
             return
         self._set(state, reason)
-        self._lent.soon(put_state, self.view)
+        self._lent.soon(account_states.put_state, self.view)
 
     def _set(self, state: AccountState, reason: str) -> None:
         now = self._lent.clock.now()
@@ -225,7 +225,7 @@ class Accounts:
 
     async def open(self) -> None:
         """Take the stored states over; accounts whose settings are gone are absent from now on."""
-        stored = await self._lent.store.read(_states)
+        stored = await self._lent.store.read(account_states.states)
         for name, (channel, state, reason, since) in stored.items():
             runtime = self.by_name.get(name)
             if runtime is None:
@@ -233,7 +233,7 @@ class Accounts:
             elif state is AccountState.PAUSED and runtime.channel is not None:
                 runtime.take(state, reason, since)
         for runtime in self.by_name.values():
-            await self._lent.store.write(put_state, runtime.view)
+            await self._lent.store.write(account_states.put_state, runtime.view)
 
     def _gone(self, name: str, channel: str) -> Runtime:
         config = AccountConfig(name=name, channel=channel, endpoint="", when_closed=Policy.REJECT)
@@ -265,7 +265,7 @@ class Accounts:
 
     async def begin(self, runtime: Runtime) -> None:
         """Let an account live that was put in place; its replies have their whole time again."""
-        await self._lent.store.write(begin, runtime.view)
+        await self._lent.store.write(account_states.begin, runtime.view)
         if runtime.channel is not None:
             self._life.add(runtime.name, Pump(f"account {runtime.name}", self._living(runtime), self._lent.clock))
 
@@ -371,12 +371,20 @@ class Accounts:
     async def _listen(self, runtime: Runtime, failures: Backoff) -> None:
         channel = runtime.channel
         assert channel is not None  # only those with a channel live
+        pace, batches = _Pace(), 0
         try:
-            cursor = await self._lent.store.read(lambda query: _cursor(query, runtime.name))
+            cursor = await self._lent.store.read(lambda query: account_states.cursor(query, runtime.name))
             async for batch in channel.listen(cursor):
                 await self._lent.intake.admit_batch(runtime, batch, self._fence)
                 runtime.fetched(self._lent.clock.now(), batch)
+                pace.keeps(self._lent.clock.now(), batch)
+                batches += 1
             failures.fail(self._lent.clock.now())  # it ended by itself: listened to again, not at once
+            if not batches:
+                runtime.waits("its listen ended without a batch; it goes on for as long as it is not cancelled")
+        except _Restless as error:
+            failures.fail(self._lent.clock.now())
+            runtime.waits(str(error))
         except AccountBroken as error:
             runtime.broke(str(error))
         except PLUGIN_MAY_RAISE as error:  # one listener's fault is its own
@@ -392,20 +400,40 @@ class Accounts:
 
     async def _step(self) -> datetime | None:
         """Take over what other daemons and commands stored; store the evidence of this one."""
-        for name, (_, state, reason, since) in (await self._lent.store.read(_states)).items():
+        for name, (_, state, reason, since) in (await self._lent.store.read(account_states.states)).items():
             runtime = self.by_name.get(name)
             if runtime is None or state is runtime.view.state:
                 continue
             if runtime.channel is None:  # nothing to resume
-                self._lent.soon(put_state, runtime.view)
+                self._lent.soon(account_states.put_state, runtime.view)
             elif since > (runtime.view.since or since) or state is AccountState.PAUSED:
                 runtime.take(state, reason, since)
                 if name in self._life:
                     self._life[name].wake()
         await self._lent.store.write(
-            _put_evidence, tuple((r.name, r.last_in, r.last_out) for r in self.by_name.values())
+            account_states.put_evidence, tuple((r.name, r.last_in, r.last_out) for r in self.by_name.values())
         )
         return self._lent.clock.now() + _EVIDENCE_EVERY
+
+
+class _Restless(Exception):
+    """A listener looks again and again, and waits for nothing."""
+
+
+class _Pace:
+    """How fast a listener gives batches with nothing in them, each of which is a commit."""
+
+    def __init__(self) -> None:
+        self._since: datetime | None = None  # the first of those that came one after the other
+        self._empty = 0
+
+    def keeps(self, now: datetime, batch: Batch) -> None:
+        """Count a batch. Errors: `_Restless`."""
+        if batch.envelopes or self._since is None or now - self._since > _MOMENT:
+            self._since, self._empty = now, 0
+        self._empty += not batch.envelopes
+        if self._empty >= _RESTLESS:
+            raise _Restless(f"its listen gave {self._empty} empty batches within a second; await something between two")
 
 
 def _said(method: str, error: BaseException) -> str:
@@ -415,126 +443,3 @@ def _said(method: str, error: BaseException) -> str:
     if isinstance(error, TimeoutError) and method == "open":
         return f"its open did not end within {_OPEN_WITHIN.total_seconds():g} s"
     return f"its {method} raised {type(error).__name__}"
-
-
-_PUT_STATE = """
-    INSERT INTO account_state (account, channel, state, reason, since)
-    VALUES (:account, :channel, :state, :reason, :since)
-    ON CONFLICT (account) DO UPDATE SET
-        channel = excluded.channel, state = excluded.state, reason = excluded.reason,
-        since = excluded.since
-"""
-_STATE = "SELECT state FROM account_state WHERE account = :account"
-_STATES = "SELECT account, channel, state, reason, since FROM account_state"
-_EVIDENCE = """
-    UPDATE account_state SET last_in_at = COALESCE(:last_in, last_in_at),
-        last_out_at = COALESCE(:last_out, last_out_at)
-    WHERE account = :account
-"""
-
-
-def put_state(tx: Tx, items: Sequence[Account]) -> Sequence[None]:
-    """Store how accounts do, and tell what is new of it, as `health` says; what a person paused stays so."""
-    tx.lock("account_state", [view.name for view in items], "account")  # what a person says meanwhile is seen
-    for view in sorted(items, key=lambda item: item.name):
-        row = tx.one(_STATE, {"account": view.name})
-        if row is None or row[0] != AccountState.PAUSED or view.state is AccountState.ABSENT:
-            _put_state(tx, view, row[0] if row else None)
-    return [None] * len(items)
-
-
-def _put_state(tx: Tx, view: Account, was: str | None) -> None:
-    tx.execute(
-        _PUT_STATE,
-        {
-            "account": view.name,
-            "channel": view.channel,
-            "state": view.state.value,
-            "reason": view.reason[:300],
-            "since": micros(view.since or tx.now),
-        },
-    )
-    if was != view.state.value:
-        tx.hint("accounts")
-        tx.hint("lanes")
-        health.changed(tx, view.name, was, view.state.value, view.reason[:200])
-
-
-def begin(tx: Tx, items: Sequence[Account]) -> Sequence[None]:
-    """Store that accounts begin anew, with other settings."""
-    put_state(tx, items)
-    for view in sorted(items, key=lambda item: item.name):
-        lanes.forgive(tx, f"send:{view.name}")
-    return [None] * len(items)
-
-
-def pause(tx: Tx, items: Sequence[tuple[str, str]]) -> Sequence[None]:
-    """Let (account, reason) send nothing until it is resumed. Errors: `NotFound`."""
-    tx.lock("account_state", [name for name, _ in items], "account")
-    for name, reason in items:
-        _person_says(tx, name, AccountState.PAUSED, reason)
-    return [None] * len(items)
-
-
-def resume(tx: Tx, items: Sequence[str]) -> Sequence[None]:
-    """Let accounts start again that were paused or broken. Errors: `NotFound`."""
-    tx.lock("account_state", items, "account")
-    for name in sorted(items):
-        _person_says(tx, name, AccountState.STARTING, "")
-        lanes.forgive(tx, f"send:{name}")
-    return [None] * len(items)
-
-
-_REGISTER = """
-    INSERT INTO account_state (account, channel, since) VALUES (:account, '', :now) ON CONFLICT (account) DO NOTHING
-"""
-
-
-def register(tx: Tx, items: Sequence[str]) -> Sequence[None]:
-    """Let accounts be known with which no daemon has started yet."""
-    for name in sorted(items):
-        tx.execute(_REGISTER, {"account": name, "now": tx.now_us})
-    return [None] * len(items)
-
-
-def withdrawn(tx: Tx, items: Sequence[tuple[str, str]]) -> Sequence[None]:
-    """Tell that the provider of (account, by whom) knows that we are gone."""
-    for name, by in items:
-        tx.tell("account.withdrawn", account=name, small={"by": by})
-    return [None] * len(items)
-
-
-def _person_says(tx: Tx, name: str, state: AccountState, reason: str) -> None:
-    row = tx.one("SELECT channel, state FROM account_state WHERE account = :account", {"account": name})
-    if row is None:
-        raise NotFound(f'there is no account "{name}"')
-    _put_state(tx, Account(name=name, channel=row[0], state=state, reason=reason, since=tx.now), row[1])
-
-
-def _states(query: Query) -> dict[str, tuple[str, AccountState, str, datetime]]:
-    return {
-        name: (channel, AccountState(state), reason, moment(since))
-        for name, channel, state, reason, since in query.execute(_STATES)
-    }
-
-
-def _cursor(query: Query, account: str) -> str:
-    row = query.one("SELECT cursor FROM account_state WHERE account = :account", {"account": account})
-    return row[0] if row else ""
-
-
-def _put_evidence(tx: Tx, items: Sequence[tuple[tuple[str, datetime | None, datetime | None], ...]]) -> Sequence[None]:
-    for rows in items:
-        tx.many(
-            _EVIDENCE,
-            [
-                {
-                    "account": name,
-                    "last_in": micros(last_in) if last_in else None,
-                    "last_out": micros(last_out) if last_out else None,
-                }
-                for name, last_in, last_out in sorted(rows)
-                if last_in or last_out
-            ],
-        )
-    return [None] * len(items)

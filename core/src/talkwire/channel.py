@@ -239,8 +239,9 @@ class Channel:
     def listen(self, cursor: str) -> AsyncIterator[Batch]:
         """Fetch from the provider, from `cursor` (empty: from the beginning of time or from now).
 
-        Resumed only after the batch is committed: what follows `yield` is the acknowledgement.
-        Ends or raises: started again after a back-off.
+        Resumed only after the batch is committed: what follows `yield` is the acknowledgement. It goes on until it is
+        cancelled; an empty batch says that it looked. Wait between two: a hundred empty ones within a second are a fault.
+        Ends or raises: begun again after a back-off, which grows as long as no batch came.
         """
         raise NotImplementedError(f"{type(self).__name__} has no listen")
 

@@ -15,7 +15,7 @@ import aiohttp
 import structlog
 from pydantic import SecretBytes
 
-from . import accounts, doing, handling, notifying, restoring, setbacks, showing
+from . import account_states, doing, handling, notifying, restoring, setbacks, showing
 from .accounts import Accounts, Runtime
 from .answers import AccountView
 from .api.limits import Limits
@@ -506,7 +506,7 @@ class Daemon:
         if does is Does.HANDLED and notification.conversation:
             handling.mark(tx, notification.conversation, notification.recipient)
         elif does is Does.RESUME and notification.account in self.accounts.by_name:
-            accounts.resume(tx, [notification.account])
+            account_states.resume(tx, [notification.account])
         self.plugins.answer(tx, notification, answer)
 
     async def _shape(

@@ -30,7 +30,7 @@ from talkwire import (
     Text,
     hookimpl,
 )
-from talkwire.accounts import resume
+from talkwire.account_states import resume
 
 from .mailer import Plugin, read, text_of
 

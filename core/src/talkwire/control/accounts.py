@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from .. import accounts, departures
+from .. import account_states, departures
 from ..accounts import Runtime
 from ..channel import Channel
 from ..daemon import Daemon
@@ -15,11 +15,11 @@ from .data import is_alone
 
 
 async def _pause(daemon: Daemon, said: Said) -> None:
-    await daemon.store.write(accounts.pause, (str(said["account"]), str(said.get("reason", ""))))
+    await daemon.store.write(account_states.pause, (str(said["account"]), str(said.get("reason", ""))))
 
 
 async def _resume(daemon: Daemon, said: Said) -> None:
-    await daemon.store.write(accounts.resume, str(said["account"]))
+    await daemon.store.write(account_states.resume, str(said["account"]))
 
 
 async def _test(daemon: Daemon, said: Said) -> str:
@@ -52,8 +52,8 @@ async def _withdraw_account(daemon: Daemon, said: Said) -> dict[str, str]:
     name, by = str(said["account"]), str(said["by"])
     runtime = live(daemon, name)
     assert runtime.channel is not None  # it lives
-    await daemon.store.write(accounts.register, name)
-    await daemon.store.write(accounts.pause, (name, f"withdrawn by {by}"))
+    await daemon.store.write(account_states.register, name)
+    await daemon.store.write(account_states.pause, (name, f"withdrawn by {by}"))
     try:
         async with asyncio.timeout(PROVIDER_WITHIN):
             await runtime.channel.removed()
@@ -66,7 +66,7 @@ async def _withdraw_account(daemon: Daemon, said: Said) -> dict[str, str]:
     if runtime.channel.features.webhook and type(runtime.channel).removed is Channel.removed:
         public = daemon.config.server.public_url
         return {"webhook": f"{public}/in/{runtime.endpoint}"}
-    await daemon.store.write(accounts.withdrawn, (name, by))
+    await daemon.store.write(account_states.withdrawn, (name, by))
     return {"webhook": ""}
 
 
