@@ -236,7 +236,7 @@ async def test_what_waits_for_a_copy_alone_is_said_of_the_copy(acme, post):
     accepted = await to_ann(acme, COPIED)
     await acme.hub.run_until_idle()
     [why] = await acme.hub.daemon.store.read(lambda query: reasons.of_talk(query, accepted.conversation))
-    assert why.text == "1 copy waits: the provider's limit (greylisted)"
+    assert why.text == "1 copy waits: the provider takes no more for now; it is tried again by itself (greylisted)"
     assert why.hint.startswith("talkwire lanes release ")
 
 

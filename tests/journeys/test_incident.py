@@ -99,7 +99,7 @@ async def test_a_lane_that_waits_says_why_until_when_and_what_to_type(acme, oper
     acme.provider.will(busy(3000))
     await acme.reply(talk, "One")
     [why] = json.loads(await operator.types("find", PHONE, "--json"))[0]["why"]
-    assert "1 reply waits: the provider's limit" in why["text"]
+    assert "1 reply waits: the provider takes no more for now" in why["text"]
     assert datetime.fromisoformat(why["until"]) - acme.hub.clock.now() == timedelta(seconds=3000)
     assert why["hint"].startswith("talkwire lanes release ")
 

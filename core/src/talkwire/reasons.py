@@ -24,7 +24,7 @@ WAITS = {  # why a part is queued → in words
     "address_unreachable": "the address cannot be reached; it goes on when the customer writes again",
     "restored": "open at the backup that was brought back, and perhaps done since: release it, or drop it",
     "falls_back": "it goes on from another account",
-    "rate_limited": "the provider's limit",
+    "rate_limited": "the provider takes no more for now; it is tried again by itself",
     "provider_down": "the provider cannot be reached; it is tried again by itself",
 }
 

@@ -7,7 +7,7 @@ const PAGE = 100; // messages
 const WAITS = { // why a part is still queued
   recipient_offline: "the customer's connection is down",
   restored: "open at the backup that was brought back; perhaps sent since",
-  rate_limited: "it waits its turn: the provider's limit",
+  rate_limited: "the provider takes no more for now; tried again by itself",
   provider_down: "the provider cannot be reached; tried again by itself",
   window_closed: "kept until the customer writes again",
   session_ended: "kept until the customer comes back",
