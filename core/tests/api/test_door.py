@@ -27,6 +27,8 @@ class Town:
         if not message.path.startswith("/quick"):
             return False
         self.taken.append((message.path, body, answer))
+        if message.path.endswith("/broken"):
+            raise RuntimeError("a taker of ours is broken")
         if message.path.endswith("/now"):
             answer(QUICK)
         return True
@@ -140,6 +142,14 @@ async def test_what_is_unusual_is_aiohttps(town, caller, request_):
     caller.says(request_)
     assert await caller.hears() == "slow /quick/now"
     assert town.taken == []
+
+
+async def test_what_its_taker_breaks_on_is_aiohttps(town, caller):
+    caller.says(post("/quick/broken", b"body"))
+    assert await caller.hears() == "slow /quick/broken"
+    assert town.slow == [("/quick/broken", b"body")]
+    caller.says(post("/quick/now"))
+    assert await caller.hears() == "quick"
 
 
 async def test_a_body_that_comes_later_is_aiohttps(town, caller):

@@ -83,7 +83,7 @@ class Door(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Look at what came; answers go out in the order of their requests."""
-        if not self._answering:
+        if not self._answering and not self._late:
             super().data_received(data)
             return
         if not self._late:
@@ -106,7 +106,11 @@ class Door(RequestHandler):
             return payload
         body = payload.read_nowait()
         self._answering = True  # it may be answered at once
-        if not self._take(message, body, self._peer, self._answer):
+        try:
+            taken = self._take(message, body, self._peer, self._answer)
+        except Exception:  # noqa: BLE001  it meets it again on aiohttp's way, and there it is answered and logged
+            taken = False
+        if not taken:
             self._answering = False
             return self._again(body)
         self._parser.message_consumed()
@@ -130,9 +134,12 @@ class Door(RequestHandler):
         if self._handler_waiter is not None and not self._handler_waiter.done():
             self._handler_waiter.set_result(None)
         if self._late:
-            late, self._late = self._late, b""
-            self._resume_reading_for_buffer()
-            self.data_received(late)
+            self._loop.call_soon(self._catch_up)  # whoever answers has others to answer
+
+    def _catch_up(self) -> None:
+        late, self._late = self._late, b""
+        self._resume_reading_for_buffer()
+        self.data_received(late)
 
     async def finish_response(self, *args: Any) -> Any:
         """Answer a request that aiohttp has."""
