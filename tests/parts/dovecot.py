@@ -270,7 +270,8 @@ class Dovecot:
         """Keep a mailbox as it is; gives where."""
         self.maildir(user)
         kept = Path(tempfile.mkdtemp(prefix="kept-", dir=self.folder))
-        shutil.copytree(self.mail / user, kept / "mail", copy_function=shutil.copy2)
+        passing = shutil.ignore_patterns("*.lock", "*.tmp")  # Dovecot's own, which may be gone before they are copied
+        shutil.copytree(self.mail / user, kept / "mail", copy_function=shutil.copy2, ignore=passing)
         return kept / "mail"
 
     def bring_back(self, user: str, kept: Path) -> None:
