@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from operator import attrgetter
-from typing import Any, Protocol, get_args
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import get_args
 
 import structlog
 
+from . import endpoints
 from .admission import Admitted, Arrival, admit, admit_all, as_json
 from .channel import Answered, Channel
 from .clock import Clock, micros, moment
 from .enclosures import filed, holds_files, is_to_be_filed
-from .errors import PLUGIN_MAY_RAISE, Conflict, NotFound, Rejected, StoreDown, TalkwireError, Unreadable, line_of
+from .endpoints import Served
+from .errors import PLUGIN_MAY_RAISE, Conflict, NotFound, Rejected, StoreDown, Unreadable, line_of
 from .features import Features
 from .ids import new_id
 from .lanes import Fence
@@ -29,65 +30,27 @@ from .model import (
     Account,
     AccountNotice,
     Batch,
-    Change,
-    Enclosed,
     Envelope,
     Inbound,
     Item,
-    Original,
-    Report,
-    State,
     Typing,
     Unread,
 )
 from .pointing import messages_there
 from .store import Query, Store
-from .store.texts import is_storable, storable
+from .store.texts import storable
+from .understanding import checked as storable_items
+from .understanding import read
 
 _log = structlog.get_logger("talkwire.intake")
-_ITEMS = get_args(Item)
-_FOR_THE_STORE = frozenset(_ITEMS) - {Typing, AccountNotice}  # all else is done with a transaction
+_FOR_THE_STORE = frozenset(get_args(Item)) - {Typing, AccountNotice}  # all else is done with a transaction
 SHAPE_BUDGET = timedelta(milliseconds=200)  # for all shape_inbound hooks of one envelope
 BIG_BODY = 256 * 1024  # bytes; a larger envelope lies with the files
-
-
-class Served(Protocol):
-    """An account as intake sees it."""
-
-    name: str
-    endpoint: str
-    channel: Channel | None  # None: absent or broken at load
-    view: Account
-
-    def heard(self, at: datetime) -> None: ...
-    def rejected(self, at: datetime) -> None: ...
-    def typing(self, typing: Typing) -> None: ...
-    async def noticed(self, notice: AccountNotice) -> None: ...
 
 
 Done = Callable[[BaseException | None], None]
 # Gives (inbound, or None where it is dropped; note) for each.
 Shape = Callable[[Sequence[tuple[Account, Inbound]], timedelta], Awaitable[Sequence[tuple[Inbound | None, str]]]]
-
-
-@dataclass(frozen=True, slots=True)
-class _Among:
-    """Accounts that items may be meant for."""
-
-    accounts: Mapping[str, Served]
-    windows: Mapping[str, timedelta | None]
-    meant: Mapping[str, str]  # what their provider calls accounts → the account
-
-
-@dataclass(frozen=True, slots=True)
-class _Endpoint:
-    """Who stands behind one path."""
-
-    all: _Among
-    taking: _Among  # those that take webhooks …
-    behind: Sequence[tuple[Served, Channel]]  # … in the order in which they are asked
-    body_limit: int  # bytes; the largest that one of them takes
-    methods: frozenset[str]  # by which the provider of one of them calls
 
 
 class Intake:
@@ -105,13 +68,13 @@ class Intake:
         self._clock = clock
         self._files = files
         self._shape = shape
-        self._endpoints: dict[str, _Endpoint] = {}
+        self._endpoints: dict[str, endpoints.Endpoint] = {}
         self._tasks: set[asyncio.Task[Admitted]] = set()  # of arrivals that are stored one by one
         self.restored_at = 0  # microseconds; what was written before has perhaps been answered
 
-    def serve(self, endpoints: Mapping[str, Sequence[Served]]) -> None:
+    def serve(self, paths: Mapping[str, Sequence[Served]]) -> None:
         """Say which accounts stand behind which endpoint."""
-        self._endpoints = {name: _endpoint(accounts) for name, accounts in endpoints.items()}
+        self._endpoints = {name: endpoints.endpoint(accounts) for name, accounts in paths.items()}
 
     def body_limit(self, endpoint: str) -> int:
         """Give the largest body an endpoint takes, in bytes. Errors: `NotFound`."""
@@ -121,7 +84,7 @@ class Intake:
         """Name the methods by which an endpoint is called. Errors: `NotFound`."""
         return self._taking(endpoint).methods
 
-    def _taking(self, endpoint: str) -> _Endpoint:
+    def _taking(self, endpoint: str) -> endpoints.Endpoint:
         found = self._endpoints.get(endpoint)
         if found is None or not found.behind:
             raise NotFound("unknown endpoint")
@@ -199,8 +162,8 @@ class Intake:
         """Take in what came over an account's own connection; committed when this returns, but for `unread`."""
         channel = served.channel
         assert channel is not None  # it is the channel that calls
-        among = _among((served,))
-        checked = _checked(items)
+        among = endpoints.among((served,))
+        checked = storable_items(items)
         placed = [(served.name, channel.type, item) for item in checked if type(item) is not Unread]
         unread = [(i, item.reason) for i, item in enumerate(checked) if type(item) is Unread]
         arrival = Arrival(None, "", placed, among.windows, micros(self._clock.now()), unread)
@@ -213,7 +176,7 @@ class Intake:
         """
         channel = served.channel
         assert channel is not None  # it is the channel that listens
-        among = _among((served,))
+        among = endpoints.among((served,))
         arrivals = [
             await self._shaped(
                 await self._arrival(envelope, served, channel, read(channel, envelope), among), among.accounts
@@ -244,7 +207,7 @@ class Intake:
             raise NotFound(f"there is no envelope {envelope_id}; raw envelopes are purged after journal_days")
         name, envelope, body_ref = found
         endpoint = self._endpoints.get(envelope.endpoint)
-        among = endpoint.all if endpoint is not None else _among(())
+        among = endpoint.all if endpoint is not None else endpoints.among(())
         served = among.accounts.get(name)
         if served is None or served.channel is None:
             raise Conflict(f'account "{name}" is absent or broken: nothing can read its envelopes')
@@ -307,7 +270,7 @@ class Intake:
         served: Served,
         channel: Channel,
         items: Sequence[Item],
-        among: _Among,
+        among: endpoints.Among,
     ) -> Arrival:
         arrival = self._placed(new_id(), envelope, channel, items, served, among)
         ref = ""
@@ -323,7 +286,7 @@ class Intake:
         channel: Channel,
         items: Sequence[Item],
         served: Served,
-        among: _Among,
+        among: endpoints.Among,
     ) -> Arrival:
         """Say for each item whose it is; `envelope` stays None, as for one that is kept already."""
         placed: list[tuple[str, str, Item]] = []
@@ -432,28 +395,6 @@ def kept(features: Features, envelope: Envelope) -> tuple[dict[str, str], list[t
     return headers, [pair for pair in envelope.query if pair[0] not in features.secret_query]
 
 
-def _names(accounts: Iterable[Served]) -> Mapping[str, str]:
-    """Give the accounts of an endpoint by what their provider calls them; the first that has a name is meant by it."""
-    found: dict[str, str] = {}
-    for one in accounts:
-        for name in one.channel.meant_by(one.channel.settings) if one.channel is not None else ():
-            found.setdefault(name, one.name)
-    return found
-
-
-def _among(accounts: Sequence[Served]) -> _Among:
-    windows = {one.name: one.channel.features.window if one.channel else None for one in accounts}
-    return _Among({one.name: one for one in accounts}, windows, _names(accounts))
-
-
-def _endpoint(accounts: Sequence[Served]) -> _Endpoint:
-    behind = [(one, one.channel) for one in accounts if one.channel is not None and one.channel.features.webhook]
-    limit = max((channel.features.body_limit for _, channel in behind), default=0)
-    methods = frozenset(method for _, channel in behind for method in channel.features.methods)
-    methods |= {"HEAD"} if "GET" in methods else set()
-    return _Endpoint(_among(accounts), _among([one for one, _ in behind]), behind, limit, methods)
-
-
 async def _in_one_piece(body: bytes) -> AsyncIterator[bytes]:
     yield body
 
@@ -516,61 +457,4 @@ def _genuine(behind: Sequence[tuple[Served, Channel]], envelope: Envelope) -> tu
     raise Rejected("not genuine")
 
 
-def read(channel: Channel, envelope: Envelope) -> list[Item]:
-    """Give what an envelope means; whatever `parse` does, the envelope is not lost."""
-    items: list[Item] = []
-    try:
-        for item in channel.parse(envelope):
-            items.append(item)  # noqa: PERF402  what came before an error counts
-    except PLUGIN_MAY_RAISE as error:  # law 7: an unreadable item is kept and shown
-        items.append(Unread(f"{type(error).__name__} in parse: {_short(error)}"))
-    return _checked(items)
-
-
-def _short(error: BaseException) -> str:
-    # Other errors may quote what they choked on.
-    return str(error)[:200] if isinstance(error, TalkwireError) else "see the log at debug"
-
-
-_TEXTS: dict[type, Callable[[Any], tuple[str, ...]]] = {
-    Inbound: attrgetter(
-        "text", "external_id", "address.value", "address.name", "author", "thread", "reply_to", "group", "subject"
-    ),
-    Report: attrgetter("external_id", "key", "code", "reason", "recipient"),
-}
-_MORE = attrgetter("blocks", "known_as", "follows", "cc", "answer_at")  # where more texts stand
-
-
-def _checked(items: Iterable[Any]) -> list[Item]:
-    """Give items that can be stored; what `parse` should not have given becomes unread."""
-    checked: list[Item] = []
-    for item in items:
-        try:
-            checked.append(_check(item))
-        except (TypeError, AttributeError, ValueError) as error:
-            checked.append(Unread(f"parse gave a {type(item).__name__} that cannot be stored ({type(error).__name__})"))
-    return checked
-
-
-def _check(item: Any) -> Any:
-    if not isinstance(item, _ITEMS):
-        raise TypeError
-    if (at := getattr(item, "at", None)) is not None and at.utcoffset() is None:
-        raise ValueError("a time without its zone")
-    if type(item) is Inbound and not item.external_id:
-        raise ValueError("nothing tells it from the next one")
-    if type(item) is Change and any(isinstance(block, Enclosed | Original) for block in item.blocks):
-        raise TypeError  # nothing stores what lies in it
-    if type(item) is Report:
-        State(item.state)  # it may wait for its part in the store, and must not break that part's receipt
-    texts = _TEXTS.get(type(item))
-    if texts is None or (type(item) is Inbound and any(_MORE(item))):
-        return storable(item)
-    said = texts(item)
-    if type(item) is Inbound and item.address.aliases:
-        said += tuple(text for alias in item.address.aliases for text in (alias.kind, alias.value))
-    # One look at what nearly all items are: nothing to change.
-    return item if is_storable("".join(said)) else storable(item)
-
-
-__all__ = ["Admitted", "Intake", "Served", "kept", "read"]
+__all__ = ["Admitted", "Intake", "Served", "kept"]

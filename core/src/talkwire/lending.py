@@ -16,10 +16,11 @@ from structlog.typing import FilteringBoundLogger
 from . import lanes
 from .channel import Channel, Http
 from .clock import Clock
+from .endpoints import Served
 from .errors import NotFound, Unreadable
 from .http import AccountHttp, ExchangeRecord
 from .hub import Hub
-from .intake import Intake, Served
+from .intake import Intake
 from .keeping import Keeper
 from .media.files import Chunks
 from .media.guard import fetch_guarded, new_session

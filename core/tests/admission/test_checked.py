@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from talkwire.intake import _checked
 from talkwire.model import Address, Alias, Inbound, Unread
+from talkwire.understanding import checked
 
 
 def inbound(text="Hello", alias="ID.62811"):
@@ -15,16 +15,16 @@ def inbound(text="Hello", alias="ID.62811"):
 
 @pytest.mark.parametrize("bad", ["\0", "\ud83d"])
 def test_what_no_database_takes_is_replaced_in_the_sender_s_other_names_too(bad):
-    [item] = _checked([inbound(alias=f"ID{bad}1")])
+    [item] = checked([inbound(alias=f"ID{bad}1")])
     assert item.address.aliases == (Alias("bsuid", "ID\ufffd1"),)
-    [item] = _checked([inbound(text=f"a{bad}b")])
+    [item] = checked([inbound(text=f"a{bad}b")])
     assert item.text == "a\ufffdb"
 
 
 def test_an_item_that_needs_no_change_is_not_built_anew():
     item = inbound()
-    assert _checked([item])[0] is item
+    assert checked([item])[0] is item
 
 
 def test_another_name_that_is_no_text_is_not_stored():
-    assert [type(item) for item in _checked([inbound(alias=7)])] == [Unread]
+    assert [type(item) for item in checked([inbound(alias=7)])] == [Unread]

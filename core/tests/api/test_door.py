@@ -8,7 +8,8 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from talkwire.api import door
+from talkwire.api import Front, door
+from talkwire.api.inbound import RECEIVER, Receiver
 
 QUICK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nquick"
 LAST = b"HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -97,13 +98,30 @@ async def caller(town):
     caller.writer.close()
 
 
-async def test_the_door_fits_the_aiohttp_that_is_locked():
-    assert door.fits()
+async def test_the_door_fits_the_aiohttp_that_is_locked(town):
+    assert door.fits(town.server)
 
 
-async def test_an_aiohttp_that_has_changed_does_everything_itself(monkeypatch):
-    monkeypatch.setattr(door, "_NEEDED", door._NEEDED | {"_something_new"})
-    assert not door.fits()
+@pytest.mark.parametrize("names", ["_NEEDED", "_OF_PARSER", "_OF_SERVER"])
+async def test_an_aiohttp_that_has_changed_does_everything_itself(monkeypatch, names):
+    monkeypatch.setattr(door, names, [*getattr(door, names), "_something_new"])
+    take, receive = [], []
+
+    async def handle(request):
+        receive.append(request.path)
+        return web.Response()
+
+    app = web.Application()
+    app[RECEIVER] = Receiver(lambda *given: bool(take.append(given)) or True, handle)
+    runner = Front(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    caller = Caller(*await asyncio.open_connection(*runner.addresses[0]))
+    caller.says(post("/in/shop"))
+    assert await caller.hears() == ""
+    assert (take, receive) == ([], ["/in/shop"])
+    caller.writer.close()
+    await runner.cleanup()
 
 
 async def test_what_comes_whole_is_taken_and_aiohttp_never_hears_of_it(town, caller):

@@ -14,7 +14,7 @@ from ..errors import StoreDown
 from . import attachments, events, metrics, notifications, operator, own, tracing, webhooks
 from .engine import ENGINE, Engine
 from .front import Front
-from .inbound import PREFIX, RECEIVER, TAKER, receiver, taker
+from .inbound import PREFIX, RECEIVER, receiver
 from .routes import api
 from .routing import BODY_LIMIT
 
@@ -36,8 +36,7 @@ def make_app(engine: Engine) -> web.Application:
     # The largest body anybody takes; each endpoint looks at its own limit before it reads.
     app = web.Application(client_max_size=max([engine.config.server.body_limit, BODY_LIMIT, *limits]))
     app[RECEIVER] = receiver(engine)
-    app[TAKER] = taker(engine)
-    app.router.add_route("*", PREFIX + "{below:.*}", app[RECEIVER])
+    app.router.add_route("*", PREFIX + "{below:.*}", app[RECEIVER].receive)
     _add_api(app, engine)
     app.router.add_get("/media/{id}", attachments.media)
     app.router.add_route("*", "/c/{name}/{below:.*}", own.of_channel)

@@ -11,36 +11,39 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiohttp import StreamReader, hdrs, web
-from aiohttp.http import HttpVersion11, RawRequestMessage
+from aiohttp.http import HttpRequestParser, HttpVersion11, RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
-Answer = Callable[
-    [bytes], None
-]  # called on the loop, once, with a whole answer; one that says close ends the connection
-Taker = Callable[
-    [RawRequestMessage, bytes, str, Answer], bool
-]  # head, body and peer; False: it did nothing, and will not
+# Called on the loop, once, with a whole answer; one that says close ends the connection.
+Answer = Callable[[bytes], None]
+# Given head, body and peer; False: it did nothing, and will not.
+Taker = Callable[[RawRequestMessage, bytes, str, Answer], bool]
 
-# What a door needs of aiohttp that is nobody's promise (3.14.5, `web_protocol.RequestHandler`, `base_protocol.BaseProtocol`).
-_NEEDED = frozenset(
-    [
-        "_close",
-        "_force_close",
-        "_handler_waiter",
-        "_keepalive_timeout",
-        "_next_keepalive_close_time",
-        "_parser",
-        "_paused",
-        "_request_count",
-        "_request_in_progress",
-    ]
-)
+# What a door needs of aiohttp that is nobody's promise (3.14.5: `web_protocol.RequestHandler` with
+# `base_protocol.BaseProtocol`, `http_parser.HttpRequestParser`, an instance of `web_server.Server`).
+_NEEDED = [
+    "_close",
+    "_force_close",
+    "_handler_waiter",
+    "_keepalive_timeout",
+    "_loop",
+    "_next_keepalive_close_time",
+    "_parser",
+    "_pause_reading_for_buffer",
+    "_paused",
+    "_request_count",
+    "_request_in_progress",
+    "_resume_reading_for_buffer",
+]
+_OF_PARSER = ("feed_data", "message_consumed")
+_OF_SERVER = ("_kwargs", "_loop")
 _REST = b"\r\nConnection: close\r\n"
 
 
-def fits() -> bool:
+def fits(server: web.Server) -> bool:
     """Say whether aiohttp is as a door needs it; else its own handler does everything."""
-    return {name for kind in RequestHandler.__mro__ for name in getattr(kind, "__slots__", ())} >= _NEEDED
+    needed = ((RequestHandler, _NEEDED), (HttpRequestParser, _OF_PARSER), (server, _OF_SERVER))
+    return all(hasattr(of, name) for of, names in needed for name in names)
 
 
 class Doors(web.Server):
@@ -51,8 +54,8 @@ class Doors(web.Server):
             server.request_handler,
             request_factory=server.request_factory,
             handler_cancellation=server.handler_cancellation,
-            loop=server._loop,  # noqa: SLF001
-            **server._kwargs,  # noqa: SLF001
+            loop=server._loop,  # noqa: SLF001  what it hands to each connection; `fits` has looked for both
+            **server._kwargs,  # noqa: SLF001  as above
         )
         self._take = take
 
@@ -119,6 +122,10 @@ class Door(RequestHandler):
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         return None
 
+    def passes_on(self, requests: int) -> None:
+        """Let aiohttp have requests; until it has answered them it has all that come."""
+        self._by_aiohttp += requests
+
     def _again(self, body: bytes) -> StreamReader:
         payload = StreamReader(self, len(body) + 1, loop=self._loop)
         payload.feed_data(body)
@@ -168,7 +175,7 @@ class _Sieve:
             if back is None:
                 return (), False, b""
             messages = [(message, back)]
-        self._door._by_aiohttp += len(messages)  # noqa: SLF001  the door's own part
+        self._door.passes_on(len(messages))
         return messages, upgraded, rest
 
     def __getattr__(self, name: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from . import door
-from .inbound import RECEIVER, TAKER, ahead_of_routes
+from .inbound import RECEIVER, ahead_of_routes
 
 
 class Front(web.AppRunner):
@@ -13,8 +13,8 @@ class Front(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
-        if RECEIVER in self.app:
-            server.request_handler = ahead_of_routes(self.app[RECEIVER], server.request_handler)
-        if TAKER in self.app and door.fits():
-            return door.Doors(server, self.app[TAKER])
-        return server
+        receiver = self.app.get(RECEIVER)
+        if receiver is None:
+            return server
+        server.request_handler = ahead_of_routes(receiver.receive, server.request_handler)
+        return door.Doors(server, receiver.take) if door.fits(server) else server

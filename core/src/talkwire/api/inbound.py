@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from email.utils import formatdate
 from time import perf_counter, time
 from typing import Any
@@ -28,8 +29,17 @@ _ROUTE = "/in/{endpoint}"
 _RETRY_AFTER = "5"  # seconds; most providers have a schedule of their own
 
 Handler = Callable[[Any], Awaitable[web.StreamResponse]]  # of a `Request`; to aiohttp's server it is a `BaseRequest`
-TAKER: web.AppKey[Taker] = web.AppKey("taker", Callable)  # type: ignore[arg-type]
-RECEIVER: web.AppKey[Handler] = web.AppKey("receiver", Callable)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Who takes deliveries in."""
+
+    take: Taker  # those that come whole, and need nothing but the store
+    receive: Handler  # all others
+
+
+RECEIVER = web.AppKey("receiver", Receiver)
 
 
 def ahead_of_routes(receive: Handler, routed: Handler) -> Handler:
@@ -89,8 +99,12 @@ class _Taken(web.StreamResponse):
 _TAKEN = _Taken()
 
 
-def taker(engine: Engine) -> Taker:
-    """Make what takes whole deliveries at the door: those that need nothing but the store."""
+def receiver(engine: Engine) -> Receiver:
+    """Make who takes the deliveries of every endpoint."""
+    return Receiver(_taker(engine), _handler(engine))
+
+
+def _taker(engine: Engine) -> Taker:
     intake, clock, requests = engine.intake, engine.clock, engine.requests
     proxies, our_limit = engine.config.server.trusted_proxies, engine.config.server.body_limit
 
@@ -123,8 +137,7 @@ def taker(engine: Engine) -> Taker:
     return take
 
 
-def receiver(engine: Engine) -> Handler:
-    """Make the handler of every endpoint."""
+def _handler(engine: Engine) -> Handler:
     intake, clock, requests = engine.intake, engine.clock, engine.requests
     proxies = engine.config.server.trusted_proxies
     our_limit, limits = engine.config.server.body_limit, engine.limits
