@@ -132,6 +132,18 @@ async def test_nobody_there_may_be_no_fault_where_the_case_says_so() -> None:
         await check(case)
 
 
+class SaysANumber(BoardNotifier):
+    """By chance a year stands in it in which a notification of the kit lapses."""
+
+    def note(self, notification: Notification) -> Note:
+        note = super().note(notification)
+        return replace(note, lines=(*note.lines, "No. 120318"))
+
+
+async def test_what_looks_like_a_moment_by_chance_is_no_countdown() -> None:
+    await BY_NAME["no_countdown_is_shown"](replace(BOARD, notifier=SaysANumber))
+
+
 async def test_what_is_shown_twice_for_a_reason_is_skipped_with_the_reason() -> None:
     with pytest.raises(NotApplicable, match="the board has no names"):
         await BY_NAME["the_same_notification_shows_once"](replace(BOARD, doubles="the board has no names"))
