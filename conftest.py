@@ -8,6 +8,7 @@ pytest_plugins = [
     "tests.parts.wants",
     "tests.parts.numbers",
     "tests.parts.loopback",
+    "tests.parts.accepting",
     "tests.parts.logs",
     "tests.parts.postgres",
     "tests.parts.databases",

@@ -1,9 +1,12 @@
 """The tests' own rules are tested: a rule that refuses nothing guards nothing."""
 
 import asyncio
+import gc
 import socket
+import warnings
 
 import pytest
+from aiohttp import web
 
 from tests.parts.numbers import tag_by_number
 from tests.parts.wants import needed
@@ -216,3 +219,21 @@ def test_what_comes_after_it_has_a_folder_of_its_own(tmp_path):
 @pytest.mark.timeout(60)
 def test_a_test_that_spins_on_the_loop_ends_at_its_cap(inner):
     inner(SPINNING, timeout=40).assert_outcomes(failed=3, passed=3, errors=1)
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_who_connects_while_a_server_ends_is_not_left_open(turns):
+    async def end_meanwhile():
+        runner = web.AppRunner(web.Application())
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        with socket.create_connection(runner.addresses[0]):
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await runner.cleanup()
+
+    with warnings.catch_warnings(record=True) as left_open:
+        warnings.simplefilter("always")
+        asyncio.run(end_meanwhile())
+        gc.collect()
+    assert not [str(one.message) for one in left_open if one.category is ResourceWarning]
