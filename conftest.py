@@ -9,6 +9,8 @@ pytest_plugins = [
     "tests.parts.numbers",
     "tests.parts.loopback",
     "tests.parts.accepting",
+    "tests.parts.installed",
+    "tests.parts.frozen",
     "tests.parts.logs",
     "tests.parts.postgres",
     "tests.parts.databases",

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from talkwire import Notifier, hookimpl
+from talkwire import Notifier, departures, hookimpl
 from talkwire.expiring import certificate_ends, certificate_of, soon
 from talkwire.testing.services import NOON
 from tests.journeys.acme_hub import AcmeHub
@@ -98,6 +98,15 @@ async def test_who_cannot_say_is_asked_again_in_an_hour(start, bad):
     assert Ending.asked == 1
     await acme.hub.pass_time(minutes=1)
     assert await told(acme) == [("shop", TOKEN, 4)]
+
+
+async def test_what_was_told_goes_with_an_account_to_its_new_name_and_with_one_that_is_forgotten(start):
+    acme = await start(days(5))
+    store, daemon = acme.hub.daemon.store, acme.hub.daemon
+    await departures.rename_account(store, "shop", "store", "cli:test")
+    assert [ends.key for ends in await store.read(soon)] == ["account:store"]
+    await departures.forget_account(store, daemon.files, daemon.clock, "store", "cli:test", alone=False)
+    assert await store.read(soon) == []
 
 
 async def test_what_renews_itself_is_not_told(start):

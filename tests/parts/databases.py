@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -39,12 +40,49 @@ def postgres_template(postgres_cluster: Cluster) -> str:
     return name
 
 
+class Copies:
+    """Copies of a database, one after the other: the next one is made, and the last one dropped, while a test runs."""
+
+    def __init__(self, cluster: Cluster, template: str) -> None:
+        self._cluster = cluster
+        self._template = template
+        self._beside = ThreadPoolExecutor(1, "copies")  # one: no two statements may copy a database at once
+        self._dropped: Future[None] | None = None
+        self._next = self._made()
+
+    def take(self) -> str:
+        """Give the name of a fresh copy."""
+        name, self._next = self._next.result(), self._made()
+        return name
+
+    def give_back(self, name: str) -> None:
+        """Drop a copy. Errors: of the one before."""
+        if self._dropped is not None:
+            self._dropped.result()
+        self._dropped = self._beside.submit(self._cluster.drop_database, name)
+
+    def close(self) -> None:
+        """Wait for what is under way."""
+        self._beside.shutdown()
+
+    def _made(self) -> Future[str]:
+        return self._beside.submit(self._cluster.new_database, self._template)
+
+
+@pytest.fixture(scope="session")
+def postgres_copies(postgres_cluster: Cluster, postgres_template: str) -> Iterator[Copies]:
+    """Copies of one database with tables."""
+    copies = Copies(postgres_cluster, postgres_template)
+    yield copies
+    copies.close()
+
+
 @pytest.fixture
-def postgres_with_tables(postgres_cluster: Cluster, postgres_template: str) -> Iterator[str]:
+def postgres_with_tables(postgres_cluster: Cluster, postgres_copies: Copies) -> Iterator[str]:
     """The URL of a fresh PostgreSQL database with tables."""
-    name = postgres_cluster.new_database(postgres_template)
+    name = postgres_copies.take()
     yield postgres_cluster.url(name)
-    postgres_cluster.drop_database(name)
+    postgres_copies.give_back(name)
 
 
 @pytest.fixture(params=BOTH)

@@ -25,7 +25,7 @@ from .clock import Clock, SystemClock
 from .counting import Requests
 from .doing import Doer
 from .errors import StoreDown, TalkwireError
-from .expiring import Expiries, Source
+from .expiring import Expiries, Source, of_account
 from .fetching import Fetcher
 from .filing import Filing
 from .hints import Hints
@@ -181,7 +181,7 @@ class Daemon:
             channel = runtime.channel
             is_open = runtime.view.state in (AccountState.WORKING, AccountState.WAITING)
             if channel is not None and is_open and type(channel).expires is not Channel.expires:
-                yield Source(key=f"account:{name}", account=name, ask=channel.expires, of=channel)
+                yield Source(key=of_account(name), account=name, ask=channel.expires, of=channel)
         for name, medium in self._media.items():
             notifier = medium.notifier
             if notifier is not None and type(notifier).expires is not Notifier.expires:

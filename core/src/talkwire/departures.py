@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from . import expiring
 from .clock import Clock
 from .dropping import Gone, drop_messages, drop_places, drop_rows
 from .errors import Conflict, NotFound
@@ -143,12 +144,14 @@ _LEFT = (  # what has no id, or hangs on the name alone
     "DELETE FROM lane WHERE grp = :sends",
     "DELETE FROM lease WHERE name IN (:sends, :listens)",
     "DELETE FROM timer WHERE key LIKE :key",
+    "DELETE FROM meta WHERE name = :ends",
 )
 
 
 def _forget_account(tx: Tx, items: Sequence[tuple[str, str, bool, int]]) -> Sequence[None]:
     for account, by, sqlite, messages in items:
         values = {"account": account, "sends": f"send:{account}", "listens": f"listen:{account}", "key": f"{account} %"}
+        values["ends"] = expiring.kept_under(account)
         for sql in _LEFT:
             tx.execute(sql, values)
         for table in _with_account(tx, sqlite=sqlite):
@@ -196,6 +199,10 @@ def _rename_one(tx: Tx, old: str, new: str, *, sqlite: bool) -> None:
         names,
     )
     tx.execute("UPDATE timer SET key = :new || substr(key, CAST(:skip AS INTEGER)) WHERE key LIKE :key", names)
+    tx.execute(
+        "UPDATE meta SET name = :to WHERE name = :from",
+        {"from": expiring.kept_under(old), "to": expiring.kept_under(new)},
+    )
     tx.execute(
         "DELETE FROM lease WHERE name IN (:sends, :listens)", {"sends": f"send:{old}", "listens": f"listen:{old}"}
     )

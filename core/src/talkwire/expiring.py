@@ -103,6 +103,16 @@ class Expiries:
         return ends
 
 
+def of_account(name: str) -> str:
+    """Give the key of the source that an account is."""
+    return f"account:{name}"
+
+
+def kept_under(account: str) -> str:
+    """Name the row that holds what was told of an account."""
+    return f"expires:{of_account(account)}"
+
+
 def _aware(until: datetime) -> datetime:
     if until.tzinfo is None:
         raise ValueError("a moment without its time zone")

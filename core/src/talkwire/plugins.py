@@ -191,9 +191,8 @@ class Plugins:
     @property
     def infos(self) -> tuple[PluginInfo, ...]:
         """List every plugin: enabled and failed ones in order, then what is available."""
-        rest = sorted(name for name in self._installed if name not in self._infos)
         known = [self._infos[name] for name in self._order if name in self._infos]
-        return (*known, *(self._about(name, "available") for name in rest))
+        return (*known, *(self._about(name, "available") for name in self._available))
 
     @property
     def extra(self) -> Mapping[str, Any]:
@@ -203,7 +202,12 @@ class Plugins:
     @property
     def others(self) -> tuple[str, ...]:
         """Name those that do not run: available or failed."""
-        return tuple(info.name for info in self.infos if info.state != "enabled")
+        failed = (name for name in self._order if name in self._infos and self._infos[name].state != "enabled")
+        return (*failed, *self._available)
+
+    @property
+    def _available(self) -> list[str]:
+        return sorted(name for name in self._installed if name not in self._infos)
 
     @property
     def holders(self) -> tuple[Holder, ...]:

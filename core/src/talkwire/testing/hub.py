@@ -222,7 +222,8 @@ async def whole_hub(
 
     clock = clock or TurnedClock()
     if url:
-        _upgrade(url)
+        if not _is_upgraded(url):
+            _upgrade(url)
         settings = f'[store]\nurl = "{url}"\n{settings}'
     else:
         file = folder / "talkwire.db"
@@ -237,6 +238,19 @@ async def whole_hub(
     daemon = Daemon(loaded.config, loaded.plugins, keys=[SecretBytes(_KEY.encode()[:32])], clock=clock)
     async with daemon.running():
         yield WholeHub(daemon, clock)
+
+
+def _is_upgraded(url: str) -> bool:
+    """Say whether a PostgreSQL database has the core's newest tables: most are copies of one that has."""
+    import psycopg
+
+    from ..store.revisions import CORE, revisions
+
+    with psycopg.connect(url) as connection, contextlib.suppress(psycopg.errors.UndefinedTable):
+        return connection.execute("SELECT version_num FROM alembic_version_core").fetchall() == [
+            (revisions(CORE.folder)[-1],)
+        ]
+    return False
 
 
 def _upgrade(url: str, schemas: Sequence[tuple[str, Path]] = ()) -> None:
