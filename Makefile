@@ -3,8 +3,9 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
-# As many processes as there are processors, four at most: more only makes real databases wait for each other.
-WORKERS ?= auto
+# One process more than there are processors, four at most: a third of their time tests wait for real counterparts, but
+# with more than that these wait for each other.
+WORKERS ?= $(shell $(PYTHON) -c "import os; print(min(4, 1 + (os.cpu_count() or 1)))")
 ARGS ?=
 
 .DEFAULT_GOAL := help

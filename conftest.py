@@ -10,7 +10,6 @@ pytest_plugins = [
     "tests.parts.loopback",
     "tests.parts.accepting",
     "tests.parts.installed",
-    "tests.parts.frozen",
     "tests.parts.logs",
     "tests.parts.postgres",
     "tests.parts.databases",

@@ -1,7 +1,7 @@
 """Run all measurements: `python -m bench [NAME …]`; `--cycles N` (10), `--quick` (2 cycles, for a look).
 
 Throughputs are one-second bursts, ours and the bare handler's in turn; each ratio is of one cycle, the figure is
-their median. Server and loader have a core each. A shared machine is noisy: quote ratios, not rates.
+their median. Server and loader have a core each, but where it says so. A shared machine is noisy: quote ratios, not rates.
 """
 
 from __future__ import annotations
@@ -144,8 +144,11 @@ _NAMES = {"ours-uvloop": "inbound_durable_sqlite", "bare": "bare_asyncio", "bare
 
 
 async def sqlite(results: Results, cycles: int) -> None:
-    """The whole inbound transaction on SQLite FULL, beside one raw insert with group commit."""
+    """The whole inbound transaction on SQLite FULL, beside one raw insert with group commit; then with all cores."""
     with serving("bare", "ours-uvloop", "bare-uvloop", "raw_insert-uvloop") as servers:
+        await throughput(results, cycles, servers)
+    with serving("bare", "ours-uvloop", **cores.for_all()) as servers:
+        servers[0].name, servers[1].name = "bare_all_cores", "inbound_durable_sqlite_all_cores"
         await throughput(results, cycles, servers)
 
 

@@ -21,6 +21,11 @@ def take_last() -> None:
 
 
 def take_first() -> None:
-    """Take the core that was left to this process."""
-    if core := os.environ.get(_NAME):
-        os.sched_setaffinity(0, {int(core)})
+    """Take the cores that were left to this process."""
+    if cores := os.environ.get(_NAME):
+        os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
+
+
+def for_all() -> dict[str, str]:
+    """Give what tells a process to run wherever it likes."""
+    return {_NAME: ",".join(map(str, range(os.cpu_count() or 1)))}
