@@ -100,12 +100,16 @@ async def test_a_click_on_the_desktop_brings_the_page_to_the_front_where_the_cho
 
 async def test_what_is_withdrawn_leaves_the_desktop(page: Any, desktop: Any, server: Server) -> None:
     one = await out(server, title="Chat from Dina")
-    await until(lambda: desktop.count == 1)
+    await until(lambda: desktop.count == 1, desktop)
     await server.say("withdraw", id=one["id"], why="answered", by="email")
-    await until(lambda: one["title"] in desktop.closed)
+    await until(lambda: one["title"] in desktop.closed, desktop)
 
 
-async def until(holds: Any) -> None:
-    async with asyncio.timeout(15):
-        while not await asyncio.to_thread(holds):
-            await asyncio.sleep(0.02)
+async def until(holds: Any, desktop: Any) -> None:
+    try:
+        async with asyncio.timeout(15):
+            while not await asyncio.to_thread(holds):
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        seen = f"drawn {[one.title for one in desktop.drawn]}, {desktop.count} on the screen, closed {desktop.closed}"
+        raise AssertionError(f"it never came to that: {seen}") from None
