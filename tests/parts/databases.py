@@ -41,10 +41,16 @@ def postgres_template(postgres_cluster: Cluster) -> str:
 
 
 class Copies:
-    """Copies of a database, one after the other: the next one is made, and the last one dropped, while a test runs."""
+    """Copies of a database, one after the other: the next one is made, and the last one dropped, while a test runs.
+
+    All over one connection that stays: some tests count what this process has open.
+    """
 
     def __init__(self, cluster: Cluster, template: str) -> None:
+        import psycopg
+
         self._cluster = cluster
+        self._connection = psycopg.connect(cluster.url(), autocommit=True)
         self._template = template
         self._beside = ThreadPoolExecutor(1, "copies")  # one: no two statements may copy a database at once
         self._dropped: Future[None] | None = None
@@ -59,14 +65,15 @@ class Copies:
         """Drop a copy. Errors: of the one before."""
         if self._dropped is not None:
             self._dropped.result()
-        self._dropped = self._beside.submit(self._cluster.drop_database, name)
+        self._dropped = self._beside.submit(self._cluster.drop_database, name, self._connection.execute)
 
     def close(self) -> None:
         """Wait for what is under way."""
         self._beside.shutdown()
+        self._connection.close()
 
     def _made(self) -> Future[str]:
-        return self._beside.submit(self._cluster.new_database, self._template)
+        return self._beside.submit(self._cluster.new_database, self._template, self._connection.execute)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ from tests.parts.wants import postgres_binary
 START_LIMIT = 30.0  # seconds
 PORTS = 6  # tried, one after the other
 SUPERUSER = "talkwire"
+Do = Callable[[str], object]  # runs a statement of an administrator
 
 
 class Cluster:
@@ -132,10 +133,10 @@ class Cluster:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def new_database(self, template: str = "template0") -> str:
+    def new_database(self, template: str = "template0", do: Do | None = None) -> str:
         """Create a database, empty or as a copy, and give its name."""
         name = f"t_{uuid.uuid4().hex}"
-        self._do(f'CREATE DATABASE "{name}" TEMPLATE "{template}" {self._strategy}'.rstrip())
+        (do or self._do)(f'CREATE DATABASE "{name}" TEMPLATE "{template}" {self._strategy}'.rstrip())
         return name
 
     @functools.cached_property
@@ -150,8 +151,8 @@ class Cluster:
         with psycopg.connect(self.url()) as connection:
             return connection.info.server_version
 
-    def drop_database(self, name: str) -> None:
-        self._do(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    def drop_database(self, name: str, do: Do | None = None) -> None:
+        (do or self._do)(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     def _do(self, sql: str) -> None:
         import psycopg
