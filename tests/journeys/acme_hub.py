@@ -97,8 +97,8 @@ class FullAcme(acme_module.AcmeChannel):
                 )
             case "report":
                 state, key, code = State[value["state"].upper()], value.get("key", ""), value.get("code", "")
-                of, shut = value.get("of", ""), code == "shut"
-                yield Report(state=state, at=at, external_id=of, key=key, code=code, window_shut=shut)
+                of, shut, away = value.get("of", ""), code == "shut", code == "unknown_number"
+                yield Report(state=state, at=at, external_id=of, key=key, code=code, window_shut=shut, unreachable=away)
             case "session":
                 state = SessionState(value["state"])
                 yield SessionChange(address=address, state=state, at=at, reason=value.get("reason", ""))

@@ -12,6 +12,7 @@ from talkwire import (
     Address,
     Draft,
     Level,
+    NoAnswer,
     Policy,
     Refuse,
     RenderContext,
@@ -371,6 +372,55 @@ async def test_a_report_falls_back_too(start_acme: Any) -> None:
     await acme.reply(conversation, "one")
     await reported(acme)
     assert [one.part.text.splitlines()[0] for one in post_of(acme).outs] == ["one"]
+
+
+async def test_a_report_that_nobody_is_reached_marks_the_address_until_it_writes(start_acme: Any) -> None:
+    acme = await start_acme()
+    conversation = await acme.talk()
+    await acme.reply(conversation, "one")
+    for _ in range(2):  # providers repeat themselves
+        await acme.reported("p1", "failed", code="unknown_number")
+        await acme.hub.run_until_idle()
+    assert await out(acme, conversation) == [("one", "failed")]
+    assert (await acme.hub.conversation).answer.code == "address_unreachable"
+    with pytest.raises(NoAnswer):
+        await acme.hub.reply(conversation, "two")
+    await acme.hub.pass_time(seconds=5)
+    await acme.wrote("m2", "Here I am")
+    assert (await acme.hub.conversation).answer.allowed
+
+
+async def test_a_report_that_nobody_is_reached_lets_the_message_go_on_from_elsewhere_once(start_acme: Any) -> None:
+    acme = await start_acme('when_closed = "fallback:post"', **both(window=DAY))
+    conversation = await acme.talk(aliases=["email:ann@example.org"])
+    await acme.reply(conversation, "one")
+    for _ in range(2):
+        await acme.reported("p1", "failed", code="unknown_number")
+        await acme.hub.run_until_idle()
+    assert [one.part.text.splitlines()[0] for one in post_of(acme).outs] == ["one"]
+    assert (await acme.hub.reply(conversation, "two")).account == "post"
+
+
+async def test_of_what_arrived_a_report_that_nobody_is_reached_marks_nobody(start_acme: Any) -> None:
+    acme = await start_acme()
+    conversation = await acme.talk()
+    await acme.reply(conversation, "one")
+    await acme.reported("p1", "delivered")
+    await acme.reported("p1", "failed", code="unknown_number")
+    await acme.hub.run_until_idle()
+    assert (await acme.hub.conversation).answer.allowed
+
+
+async def test_a_report_that_nobody_is_reached_is_of_before_they_wrote_again(start_acme: Any) -> None:
+    acme = await start_acme()
+    conversation = await acme.talk()
+    await acme.reply(conversation, "one")
+    before = acme.now
+    await acme.hub.pass_time(seconds=5)
+    await acme.wrote("m2", "Here I am")
+    await acme.reported("p1", "failed", code="unknown_number", time=before)
+    await acme.hub.run_until_idle()
+    assert (await acme.hub.conversation).answer.allowed
 
 
 async def test_a_report_that_is_older_than_the_customers_last_message_closes_nothing(start_acme: Any) -> None:

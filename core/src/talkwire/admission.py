@@ -35,7 +35,7 @@ from .model import (
 from .pointing import conversation_of, messages_of_parts, messages_or_changes, messages_there
 from .store import Tx, goes_first
 from .store.writer import RunAgain
-from .windows import refused
+from .windows import refused, unreached
 
 _PREVIEW = 120  # characters of a conversation's last message
 _MOST_COPIED = 100  # others that got it as well; a stranger decides how many there are
@@ -171,7 +171,9 @@ def admit(tx: Tx, arrivals: Sequence[Arrival]) -> Sequence[Admitted]:
         _messages(tx, arrivals, inbound, channels, windows, results)
     for account, channel, item, arrival in others:
         _other(tx, account, channel, item, arrival)
-    refused(tx, deliveries.reported(tx, reports))
+    refusals = deliveries.reported(tx, reports)
+    refused(tx, refusals.shut)
+    unreached(tx, refusals.away)
     _tell_unread(tx, arrivals)
     return results
 

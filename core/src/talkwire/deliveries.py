@@ -7,7 +7,7 @@ any order and any repetition ends the same.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .clock import micros
 from .model import Report, Small, State
@@ -93,13 +93,19 @@ class Learnt:
     text: str = ""
 
 
-def reported(tx: Tx, reports: Sequence[tuple[str, Report, str]]) -> list[tuple[str, int]]:
-    """Keep every report of (account, report, envelope id), and join those that match a part.
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """Parts (id, when) that failed for what the provider alone knew."""
 
-    Gives the parts (id, when) that failed because a window has closed.
-    """
+    shut: list[tuple[str, int]] = field(default_factory=list)  # the window has closed
+    away: list[tuple[str, int]] = field(default_factory=list)  # nobody is reached at the address
+
+
+def reported(tx: Tx, reports: Sequence[tuple[str, Report, str]]) -> Refusals:
+    """Keep every report of (account, report, envelope id), and join those that match a part."""
+    refusals = Refusals()
     if not reports:
-        return []
+        return refusals
     keys = sorted({report.key for _, report, _ in reports if report.key})
     by_key = {row[1]: row[0] for row in tx.execute(_BY_KEY, {"keys": keys})} if keys else {}
     ids = sorted({(account, r.external_id) for account, r, _ in reports if r.external_id})
@@ -111,7 +117,6 @@ def reported(tx: Tx, reports: Sequence[tuple[str, Report, str]]) -> list[tuple[s
     named = {one for account, r, _ in reports if r.recipient for _, one in _match(account, r, by_key, by_external)}
     beside = _beside(tx, named)
     learnt: list[Learnt] = []
-    shut: list[tuple[str, int]] = []
     rows = []
     for account, report, envelope in reports:
         found = _match(account, report, by_key, by_external)
@@ -129,10 +134,13 @@ def reported(tx: Tx, reports: Sequence[tuple[str, Report, str]]) -> list[tuple[s
             )  # fmt: skip
             if delivery is not None:
                 learnt.append(_learnt(delivery, report.state, at, report.code, report.reason))
-                shut += [(delivery, at)] if report.window_shut else []
+                if report.window_shut:
+                    refusals.shut.append((delivery, at))
+                if report.unreachable:
+                    refusals.away.append((delivery, at))
     learn(tx, learnt)
     tx.many(_INSERT_REPORT, rows)
-    return shut
+    return refusals
 
 
 def _by_external(tx: Tx, ids: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[tuple[str, str]]]:

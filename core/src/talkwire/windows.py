@@ -8,7 +8,8 @@ reject        it fails
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from pydantic_core import from_json, to_json
 
@@ -32,14 +33,24 @@ _ASKED = """
     LIMIT 1
 """
 _REFUSED = """
-    SELECT d.id, d.account, d.conversation_id, d.message_id, d.position, d.recipient, d.generation, d.part, d.state,
-           m.policy, c.last_inbound_at
+    SELECT d.id, d.account, d.conversation_id, d.message_id, d.position, d.recipient, d.generation, d.part, m.policy,
+           c.reply_until
     FROM delivery d JOIN message m ON m.id = d.message_id JOIN conversation c ON c.id = d.conversation_id
-    WHERE d.id IN (:ids[]) AND c.reply_until IS NOT NULL AND NOT EXISTS (SELECT 1 FROM delivery o WHERE o.message_id = d.message_id
+    WHERE d.id = :id AND d.state = :failed AND (c.last_inbound_at IS NULL OR c.last_inbound_at <= :at)
+      AND NOT EXISTS (SELECT 1 FROM delivery o WHERE o.message_id = d.message_id
         AND o.position = d.position AND o.recipient = d.recipient AND o.generation > d.generation)
-    ORDER BY d.message_id, d.position, d.recipient
 """
-_CONVERSATIONS = "SELECT DISTINCT conversation_id FROM delivery WHERE id IN (:ids[])"
+_ORDER = """
+    SELECT id, conversation_id FROM delivery WHERE id IN (:ids[]) ORDER BY message_id, position, recipient, id
+"""
+_THEIRS = """
+    SELECT o.id FROM conversation c JOIN conversation o ON o.account = c.account AND o.address_id = c.address_id
+    WHERE c.id IN (:ids[]) ORDER BY o.id
+"""
+_AWAY = """
+    UPDATE conversation SET unreachable_at = :at
+    WHERE id = :id AND unreachable_at IS NULL AND (last_inbound_at IS NULL OR last_inbound_at <= :at2)
+"""
 
 
 def template(name: str) -> Draft:
@@ -115,32 +126,84 @@ def refused(tx: Tx, parts: Sequence[tuple[str, int]]) -> None:
     The conversation's answer is that of a closed window, where its channel has any. A part that has failed stays so;
     where its message's policy lets it wait or go on, another generation of it does.
     """
+    for one in _failed(tx, parts):
+        if not one.has_window:
+            continue
+        _, until, _ = tx.one(_WINDOW, {"id": one.conversation}) or ("", None, 0)
+        shut(tx, one.conversation, until)
+        if one.policy not in (Policy.REJECT, Policy.TEMPLATE):
+            _again(tx, one, AnswerCode.WINDOW_CLOSED)
+
+
+def unreached(tx: Tx, parts: Sequence[tuple[str, int]]) -> None:
+    """Take reports that parts (id, when) failed because nobody is reached at their address.
+
+    It is marked until it writes, in all its threads; a part that has failed stays so, and where its message's policy
+    names an account to go on from, another generation of it does. Who got a copy is not whom we talk to.
+    """
+    for one in _failed(tx, parts, everywhere=True):
+        if one.recipient:
+            continue
+        theirs = [row[0] for row in tx.execute(_THEIRS, {"ids": [one.conversation]})]
+        at = min(one.at, tx.now_us)
+        tx.many(_AWAY, [{"id": id_, "at": at, "at2": at} for id_ in theirs])
+        answers.tell_changes(tx, theirs)
+        if elsewhere.named(one.policy):
+            _again(tx, one, AnswerCode.ADDRESS_UNREACHABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """A part that failed, its customer not having written since; no other generation of it is there."""
+
+    at: int
+    id: str
+    account: str
+    conversation: str
+    message: str
+    position: int
+    recipient: str
+    generation: int
+    part: str
+    policy: str
+    until: int | None
+
+    @property
+    def has_window(self) -> bool:
+        return self.until is not None
+
+
+def _failed(tx: Tx, parts: Sequence[tuple[str, int]], *, everywhere: bool = False) -> Iterator[_Failed]:
+    """Give those parts (id, when) that are as they were reported; their conversations are locked before.
+
+    `everywhere`: with them all others of their addresses.
+    """
     when = dict(sorted(parts))
     if not when:
         return
-    ids = sorted(when)
-    tx.lock("conversation", [row[0] for row in tx.execute(_CONVERSATIONS, {"ids": ids})])
-    tx.lock("delivery", ids)
-    for row in tx.execute(_REFUSED, {"ids": ids}):
-        id_, account, conversation, message, position, recipient, generation, part, state, policy, inbound = row
-        if state != State.FAILED or (inbound is not None and inbound > when[id_]):
-            continue  # it arrived after all, or the customer has written since
-        _, until, _ = tx.one(_WINDOW, {"id": conversation}) or ("", None, 0)
-        shut(tx, conversation, until)
-        if policy in (Policy.REJECT, Policy.TEMPLATE):
-            continue
-        again = (position, recipient, part_from_json(part))
-        code = AnswerCode.WINDOW_CLOSED
-        following = NewParts(
-            account=account,
-            conversation=conversation,
-            message=message,
-            parts=[again],
-            generation=generation + 1,
-            held=code.value,
-        )
-        [made] = insert_deliveries(tx, [following])
-        put_off(tx, message, conversation, made, policy, code)
+    rows = tx.execute(_ORDER, {"ids": sorted(when)})
+    conversations = sorted({row[1] for row in rows})
+    if everywhere and conversations:
+        conversations = [row[0] for row in tx.execute(_THEIRS, {"ids": conversations})]
+    tx.lock("conversation", conversations)
+    tx.lock("delivery", sorted(when))
+    for id_, _ in rows:
+        if row := tx.one(_REFUSED, {"id": id_, "failed": int(State.FAILED), "at": when[id_]}):
+            yield _Failed(when[id_], *row)
 
 
-__all__ = ["KIND", "born", "is_asked", "promised", "put_off", "refused", "shut", "template", "template_of"]
+def _again(tx: Tx, one: _Failed, code: AnswerCode) -> None:
+    """Let another generation of a part wait or go on, as its message's policy says."""
+    following = NewParts(
+        account=one.account,
+        conversation=one.conversation,
+        message=one.message,
+        parts=[(one.position, one.recipient, part_from_json(one.part))],
+        generation=one.generation + 1,
+        held=code.value,
+    )
+    [made] = insert_deliveries(tx, [following])
+    put_off(tx, one.message, one.conversation, made, one.policy, code)
+
+
+__all__ = ["KIND", "born", "is_asked", "promised", "put_off", "refused", "shut", "template", "template_of", "unreached"]

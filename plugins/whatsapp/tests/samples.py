@@ -376,7 +376,10 @@ SAMPLES: tuple[Sample, ...] = (
     sample("status_delivered", told(State.DELIVERED)),
     sample("status_read", told(State.READ)),
     sample("status_played", told(State.READ)),
-    sample("status_failed", told(State.FAILED, key=KEY, code="131026", reason="The recipient cannot be reached.")),
+    sample(
+        "status_failed",
+        told(State.FAILED, key=KEY, code="131026", reason="The recipient cannot be reached.", unreachable=True),
+    ),
     sample(
         "status_failed_window",
         told(

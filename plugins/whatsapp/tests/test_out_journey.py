@@ -115,6 +115,24 @@ async def test_whoever_never_wrote_is_written_to_by_template_and_is_one_person_w
     assert talk.meta.shown[0].json()["to"] == "525512345678"
     await talk.comes(delivery(of({**message("text"), "from": "5215512345678", "from_user_id": "MX.1"})))
     assert len(await talk.hub.rows("SELECT id FROM contact")) == 1
+    assert len(await talk.hub.conversations()) == 1
+
+
+@pytest.mark.parametrize("user", [{}, {"user_id": "MX.1"}], ids=["a number", "and a user id"])
+async def test_what_waits_for_an_answer_goes_out_though_the_answer_comes_from_another_form_of_the_number(
+    start_talk, user
+):
+    talk = await start_talk('when_closed = "template:hello_world"\n')
+    yes = {"contacts": [{"input": BUDI.value, "wa_id": "5215512345678", **user}], "messages": [{"id": OURS}]}
+    talk.meta.will(says(Reply.json(yes)))
+    await talk.hub.daemon.replies.reply(("shop", BUDI), draft("It is here"), author="agent:ann")
+    await talk.hub.run_until_idle()
+    assert [one.json()["type"] for one in talk.meta.shown] == ["template"]
+    wrote = {**message("text"), "from": "5215512345678", **({"from_user_id": "MX.1"} if user else {})}
+    conversation = await talk.comes(delivery(of(wrote)))
+    assert [one.json().get("text", {}).get("body") for one in talk.meta.shown] == [None, "It is here"]
+    assert [one.id for one in await talk.hub.conversations()] == [conversation.id]
+    assert conversation.answer.allowed
 
 
 async def test_a_template_that_is_not_there_is_refused_and_nothing_is_stored(start_talk):

@@ -257,7 +257,10 @@ async def test_a_reaction_to_somebody_without_a_number_names_their_user_id():
 
 CONTACTS = [
     ({"input": "628111222333", "wa_id": "628111222333"}, None),
-    ({"input": "+525512345678", "wa_id": "5215512345678"}, Address(kind="phone", value="+5215512345678")),
+    (
+        {"input": "628111222333", "wa_id": "5215512345678"},
+        Address(kind="phone", value=ANN.value, aliases=(Alias("phone", "+5215512345678"),)),
+    ),
     (
         {"input": "628111222333", "wa_id": "628111222333", "user_id": "ID.1"},
         Address(kind="phone", value=ANN.value, aliases=(Alias("bsuid", "ID.1"),)),

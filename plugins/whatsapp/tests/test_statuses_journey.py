@@ -112,6 +112,15 @@ async def test_a_failure_after_it_was_delivered_is_a_problem_and_takes_nothing_b
     assert (part.state.word, part.problem.code, part.problem.text) == ("delivered", "131026", "Message undeliverable")
     [fact] = await talk.hub.facts("delivery.failed")
     assert fact.small["problem"] == "131026"
+    assert (await talk.hub.conversation).answer.allowed  # they were reached
+
+
+async def test_whom_meta_could_not_reach_is_marked_until_they_write(talk):
+    talk.meta.will(accept("wamid.ours1"))
+    await talk.hub.pass_time(minutes=1)
+    await talk.replies()
+    await talk.reports("failed", key=talk.key)
+    assert (await talk.hub.conversation).answer.code == "address_unreachable"
 
 
 async def test_skipped_repeated_and_in_any_order_the_end_is_the_same(talk):

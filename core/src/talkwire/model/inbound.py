@@ -71,6 +71,7 @@ class Report:
     reason: str = ""  # the provider's own words; for a person, never matched on
     recipient: str = ""  # where one part goes to several people
     window_shut: bool = False  # it failed because the window for answers has closed: as the error `WindowShut`
+    unreachable: bool = False  # it failed because nobody is reached at the address: as the error `Unreachable`
     to: str = ""
 
 

@@ -111,17 +111,22 @@ class Outbox:
             self._read.popitem(last=False)
 
     async def _learn(self, address: Address, said: Any) -> None:
-        """Take the names under which Meta knows somebody whom we wrote to first: their answer comes from these."""
+        """Take the names under which Meta knows somebody whom we wrote to first: their answer comes from these.
+
+        They are other names of the address that was written to, so the answer comes into its conversation, where a reply
+        may wait for it: a Mexican number that is dialled as +52 55 … answers as +521 55 …
+        """
         contacts = said.get("contacts") if isinstance(said, dict) else None
         contact = contacts[0] if isinstance(contacts, list) and contacts and isinstance(contacts[0], dict) else {}
         number, user = contact.get("wa_id"), contact.get("user_id")
-        new = address
+        names = []
         if isinstance(number, str) and number.isdecimal() and address.kind == "phone" and f"+{number}" != address.value:
-            new = Address(kind="phone", value=f"+{number}")
+            names.append(Alias(kind="phone", value=f"+{number}"))
         if isinstance(user, str) and user and address.value != user:
-            new = Address(kind=new.kind, value=new.value, aliases=(Alias(kind="bsuid", value=user),))
-        if new == address:
+            names.append(Alias(kind="bsuid", value=user))
+        if not names:
             return
+        new = Address(kind=address.kind, value=address.value, aliases=tuple(names))
         try:
             await self._channel.admit([AddressChanged(old=address, new=new, at=self._channel.clock.now())])
         except Exception as error:  # noqa: BLE001  the message went out; this is learnt from their answer as well

@@ -9,9 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from talkwire import AccountNotice, Change, ChangeKind, Item, Report, State, Unreadable
+from talkwire import (
+    AccountNotice,
+    Change,
+    ChangeKind,
+    Item,
+    Report,
+    State,
+    Unreachable,
+    Unreadable,
+    WindowShut,
+)
 
-from .errors import is_window, meaning
+from .errors import meaning
 from .values import Json, complaint, line, moment, needed, objects, person, text
 
 _STATES = {
@@ -43,9 +53,17 @@ def status(value: Json, to: str, received: datetime) -> Iterable[Item]:
         yield Report(state=state, at=at, external_id=external_id, key=key, to=to)
         return
     code, reason = next(map(explained, objects(value, "errors")), ("", ""))
-    shut = code.isdecimal() and is_window(int(code))
+    means = meaning(int(code)) if code.isdecimal() else None
     yield Report(
-        state=state, at=at, external_id=external_id, key=key, code=code, reason=reason, window_shut=shut, to=to
+        state=state,
+        at=at,
+        external_id=external_id,
+        key=key,
+        code=code,
+        reason=reason,
+        window_shut=isinstance(means, WindowShut),
+        unreachable=isinstance(means, Unreachable),
+        to=to,
     )
 
 
