@@ -375,7 +375,7 @@ async def test_a_report_falls_back_too(start_acme: Any) -> None:
 
 
 async def test_a_report_that_nobody_is_reached_marks_the_address_until_it_writes(start_acme: Any) -> None:
-    acme = await start_acme()
+    acme = await start_acme(channel=windowed())
     conversation = await acme.talk()
     await acme.reply(conversation, "one")
     for _ in range(2):  # providers repeat themselves
@@ -402,7 +402,7 @@ async def test_a_report_that_nobody_is_reached_lets_the_message_go_on_from_elsew
 
 
 async def test_of_what_arrived_a_report_that_nobody_is_reached_marks_nobody(start_acme: Any) -> None:
-    acme = await start_acme()
+    acme = await start_acme(channel=windowed())
     conversation = await acme.talk()
     await acme.reply(conversation, "one")
     await acme.reported("p1", "delivered")
@@ -412,7 +412,7 @@ async def test_of_what_arrived_a_report_that_nobody_is_reached_marks_nobody(star
 
 
 async def test_a_report_that_nobody_is_reached_is_of_before_they_wrote_again(start_acme: Any) -> None:
-    acme = await start_acme()
+    acme = await start_acme(channel=windowed())
     conversation = await acme.talk()
     await acme.reply(conversation, "one")
     before = acme.now
