@@ -26,7 +26,7 @@ LAYERS = (  # from the top; a module imports from its own layer and from those b
     "api accounts lending fetching",
     "hub doing showing",  # what plugins do, and what is done for them
     "recovery",
-    "intake endpoints understanding admission changing attaching pointing following enclosures outgoing queueing parts mending surroundings elsewhere windows machines sending attempts notices notifying ruling preferring handling timers setbacks filing sessions watching expiring purging dropping bystanders forgetting exporting departures restoring backups webhooks",  # the journeys
+    "intake endpoints understanding admission releasing changing attaching pointing following enclosures outgoing queueing parts mending surroundings elsewhere windows machines sending attempts notices notifying ruling preferring handling timers setbacks filing sessions watching expiring purging dropping bystanders forgetting exporting departures restoring backups webhooks",  # the journeys
     "log taking tail evidence settings story why account_states",
     "plugins readmodels keeping answers deliveries people auditing reasons persons",
     "running sections templates http lanes working leases health backlog standing",

@@ -243,7 +243,7 @@ def end_session(tx: Tx, items: Any) -> list[None]:
 
 
 def begin_session(tx: Tx, items: Any) -> list[None]:
-    from talkwire.admission import release
+    from talkwire.releasing import release
 
     tx.many("UPDATE conversation SET session = 'none' WHERE id = :id", [{"id": one} for one in items])
     release(tx, items)

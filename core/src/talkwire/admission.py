@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -33,6 +33,7 @@ from .model import (
     SessionState,
 )
 from .pointing import conversation_of, messages_of_parts, messages_or_changes, messages_there
+from .releasing import release
 from .store import Tx, goes_first
 from .store.writer import RunAgain
 from .windows import refused, unreached
@@ -459,31 +460,11 @@ def _tell_unread(tx: Tx, arrivals: Sequence[Arrival]) -> None:
             tx.tell("envelope.unread", account=str(arrival.envelope[1]), ids={"envelope": arrival.envelope_id})
 
 
-_HELD = """
-    SELECT d.id, d.account, d.conversation_id, d.recipient FROM delivery d JOIN message m ON m.id = d.message_id
-    WHERE d.state = 0 AND d.reason IN ('window_closed', 'session_ended', 'address_unreachable')
-      AND d.conversation_id IN (:ids[])
-    ORDER BY d.conversation_id, m.n, d.position, d.generation
-"""
-_NOT_HELD = "UPDATE delivery SET reason = '' WHERE id = :id"
-
-
-def release(tx: Tx, conversations: Iterable[str]) -> None:
-    """Give the replies that were held their tasks, in their order, now that they may go out."""
-    ids = sorted(set(conversations))
-    if not ids:
-        return
-    rows = list(dict.fromkeys(tx.execute(_HELD, {"ids": ids})))
-    tx.many(_NOT_HELD, [{"id": row[0]} for row in rows])
-    lanes.add(tx, [lanes.NewTask(f"send:{a}", lanes.of_part(c, to), "send", d) for d, a, c, to in rows])
-
-
 __all__ = [
     "Admitted",
     "Arrival",
     "admit",
     "admit_all",
     "as_json",
-    "release",
     "session_changed",
 ]
