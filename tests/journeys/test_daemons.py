@@ -451,7 +451,7 @@ async def test_a_window_that_a_message_moves_while_the_sweep_waits_for_it_is_not
         locked: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         moving = asyncio.create_task(store.write(moves_it, locked))
         await locked
-        await store.write(sweep_windows, None)
+        await store.write(sweep_windows, 0)
         if await moving:
             break
     else:

@@ -21,15 +21,17 @@ from talkwire.backups import Instance
 from talkwire.cli import app
 from talkwire.copying import Place
 from talkwire.errors import Conflict, NotFound
-from talkwire.model import Message, Policy, draft
+from talkwire.hooks import SessionStep
+from talkwire.model import Address, Message, Policy, draft
 from talkwire.restoring import hold_now
 from talkwire.store import Store, Tx
 from talkwire.store.revisions import CORE
 from talkwire.testing.hub import whole_hub
 from talkwire.testing.provider import FakeProvider, busy
-from tests.journeys.acme_hub import SETTINGS, AcmeHub, AcmePlugin
+from tests.journeys.acme_hub import SETTINGS, AcmeHub, AcmePlugin, full
 from tests.journeys.conftest import DATABASES
 from tests.journeys.test_accounts import events, listening
+from tests.journeys.test_windows import windowed
 from tests.mutants.acme import ACME
 
 KEY = "a2l0IGtleSBvZiB0aGUgdGVzdCBodWIgMzIgYnl0ZXM=\n"
@@ -534,6 +536,62 @@ async def test_a_backup_has_the_files_that_its_rows_name_and_no_others(instances
     file.unlink()
     instances.backup = tmp_path / "second"
     assert (await instances.back_up()).missing == [kept.name]
+
+
+class Answering:
+    """Says something at each step of a talk that it is asked for, to somebody who can always be answered."""
+
+    def __init__(self, step: SessionStep) -> None:
+        self._step = step
+
+    @hookimpl
+    def on_session(self, conversation: Any, change: Any, tx: Any) -> Any:
+        if change is not self._step:
+            return None
+        return Reply(account="shop", address=Address(kind="phone", value="+62999999999"), draft=draft(change.value))
+
+
+@pytest.mark.one_file
+async def test_a_window_that_was_told_after_the_backup_is_answered_once(instances):
+    instances.plugins["acme"] = AcmePlugin(windowed())
+    instances.plugins["answering"] = Answering(SessionStep.WINDOW_CLOSING)
+    acme = await instances.before('[plugins]\nenabled = ["answering"]\n')
+    await catch_up(acme, timedelta(minutes=-5))
+    await acme.wrote("m1", "Hello", time=acme.now - 23 * 3600 + 60)
+    await acme.hub.run_until_idle()
+    await instances.back_up()
+    await acme.hub.pass_time(minutes=2)
+    acme = await instances.after()
+    await catch_up(acme)
+    await acme.hub.pass_time(minutes=10)
+    [told] = await acme.hub.facts("window.closing")
+    assert told.replayed
+    [failed] = await acme.hub.facts("action.failed")
+    assert failed.small["code"] == "replayed"
+
+
+@pytest.mark.one_file
+async def test_a_session_that_ended_after_the_backup_is_answered_once(instances):
+    instances.plugins["acme"] = AcmePlugin(full(sessions=True, reaches=frozenset({"phone"})))
+    instances.plugins["answering"] = Answering(SessionStep.ENDED)
+    acme = await instances.before('[plugins]\nenabled = ["answering"]\n')
+    await catch_up(acme, timedelta(minutes=-5))
+    await acme.told("session", state="connected")
+    await acme.wrote("m1", "Hello")
+    await acme.hub.run_until_idle()
+    await instances.back_up()
+    await acme.hub.pass_time(minutes=2)
+    ended = acme.now
+    await acme.told("session", state="ended")
+    await acme.hub.run_until_idle()
+    assert acme.texts == ["ended"]
+    acme = await instances.after()
+    await catch_up(acme)
+    await acme.told("session", state="ended", time=ended)
+    await acme.hub.pass_time(minutes=10)
+    assert acme.texts == ["ended"]
+    [failed] = await acme.hub.facts("action.failed")
+    assert failed.small["code"] == "replayed"
 
 
 @pytest.mark.one_file

@@ -378,7 +378,8 @@ def _other(tx: Tx, account: str, channel: str, item: Item, arrival: Arrival) -> 
     if isinstance(item, SessionChange):
         conversation, _ = conversation_of(tx, account, channel, item.address, item.thread)
         at = min(micros(item.at), arrival.received)
-        session_changed(tx, account, conversation, item.state, at, item.reason)
+        again = arrival.replayed or at < arrival.before
+        session_changed(tx, account, conversation, item.state, at, item.reason, replayed=again)
     elif isinstance(item, Change):
         changed(tx, account, channel, item, arrival.envelope_id)
     elif isinstance(item, AddressChanged):
@@ -392,8 +393,10 @@ def _other(tx: Tx, account: str, channel: str, item: Item, arrival: Arrival) -> 
         tx.tell("account.notice", account=account, small=small)
 
 
-def session_changed(tx: Tx, account: str, conversation: str, state: SessionState, at: int, reason: str) -> None:
-    """Store how a session stands, tell it, and let what waited for it go on or fail."""
+def session_changed(
+    tx: Tx, account: str, conversation: str, state: SessionState, at: int, reason: str, *, replayed: bool = False
+) -> None:
+    """Store how a session stands, tell it, and let what waited for it go on or fail; `replayed`: it may have been told."""
     row = tx.one(_SESSION_NOW, {"id": conversation})
     if row is None or (row[1] is not None and at < row[1]):
         return  # older than what we know
@@ -412,7 +415,7 @@ def session_changed(tx: Tx, account: str, conversation: str, state: SessionState
         f"session.{names.get(state, state.value)}",
         account=account,
         conversation=conversation,
-        small={"was": was.value, "reason": reason[:100]},
+        small={"was": was.value, "reason": reason[:100], **({"replayed": True} if replayed else {})},
     )
     release(tx, answers.tell_changes(tx, [conversation]))
     lanes.wake(tx, f"send:{account}", [conversation])

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from .clock import micros, moment
 from .features import Features
-from .model import AccountState, Answer, AnswerCode, Level, SessionState, Way
+from .model import AccountState, Answer, AnswerCode, Level, SessionState, Small, Way
 from .store import Query, Tx
 
 CLOSING = timedelta(hours=1)  # how long before its end a window is told to be closing
@@ -213,8 +213,12 @@ def tell_changes(tx: Tx, conversations: Iterable[str]) -> set[str]:
     return opened
 
 
-def sweep_windows(tx: Tx, items: Sequence[None]) -> Sequence[datetime | None]:
-    """Tell windows that are closing, or have closed, once each; say when to look again."""
+def sweep_windows(tx: Tx, items: Sequence[int]) -> Sequence[datetime | None]:
+    """Tell windows that are closing, or have closed, once each; say when to look again.
+
+    `items` say when this database was brought back from a copy (microseconds; 0: never): what was due before may have
+    been told since the copy, and says so.
+    """
     due = {"closing": micros(tx.now + CLOSING), "now": tx.now_us, "most": _SWEEP}
     ids = {row[0] for row in tx.execute(_DUE_WINDOWS, due)}
     tx.lock("conversation", ids)
@@ -223,7 +227,9 @@ def sweep_windows(tx: Tx, items: Sequence[None]) -> Sequence[datetime | None]:
     closed: list[str] = []
     for conversation, account, until in rows:
         over = until <= tx.now_us
-        small = {"until": moment(until).isoformat()}
+        small: dict[str, Small] = {"until": moment(until).isoformat()}
+        if until - (0 if over else CLOSING // timedelta(microseconds=1)) < max(items):
+            small["replayed"] = True
         tx.tell("window.closed" if over else "window.closing", account=account, conversation=conversation, small=small)
         tx.execute(_WINDOW_TOLD, {"id": conversation, "told": 2 if over else 1})
         if over:

@@ -71,7 +71,7 @@ def fire(tx: Tx, items: Sequence[Fence]) -> Sequence[datetime | None]:
 def _sweep_windows(tx: Tx, items: Sequence[Fence]) -> Sequence[datetime | None]:
     if not items[0].check(tx, GROUP):
         return [None] * len(items)
-    return answers.sweep_windows(tx, [None] * len(items))
+    return answers.sweep_windows(tx, [restoring.restored_at(tx)] * len(items))
 
 
 def _lapse(tx: Tx, items: Sequence[Fence]) -> Sequence[datetime | None]:
