@@ -295,6 +295,8 @@ def _enqueue_one(tx: Tx, item: Ready, conversation: str, writing: _Writing) -> A
     if kept == Policy.FALLBACK or (kept == Policy.TEMPLATE and not is_template):
         kept = f"{kept}:{item.named}"
     message, n = _store(tx, item, rendition, talk, writing, kept, held), talk.last_n
+    if item.instead is not None and item.instead.message:
+        tx.execute(_TAKE_FILES, {"message": message, "instead": item.instead.message})
     result = {
         "message": message,
         "n": n,
@@ -456,6 +458,8 @@ def again(query: Query, known: tuple[str, str], digest: str) -> Accepted:
     )
 
 
+# What goes on elsewhere takes its files along: they go with the person whom both messages are to.
+_TAKE_FILES = "UPDATE attachment SET message_id = :message WHERE message_id = :instead"
 # A file of ours that several messages use is nobody's alone: it stays where one of them is forgotten.
 _USE = """
     UPDATE attachment SET message_id = CASE WHEN message_id = '' THEN :message ELSE '*' END
