@@ -15,7 +15,7 @@ from talkwire.clock import micros
 from talkwire.media.files import Chunks
 from talkwire.queueing import use_files
 from talkwire.testing.hub import WholeHub
-from tests.journeys.acme_hub import AcmeHub
+from tests.journeys.acme_hub import AcmeHub, FullAcme
 from tests.journeys.listening import listener
 from tests.journeys.test_readers import head
 
@@ -82,6 +82,20 @@ async def test_a_report_that_found_its_part_stays(acme: AcmeHub) -> None:
     await acme.reported("p1", "delivered")
     await turned(acme.hub, days=30)
     assert await count(acme.hub, "report") == 1
+
+
+async def test_what_was_done_to_a_message_that_is_gone_goes_as_old_as_one(start_acme: Any) -> None:
+    acme = await start_acme(settings="[retention]\nmessages_days = 9\n", channel=FullAcme)
+    await acme.talk()
+    await acme.told("edit", of="m1", text="It is here")
+    await turned(acme.hub, days=10)
+    assert [await count(acme.hub, table) for table in ("message", "change")] == [0, 0]
+    await acme.told("edit", of="m1", text="Late words")
+    await acme.hub.run_until_idle()
+    await turned(acme.hub, days=8)
+    assert await count(acme.hub, "change") == 1
+    await turned(acme.hub, days=2)
+    assert await count(acme.hub, "change") == 0
 
 
 async def test_a_session_goes_when_it_has_expired(acme: AcmeHub) -> None:

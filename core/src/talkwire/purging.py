@@ -33,7 +33,7 @@ _BYTES = 1024 * 1024  # of the envelopes of one slice
 _REST = timedelta(milliseconds=20)
 _SHARE = 4  # times as long as a slice took, the purge rests
 REPEATABLE = timedelta(days=7)  # how long a key of the caller's gives the same result again
-_UNMATCHED = timedelta(days=7)  # reports of parts that we do not know
+_UNMATCHED = timedelta(days=7)  # reports of parts, and changes of messages, that we do not know
 _UNUSED = timedelta(hours=24)  # files that no message has used
 SETTLED = timedelta(minutes=10)  # a content without a row may still be on its way to it
 _KILLED = timedelta(days=1)  # a put that has not ended by then never will
@@ -139,6 +139,7 @@ def _notifications(tx: Tx, before: int) -> tuple[int, bool]:
 
 _idempotency = _oldest("idempotency", "principal, key", "at < :before", "at")
 _exchanges = _oldest("exchange", "id", "at < :before", "at")
+_changes = _oldest("change", "id", "message_id = '' AND stored_at < :before", "id")
 _reports = _oldest("report", "id", "delivery_id IS NULL AND stored_at < :before", "id")
 _acts = _oldest("audit", "id", "at < :before", "id")
 _sessions = _oldest("session", "id", "expires_at < :before", "id")
@@ -223,6 +224,7 @@ class Purge:
         yield "envelopes", _envelopes, timedelta(days=keep.journal_days)
         if keep.messages_days is not None:
             yield "messages", _messages, timedelta(days=keep.messages_days)
+            yield "changes", _changes, max(timedelta(days=keep.messages_days), _UNMATCHED)
         yield "reports", _reports, _UNMATCHED
         yield "uploads", _uploads, _UNUSED
         yield "exchanges", _exchanges, timedelta(days=keep.trace_days)
