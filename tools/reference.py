@@ -718,6 +718,7 @@ QUEUED = {
 PROBLEMS = {
     "refused": "the provider said no for ever; its own code stands here where it gives one",
     "gave_up": "tried for longer than `give_up_after`",
+    "arrived": "it was to be sent once more, and then the provider said that it has arrived after all",
     "earlier_part": "an earlier part of the same message failed",
     "cancelled": "taken back before it was sent",
     "settled": "a person said that it failed",

@@ -446,6 +446,21 @@ async def test_what_arrived_after_all_is_not_said_twice(start_acme: Any) -> None
     assert (await acme.hub.conversation).answer.allowed
 
 
+async def test_what_arrived_although_it_was_said_to_have_failed_is_not_sent_once_more(start_acme: Any) -> None:
+    acme = await start_acme('when_closed = "hold"', channel=windowed())
+    conversation = await acme.talk()
+    await acme.reply(conversation, "one")
+    await acme.reported("p1", "failed", code="shut")
+    await acme.reported("p1", "delivered")
+    await acme.hub.run_until_idle()
+    assert [fact.small["problem"] for fact in await acme.hub.facts("delivery.failed")] == ["shut"]
+    await acme.hub.pass_time(seconds=5)
+    await acme.wrote("m2", "Here I am")
+    await acme.hub.run_until_idle()
+    assert acme.texts == ["one"]
+    assert await out(acme, conversation) == [("one", "delivered")]
+
+
 # --- once, whatever happens -----------------------------------------------------------------------------------
 
 

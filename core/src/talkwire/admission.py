@@ -36,7 +36,7 @@ from .pointing import conversation_of, messages_of_parts, messages_or_changes, m
 from .releasing import release
 from .store import Tx, goes_first
 from .store.writer import RunAgain
-from .windows import refused, unreached
+from .windows import arrived, refused, unreached
 
 _PREVIEW = 120  # characters of a conversation's last message
 _MOST_COPIED = 100  # others that got it as well; a stranger decides how many there are
@@ -175,6 +175,7 @@ def admit(tx: Tx, arrivals: Sequence[Arrival]) -> Sequence[Admitted]:
     refusals = deliveries.reported(tx, reports)
     refused(tx, refusals.shut)
     unreached(tx, refusals.away)
+    arrived(tx, refusals.arrived)
     _tell_unread(tx, arrivals)
     return results
 

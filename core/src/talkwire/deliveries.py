@@ -79,6 +79,7 @@ _STRAYS = f"""
     ORDER BY r.id, d.id LIMIT 500
 """
 FELL_BACK = "fell_back"  # code of a part that went on from another account
+ARRIVED = "arrived"  # code of a part that waited to be sent once more, of which the first has arrived
 _MATCH = "UPDATE report SET delivery_id = :delivery WHERE id = :id"
 
 
@@ -99,6 +100,7 @@ class Refusals:
 
     shut: list[tuple[str, int]] = field(default_factory=list)  # the window has closed
     away: list[tuple[str, int]] = field(default_factory=list)  # nobody is reached at the address
+    arrived: list[str] = field(default_factory=list)  # and this part, which had failed, has arrived after all
 
 
 def reported(tx: Tx, reports: Sequence[tuple[str, Report, str]]) -> Refusals:
@@ -138,7 +140,7 @@ def reported(tx: Tx, reports: Sequence[tuple[str, Report, str]]) -> Refusals:
                     refusals.shut.append((delivery, at))
                 if report.unreachable:
                     refusals.away.append((delivery, at))
-    learn(tx, learnt)
+    refusals.arrived.extend(learn(tx, learnt))
     tx.many(_INSERT_REPORT, rows)
     return refusals
 
@@ -243,20 +245,20 @@ def rows_of(query: Query, parts: Iterable[str]) -> dict[str, Row]:
     return {row[0]: row for row in query.execute(_ROWS, {"ids": ids})} if ids else {}
 
 
-def learn(tx: Tx, learnt: Sequence[Learnt], rows: Mapping[str, Row] | None = None) -> None:
-    """Join what was learnt into the parts, and tell what changed.
+def learn(tx: Tx, learnt: Sequence[Learnt], rows: Mapping[str, Row] | None = None) -> list[str]:
+    """Join what was learnt into the parts, and tell what changed; gives those that had failed, and have arrived.
 
     `rows` are what `rows_of` gave of all these parts, which were locked before it; without them it is asked here.
     """
     if not learnt:
-        return
+        return []
     if rows is None:
         tx.lock("delivery", [one.delivery for one in learnt])
         rows = rows_of(tx, (one.delivery for one in learnt))
     by_delivery: dict[str, list[Learnt]] = {}
     for one in learnt:
         by_delivery.setdefault(one.delivery, []).append(one)
-    updates = []
+    updates, arrived = [], []
     for delivery, news in sorted(by_delivery.items()):
         if (row := rows.get(delivery)) is None:
             continue
@@ -269,9 +271,12 @@ def learn(tx: Tx, learnt: Sequence[Learnt], rows: Mapping[str, Row] | None = Non
             continue
         # Of a part whose outcome is not known a person must decide: the reason is what there is to decide by.
         unsure = [x.text[:500] for x in news if x.state is State.UNCERTAIN] if state == State.UNCERTAIN else []
+        if before == State.FAILED and state >= State.DELIVERED:
+            arrived.append(delivery)
         updates.append((state, tx.now_us, "".join(unsure[-1:]), *(problem or (None, "", "")), delivery))
         _tell(tx, account, conversation, message, delivery, position, before, state, problem, known)
     tx.many(_UPDATE, updates)
+    return arrived
 
 
 def _tell(
@@ -292,8 +297,8 @@ def _tell(
         small["problem"] = problem[1] or "failed"
     tx.tell("delivery.changed", account=account, conversation=conversation, ids=ids, small=small)
     became_failure = state == State.FAILED and before != State.FAILED
-    if problem is not None and problem[1] == FELL_BACK:
-        return  # it is said elsewhere; nobody has to do anything
+    if problem is not None and problem[1] in (FELL_BACK, ARRIVED):
+        return  # it is said elsewhere, or has arrived; nobody has to do anything
     if became_failure or (problem is not None and known is None):
         tx.tell("delivery.failed", account=account, conversation=conversation, ids=ids, small=small)
 

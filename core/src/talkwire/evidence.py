@@ -92,7 +92,7 @@ _OLDEST = """
 """
 _TROUBLE = """
     SELECT state, count(*) FROM delivery
-    WHERE state IN (5, 25) AND state_at > :since AND problem_code <> 'fell_back' GROUP BY state
+    WHERE state IN (5, 25) AND state_at > :since AND problem_code NOT IN ('fell_back', 'arrived') GROUP BY state
 """
 _READERS = """
     SELECT r.name, r.state, h.seq - r.cursor,

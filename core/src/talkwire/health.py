@@ -95,7 +95,7 @@ class Health:
 
 _TROUBLE = """
     SELECT account, state, count(*) FROM delivery
-    WHERE state IN (5, 25) AND state_at > :since AND problem_code <> 'fell_back' GROUP BY account, state
+    WHERE state IN (5, 25) AND state_at > :since AND problem_code NOT IN ('fell_back', 'arrived') GROUP BY account, state
 """
 _SILENT = """
     SELECT s.account, COALESCE(s.last_in_at, s.since) FROM meta m

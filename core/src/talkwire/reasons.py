@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pydantic_core import from_json
 
 from .clock import micros, moment
-from .deliveries import FELL_BACK
+from .deliveries import ARRIVED, FELL_BACK
 from .lanes import RESTORED, of_part
 from .model import AccountState, State
 from .store import Query, Row
@@ -182,7 +182,7 @@ def _broken_parts(parts: Sequence[Row], messages: Sequence[Row]) -> Iterator[Rea
             yield Reason(text=said, since=moment(at), hint=f"talkwire settle {id_} sent|failed|again")
         elif state == State.FAILED and code == FELL_BACK:
             yield Reason(text=f"{name} could not go here: {_plain(text)}", since=moment(at), is_open=False)
-        elif state == State.FAILED and code != "earlier_part":
+        elif state == State.FAILED and code not in ("earlier_part", ARRIVED):
             yield Reason(text=f"{name} failed: {why or 'no reason was given'}", since=moment(at), is_open=False)
 
 

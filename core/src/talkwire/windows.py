@@ -16,7 +16,9 @@ from pydantic_core import from_json, to_json
 from . import answers, elsewhere, lanes
 from .answers import Standing
 from .clock import moment
+from .deliveries import ARRIVED
 from .lanes import NewTask
+from .mending import fail_queued
 from .model import AnswerCode, Draft, Policy, State, Template
 from .parts import NewParts, insert_deliveries, part_from_json
 from .store import Query, Tx
@@ -46,6 +48,13 @@ _ORDER = """
 _THEIRS = """
     SELECT o.id FROM conversation c JOIN conversation o ON o.account = c.account AND o.address_id = c.address_id
     WHERE c.id IN (:ids[]) ORDER BY o.id
+"""
+_ONCE_MORE = """
+    SELECT DISTINCT o.id FROM delivery d JOIN delivery o
+      ON o.message_id = d.message_id AND o.position = d.position AND o.recipient = d.recipient
+     AND o.generation > d.generation
+    WHERE d.id IN (:ids[]) AND o.state = 0 AND o.open_since IS NULL
+      AND o.reason IN ('window_closed', 'address_unreachable', 'falls_back') ORDER BY o.id
 """
 _AWAY = """
     UPDATE conversation SET unreachable_at = :at
@@ -152,6 +161,14 @@ def unreached(tx: Tx, parts: Sequence[tuple[str, int]]) -> None:
             _again(tx, one, AnswerCode.ADDRESS_UNREACHABLE)
 
 
+def arrived(tx: Tx, parts: Sequence[str]) -> None:
+    """Take back what waits to be sent once more of parts that had failed, and have arrived after all."""
+    waiting = [row[0] for row in tx.execute(_ONCE_MORE, {"ids": sorted(parts)})] if parts else []
+    tx.lock("delivery", waiting)
+    waiting = [row[0] for row in tx.execute(_ONCE_MORE, {"ids": sorted(parts)})] if waiting else []
+    fail_queued(tx, waiting, ARRIVED, "the provider said that it had failed, and then that it has arrived")
+
+
 @dataclass(frozen=True, slots=True)
 class _Failed:
     """A part that failed, its customer not having written since; no other generation of it is there."""
@@ -206,4 +223,16 @@ def _again(tx: Tx, one: _Failed, code: AnswerCode) -> None:
     put_off(tx, one.message, one.conversation, made, one.policy, code)
 
 
-__all__ = ["KIND", "born", "is_asked", "promised", "put_off", "refused", "shut", "template", "template_of", "unreached"]
+__all__ = [
+    "KIND",
+    "arrived",
+    "born",
+    "is_asked",
+    "promised",
+    "put_off",
+    "refused",
+    "shut",
+    "template",
+    "template_of",
+    "unreached",
+]
