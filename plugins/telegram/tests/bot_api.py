@@ -19,6 +19,7 @@ class BotApi:
 
     def __init__(self) -> None:
         self.url = ""
+        self.token = TOKEN  # the only one that it knows
         self.asked: list[tuple[str, dict[str, Any]]] = []  # (method, parameters), in order of arrival
         self.webhook: dict[str, Any] = {}  # as setWebhook was told
         self.told: dict[str, Any] = {}  # more that getWebhookInfo says
@@ -93,12 +94,12 @@ class BotApi:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         root, _, method = request.path[1:].rpartition("/")
-        if request.path.startswith(f"/file/bot{TOKEN}/"):
+        if request.path.startswith(f"/file/bot{self.token}/"):
             if self.no_content:
                 headers = {"Location": f"http://127.0.0.1:9{request.path}"}
                 return web.Response(status=self.no_content, headers=headers, text=f"no {request.path}")
             return web.Response(body=self.files[request.path.rpartition("/")[2]])
-        if root != f"bot{TOKEN}":
+        if root != f"bot{self.token}":
             return _no(401, "Unauthorized")
         params = json.loads(await request.read() or b"{}")
         async with self._changed:

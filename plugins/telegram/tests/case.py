@@ -17,6 +17,14 @@ from .test_reading import RECEIVED, ROWS, SAMPLES
 
 KINDS = (
     "text",
+    "text_reply",
+    "external_reply",
+    "external_reply_hidden",
+    "scheduled",
+    "business",
+    "business_away",
+    "direct_message",
+    "direct_message_other",
     "photo",
     "album_1",
     "album_2",

@@ -87,6 +87,7 @@ BLOCKS = st.one_of(
     st.builds(Location, latitude=st.floats(-90, 90), longitude=st.floats(-180, 180), name=WORDS, address=WORDS),
     st.builds(FormLink, label=WORDS, url=st.just("https://forms.example/f1")),
 )
+THREADS = st.sampled_from(["", "42", "dm:7000000042", "business:bc-1"])
 DRAFTS = st.builds(Draft, blocks=st.lists(BLOCKS, min_size=1, max_size=3).map(tuple), subject=WORDS)
 
 
@@ -111,9 +112,7 @@ def test_every_request_over_made_up_drafts_keeps_the_contract(described, proving
                     await bot.channel.send(outgoing(said, address=address, thread=thread, reply_to=reply_to))
 
         @settings(max_examples=5000 if proving else 25, deadline=None, suppress_health_check=list(HealthCheck))
-        @given(
-            DRAFTS, st.sampled_from([ANN, GROUP]), st.sampled_from(["", "42"]), st.sampled_from(["", "4711:8", "cb:1"])
-        )
+        @given(DRAFTS, st.sampled_from([ANN, GROUP]), THREADS, st.sampled_from(["", "4711:8", "bc-1:4711:8", "cb:1"]))
         def every(draft, address, thread, reply_to):
             try:
                 runner.run(send(draft, address, thread, reply_to))
@@ -142,17 +141,19 @@ async def closed(manager):
 
 async def test_edits_and_hints_keep_the_contract(described):
     async with a_bot() as bot:
-        bot.will(*[yes()] * 6)
+        bot.will(*[yes()] * 8)
         marked = json.dumps({"method": "sendMessage", "entities": [{"type": "bold", "offset": 0, "length": 1}]})
         await bot.channel.edit(outgoing(Part(text="You are 2", payload=marked)), "4711:9")
         await bot.channel.edit(outgoing(Part()), "4711:9")
+        await bot.channel.edit(outgoing("You are 2", thread="business:bc-1"), "bc-1:4711:9")
+        await bot.channel.edit(outgoing(Part(), thread="business:bc-1"), "bc-1:4711:9")
         await bot.channel.signal("4711", TypingSignal())
         await bot.channel.signal("4711", Reaction("4711:9", "👍"))
         await bot.channel.signal("4711", Reaction("4711:9", ""))
         await bot.channel.signal("4711", Acknowledge("cb:123", "t" * 300))
         assert [checked(seen) for seen in bot.provider.requests] == [
-            "editMessageText", "deleteMessage", "sendChatAction", "setMessageReaction", "setMessageReaction",
-            "answerCallbackQuery",
+            "editMessageText", "deleteMessage", "editMessageText", "deleteBusinessMessages", "sendChatAction",
+            "setMessageReaction", "setMessageReaction", "answerCallbackQuery",
         ]  # fmt: skip
 
 

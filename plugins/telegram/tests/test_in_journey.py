@@ -133,6 +133,37 @@ async def test_who_writes_to_a_business_is_answered_in_its_name(called, api):
     assert "message_thread_id" not in sent
 
 
+async def test_an_answer_to_a_business_message_names_it_and_a_reaction_to_the_bots_own_stays_there(called, api):
+    await call(called, api, "business")
+    conversation = await called.conversation
+    await called.reply(conversation, "Yes. Shall we keep it?")
+    await called.run_until_idle()
+    [[external_id]] = await called.rows("SELECT external_id FROM delivery")
+    ours = int(external_id.removeprefix("bc-1:42:"))
+    update = json.loads((SAMPLES / "business.json").read_bytes())
+    update["business_message"] |= {"message_id": 902, "text": "Yes please"}
+    update["business_message"]["reply_to_message"] = {**update["business_message"], "message_id": ours}
+    reacted = json.loads((SAMPLES / "reacted.json").read_bytes())
+    reacted["message_reaction"]["message_id"] = ours
+    for said in (update, reacted):
+        headers = {HEADER: api.webhook["secret_token"]}
+        await called.deliver("bot", json.dumps(said).encode(), headers=headers)
+    found = {message.text: message for message in await called.messages(conversation)}
+    assert found["Yes please"].reply_to == found["Yes. Shall we keep it?"].id
+    assert found["Yes. Shall we keep it?"].changes == ()
+
+
+async def test_who_write_to_a_channel_have_a_conversation_each(called, api):
+    await call(called, api, "direct_message", "direct_message_other")
+    for conversation in await called.conversations():
+        [message] = await called.messages(conversation)
+        await called.reply(conversation, f"It comes, {message.author}")
+        await called.run_until_idle()
+        await called.pass_time(seconds=60)  # they share a chat, and so its rate
+    sent = {said["direct_messages_topic_id"]: said["text"] for said in api.params("sendMessage")}
+    assert sent == {7000000042: "It comes, Ann", 7000000043: "It comes, Ben"}
+
+
 async def test_a_group_that_becomes_a_supergroup_stays_one_contact(called, api):
     await call(called, api, "group", "migrated_to", "migrated_from", "group_reply_thread")
     assert [row[0] for row in await called.rows("SELECT count(DISTINCT contact_id) FROM conversation")] == [1]
@@ -152,6 +183,31 @@ async def test_what_is_asked_for_arrives_once_across_a_restart_in_the_middle(api
         await api.all_taken()
         assert await texts(hub) == ["one", "two", "three"]
         assert (await hub.rows("SELECT state FROM account_state"))[0][0] == "working"
+
+
+async def test_with_another_bots_token_no_message_is_taken_for_one_that_is_kept(api, tmp_path, empty_database):
+    """Its messages have numbers of their own, which begin at 1 again."""
+    async with whole_hub(settings(api, "poll"), tmp_path, template=empty_database):
+        await api.write("to the first")
+        await api.all_taken()
+    other = BotApi()
+    other.token = "777:another-bot"
+    async with other:
+        await other.write("to the other")
+        said = settings(other, "poll").replace(TOKEN, other.token)
+        async with whole_hub(said, tmp_path, template=empty_database) as hub:
+            account = hub.daemon.account("bot")
+            async with asyncio.timeout(10):
+                while account.view.state == "starting":
+                    await hub.pass_time(seconds=1)
+            assert account.view.state == "broken"
+            assert "another bot than before" in account.view.reason
+            assert await texts(hub) == ["to the first"]
+        assert len(other.waiting) == 1
+    async with whole_hub(settings(api, "poll"), tmp_path, template=empty_database) as hub:
+        await api.write("to the first again")
+        await api.all_taken()
+        assert await texts(hub) == ["to the first", "to the first again"]
 
 
 async def test_a_disturbed_bot_says_why_in_its_health_and_goes_on_when_it_is_over(start_hub, api):

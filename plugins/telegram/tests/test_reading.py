@@ -43,6 +43,7 @@ ANN = Address(kind="telegram", value="42", name="Ann Lee")
 GROUP = Address(kind="telegram", value="-4001", name="Neighbours")
 SUPER = Address(kind="telegram", value="-1001234567890", name="Neighbours")
 CHANNEL = Address(kind="telegram", value="-1009876543210", name="Shop news")
+DIRECT = Address(kind="telegram", value="-1005000000005", name="Shop messages")
 BEN_ALONE = Address(kind="telegram", value="42", name="Ann Lee")
 
 
@@ -136,10 +137,22 @@ MESSAGES = {
     "unknown_content": ("", other("hologram", "Something that only Telegram shows (hologram)")),
     "empty": ("", other("empty", "A message without content")),
     "start": ("/start order-17",),
+    "external_reply": (
+        "Is this still there?",
+        other("external_reply", "In answer to a message from Shop news (photo)"),
+        other("quote", "Quotes: Ethiopia, 250 g, 9 EUR"),
+    ),
+    "external_reply_hidden": (
+        "What does this mean?",
+        other("external_reply", "In answer to a message from Dewi"),
+        other("quote", "Quotes: The lift stays closed"),
+    ),
+    "scheduled": ("Good morning, where is my parcel?",),
     "text_forwarded": ("Big sale", other("forward_origin", "Forwarded from Shop news")),
 }
 WITH_MORE = {
-    "text_reply": said("text_reply", "Yes, that one", reply_to="42:90"),
+    "text_reply": said("text_reply", "Yes, that one", other("quote", "Quotes: Which"), reply_to="42:90"),
+    "quote_automatic": said("quote_automatic", "Thank you", reply_to="42:90"),
     "contact_own": replace(
         said("contact_own", "", ContactCard(name="Ann Lee", phones=("628111222333",)), reply_to="42:90"),
         address=replace(ANN, aliases=(Alias("phone", "+628111222333", claimed=True),)),
@@ -166,6 +179,17 @@ WITH_MORE = {
         "Is it still there?",
         external_id=f"bc-1:42:{number('business')}",
         thread="business:bc-1",
+    ),
+    "business_away": said(
+        "business_away",
+        "I am away until Monday",
+        external_id=f"bc-1:42:{number('business_away')}",
+        thread="business:bc-1",
+        automatic=True,
+    ),
+    "direct_message": said("direct_message", "Where is my order? Ann", at=DIRECT, author="Ann", thread="dm:7000000042"),
+    "direct_message_other": said(
+        "direct_message_other", "Where is my order? Ben", at=DIRECT, author="Ben", thread="dm:7000000043"
     ),
 }
 SILENT = [  # nobody said anything to us
@@ -311,6 +335,24 @@ def test_the_providers_own_value_stands_beside_what_has_no_block_of_its_own():
     large = {"message_id": 1, "date": 1, "chat": {"id": 42, "type": "private"}, "hologram": "x" * 70_000}
     (message,) = read(json.dumps({"update_id": 1, "message": large}).encode())
     assert message.blocks[0].raw == ""
+
+
+def test_what_is_answered_elsewhere_and_quoted_stands_beside_it_as_telegram_gave_it():
+    answered, quote = sample("external_reply")[0].blocks
+    assert json.loads(answered.raw)["photo"][0]["file_id"] == "BAAC-news"
+    assert json.loads(quote.raw)["text"] == "Ethiopia, 250 g,\n9 EUR"
+
+
+@pytest.mark.parametrize("strange", [7, "x", [], {}, {"origin": 7}, {"origin": {"chat": 7}, "text": 7}])
+def test_a_strange_answer_or_quote_does_not_lose_the_text(strange):
+    said = {"message_id": 1, "date": 1, "chat": {"id": 42, "type": "private"}, "text": "look"}
+    update = {"update_id": 1, "message": {**said, "external_reply": strange, "quote": strange}}
+    (message,) = read(json.dumps(update).encode())
+    assert message.text == "look"
+    assert [(one.kind, one.text) for one in message.blocks] == [
+        ("external_reply", "In answer to a message"),
+        ("quote", "Quotes a message"),
+    ]
 
 
 def test_what_hangs_on_a_message_and_cannot_be_read_does_not_lose_its_text():

@@ -306,6 +306,44 @@ async def test_a_token_that_telegram_does_not_know_breaks_the_account_at_its_sta
             await lent.channel.probe()
 
 
+@pytest.mark.parametrize("updates", ["poll", "webhook"])
+async def test_another_bot_is_not_let_into_an_account_whose_messages_are_of_the_one_before(api, updates):
+    async with bot(api, updates=updates) as lent:
+        await lent.channel.open()
+        kept = dict(lent.services.values)
+    asked, api.token = len(api.asked), "777:another"
+    async with bot(api, updates=updates, token="777:another") as lent:
+        lent.services.values |= kept
+        with pytest.raises(AccountBroken, match="another bot than before") as raised:
+            await lent.channel.open()
+    assert len(api.asked) == asked  # nothing was changed at Telegram
+    assert "777 instead of 123456" in str(raised.value)
+    assert "an account of its own" in str(raised.value)
+    assert "talkwire accounts forget kit" in str(raised.value)
+
+
+async def test_half_a_token_is_no_bots_id_and_is_told_to_nobody(api):
+    async with bot(api, token="AAF-half-a-token") as lent:
+        lent.services.values["bot"] = "123456"
+        with pytest.raises(AccountBroken, match="BotFather") as raised:
+            await lent.channel.open()
+    assert "AAF" not in str(raised.value)
+
+
+async def test_a_renewed_token_is_the_same_bots_and_one_that_was_never_taken_binds_nobody(api):
+    async with bot(api, token="999:mistyped") as lent:
+        with pytest.raises(AccountBroken, match="BotFather"):
+            await lent.channel.open()
+        kept = dict(lent.services.values)
+    for token in ("123456:first", "123456:renewed"):
+        api.token = token
+        async with bot(api, token=token) as lent:
+            lent.services.values |= kept  # at first as before the id was kept
+            await lent.channel.open()
+            kept = dict(lent.services.values)
+    assert token.partition(":")[2] not in repr(kept)
+
+
 async def test_who_we_are_is_said_in_a_line(api):
     async with bot(api) as lent:
         assert await lent.channel.probe() == "@shop_bot (Shop); Telegram is asked, 0 updates wait there"

@@ -102,11 +102,14 @@ def test_a_list_is_a_keyboard_with_what_its_rows_mean_in_the_text():
     assert losses == ["descriptions_in_text"]
 
 
+# Telegram refuses a button that opens one of these, and leaves a link to it out.
+UNOPENED = ["http://intranet/shop", "http://localhost:8080/form/1", "https://[::1/x", "https://[::1]/x", "http:///a.b"]
 UNPRESSED = [
     Option("i" * 65, "An id of 65 bytes"),
     Option("é" * 33, "An id of 66 bytes"),
     Option("", "No id"),
     Option("m", "Mail", url="mailto:me@a.b"),
+    *(Option("u", "Unknown to Telegram", url=url) for url in UNOPENED),
     Option("n", " "),
 ]
 
@@ -202,6 +205,26 @@ def test_a_form_is_a_button():
     part, payload, _ = only(FormLink(label="Your address", url="https://forms.example/f1"))
     assert part.text == "Your address"
     assert payload["keyboard"] == [[{"text": "Your address", "url": "https://forms.example/f1"}]]
+
+
+@pytest.mark.parametrize("url", UNOPENED)
+def test_what_telegram_does_not_open_stands_in_the_text(url):
+    part, payload, losses = only(FormLink(label="Your address", url=url))
+    assert (part.text, losses) == (f"Your address ({url})", ["form_link_as_text"])
+    assert payload == {"method": "sendMessage"}
+
+
+@pytest.mark.parametrize("url", ["http://intranet/a", "https://localhost:8080/x"])
+def test_a_link_that_telegram_leaves_out_shows_its_address(url):
+    part, payload, _ = only(f"See [here]({url}) and [{url}]({url})")
+    assert part.text == f"See here ({url}) and {url}"
+    assert "entities" not in payload
+
+
+@pytest.mark.parametrize("url", ["tg://resolve?domain=shop", "HTTPS://Shop.Example/a", "http://192.168.1.5:8080/a"])
+def test_what_telegram_opens_is_a_button(url):
+    _, payload, losses = only(Buttons(text="Well?", options=(Option("", "Look", url=url),)))
+    assert (payload["keyboard"], losses) == ([[{"text": "Look", "url": url}]], [])
 
 
 def test_a_subject_is_the_first_line_and_a_template_is_refused():

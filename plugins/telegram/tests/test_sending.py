@@ -27,6 +27,7 @@ from talkwire import (
     Unreachable,
 )
 from talkwire.testing import Reply, down, garbage_200, hang_after_acceptance, reset_after_body, says, truncated
+from talkwire_telegram.simulator.bot import REACTIONS
 
 from .chats import ANN, GROUP, TOKEN, a_bot, no, outgoing, yes
 
@@ -74,6 +75,24 @@ async def test_a_reply_to_what_is_gone_is_sent_without(bot):
 async def test_a_topic_of_a_group_is_named(bot):
     await bot.send("yes", address=GROUP, thread="42")
     assert bot.calls[0][1] == {"chat_id": -100200, "message_thread_id": 42, "text": "yes"}
+
+
+async def test_a_direct_message_to_a_channel_is_answered_to_whoever_wrote_it(bot):
+    await bot.send("yes", address=GROUP, thread="dm:7000000042", reply_to="-100200:12")
+    assert bot.calls[0][1] == {
+        "chat_id": -100200,
+        "direct_messages_topic_id": 7000000042,
+        "text": "yes",
+        "reply_parameters": {"message_id": 12, "allow_sending_without_reply": True},
+    }
+
+
+async def test_a_business_message_has_the_external_id_that_the_customers_answer_to_it_names(bot):
+    receipt = await bot.send("Shall we keep it?", thread="business:bc-1", reply_to="bc-1:4711:900")
+    assert receipt.external_id == "bc-1:4711:1"
+    assert bot.calls[0][1]["reply_parameters"]["message_id"] == 900
+    await bot.send("yes", thread="business:bc-1", reply_to="bc-2:4711:900")
+    assert "reply_parameters" not in bot.calls[1][1]
 
 
 async def test_a_picture_goes_up_with_its_caption_and_buttons(bot):
@@ -167,6 +186,16 @@ async def test_what_broke_after_the_call_began_is_uncertain(bot, step):
     assert len(bot.provider.shown) == 1
 
 
+async def test_another_bot_than_before_says_nothing_even_where_a_reply_is_due_before_the_account_is_open(bot):
+    bot.services.values["bot"] = "123456"
+    error = await failed(bot)
+    assert (type(error), bot.calls) == (AccountBroken, [])
+    with pytest.raises(AccountBroken):
+        await bot.channel.edit(outgoing("You are 2"), "4711:9")
+    bot.services.values["bot"] = TOKEN.partition(":")[0]
+    await bot.send("Hello")
+
+
 async def test_no_answer_in_time_is_uncertain(bot):
     import asyncio
 
@@ -243,6 +272,30 @@ async def test_a_notice_is_replaced_in_place_and_taken_away(bot):
     ]
 
 
+@pytest.mark.parametrize("external_id", ["bc-1:4711:9", "4711:9"], ids=["as it is", "as it was before"])
+async def test_a_business_message_is_replaced_and_taken_away_in_the_name_of_the_business(bot, external_id):
+    bot.will(yes({"message_id": 9}), yes())
+    to = {"thread": "business:bc-1"}
+    assert (await bot.channel.edit(outgoing("You are 2", **to), external_id)).external_id == external_id
+    assert (await bot.channel.edit(outgoing(Part(), **to), external_id)).external_id == external_id
+    of = {"business_connection_id": "bc-1"}
+    assert bot.calls == [
+        ("editMessageText", {**of, "chat_id": 4711, "message_id": 9, "text": "You are 2"}),
+        ("deleteBusinessMessages", {**of, "message_ids": [9]}),
+    ]
+    with pytest.raises(Refused):
+        await bot.channel.edit(outgoing("You are 1", **to), "bc-2:4711:9")
+    with pytest.raises(Refused):
+        await bot.channel.edit(outgoing("You are 1"), "bc-1:4711:9")
+
+
+@pytest.mark.parametrize("external_id", ["bc-1:4711:9", "cb:77", ""])
+async def test_a_reaction_that_telegram_does_not_take_is_not_said_to_be_shown(bot, external_id):
+    with pytest.raises(Refused, match="no reaction"):
+        await bot.channel.signal(ANN.value, Reaction(external_id, "👍"))
+    assert bot.calls == []
+
+
 async def test_a_notice_whose_marks_are_refused_is_plain(bot):
     bot.will(no(400, "Bad Request: can't parse entities"), yes({"message_id": 9}))
     bold = [{"type": "bold", "offset": 0, "length": 3}]
@@ -276,6 +329,15 @@ async def test_hints_are_passed_on(bot):
         ("setMessageReaction", {"chat_id": 4711, "message_id": 9, "reaction": []}),
         ("answerCallbackQuery", {"callback_query_id": "123", "text": "t" * 200}),
     ]
+
+
+@pytest.mark.parametrize("emoji", ["❤\ufe0f", "🕊\ufe0f", "❤\ufe0f\u200d🔥"], ids=ascii)
+async def test_a_reaction_is_named_as_telegram_lists_it_without_what_only_says_how_it_looks(bot, emoji):
+    bot.will(yes())
+    await bot.channel.signal(ANN.value, Reaction("4711:9", emoji))
+    shown = bot.calls[0][1]["reaction"][0]["emoji"]
+    assert shown == emoji.replace("\ufe0f", "")
+    assert shown in REACTIONS
 
 
 async def test_a_hint_that_is_refused_says_so(bot):

@@ -163,6 +163,11 @@ def test_entities_lie_in_one_another_as_the_documentation_allows(one, other, may
         ({"text": "x", "reply_markup": {"inline_keyboard": [[{"text": "y"}]]}}, "text buttons are unallowed"),
         ({"text": "x", "reply_markup": {"inline_keyboard": [[{"text": " ", "callback_data": "y"}]]}}, "empty"),
         ({"text": "x", "reply_markup": {"inline_keyboard": [[{"text": "y", "url": "nowhere"}]]}}, "URL is invalid"),
+        ({"text": "x", "reply_markup": {"inline_keyboard": [[{"text": "y", "url": "http://a/b"}]]}}, "URL is invalid"),
+        (
+            {"text": "x", "reply_markup": {"inline_keyboard": [[{"text": "y", "url": "https://[::1/"}]]}},
+            "URL is invalid",
+        ),
     ],
 )
 async def test_what_telegram_does_not_take_is_refused_with_its_words(bot, messenger, given, words):

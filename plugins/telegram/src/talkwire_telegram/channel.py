@@ -81,10 +81,12 @@ class Telegram(Channel):
 
     async def send(self, out: Outgoing) -> Receipt:
         """Send one of them."""
+        await self.receiving.look_whose()  # replies may be due before the account is open
         return await self.sending.send(out)
 
     async def edit(self, out: Outgoing, external_id: str) -> Receipt:
         """Replace what a message says, or take it away."""
+        await self.receiving.look_whose()
         return await self.sending.edit(out, external_id)
 
     async def signal(self, address: str, signal: SignalKind) -> None:

@@ -3,6 +3,7 @@
     photo, video, voice, sticker, …      a file that lies with Telegram (RemoteMedia)
     contact · location, venue            ContactCard · Location
     poll, dice, order, web app, …        Other: one line for a person, and Telegram's value
+    what is answered elsewhere, a quote  Other, before what is said
     somebody joined, a title changed, …  nothing: it was said to the chat, not to us
     what we do not know, or cannot read  Other, with Telegram's value
 
@@ -148,6 +149,7 @@ def contents(message: Mapping[str, Any]) -> tuple[str, tuple[Block, ...], bool]:
     blocks: list[Block] = []
     if (origin := message.get("forward_origin")) is not None:
         blocks.append(Other(kind="forward_origin", text=_cut(f"Forwarded{_origin(origin)}"), raw=_raw(origin)))
+    blocks += _elsewhere(message)
     text = ""
     for key in said:
         value = message[key]
@@ -168,6 +170,25 @@ def contents(message: Mapping[str, Any]) -> tuple[str, tuple[Block, ...], bool]:
     if not is_said and not keys:
         return "", (Other(kind="empty", text="A message without content"),), True
     return text, tuple(blocks), is_said
+
+
+def _elsewhere(message: Mapping[str, Any]) -> Iterable[Block]:
+    """Say what is answered where it is no message of this chat, and what is quoted.
+
+    A quote that Telegram made by itself says no more than the answered message, if that is one of this chat.
+    Source: Bot API 10.1, "ExternalReplyInfo", "TextQuote", read 2026-11-29.
+    """
+    answered, quote = message.get("external_reply"), message.get("quote")
+    if answered is not None:
+        said = answered if isinstance(answered, Mapping) else {}
+        what = next((f" ({key.replace('_', ' ')})" for key in said if key in _READ), "")
+        words = f"In answer to a message{_origin(said.get('origin'))}{what}"
+        yield Other(kind="external_reply", text=_cut(words), raw=_raw(answered))
+    said = quote if isinstance(quote, Mapping) else {}
+    if quote is not None and (answered is not None or said.get("is_manual")):
+        quoted = said.get("text")
+        words = f"Quotes: {quoted}" if isinstance(quoted, str) else "Quotes a message"
+        yield Other(kind="quote", text=_cut(words), raw=_raw(quote))
 
 
 def _file(key: str, value: Any) -> Iterable[Block]:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from talkwire import Dialect
 
@@ -26,7 +27,7 @@ _UNSEEN = re.compile(
 )  # all of them but a quote's that does not begin its line
 _INNER_QUOTE = "> "  # "blockquote entities can't be nested"
 _ALONE = frozenset({"code", "pre"})  # "can't contain other entities", nor be part of any
-_ENTITY_URL = re.compile(r"(?:https?|tg)://", re.IGNORECASE)
+_UNFIT = re.compile(r"[\s\x00-\x1f]")  # in an address
 
 # Telegram itself makes spaces of them, a tab's among them; from memory, not tried there.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f]")
@@ -54,10 +55,29 @@ def _clean(text: str) -> str:
     return _CONTROL.sub(" ", text)
 
 
+def opens(url: str) -> bool:
+    """Say whether Telegram opens an address: "HTTP or tg:// URL", and of a host only one with a dot in its name.
+
+    A button with another address is refused (BUTTON_URL_INVALID), a link to one is left out and nothing says so.
+
+    Source: Bot API 10.1, "InlineKeyboardButton", url, read 2026-11-29; the dot from memory of tdlib, LinkManager.cpp.
+    """
+    if _UNFIT.search(url):
+        return False
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    if parts.scheme == "tg":
+        return url[3:5] == "//"
+    return parts.scheme in ("http", "https") and "." in (parts.hostname or "")
+
+
 def _linked(text: str, url: str) -> str:
-    if _ENTITY_URL.match(url):
-        return f"{_LINK}{_clean(url).replace(' ', '%20')}{_OF}{text}{_END}"
-    bare = _clean(url).partition(":")[2]  # of mailto: and tel:, which Telegram finds in the text by itself
+    url = _clean(url)
+    if opens(escaped := url.replace(" ", "%20")):
+        return f"{_LINK}{escaped}{_OF}{text}{_END}"
+    bare = url if "://" in url else url.partition(":")[2]  # mailto: and tel: Telegram finds in the text by itself
     return text if bare in _UNSEEN.sub("", text) else f"{text} ({bare})"
 
 

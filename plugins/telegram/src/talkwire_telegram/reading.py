@@ -10,7 +10,8 @@
 
 An address is a chat, `telegram:<id>`: one person, or a group in which several write, each message with its author. A
 topic of a forum is a thread; so is what came by way of a business account (`business:<its connection>`), for it is
-answered by another way. Ids of messages count within a chat, so `external_id` is `<chat>:<message>`.
+answered by another way, and what one person wrote to a channel (`dm:<their topic>`), for there all share a chat. Ids of
+messages count within a chat, so `external_id` is `<chat>:<message>`.
 
 Pure: the same update gives the same items, whenever and however often it comes; Telegram gives one again until we have
 answered, and its numbers (`update_id`) are no order: after a week of silence they go on anywhere.
@@ -60,6 +61,7 @@ from .values import (
 
 KIND = "telegram"  # of addresses
 BUSINESS = "business:"  # of threads: what follows is the id of a business connection
+DIRECT = "dm:"  # of threads: what follows is the id of a topic of the direct messages to a channel
 PRESSED = "cb:"  # of external ids: what follows is the id of a callback query
 ALLOWED_UPDATES = (  # the last list that was set stays, also for getUpdates; reactions come only where they are named
     "message",
@@ -242,6 +244,8 @@ def _thread(message: Message | Pressed) -> str:
     """Name a forum's topic; other groups give numbers to what answers the same message, which is no thread of ours."""
     if message.business_connection_id:
         return BUSINESS + message.business_connection_id
+    if message.direct_messages_topic is not None:
+        return f"{DIRECT}{message.direct_messages_topic.topic_id}"
     is_topic = message.is_topic_message and message.message_thread_id is not None
     return str(message.message_thread_id) if is_topic else ""
 
@@ -310,9 +314,15 @@ def _is_ours(message: Message) -> bool:
 
 
 def _is_automatic(message: Message) -> bool:
-    """Say whether a machine wrote it; who writes in the name of a chat stands beside a bot of Telegram's own."""
+    """Say whether a machine wrote it; who writes in the name of a chat stands beside a bot of Telegram's own.
+
+    What is sent "by an implicit action" is a greeting or says that somebody is away, which only businesses have Telegram
+    do; from anybody else it is a message that a person wrote and scheduled. Source: Bot API 10.1, "Message",
+    is_from_offline, read 2026-11-29.
+    """
     by_bot = message.sender is not None and message.sender.is_bot and message.sender_chat is None
-    return by_bot or message.is_automatic_forward or message.is_from_offline
+    by_business = message.is_from_offline and bool(message.business_connection_id)
+    return by_bot or message.is_automatic_forward or by_business
 
 
 _KINDS = {  # kind of update → method of `_Update`
@@ -327,4 +337,4 @@ _KINDS = {  # kind of update → method of `_Update`
     "my_chat_member": "membership",
 }
 
-__all__ = ["ALLOWED_UPDATES", "BUSINESS", "KIND", "PRESSED", "read"]
+__all__ = ["ALLOWED_UPDATES", "BUSINESS", "DIRECT", "KIND", "PRESSED", "read"]

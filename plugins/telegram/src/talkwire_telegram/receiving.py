@@ -8,6 +8,9 @@ moves only when a batch is committed. Ids of updates grow by one, but after a we
 offset is told once, and one that was kept for longer than Telegram keeps updates is not told any more. What comes twice
 for that is known by its own ids.
 
+An account belongs to one bot: another one counts the ids of its messages and its updates anew, so that its messages
+would be taken for known ones, and an offset of the first would confirm what nobody read. A renewed token has the same id.
+
 The secret that Telegram shows at each call is made of the bot's token: so each daemon knows it without being told, it
 is there before anything is opened, and another token makes another one. Nobody learns the token from it.
 
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 _OFFICIAL = "api.telegram.org"
 _PORTS = (443, 80, 88, 8443)  # on which Telegram's own servers call
 _REGISTERED = "webhook"  # name under which is kept what Telegram was told: of the secret it does not say it
+_BOT = "bot"  # name under which is kept whose account it is: what stands before the colon of the token
 _HEADER = "X-Telegram-Bot-Api-Secret-Token"
 _LONG = timedelta(seconds=50)  # that a question waits for an answer at Telegram
 _PATIENCE = timedelta(seconds=10)  # with the answer beyond that
@@ -64,6 +68,8 @@ class Receiving:
         self._bot = bot
         self._secret = webhook_secret(channel.settings.token.get_secret_value())
         self.authenticate = auth.shared_header(_HEADER, self._secret)
+        self._id = _id_of(channel.settings.token.get_secret_value())
+        self._is_known = False  # as the bot whose account this is
         self._is_official = urlsplit(channel.settings.api_url).hostname == _OFFICIAL
         self._most = _MOST
         self._disturbed = False  # another program asked, or a webhook stands in our way
@@ -90,12 +96,30 @@ class Receiving:
     async def open(self) -> None:
         """Let Telegram call us, or be asked; compares first, so that a second time changes nothing.
 
-        Errors: `AccountBroken`, `TryLater`, `NotSent`, `Uncertain`.
+        Errors: `AccountBroken`, also where the token is of another bot than before; `TryLater`, `NotSent`, `Uncertain`.
         """
+        await self.look_whose()
         if self.is_called:
             await self._register()
         else:
             await self._unregister()
+        if self._id and not self._is_known:  # only now: Telegram knows the token, so it is no slip of the hand
+            await self._channel.keep(_BOT, self._id)
+            self._is_known = True
+
+    async def look_whose(self) -> None:
+        """Look whether the account is this bot's, or nobody's yet; asks our store once. Errors: `AccountBroken`."""
+        if self._is_known or not self._id:
+            return
+        before, name = await self._channel.kept(_BOT), self._channel.account
+        self._is_known = before == self._id
+        if self._is_known or not before:
+            return
+        raise AccountBroken(
+            f"this is another bot than before (id {self._id} instead of {before}): give it an account of its own and put the"
+            f" first one's token back, or take accounts.{name} out of the settings, forget it (talkwire accounts forget"
+            f" {name}), and put it in again"
+        )
 
     async def removed(self) -> None:
         """Let Telegram call us no more; a webhook of somebody else's stays."""
@@ -264,6 +288,12 @@ class Receiving:
             case BadRequest() | Forbidden():
                 return AccountBroken(f"Telegram refused: {said}")
         return TryLater(f"Telegram has trouble: {said}")
+
+
+def _id_of(token: str) -> str:
+    """Give a bot's id; empty where a token does not begin with one: it may be half a token, which nobody may see."""
+    id_, colon, _ = token.partition(":")
+    return id_ if colon and id_.isdecimal() else ""
 
 
 def _stands(info: dict[str, Any], wanted: dict[str, Any]) -> bool:

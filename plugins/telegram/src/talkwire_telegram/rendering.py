@@ -22,6 +22,7 @@ from talkwire import (
     Degradation,
     Draft,
     Features,
+    FormLink,
     Media,
     Option,
     Part,
@@ -32,11 +33,9 @@ from talkwire import (
 )
 from talkwire import render as as_parts
 
-from .entities import Entity, read
+from .entities import Entity, opens, read
 from .features import CAPTION_LIMIT, DATA_LIMIT, ENTITIES_LIMIT, PHOTO_LIMIT, PHOTOS
 
-# What a button may open: "HTTP or tg:// URL" (InlineKeyboardButton).
-_BUTTON_URL = re.compile(r"(?:https?|tg)://\S+", re.IGNORECASE)
 # "MPEG4 videos, other formats may be sent as Document", "GIF", ".MP3 or .M4A format", ".OGG file encoded with OPUS".
 _METHODS = {
     **dict.fromkeys(PHOTOS, "sendPhoto"),
@@ -158,6 +157,8 @@ class _Shaping:
                 self._note(position, "descriptions_in_text", "What the options mean stands in the text.")
                 options = tuple(replace(option, description="") for option in block.options)
                 return replace(block, text=f"{block.text}\n\n{_explained(block.options)}", options=options)
+            case FormLink() if not opens(block.url):  # `DIALECT` writes it behind the label
+                self._note(position, "form_link_as_text", "Telegram opens no such address; it stands in the text.")
         return block
 
     def _look_at(self, position: int, file: str) -> None:
@@ -180,7 +181,7 @@ class _Shaping:
             return
         attachment = self._context.attachments.get(part.attachment)
         keyboard = _keyboard(part.options, one_each=block.get("type") == "list")
-        if block.get("type") == "form_link" and _BUTTON_URL.fullmatch(block["url"]):
+        if block.get("type") == "form_link" and opens(block["url"]):
             keyboard = (({"text": block["label"] or block["url"], "url": block["url"]},),)
         if attachment is not None and _units(text, part.plain) > CAPTION_LIMIT:  # a card's
             self._note(0, "caption_apart", "The text below the picture is a message of its own.")
@@ -220,7 +221,7 @@ def _can_be_pressed(option: Option) -> bool:
     if not option.title.strip():
         return False
     if option.url:
-        return bool(_BUTTON_URL.fullmatch(option.url))
+        return opens(option.url)
     return 0 < len(option.id.encode("utf-8", "replace")) <= DATA_LIMIT
 
 

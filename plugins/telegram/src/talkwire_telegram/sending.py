@@ -1,7 +1,7 @@
 """The way out: a part becomes one call of the bot, and Telegram's answer a receipt.
 
-A message's `external_id` is `<chat>:<message id>`, for message ids are unique in their chat only; `cb:<id>` is a pressed
-button.
+A message's `external_id` is `<chat>:<message id>`, for message ids are unique in their chat only; in a business account,
+whose chats are not the bot's, `<connection>:<chat>:<message id>`. `cb:<id>` is a pressed button.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from talkwire import (
 )
 
 from .errors import Floods, is_gone, is_no_photo, is_unchanged, lacks_what_is_replied_to, meaning
-from .reading import BUSINESS, PRESSED
+from .reading import BUSINESS, DIRECT, PRESSED
 from .rendering import FIELDS, Payload, payload_of
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ class Sending:
     async def _sent(self, request: _Request, to: Address) -> Receipt:
         while True:
             try:
-                return _receipt(await self._bot.call(request.method, await request.values(), timeout=request.timeout))
+                said = await self._bot.call(request.method, await request.values(), timeout=request.timeout)
+                return _receipt(said, request.business)
             except ChatMigrated as moved:
                 if not await self._follow(request, moved.new_chat_id, to):
                     raise self._meaning(moved, request.chat) from None
@@ -81,28 +82,34 @@ class Sending:
 
     async def edit(self, out: Outgoing, external_id: str) -> Receipt:
         """Replace a text, or take a message away where the part is empty."""
-        message = message_of(external_id)
+        business = _business(out.thread)
+        message = message_of(_bare(external_id, business))
         if message is None:
             raise Refused("it was not sent to Telegram")
         said = payload_of(out.part, None)
         if out.part.attachment or said.method != "sendMessage":
             raise Refused("Telegram replaces texts only; send it anew")
-        values: dict[str, Any] = {"chat_id": message[0], "message_id": message[1]}
+        chat, of = str(message[0]), {"business_connection_id": business} if business else {}
+        values: dict[str, Any] = {**of, "chat_id": message[0], "message_id": message[1]}
         if not out.part.text:
-            await self._changed("deleteMessage", values)
+            if business:
+                await self._changed(chat, "deleteBusinessMessages", {**of, "message_ids": [message[1]]})
+            else:
+                await self._changed(chat, "deleteMessage", values)
             return Receipt(external_id=external_id)
         try:
-            await self._changed("editMessageText", values | {"text": out.part.text, **_beside(said, "entities")})
+            await self._changed(chat, "editMessageText", values | {"text": out.part.text, **_beside(said, "entities")})
         except MarkupRefused:
             if not out.part.plain:
                 raise
             plain = replace(said, entities=())
-            await self._changed("editMessageText", values | {"text": out.part.plain, **_beside(plain, "entities")})
+            await self._changed(
+                chat, "editMessageText", values | {"text": out.part.plain, **_beside(plain, "entities")}
+            )
         return Receipt(external_id=external_id)
 
-    async def _changed(self, method: str, values: Mapping[str, Any]) -> None:
+    async def _changed(self, chat: str, method: str, values: Mapping[str, Any]) -> None:
         """Change a message; that it is so already is a yes."""
-        chat = str(values["chat_id"])
         try:
             await self._bot.call(method, values, timeout=_WITHOUT_FILE)
         except BadRequest as no:
@@ -112,15 +119,21 @@ class Sending:
             raise self._meaning(error, chat) from None
 
     async def signal(self, address: str, signal: SignalKind) -> None:
-        """Pass on a hint. That we have read something cannot be said."""
+        """Pass on a hint. That we have read something cannot be said.
+
+        Errors: `Refused`, also where Telegram has no way: setMessageReaction knows the bot's own chats only, not those of
+        a business account.
+        """
         match signal:
             case TypingSignal(on=True):
                 await self._hint(address, "sendChatAction", {"chat_id": _chat(address), "action": "typing"})
             case Reaction(external_id=external_id, emoji=emoji):
-                if message := message_of(external_id):
-                    shown = [{"type": "emoji", "emoji": emoji}] if emoji else []
-                    values = {"chat_id": message[0], "message_id": message[1], "reaction": shown}
-                    await self._hint(address, "setMessageReaction", values)
+                if (message := message_of(external_id)) is None:
+                    raise Refused("Telegram takes no reaction to it: it is no message of a chat of the bot's own")
+                # "❤", never "❤" with U+FE0F, which asks for a picture (ReactionTypeEmoji, read 2026-11-29).
+                shown = [{"type": "emoji", "emoji": emoji.replace("\ufe0f", "")}] if emoji else []
+                values = {"chat_id": message[0], "message_id": message[1], "reaction": shown}
+                await self._hint(address, "setMessageReaction", values)
             case Acknowledge(external_id=external_id, text=text) if external_id.startswith(PRESSED):
                 values = {"callback_query_id": external_id.removeprefix(PRESSED)}
                 if text:
@@ -169,22 +182,20 @@ class _Request:
         self._part = out.part
         self._payload = payload
         self._attachment = attachment
-        self._thread = int(out.thread) if out.thread.isdecimal() else None
+        self._topic = _topic(out.thread)
         self.method = payload.method
         self.chat = out.address.value
         self.timeout = _WITHOUT_FILE if attachment is None else None
         self.followed = False
-        self._business = out.thread.removeprefix(BUSINESS) if out.thread.startswith(BUSINESS) else ""
-        answered = message_of(out.reply_to.removeprefix(f"{self._business}:"))
+        self.business = _business(out.thread)
+        answered = message_of(_bare(out.reply_to, self.business))
         self._replies_to = answered[1] if answered is not None and str(answered[0]) == self.chat else None
 
     async def values(self) -> dict[str, Any]:
         """Give what the call says."""
-        said: dict[str, Any] = {"chat_id": _chat(self.chat)}
-        if self._business:  # the business says it, to a customer of its own
-            said["business_connection_id"] = self._business
-        if self._thread is not None:
-            said["message_thread_id"] = self._thread
+        said: dict[str, Any] = {"chat_id": _chat(self.chat), **self._topic}
+        if self.business:  # the business says it, to a customer of its own
+            said["business_connection_id"] = self.business
         if self._replies_to is not None:
             said["reply_parameters"] = {"message_id": self._replies_to, "allow_sending_without_reply": True}
         text = self._part.text
@@ -205,7 +216,7 @@ class _Request:
     def move(self, chat: int) -> None:
         """Go to another chat, where other messages and topics are."""
         self.chat = str(chat)
-        self._replies_to = self._thread = None
+        self._replies_to, self._topic = None, {}
 
     def yields(self, no: BadRequest) -> bool:
         """Leave out what was refused; False: it is nothing that can be left out."""
@@ -226,12 +237,30 @@ def _beside(payload: Payload, entities: str) -> dict[str, Any]:
     return said
 
 
-def _receipt(message: Any) -> Receipt:
-    """Read Telegram's yes, a `Message`."""
+def _receipt(message: Any, business: str) -> Receipt:
+    """Read Telegram's yes, a `Message`; its id is as `reading.external_id` gives it."""
     try:
-        return Receipt(external_id=f"{int(message['chat']['id'])}:{int(message['message_id'])}")
+        own = f"{int(message['chat']['id'])}:{int(message['message_id'])}"
+        return Receipt(external_id=f"{business}:{own}" if business else own)
     except (TypeError, KeyError, ValueError) as error:
         raise Uncertain("Telegram's yes names no message") from error
+
+
+def _business(thread: str) -> str:
+    """Give the connection to a business account; empty: the chat is the bot's own."""
+    return thread.removeprefix(BUSINESS) if thread.startswith(BUSINESS) else ""
+
+
+def _topic(thread: str) -> dict[str, int]:
+    """Say which topic of a chat it is: of a forum, or of the direct messages to a channel, where each person has one."""
+    if thread.startswith(DIRECT) and (topic := thread.removeprefix(DIRECT)).isdecimal():
+        return {"direct_messages_topic_id": int(topic)}
+    return {"message_thread_id": int(thread)} if thread.isdecimal() else {}
+
+
+def _bare(external_id: str, business: str) -> str:
+    """Leave out the connection; older receipts of business messages have none."""
+    return external_id.removeprefix(f"{business}:") if business else external_id
 
 
 def message_of(external_id: str) -> tuple[int, int] | None:

@@ -64,6 +64,12 @@ class Entity(Payload):
     url: str = ""  # of a `text_link`
 
 
+class DirectTopic(Payload):
+    """The topic of one person in the direct messages to a channel."""
+
+    topic_id: int
+
+
 class Answered(Payload):
     """The message that another one answers."""
 
@@ -82,10 +88,11 @@ class Message(Payload):
     sender_chat: Chat | None = None  # who wrote in the name of a chat
     author_signature: str = ""  # who wrote in a channel
     business_connection_id: str = ""
+    direct_messages_topic: DirectTopic | None = None
     message_thread_id: int | None = None
     is_topic_message: bool = False
     is_automatic_forward: bool = False
-    is_from_offline: bool = False  # written by itself, such as a greeting
+    is_from_offline: bool = False  # an away or greeting message of a business, or a scheduled message of anybody
     edit_date: Moment | None = None
     media_group_id: str = ""
     reply_to_message: Answered | None = None
@@ -113,6 +120,7 @@ class Pressed(Payload):
     message_id: int
     chat: Chat
     business_connection_id: str = ""
+    direct_messages_topic: DirectTopic | None = None
     message_thread_id: int | None = None
     is_topic_message: bool = False
 
@@ -160,6 +168,7 @@ def name_of(value: Any) -> str:
 __all__ = [
     "Answered",
     "Chat",
+    "DirectTopic",
     "Entity",
     "Member",
     "MembershipChanged",
