@@ -15,7 +15,7 @@ import pytest
 from talkwire import account_states
 from talkwire.errors import AccountBroken, NotFound, StoreDown, TryLater
 from talkwire.model import Batch
-from talkwire.testing.provider import Reply
+from talkwire.testing.provider import Reply, unauthorised
 from tests.journeys.acme_hub import CUSTOMER, AcmeHub, FullAcme, full
 from tests.journeys.listening import cut_power
 from tests.mutants.acme import ACME, AcmeChannel, PollingAcme
@@ -142,6 +142,67 @@ async def test_a_pause_outlives_a_restart_and_a_break_is_tried_again(start_acme:
         await acme.hub.run_until_idle()
         again = await start_acme(channel=full(), folder=cut_power(folder, folder / "after"))
         assert lives(again) == (["paused", "stop!"] if state == "paused" else ["working", ""])
+
+
+# --- while the store is down ---------------------------------------------------------------------------
+
+
+def down_once(acme: AcmeHub) -> list[Any]:
+    """Let the store take no state of an account once; gives what it did not take."""
+    store, refused = acme.hub.daemon.store, list[Any]()
+    write = store.write
+
+    async def writes(fn: Any, item: Any) -> Any:
+        if fn is account_states.put_state and not refused:
+            refused.append(item)
+            raise StoreDown("the power went")
+        return await write(fn, item)
+
+    store.write = writes  # type: ignore[method-assign]
+    return refused
+
+
+@pytest.mark.parametrize("by", ["a send", "a notice"])
+async def test_an_account_that_breaks_while_the_store_is_down_is_told_when_it_is_back(
+    full_acme: AcmeHub, by: str
+) -> None:
+    acme, conversation = full_acme, await full_acme.talk()
+    await acme.hub.pass_time(minutes=1)
+    refused = down_once(acme)
+    if by == "a send":
+        acme.provider.will(unauthorised())
+        await acme.hub.reply(conversation, "one")
+    else:
+        with pytest.raises(StoreDown):
+            await acme.told("notice", broken=True)
+    await acme.hub.run_until_idle()
+    assert ([view.state.value for view in refused], acme.shop.view.state.value) == (["broken"], "broken")
+    await acme.hub.pass_time(seconds=6)
+    assert await acme.column("SELECT state FROM account_state") == ["broken"]
+    assert [kind for kind in await said(acme) if kind != "notice"] == ["starting", "working", "broken"]
+    [fact] = await acme.hub.facts("account.broken")
+    await acme.hub.pass_time(minutes=5)  # once
+    assert await acme.hub.facts("account.broken") == [fact]
+
+
+@pytest.mark.parametrize("says", [account_states.pause, account_states.resume])
+async def test_what_a_person_says_after_it_broke_counts_and_not_what_was_not_stored(
+    full_acme: AcmeHub, says: Any
+) -> None:
+    acme, conversation = full_acme, await full_acme.talk()
+    refused = down_once(acme)
+    acme.provider.will(unauthorised())
+    await acme.hub.reply(conversation, "one")
+    async with asyncio.timeout(20):
+        while not refused:
+            await asyncio.sleep(0)
+    acme.hub.clock.advance(timedelta(seconds=1))
+    await acme.hub.daemon.store.write(says, ("shop", "stocktaking") if says is account_states.pause else "shop")
+    await acme.hub.pass_time(seconds=10)
+    state = "paused" if says is account_states.pause else "working"
+    assert lives(acme)[0] == state
+    assert await acme.column("SELECT state FROM account_state") == [state]
+    assert "broken" not in await said(acme)
 
 
 # --- listened to ------------------------------------------------------------------------------------------

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from talkwire import serving
 from talkwire.cli import app, place
 from talkwire.departures import CORE_TABLES, plugin_tables
 from talkwire.errors import Conflict
+from talkwire.store import Tx
 from talkwire.testing import Answers, Reply
 from talkwire.testing.hub import WholeHub, whole_hub
 from talkwire.testing.provider import unauthorised
-from tests.journeys.acme_hub import AcmeHub
+from tests.journeys.acme_hub import AcmeHub, no
+from tests.journeys.parting_hub import both
 
 TOKEN = "everything-0123456789"
 ACCOUNT = """
@@ -290,6 +293,30 @@ async def test_accounts_go_and_take_names_on_both_databases(start_hub: Any, fake
     assert tables == {"everything": ["everything_note"]}
     assert set(await departures.purge_plugin(store, "everything")) == {"everything_note", "alembic_version_everything"}
     assert await store.read(lambda query: plugin_tables(query, sqlite=sqlite)) == {}
+
+
+async def test_a_reply_that_is_about_to_go_on_elsewhere_knows_the_new_name(start_acme: Any) -> None:
+    """The daemon was stopped between the end of the session and the next step."""
+    from talkwire import departures, elsewhere
+    from talkwire.model import AnswerCode
+
+    acme = await start_acme('when_closed = "fallback:post"', **both(sessions=True))
+    await acme.told("session", state="connected")
+    conversation = await acme.talk(aliases=["email:ann@example.org"])
+    acme.provider.will(no("offline"))
+    await acme.reply(conversation, "one")
+    store = acme.hub.daemon.store
+    await acme.hub.daemon.lanes.stop(timedelta())
+    [(message,)] = await acme.hub.rows("SELECT id FROM message WHERE direction = 'out'")
+
+    def promise(tx: Tx, items: Sequence[None]) -> Sequence[None]:
+        elsewhere.promise(tx, message, conversation.id, "post", AnswerCode.SESSION_ENDED)
+        return items
+
+    await store.write(promise, None)
+    await departures.rename_account(store, "post", "mail", "cli:test")
+    bodies = await acme.hub.rows("SELECT body FROM task WHERE kind = 'fallback'")
+    assert [elsewhere.promised(body)[0] for (body,) in bodies] == ["mail"]
 
 
 # --- plugins, paths -----------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from talkwire import (
     Reply,
     SessionEnded,
     Text,
+    TryLater,
     Unreachable,
     Unsupported,
     control,
@@ -39,7 +40,7 @@ from talkwire.lanes import NewTask
 from talkwire.testing.provider import down, refuse
 from tests.journeys.acme_hub import AcmeHub, full, no
 from tests.journeys.listening import cut_power, listener
-from tests.journeys.parting_hub import Plugins, Post, both, post_of
+from tests.journeys.parting_hub import ANN, SETTINGS, Plugins, Post, both, post_of
 
 ALIASES = ["email:ann@example.org"]
 FALLBACK = 'when_closed = "fallback:post"'
@@ -484,6 +485,25 @@ async def test_a_reply_in_parts_goes_on_whole(acme, post):
     assert [(d.state.word, d.problem and d.problem.code) for d in message.deliveries] == [
         ("accepted", None), ("failed", "fell_back"), ("failed", "fell_back")
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("waits", ["", "bob@example.org"])
+async def test_who_got_a_copy_already_gets_no_second_one_from_elsewhere(start_acme, waits):
+    settings = SETTINGS.replace("[accounts.post]", '[accounts.post]\nwhen_closed = "fallback:post2"')
+    again = SETTINGS.replace("[accounts.post]", "[accounts.post2]")
+    acme = await start_acme(settings=settings + again, plugins={"acme": Plugins()})
+    first, second = post_of(acme), acme.hub.daemon.account("post2").channel
+    first.faults[ANN.value] = Unreachable("no such user")
+    if waits:
+        first.faults[waits] = TryLater("greylisted", after=timedelta(hours=1))
+    reply = Draft(blocks=(Text("Hi"),), cc=("bob@example.org",), bcc=("carol@example.org",))
+    acme.hub.daemon.lanes.drop("do")
+    accepted = await acme.hub.daemon.replies.reply(("post", ANN), reply, author="agent:a")
+    await acme.hub.run_until_idle()
+    await acme.hub.daemon.replies.fall_back(accepted.message, "post2", AnswerCode.ADDRESS_UNREACHABLE)
+    await acme.hub.pass_time(hours=2)
+    assert {out.recipient for out in first.outs} == {"bob@example.org", "carol@example.org"} - {waits}
+    assert sorted(out.recipient for out in second.outs) == sorted({"", waits})
 
 
 async def test_the_hook_that_formats_replies_sees_what_waited_once(start_acme):

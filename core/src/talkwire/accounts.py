@@ -10,7 +10,7 @@ absent                               its plugin or its settings are gone: readab
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -36,8 +36,10 @@ from .pump import Pump, Pumps
 from .rates import Backoff, Rates
 from .redaction import Redactor, secrets_of
 from .settings import AccountConfig
+from .store import Tx
 
 _log = structlog.get_logger("talkwire.accounts")
+_Stores = Callable[[Tx, Sequence[Account]], Sequence[None]]
 _OPEN_WITHIN = timedelta(seconds=30)
 _CLOSE_WITHIN = timedelta(seconds=5)
 _RESTLESS = 100  # batches with nothing in them …
@@ -66,6 +68,7 @@ class Runtime:
         self.rejected_in_a_row = 0  # since something genuine came
         self.backoff = Backoff()  # of sending
         self.failures = Backoff()  # of opening and listening
+        self.unstored: _Stores | None = None  # how its view is stored that the store did not take; None: it did
         self._replaced = False
         self._redact = Redactor(secrets_of(config.settings))
         self.rates = Rates(())
@@ -159,7 +162,7 @@ class Runtime:
         """Take what the provider says of the account; stored when this returns."""
         if notice.broken and not self._replaced:
             self._set(AccountState.BROKEN, self._redact.text(notice.text or notice.code))
-            await self._lent.store.write(account_states.put_state, self.view)
+            await self.store()
 
     def waits(self, reason: str) -> None:
         """Say that the provider cannot be reached."""
@@ -171,12 +174,35 @@ class Runtime:
         self.change(AccountState.BROKEN, reason)
 
     def change(self, state: AccountState, reason: str) -> None:
-        """Take another state; it is stored and told soon."""
+        """Take another state; it is stored and told soon, or as soon as the store is there again."""
         reason = self._redact.text(reason)
         if self._replaced or (state is self.view.state and reason == self.view.reason):
             return
         self._set(state, reason)
-        self._lent.soon(account_states.put_state, self.view)
+        self.store_soon()
+
+    def store_soon(self) -> None:
+        """Store how the account does, without waiting for it."""
+        fn, view = self._to_store()
+        self._lent.soon(fn, view, not_stored=lambda: self._not_stored(fn, view))
+
+    async def store(self) -> None:
+        """Store how the account does. Errors: `StoreDown`; then it is tried again."""
+        fn, view = self._to_store()
+        try:
+            await self._lent.store.write(fn, view)
+        except StoreDown:
+            self._not_stored(fn, view)
+            raise
+
+    def _to_store(self) -> tuple[_Stores, Account]:
+        fn, self.unstored = self.unstored or account_states.put_state, None
+        return fn, self.view
+
+    def _not_stored(self, fn: _Stores, view: Account) -> None:
+        is_now = (view.state, view.reason) == (self.view.state, self.view.reason)  # else a newer one is stored
+        if (is_now and self.unstored is None) or fn is account_states.begin:
+            self.unstored = fn
 
     def _set(self, state: AccountState, reason: str) -> None:
         now = self._lent.clock.now()
@@ -204,6 +230,7 @@ class Runtime:
         if state.sends:
             self.backoff.reset()
         self.view = replace(self.view, state=state, reason=reason, since=since)
+        self.unstored = None
 
 
 class Accounts:
@@ -264,8 +291,15 @@ class Accounts:
         return runtime, before
 
     async def begin(self, runtime: Runtime) -> None:
-        """Let an account live that was put in place; its replies have their whole time again."""
-        await self._lent.store.write(account_states.begin, runtime.view)
+        """Let an account live that was put in place; its replies have their whole time again.
+
+        Where the store is down it lives all the same, and this is stored when the store is back.
+        """
+        runtime.unstored = account_states.begin
+        try:
+            await runtime.store()
+        except StoreDown as error:
+            _log.warning("state not stored yet", account=runtime.name, error=str(error))
         if runtime.channel is not None:
             self._life.add(runtime.name, Pump(f"account {runtime.name}", self._living(runtime), self._lent.clock))
 
@@ -405,11 +439,14 @@ class Accounts:
             if runtime is None or state is runtime.view.state:
                 continue
             if runtime.channel is None:  # nothing to resume
-                self._lent.soon(account_states.put_state, runtime.view)
+                runtime.store_soon()
             elif since > (runtime.view.since or since) or state is AccountState.PAUSED:
                 runtime.take(state, reason, since)
                 if name in self._life:
                     self._life[name].wake()
+        for runtime in self.by_name.values():
+            if runtime.unstored is not None:
+                runtime.store_soon()
         await self._lent.store.write(
             account_states.put_evidence, tuple((r.name, r.last_in, r.last_out) for r in self.by_name.values())
         )

@@ -73,8 +73,9 @@ class LastReload:
     """How reading the settings again went, for `status`."""
 
     at: datetime
-    fault: str = ""  # why the file was not taken; empty: it was
+    fault: str = ""  # why the file was not taken, or what of it could not be put in force; empty: all holds
     restart: tuple[str, ...] = ()  # keys whose new values hold from the next start
+    left: tuple[str, ...] = ()  # what the next reading does again, though the settings that run hold it already
 
 
 class Daemon:
@@ -386,10 +387,11 @@ class Daemon:
         before = [told.name for told in self._told]
         old = {one.settings: one for one in self._webhooks}
         new = self.config.webhooks
-        self._webhooks = [old.pop(one) if one in old else WebhookReader(one, self.clock) for one in new]
+        webhooks = [old.pop(one) if one in old else WebhookReader(one, self.clock) for one in new]
         rules = [RuleReader(i, rule, self.templates) for i, rule in enumerate(self.config.notify)]
-        self._told = [*self.plugins.readers(), *rules, *self._webhooks]
-        await self.readers.open(self._told)
+        told_now: list[Told] = [*self.plugins.readers(), *rules, *webhooks]
+        await self.readers.open(told_now)
+        self._webhooks, self._told = webhooks, told_now
         for webhook in old.values():
             await webhook.close()
             self.readers.try_now(webhook.name)  # it may be there at its new place

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from . import expiring
+from . import elsewhere, expiring
 from .clock import Clock
 from .dropping import Gone, drop_messages, drop_places, drop_rows
 from .errors import Conflict, NotFound
@@ -39,6 +39,8 @@ _THERE = """
     SELECT 1 FROM account_state WHERE account = :account UNION ALL
     SELECT 1 FROM conversation WHERE account = :account LIMIT 1
 """
+_PROMISES = "SELECT id, body FROM task WHERE kind = :kind ORDER BY id"  # replies that are about to go on from elsewhere
+_PROMISED = "UPDATE task SET body = :body WHERE id = :id"
 _PLACES = "SELECT id FROM conversation WHERE account = :account ORDER BY id LIMIT :most"
 
 
@@ -193,6 +195,9 @@ def _rename_one(tx: Tx, old: str, new: str, *, sqlite: bool) -> None:
         "UPDATE message SET policy = :to WHERE policy = :from AND id IN (SELECT message_id FROM delivery WHERE state = 0)",
         {"from": f"fallback:{old}", "to": f"fallback:{new}"},
     )
+    for task, body in tx.execute(_PROMISES, {"kind": elsewhere.KIND}):
+        if elsewhere.promised(body)[0] == old:
+            tx.execute(_PROMISED, {"id": task, "body": elsewhere.promising(body, new)})
     tx.execute("UPDATE lane SET grp = :to WHERE grp = :from", {"from": f"send:{old}", "to": f"send:{new}"})
     tx.execute(
         "UPDATE lane SET subject = :new || substr(subject, CAST(:skip AS INTEGER)) WHERE grp = 'do' AND subject LIKE :like",

@@ -50,6 +50,11 @@ _CONTINUES = "UPDATE conversation SET continues = :old WHERE id = :id AND contin
 _SUBJECT = "SELECT subject FROM conversation WHERE id = :id"
 _WAITING = "SELECT id FROM delivery WHERE message_id IN (:ids[]) AND state = 0 AND open_since IS NULL"
 _FALLS_BACK = "UPDATE delivery SET reason = 'falls_back' WHERE id = :id"
+# Whoever of the copied has it, or may have it, needs no second one; who could not get one here gets none there either.
+_COPIED = """
+    SELECT DISTINCT recipient FROM delivery
+    WHERE message_id = :id AND recipient <> '' AND state = 0 AND open_since IS NULL
+"""
 _MESSAGE = """
     SELECT conversation_id, account, blocks, subject, author, cc, bcc, automatic FROM message WHERE id = :id
 """
@@ -203,6 +208,11 @@ def promised(body: str) -> tuple[str, AnswerCode, str]:
     return str(said["account"]), AnswerCode(said["code"]), str(said.get("said", ""))
 
 
+def promising(body: str, account: str) -> str:
+    """Write what a task says with another name of the account that its message goes on from."""
+    return to_json({**from_json(body), "account": account}).decode()
+
+
 def waiting_parts(tx: Query, messages: Iterable[str]) -> list[str]:
     """Give the parts of messages that are queued and not on their way."""
     wanted = sorted(set(messages))
@@ -223,7 +233,7 @@ def before(query: Query, conversation: str) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """A reply of ours that is to go on elsewhere."""
+    """A reply of ours that is to go on elsewhere, to whom it did not go yet."""
 
     conversation: str
     account: str
@@ -238,9 +248,9 @@ def stored(query: Query, message: str) -> Stored | None:
     if row is None or not waiting_parts(query, [message]):
         return None
     conversation, account, blocks, subject, author, cc, bcc, automatic = row
-    draft = Draft(
-        blocks=blocks_from_json(blocks), subject=subject, cc=readmodels.values(cc), bcc=readmodels.values(bcc)
-    )
+    waiting = {row[0] for row in query.execute(_COPIED, {"id": message})}
+    copies = [tuple(value for value in readmodels.values(those) if value in waiting) for those in (cc, bcc)]
+    draft = Draft(blocks=blocks_from_json(blocks), subject=subject, cc=copies[0], bcc=copies[1])
     return Stored(conversation=conversation, account=account, draft=draft, author=author, automatic=bool(automatic))
 
 

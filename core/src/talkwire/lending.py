@@ -17,7 +17,7 @@ from . import lanes
 from .channel import Channel, Http
 from .clock import Clock
 from .endpoints import Served
-from .errors import NotFound, Unreadable
+from .errors import NotFound, StoreDown, Unreadable
 from .http import AccountHttp, ExchangeRecord
 from .hub import Hub
 from .intake import Intake
@@ -48,16 +48,25 @@ class Lent:
     public_url: str = ""  # as providers see us, without a slash at its end
     under_way: set[asyncio.Task[Any]] = field(default_factory=set)  # writes that nobody waits for yet
 
-    def soon(self, fn: Callable[[Tx, Sequence[Any]], Sequence[Any]], item: Any) -> None:
+    def soon(
+        self,
+        fn: Callable[[Tx, Sequence[Any]], Sequence[Any]],
+        item: Any,
+        *,
+        not_stored: Callable[[], None] | None = None,  # called where the store was down
+    ) -> None:
         """Write something that its caller does not wait for; `Accounts.close` does."""
+
+        def written(task: asyncio.Task[Any]) -> None:
+            self.under_way.discard(task)
+            if not task.cancelled() and (error := task.exception()) is not None:
+                _log.warning("not stored", kind=type(error).__name__)
+                if not_stored is not None and isinstance(error, StoreDown):
+                    not_stored()
+
         task = asyncio.get_running_loop().create_task(self.store.write(fn, item))
         self.under_way.add(task)
-        task.add_done_callback(self._written)
-
-    def _written(self, task: asyncio.Task[Any]) -> None:
-        self.under_way.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.warning("not stored", kind=type(error).__name__)
+        task.add_done_callback(written)
 
 
 class AccountServices:

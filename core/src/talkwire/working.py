@@ -118,6 +118,8 @@ class Lanes:
         group, turn = self._groups.get(name), self._turn()
         if group is None or turn is None or turn.following is not None or not self._may_begin(name, group):
             return None
+        if turn.group is not group:
+            return None  # it was served anew meanwhile: what is begun now is that work's
         while group.ahead:
             lane = group.ahead.popleft()
             if lane.id not in group.running and lane.id not in self._ended:
@@ -158,8 +160,12 @@ class Lanes:
         self._ended.add(lane.id)
 
     def drop(self, group: str) -> None:
-        """Serve a group no longer."""
-        self._groups.pop(group, None)
+        """Serve a group no longer; what is under way in it ends before whoever serves it anew begins the same lane."""
+        found = self._groups.get(group)
+        if found is None or not found.running:
+            self._groups.pop(group, None)
+        else:
+            found.rests = True
 
     def wake(self) -> None:
         """Look again now."""
