@@ -117,6 +117,16 @@ async def test_a_business_account_that_is_disabled_breaks_an_account_of_its_own(
     assert (fact.account, fact.small["broken"]) == ("second", True)
 
 
+async def test_a_business_account_that_is_disabled_breaks_none_that_may_be_of_another(start_town):
+    town = await start_town(account(business=""))
+    await town.says(body("account_disabled"))
+    await town.hub.run_until_idle()
+    assert town.hub.daemon.accounts.by_name["shop"].view.state.value == "working"
+    [fact] = await town.hub.facts("account.notice")
+    assert (fact.account, fact.small["broken"]) == ("shop", False)
+    assert "need not be this account's" in fact.small["text"]
+
+
 async def test_what_is_said_of_a_template_breaks_nothing_and_is_told(start_town):
     town = await start_town()
     await town.says(body("template_rejected"))
@@ -162,6 +172,19 @@ async def test_an_edit_a_reaction_and_a_revocation_change_the_message_that_they_
         ("edit", "Halo! Warna biru ada?"),
         ("revoke", ""),
     ]
+
+
+async def test_a_caption_that_is_taken_away_leaves_its_picture(start_town):
+    town = await start_town()
+    for name in ("image", "edit_caption"):
+        await town.says(body(name))
+    taken = {**message("edit_caption"), "id": "wamid.taken"}
+    taken["edit"]["message"] = {"type": "image", "image": {"caption": ""}}
+    await town.says(delivery(of(taken)))
+    assert await town.column("SELECT unread FROM envelope WHERE unread <> ''") == []
+    [stored] = await town.hub.messages(await town.hub.conversation)
+    assert [(one.text, len(one.blocks)) for one in stored.changes] == [("This one, scratched", 0), ("", 0)]
+    assert len(stored.blocks) == 1
 
 
 async def test_every_sample_is_taken_in_and_stored(start_town):

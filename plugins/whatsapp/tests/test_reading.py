@@ -5,21 +5,34 @@ from __future__ import annotations
 import copy
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from talkwire import AccountNotice, Alias, Change, Inbound, Location, Other, Report, Unread, Unreadable
+from talkwire import (
+    AccountNotice,
+    Alias,
+    Change,
+    ChangeKind,
+    Inbound,
+    Location,
+    Other,
+    Report,
+    State,
+    Unread,
+    Unreadable,
+)
 from talkwire.testing.damage import paths
 from talkwire.testing.shapes import faults
 from talkwire_whatsapp.reading import Ours, _People, read
 
 from .samples import AT, BUSINESS, CHALLENGE, FOLDER, NOON, NUMBER, SAMPLES, UNKNOWN, body, message, value, wamid
 
-OURS = Ours(number=NUMBER, business=BUSINESS)
+OURS = Ours(number=NUMBER, business=BUSINESS, account="shop")
+ANOTHER = "660100000000009"  # a business account of somebody's
 EMPTY = CHALLENGE.raw()
 
 
@@ -265,7 +278,7 @@ def changed_into(said):
     return one({**message("edit"), "edit": {"original_message_id": wamid("text"), "message": said}})
 
 
-@pytest.mark.parametrize("said", [{}, {"type": "image", "image": None}, {"type": "image", "image": {"caption": ""}}])
+@pytest.mark.parametrize("said", [{}, {"type": "image", "image": None}, {"type": "image", "image": {}}])
 def test_an_edit_that_says_no_new_words_is_unread(said):
     assert isinstance(changed_into(said), Unread)
 
@@ -277,9 +290,15 @@ def test_an_edit_into_what_whatsapp_does_not_pass_on_says_so_and_empties_nothing
     assert edit.blocks == (Location(latitude=-6.2, longitude=106.8),)
 
 
-def test_a_new_caption_without_a_file_leaves_the_file():
-    edit = changed_into({"type": "document", "document": {"caption": "The right one"}})
-    assert (edit.text, edit.blocks) == ("The right one", ())
+@pytest.mark.parametrize("kind", ["image", "video", "document"])
+@pytest.mark.parametrize("caption", ["The right one", ""], ids=["another", "taken away"])
+def test_a_new_caption_without_a_file_leaves_the_file(kind, caption):
+    edit = changed_into({"type": kind, kind: {"caption": caption}})
+    assert (edit.kind, edit.text, edit.blocks) == (ChangeKind.EDIT, caption, ())
+
+
+def test_a_caption_where_there_is_none_hides_no_text():
+    assert changed_into({"type": "text", "text": {"body": "Blue", "caption": ""}}).text == "Blue"
 
 
 def test_a_reason_is_one_line_of_bounded_length():
@@ -290,11 +309,62 @@ def test_a_reason_is_one_line_of_bounded_length():
     assert "\n" not in report.reason
 
 
-def test_a_code_that_a_person_must_act_on_says_what_to_do():
+def failed_with(code, at=AT):
+    """Read that a message of ours failed."""
     failed = copy.deepcopy(value("status_failed"))
-    failed["statuses"][0]["errors"] = [{"code": 131042, "title": "Business eligibility payment issue"}]
-    [report] = items(delivery(failed))
-    assert "set up a payment method" in report.reason
+    failed["statuses"][0] |= {
+        "errors": [{"code": code, "title": "Meta's words"}],
+        "timestamp": str(int(at.timestamp())),
+    }
+    return failed
+
+
+DEAD = (190, 368, 131031, 131037, 131042, 131044, 131045, 133010)  # whatever number it is: nothing goes any more
+TO_BE_ASKED = (0, 3, 10, 33, 200, 299, 131005)  # … as an answer to one request
+
+
+@pytest.mark.parametrize("code", DEAD)
+def test_a_failure_that_every_message_would_have_breaks_the_account_and_says_what_to_do(code):
+    report, notice = items(delivery(failed_with(code)))
+    assert (report.state, report.code) == (State.FAILED, str(code))
+    assert report.reason.endswith("; then: talkwire accounts resume shop")
+    assert "NAME" not in report.reason
+    assert (notice.code, notice.broken, notice.at, notice.to) == (str(code), True, AT, NUMBER)
+    assert notice.text == f"WhatsApp reports: {report.reason} (code {code})"
+
+
+@pytest.mark.parametrize("code", [*TO_BE_ASKED, 131026, 131047, 130429, 131000])
+def test_any_other_failure_breaks_no_account(code):
+    [report] = items(delivery(failed_with(code)))
+    assert (report.state, report.code) == (State.FAILED, str(code))
+
+
+def test_a_failure_of_long_ago_breaks_no_account():
+    """Meta repeats what it could not deliver for seven days, and somebody may have paid since."""
+    hour = timedelta(hours=1)
+    assert [type(item) for item in items(delivery(failed_with(131042, NOON - hour)))] == [Report, AccountNotice]
+    [report] = items(delivery(failed_with(131042, NOON - hour - timedelta(seconds=1))))
+    assert isinstance(report, Report)
+
+
+@pytest.mark.parametrize(
+    ("code", "broken"),
+    [*((code, True) for code in (*DEAD, *TO_BE_ASKED)), (130429, False), (131000, False), (4711, False)],
+)
+def test_an_error_of_the_account_breaks_it_where_a_person_must_act(code, broken):
+    account_error = {**value("account_error"), "errors": [{"code": code, "title": "Meta's words"}]}
+    [notice] = items(delivery(account_error))
+    assert (notice.code, notice.broken) == (str(code), broken)
+    assert ("talkwire accounts resume shop" in notice.text) is broken
+    assert "NAME" not in notice.text
+
+
+def test_of_an_account_whose_name_is_not_known_no_command_is_told():
+    other = Ours(number="550100000000003", business="", account="another-shop")
+    for report, notice in (items(delivery(failed_with(code)), other) for code in (190, 131042)):
+        assert notice.broken
+        assert notice.to == NUMBER
+        assert not any(word in report.reason + notice.text for word in ("NAME", "another-shop", "talkwire accounts"))
 
 
 def test_a_status_without_an_id_is_known_by_our_key():
@@ -310,13 +380,34 @@ def test_a_status_without_an_id_is_known_by_our_key():
 
 @pytest.mark.parametrize(
     ("business", "to"),
-    [(BUSINESS, NUMBER), ("", NUMBER), ("660100000000009", BUSINESS)],
+    [(BUSINESS, NUMBER), ("", NUMBER), (ANOTHER, BUSINESS)],
     ids=["ours", "not known", "another"],
 )
-def test_what_is_said_of_a_business_account_is_meant_for_one_that_has_it(business, to):
-    [item] = items(body("account_disabled"), Ours(number=NUMBER, business=business))
+@pytest.mark.parametrize("name", ["account_disabled", "account_restricted"])
+def test_what_is_said_of_a_business_account_is_meant_for_one_that_has_it_and_breaks_no_other(name, business, to):
+    [item] = items(body(name), Ours(number=NUMBER, business=business))
     assert isinstance(item, AccountNotice)
     assert item.to == to
+    assert item.broken is bool(business)
+    assert (f"said of business account {BUSINESS}" in item.text) is not item.broken
+
+
+def test_what_is_said_of_no_business_account_breaks_none():
+    nobodys = json.loads(body("account_disabled"))
+    del nobodys["entry"][0]["id"]
+    [item] = items(nobodys)
+    assert (item.to, item.broken) == (NUMBER, False)
+
+
+@pytest.mark.parametrize(
+    ("named", "broken"),
+    [({}, True), ({"phone_number": "6285550783882"}, False), ({"display_phone_number": "6285550783882"}, False)],
+    ids=["the account", "a number", "a number by its other name"],
+)
+def test_a_number_that_is_taken_off_the_api_breaks_no_other_number_of_its_business_account(named, broken):
+    [item] = items(delivery({"event": "ACCOUNT_OFFBOARDED", **named}, field="account_update"))
+    assert (item.code, item.to, item.broken) == ("account_update.account_offboarded", NUMBER, broken)
+    assert ("+6285550783882" in item.text) is not broken
 
 
 def test_all_that_is_read_of_another_number_says_so():

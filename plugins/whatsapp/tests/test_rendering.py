@@ -1,6 +1,7 @@
 """A draft as the messages that Meta is given."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -174,6 +175,37 @@ def test_a_text_that_is_followed_by_buttons_alone_is_theirs():
     ]
 
 
+ASKING = [
+    lambda text: Buttons(text=text, options=(YES,)),
+    lambda text: Buttons(text=text, options=(TRACK,)),
+    lambda text: Choices(text=text, button="Colours", options=ROWS),
+    lambda text: Card(title="", text=text, image="photo", options=(YES,)),
+]
+
+
+@pytest.mark.parametrize("ask", ASKING, ids=["buttons", "link", "list", "card"])
+@pytest.mark.parametrize(
+    "text", ["", "> ", "#", "&nbsp;", "[]()", "`` ``", "```\n```", "> &nbsp;", "\u200b", "\n"], ids=repr
+)
+def test_a_text_that_shows_nothing_gets_words_above_its_options(text, ask):
+    found = rendered(ask(text))
+    [part] = found.parts
+    assert json.loads(part.payload)["interactive"]["body"] == {"text": "Please choose:"}
+    assert (part.text, part.plain) == ("Please choose:", "Please choose:")
+    assert [(loss.block, loss.what, loss.lost) for loss in found.degradations] == [(0, "text_added", False)]
+
+
+def test_words_that_are_added_are_named_with_the_block_that_they_are_added_to():
+    again = Buttons(text="Sure?", options=(YES, NO))
+    blocks = (Text("Hi"), again, Buttons(text="", options=MANY[:4]), replace(again, text="#"), ASKING[2]("> "))
+    assert named(*blocks) == [
+        (2, "buttons_as_text", False),
+        (2, "text_added", False),
+        (3, "text_added", False),
+        (4, "text_added", False),
+    ]
+
+
 def test_too_many_buttons_are_a_list_that_can_be_answered_with_a_number():
     (message,) = messages(Buttons(text="Which?", options=MANY[:4]))
     assert message["text"]["body"] == "Which?\n\n1. Option 0\n2. Option 1\n3. Option 2\n4. Option 3"
@@ -195,8 +227,6 @@ def test_a_preview_shows_what_goes_out():
 
 
 def test_words_that_are_added_are_in_the_readers_language():
-    from dataclasses import replace
-
     (message,) = messages(Buttons(text="", options=(YES,)), context=replace(CONTEXT, language="id"))
     assert message["interactive"]["body"]["text"] == "Silakan pilih:"
 

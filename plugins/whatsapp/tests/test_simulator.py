@@ -333,6 +333,38 @@ async def test_a_file_of_ours_is_uploaded_and_shown(meta: Any) -> None:
     assert (answer.content_type, await answer.read()) == ("application/octet-stream", b"%PDF-1.4")
 
 
+async def test_a_file_that_is_larger_than_its_kind_may_be_is_not_shown(meta: Any) -> None:
+    def header(kind: str, id_: str) -> dict[str, Any]:
+        return buttons(BUTTON, header={"type": kind, kind: {"id": id_}})
+
+    for kind, media_type, most in (
+        ("image", "image/png", 5 * 1024**2),
+        ("video", "video/mp4", 16 * 1024**2),
+        ("audio", "audio/ogg", 16 * 1024**2),
+        ("sticker", "image/webp", 500 * 1024),
+    ):
+        fits, over = (meta.cloud.shelf.put(bytes(size), media_type, "a").id for size in (most, most + 1))
+        found = [code(await send(meta, kind, {"id": id_})) for id_ in (fits, over)]
+        if kind in ("image", "video"):
+            found += [code(await send(meta, "interactive", header(kind, id_))) for id_ in (fits, over)]
+            found += [code(await send(meta, "document", {"id": over}))]  # as a file, anything of 100 MB
+        assert found in ([0, 131053], [0, 131053, 0, 131053, 0]), kind
+
+
+@pytest.mark.parametrize(
+    ("shown", "says"),
+    [
+        ({"link": "https://shop.example/a.png"}, 0),
+        ({"id": "1"}, 131009),
+        ({}, 131008),
+        ({"link": "ftp://shop.example/a.png"}, 100),
+        ({"link": "https://shop.example/a.png", "caption": "no"}, 100),
+    ],
+)
+async def test_a_header_is_checked_as_a_file_is(meta: Any, shown: dict[str, Any], says: int) -> None:
+    assert code(await send(meta, "interactive", buttons(BUTTON, header={"type": "image", "image": shown}))) == says
+
+
 # --- what the customer does --------------------------------------------------------------------------------
 
 

@@ -156,6 +156,21 @@ async def test_a_failure_for_the_window_closes_it_and_the_caller_learns_it(talk)
     assert (conversation.answer.allowed, conversation.answer.code) == (False, "window_closed")
 
 
+async def test_a_failure_that_every_message_would_have_stops_the_account_at_once(talk):
+    talk.meta.will(accept("wamid.ours1"))
+    await talk.replies()
+    await talk.reports("failed", code=131042)
+    view = talk.hub.daemon.accounts.by_name["shop"].view
+    assert view.state.value == "broken"
+    assert view.reason.endswith(
+        "set up a payment method in WhatsApp Manager; then: talkwire accounts resume shop (code 131042)"
+    )
+    assert (await talk.part()).problem.code == "131042"
+    assert (await talk.hub.conversation).answer.code == "account_broken"
+    [fact] = await talk.hub.facts("account.broken")
+    assert (fact.account, fact.small["state"]) == ("shop", "broken")
+
+
 async def test_a_status_of_somebody_elses_message_changes_nothing_and_is_kept(talk):
     talk.meta.will(accept("wamid.ours1"))
     await talk.replies()

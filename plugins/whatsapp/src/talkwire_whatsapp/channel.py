@@ -54,7 +54,9 @@ class WhatsApp(Channel):
         settings = self.settings
         self.genuine = auth.hmac_header("X-Hub-Signature-256", settings.app_secret, prefix="sha256=")
         self.verified = auth.query_token("hub.verify_token", settings.verify_token)
-        self.ours = reading.Ours(number=settings.phone_number_id, business=settings.business_account_id)
+        self.ours = reading.Ours(
+            number=settings.phone_number_id, business=settings.business_account_id, account=self.account
+        )
         self.graph = asking.Graph(self, settings)
         self.templates = Templates(self)
         self.outbox = Outbox(self)

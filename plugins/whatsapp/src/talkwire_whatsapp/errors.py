@@ -29,6 +29,7 @@ _LONGEST_TEXT = 400  # characters of Meta's own words
 _PAIR = 131056  # too many messages to one customer: wait 4 ** attempts seconds
 _PAIR_MOST = timedelta(hours=1)
 _NOT_OURS = 33  # code or subcode: there is no such number, or the token may not see it
+_SETTING = "accounts.NAME."  # where words name a setting
 
 
 class Answer(Protocol):
@@ -115,11 +116,11 @@ def is_window(code: int) -> bool:
     return code == WINDOW
 
 
-def meaning(code: int, text: str = "", *, subcode: int = 0, attempt: int = 1, account: str = "NAME") -> SendError:
+def meaning(code: int, text: str = "", *, subcode: int = 0, attempt: int = 1, account: str = "") -> SendError:
     """Give the error that a code of Meta's stands for; `text` is what Meta says beside it.
 
     `attempt`, from 1, is how often this part was tried: some codes are worth a few tries only. A code that is not in the
-    table is a no to this message.
+    table is a no to this message. Where `account` is empty, the words hold no command, for it could not be typed.
     """
     name = str(code)
     said = text[:_LONGEST_TEXT] or f"Meta's error {name}"
@@ -137,11 +138,12 @@ def meaning(code: int, text: str = "", *, subcode: int = 0, attempt: int = 1, ac
         after = min(timedelta(seconds=4**attempt), _PAIR_MOST) if code == _PAIR else found.after
         return TryLater(words, after=after, scope=found.scope, code=name)
     if found.kind is AccountBroken:
-        words = f"{words.replace('NAME', account)}; then: talkwire accounts resume {account}"
+        words = words.replace(_SETTING, f"accounts.{account}." if account else "its ")
+        words += f"; then: talkwire accounts resume {account}" if account else ""
     return found.kind(words, code=name)
 
 
-def check(answer: Answer, *, attempt: int = 1, hide: str = "", account: str = "NAME") -> Any:
+def check(answer: Answer, *, attempt: int = 1, hide: str = "", account: str = "") -> Any:
     """Give what a yes of Meta's holds. Errors: what its no means; `Uncertain` where it is neither.
 
     A 5xx is a no only where its code, or `is_transient`, says that nothing was taken. `hide` is a secret that Meta may

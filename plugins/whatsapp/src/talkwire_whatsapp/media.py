@@ -3,7 +3,8 @@
 Source: Cloud API, "Media" (updated 2026-06-16), read 2026-11-22. An id of a webhook lives 7 days, the URL that it leads to
 5 minutes; both ask for the token, and without a User-Agent the second answers 404. More than 20 refusals an hour stop
 the whole number for half an hour (360dialog, "Upload, retrieve or delete media", read 2026-11-28), so a refusal is
-never repeated.
+never repeated. The optional `phone_number_id` is left out: it is checked against the number that a file was uploaded on,
+and Meta has refused files of customers for it (chatwoot/chatwoot#13319, 2026-01-20).
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ async def fetch(graph: Graph, handle: str) -> AsyncIterator[bytes]:
     """
     id_, announced = _read(handle)
     for is_last in (False, True):
-        found = await graph.get(id_, {"phone_number_id": graph.number})
+        found = await graph.get(id_, {})
         url = _safe(graph, text(found, "url"))
         size = number(found, "file_size")
         if size is not None and size > LARGEST:

@@ -15,8 +15,10 @@ from .values import Json, inner, line, objects, text
 _LONGEST = 200  # characters, as many as the core tells
 
 
-def notice(field: str, value: Json, at: datetime, to: str) -> AccountNotice | None:
+def notice(field: str, value: Json, at: datetime, to: str, *, business: str, is_sure: bool) -> AccountNotice | None:
     """Give what a field other than those of messages says, in plain words; None: nothing that a person must know.
+
+    `business` is the account at Meta that it is said of; only where `is_sure` that it is that of `to`, it breaks anything.
 
     Not told are `history`, `smb_app_state_sync` and `smb_message_echoes` (what was written in the Business app, where
     somebody of the business saw it; it is no customer's), groups' doings, and whatever is new.
@@ -26,6 +28,9 @@ def notice(field: str, value: Json, at: datetime, to: str) -> AccountNotice | No
         return None
     event = text(value, "event") or text(value, "decision")
     words, broken = said(event, value)
+    if broken and not is_sure:
+        words += f" (said of business account {business[:40] or '?'}, which need not be this account's)"
+        broken = False
     code = f"{field}.{event.lower()}" if event else field
     return AccountNotice(code=code[:100], text=line(words, _LONGEST), at=at, broken=broken, to=to)
 
@@ -63,8 +68,12 @@ def _template_category(_: str, value: Json) -> Said:
     )
 
 
+def _shown(value: Json) -> str:
+    return text(value, "display_phone_number") or text(value, "phone_number")
+
+
 def _number(value: Json) -> str:
-    shown = text(value, "display_phone_number") or text(value, "phone_number")
+    shown = _shown(value)
     return f"+{shown.lstrip('+')}" if shown else "a number of this business"
 
 
@@ -109,7 +118,9 @@ def _account_update(event: str, value: Json) -> Said:
         case "ACCOUNT_DELETED":
             return "This WhatsApp business account was deleted: nothing is sent", True
         case "ACCOUNT_OFFBOARDED":
-            return f"WhatsApp took {_number(value)} off the API: nothing is sent until it is connected again", True
+            # It names a number as people dial it, and an account knows its own by Meta's id alone: it may be another.
+            words = f"WhatsApp took {_number(value)} off the API: nothing of it is sent until it is connected again"
+            return words, not _shown(value)
         case _:
             return f"WhatsApp says of this business account: {_plain(event) or 'it changed'}", False
 

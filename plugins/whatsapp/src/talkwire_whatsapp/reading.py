@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from talkwire import (
+    AccountBroken,
     AccountNotice,
     Address,
     AddressChanged,
@@ -31,19 +32,25 @@ from talkwire import (
 
 from .content import content
 from .notices import notice
-from .statuses import explained, status
+from .statuses import explained, status, told
 from .values import Json, an_object, inner, line, moment, needed, objects, person, raw, text, whole
 
 _CHANGES = frozenset({"reaction", "edit", "revoke"})
 _CALLS_US = "USER_INITIATED"
+_CAPTIONED = frozenset({"image", "video", "document"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ours:
-    """What an account is known by at Meta."""
+    """What an account is known by, at Meta and here."""
 
     number: str  # phone_number_id
     business: str  # id of the business account; empty: not known
+    account: str = ""  # the account's own name; empty: not known
+
+    def name_of(self, number: str) -> str:
+        """Name the account that has a number; empty where it is another's."""
+        return self.account if number == self.number else ""
 
 
 def read(envelope: Envelope, ours: Ours) -> Iterator[Item]:
@@ -81,25 +88,37 @@ class _Delivery:
         if type(value) is not dict:
             raise Unreadable("changes.value: no JSON object")
         if field == "messages":
-            return _messages(value, _number(value), self._received)
+            return _messages(self._people(value), value)
         if field == "calls":
-            who = _People(value, _number(value), self._received)
-            return each(objects(value, "calls"), who.call)
-        told = notice(field, value, moment(entry.get("time"), self._received), self._business(text(entry, "id")))
-        return () if told is None else (told,)
+            return each(objects(value, "calls"), self._people(value).call)
+        business = text(entry, "id")
+        to, is_sure = self._meant(business)
+        at = moment(entry.get("time"), self._received)
+        found = notice(field, value, at, to, business=business, is_sure=is_sure)
+        return () if found is None else (found,)
 
-    def _business(self, id_: str) -> str:
-        """Say which account is meant by something that names no number: this one, or another of another business."""
-        return self._ours.number if self._ours.business in ("", id_) or not id_ else id_
+    def _people(self, value: Json) -> _People:
+        number = _number(value)
+        return _People(value, number, self._received, self._ours.name_of(number))
+
+    def _meant(self, business: str) -> tuple[str, bool]:
+        """Say which account is meant by something that names no number, and whether it surely is.
+
+        That is this one, or another of another business. An account that does not know its own business hears of every
+        one that its app has.
+        """
+        ours = self._ours
+        if business and ours.business and business != ours.business:
+            return business, True
+        return ours.number, bool(business) and business == ours.business
 
 
 def _number(value: Json) -> str:
     return needed(inner(value, "metadata"), "phone_number_id", "metadata.")
 
 
-def _messages(value: Json, to: str, received: datetime) -> Iterator[Item]:
+def _messages(people: _People, value: Json) -> Iterator[Item]:
     """Give what stands in a change of the field `messages`: messages, statuses, errors of the account."""
-    people = _People(value, to, received)
     found = False
     for name, one in (("messages", people.message), ("statuses", people.status), ("errors", people.error)):
         values = value.get(name)
@@ -117,13 +136,14 @@ def _messages(value: Json, to: str, received: datetime) -> Iterator[Item]:
 class _People:
     """Reads the values of one change, which share a number of ours and the contacts that wrote to it."""
 
-    __slots__ = ("_by_id", "_contacts", "_received", "_to")
+    __slots__ = ("_account", "_by_id", "_contacts", "_received", "_to")
 
-    def __init__(self, value: Json, to: str, received: datetime) -> None:
+    def __init__(self, value: Json, to: str, received: datetime, account: str = "") -> None:
         self._contacts = objects(value, "contacts")
         self._by_id: dict[str, Json] | None = None  # made when somebody is looked for among several
         self._to = to
         self._received = received
+        self._account = account  # the name of whose number it is; empty: not known
 
     def message(self, message: Any) -> Iterable[Item]:
         """Read one message, or what somebody did to one."""
@@ -149,15 +169,14 @@ class _People:
 
     def status(self, value: Any) -> Iterable[Item]:
         """Read what became of a message of ours."""
-        return status(an_object(value), self._to, self._received)
+        return status(an_object(value), self._to, self._received, self._account)
 
     def error(self, value: Any) -> Iterable[Item]:
         """Read an error that belongs to no message."""
-        code, words = explained(an_object(value))
+        code, words, means = explained(an_object(value), self._account)
         if not code and not words:
             raise Unreadable("errors: neither code nor words")
-        said = f"WhatsApp reports: {words or 'no words'}" + (f" (code {code})" if code else "")
-        return (AccountNotice(code=code or "error", text=line(said, 200), at=self._received, to=self._to),)
+        return (told(code, words, self._received, self._to, broken=isinstance(means, AccountBroken)),)
 
     def call(self, value: Any) -> Iterable[Item]:
         """Read a call: that somebody rang is a message without words; how it went on is not told."""
@@ -258,8 +277,8 @@ def _edited(message: Json) -> tuple[str, tuple[Block, ...]]:
     kind = needed(message, "type", "edit.message.")
     value = inner(message, kind)
     caption = text(value, "caption")
-    if caption and "id" not in value:
-        return caption, ()  # where Meta names no file, it is the one that was there
+    if kind in _CAPTIONED and "id" not in value and type(value.get("caption")) is str:
+        return caption, ()  # where Meta names no file, it is the one that was there; an empty caption was taken away
     words, blocks = content(kind, message)
     held = tuple(replace(one, caption="") if isinstance(one, RemoteMedia) else one for one in blocks)
     return words or caption, held

@@ -44,7 +44,7 @@ from .abilities import (
     URL_LIMIT,
     kind_of,
 )
-from .dialect import escape
+from .dialect import NO_MARK, escape
 from .templates import Templates
 
 _LINK = re.compile(r"https?://", re.IGNORECASE)
@@ -52,6 +52,7 @@ _WORDS = {
     "en": {"choose": "Please choose:", "open": "Choose"},
     "id": {"choose": "Silakan pilih:", "open": "Pilih"},
 }
+_ASKS = Buttons | Choices | Card
 _SHOWN_BY_CARDS = ("image", "video", "document")
 
 
@@ -60,8 +61,9 @@ def render(draft: Draft, context: RenderContext, templates: Templates) -> Render
     shaping = _Shaping(draft, context, templates)
     blocks = shaping.blocks()
     rendered = in_parts(draft if blocks == draft.blocks else replace(draft, blocks=blocks), FEATURES, context)
+    parts = tuple(shaping.message(part) for part in rendered.parts)
     losses = sorted((*rendered.degradations, *shaping.degradations), key=lambda loss: loss.block)
-    return Rendered(tuple(shaping.message(part) for part in rendered.parts), tuple(losses), shaping.known)
+    return Rendered(parts, tuple(losses), shaping.known)
 
 
 class _Shaping:
@@ -71,6 +73,9 @@ class _Shaping:
         self._draft, self._context, self._templates = draft, context, templates
         self._words = _WORDS.get(context.language[:2], _WORDS["en"])
         self.degradations: list[Degradation] = []
+        self._askers = (
+            (at, block) for at, block in enumerate(draft.blocks) if isinstance(block, _ASKS) and block.options
+        )
         self.known: Draft | None = None  # with the texts of its templates, where whoever wrote it left them out
 
     # --- before the core ------------------------------------------------------------------------------
@@ -119,10 +124,12 @@ class _Shaping:
     def _with_text(self, position: int, block: Block) -> Block:
         if not _asks_without_text(block):
             return block
-        self._note(
-            position, "text_added", f"WhatsApp shows no buttons without a text: “{self._words['choose']}” is added."
-        )
-        return _asking(block, self._words["choose"])
+        return _asking(block, self._text_added(position))
+
+    def _text_added(self, position: int) -> str:
+        words = self._words["choose"]
+        self._note(position, "text_added", f"WhatsApp shows no buttons without a text: “{words}” is added.")
+        return words
 
     def _check(self, position: int, options: Sequence[Option], id_limit: int) -> None:
         answers = [option for option in options if not option.url]
@@ -166,6 +173,8 @@ class _Shaping:
 
     def message(self, part: Part) -> Part:
         """Write a part as Meta's message object."""
+        if part.options:
+            part = self._with_something_to_see(part)
         block = json.loads(part.payload) if part.payload else {}
         match block.get("type"):
             case "location":
@@ -188,6 +197,18 @@ class _Shaping:
                 return replace(part, payload=_json(self._file(part)))
             case _:
                 return replace(part, payload=_json(text_message(part.text)))
+
+    def _with_something_to_see(self, part: Part) -> Part:
+        """Give options a text where theirs shows nothing: "> ", "#" and "&nbsp;" are not empty as they were written.
+
+        Parts with options come in the order of their blocks, but not each such block has one.
+        """
+        options = _known_by(part.options)
+        position = next((at for at, block in self._askers if _known_by(block.options) == options), 0)
+        if part.text.replace(NO_MARK, "").strip():
+            return part
+        words = self._text_added(position)
+        return replace(part, text=words, plain=words)
 
     def _template(self, part: Part, block: dict[str, Any]) -> Part:
         asked = Template(name=block["name"], language=block["language"], values=tuple(block["values"]))
@@ -250,7 +271,12 @@ def _asks_without_text(block: Block) -> bool:
 
 def _asking(block: Block, text: str) -> Block:
     """Give a block that asks its text."""
-    return replace(block, text=text) if isinstance(block, Buttons | Choices | Card) else block
+    return replace(block, text=text) if isinstance(block, _ASKS) else block
+
+
+def _known_by(options: Iterable[Option]) -> list[tuple[str, str]]:
+    """Give what stays of options when their titles are cut."""
+    return [(option.id, option.url) for option in options]
 
 
 def _shortened(label: str) -> str:

@@ -7,14 +7,16 @@ Sources: Cloud API, webhooks reference, "Status messages" (updated 2026-05-21), 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from talkwire import (
+    AccountBroken,
     AccountNotice,
     Change,
     ChangeKind,
     Item,
     Report,
+    SendError,
     State,
     Unreachable,
     Unreadable,
@@ -31,13 +33,17 @@ _STATES = {
     "played": State.READ,  # of voice notes
     "failed": State.FAILED,
 }
+# What a failure says of the account too. In an answer more codes do; in a status a missing right (3, 10, 200 to 299) or
+# an unknown object (0, 33) may be that of one message.
+_OF_THE_ACCOUNT = frozenset({"190", "368", "131031", "131037", "131042", "131044", "131045", "133010"})
+_OLD = timedelta(hours=1)  # Meta repeats for seven days: what was wrong then may have been put right
 
 
-def status(value: Json, to: str, received: datetime) -> Iterable[Item]:
-    """Give the report that a status is.
+def status(value: Json, to: str, received: datetime, account: str = "") -> Iterable[Item]:
+    """Give the report that a status is, and what it says of the account where that cannot work any more.
 
     It names the part twice: by Meta's id, and by our own key in `biz_opaque_callback_data`, which settles a part of
-    which we never heard the id.
+    which we never heard the id. `account` is the name of whose it is; empty: not known.
 
     Errors: `Unreadable`.
     """
@@ -52,8 +58,7 @@ def status(value: Json, to: str, received: datetime) -> Iterable[Item]:
     if state is not State.FAILED:
         yield Report(state=state, at=at, external_id=external_id, key=key, to=to)
         return
-    code, reason = next(map(explained, objects(value, "errors")), ("", ""))
-    means = meaning(int(code)) if code.isdecimal() else None
+    code, reason, means = explained(next(iter(objects(value, "errors")), {}), account)
     yield Report(
         state=state,
         at=at,
@@ -65,12 +70,23 @@ def status(value: Json, to: str, received: datetime) -> Iterable[Item]:
         unreachable=isinstance(means, Unreachable),
         to=to,
     )
+    if isinstance(means, AccountBroken) and means.code in _OF_THE_ACCOUNT and received - at <= _OLD:
+        yield told(code, reason, at, to, broken=True)
 
 
-def explained(error: Json) -> tuple[str, str]:
-    """Give code and words of an error, in our words where we know what must be done."""
+def explained(error: Json, account: str) -> tuple[str, str, SendError | None]:
+    """Give code and words of an error, in our words where we know what must be done, and what it means; None: no code."""
     code, words = complaint(error)
-    return code, line(str(meaning(int(code), words)) if code.isdecimal() else words)
+    if not code.isdecimal():
+        return code, line(words), None
+    means = meaning(int(code), words, account=account)
+    return code, line(str(means)), means
+
+
+def told(code: str, words: str, at: datetime, to: str, *, broken: bool) -> AccountNotice:
+    """Tell an error of the account; where it is broken, all of the words, for they say what must be done."""
+    said = f"WhatsApp reports: {words or 'no words'}" + (f" (code {code})" if code else "")
+    return AccountNotice(code=code or "error", text=said if broken else line(said, 200), at=at, broken=broken, to=to)
 
 
 def _older(word: str, value: Json, to: str, at: datetime) -> Item:

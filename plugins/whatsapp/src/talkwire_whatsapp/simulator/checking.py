@@ -54,8 +54,11 @@ def nothing_else(given: Mapping[str, Any], allowed: set[str], where: str) -> Non
         raise GraphError(100, f'Unexpected key "{min(more)}" on param "{where}".')
 
 
-def checked(given: Mapping[str, Any], media_of: Callable[[str], str | None]) -> str:
-    """Check the request of a message; gives its type. `media_of` gives the media type of an uploaded file."""
+FileOf = Callable[[str], tuple[str, int] | None]  # id → media type and bytes of an uploaded file; None: there is none
+
+
+def checked(given: Mapping[str, Any], file_of: FileOf) -> str:
+    """Check the request of a message; gives its type."""
     if given.get("messaging_product") != "whatsapp":
         raise GraphError(100, "messaging_product must be whatsapp.")
     kind: str = of(given, "type")
@@ -74,7 +77,9 @@ def checked(given: Mapping[str, Any], media_of: Callable[[str], str | None]) -> 
         of(given["context"], "message_id", where="context")
     body = of(given, kind, list if kind == "contacts" else dict)
     if kind in MEDIA:
-        _media(kind, body, media_of)
+        _media(kind, body, file_of)
+    elif kind == "interactive":
+        _interactive(body, file_of)
     else:
         _OF[kind](body)
     return kind
@@ -87,27 +92,35 @@ def _text(body: Mapping[str, Any]) -> None:
         of(body, "preview_url", bool, where="text")
 
 
-def _media(kind: str, body: Mapping[str, Any], media_of: Callable[[str], str | None]) -> None:
+def _media(kind: str, body: Mapping[str, Any], file_of: FileOf) -> None:
     captioned = kind in ("image", "video", "document")
     allowed = {"id", "link"} | ({"caption"} if captioned else set()) | ({"filename"} if kind == "document" else set())
     if kind == "audio":
         allowed.add("voice")
     nothing_else(body, allowed, kind)
-    if ("id" in body) == ("link" in body):
-        raise GraphError(131008, f"{kind} needs id or link, not both.")
     if captioned and "caption" in body:
         of(body, "caption", most=CAPTION, where=kind)
+    _file(kind, body, file_of)
+
+
+def _file(kind: str, body: Mapping[str, Any], file_of: FileOf) -> None:
+    """Check which file a message or a header shows, and whether it may be shown as that."""
+    if ("id" in body) == ("link" in body):
+        raise GraphError(131008, f"{kind} needs id or link, not both.")
     if "filename" in body:
         of(body, "filename", most=240, where=kind)
     if "link" in body:
         if not re.match(r"https?://[^\s/]+", of(body, "link", where=kind)):
             raise GraphError(100, f"Param {kind}['link'] is not a valid URL.")
         return
-    media_type = media_of(of(body, "id", where=kind))
-    if media_type is None:
+    file = file_of(of(body, "id", where=kind))
+    if file is None:
         raise GraphError(131009, f"{kind}['id']: no such media of this number.")
-    if (types := MEDIA[kind][0]) and media_type.split(";")[0] not in types:
+    (media_type, size), (types, most) = file, MEDIA[kind]
+    if types and media_type.split(";")[0] not in types:
         raise GraphError(131053, f"{kind}: {media_type} is not supported; it is one of {', '.join(types)}.")
+    if size > most:
+        raise GraphError(131053, f"{kind}: the file has {size} bytes, the most are {most}.")
 
 
 def _location(body: Mapping[str, Any]) -> None:
@@ -147,7 +160,7 @@ def _template(body: Mapping[str, Any]) -> None:
         of(one, "parameters", list, where="template['components']")
 
 
-def _interactive(body: Mapping[str, Any]) -> None:
+def _interactive(body: Mapping[str, Any], file_of: FileOf) -> None:
     kind = of(body, "type", where="interactive")
     nothing_else(body, {"type", "header", "body", "footer", "action"}, "interactive")
     action = of(body, "action", dict, where="interactive")
@@ -164,7 +177,11 @@ def _interactive(body: Mapping[str, Any]) -> None:
         elif shape not in ("image", "video", "document") or kind == "list":
             raise GraphError(131009, f"interactive['header']['type'] {shape} is not supported here.")
         else:
-            of(header, shape, dict, where="interactive['header']")
+            shown = of(header, shape, dict, where="interactive['header']")
+            nothing_else(
+                shown, {"id", "link"} | ({"filename"} if shape == "document" else set()), "interactive['header']"
+            )
+            _file(shape, shown, file_of)
     _ACTIONS[kind](action)
 
 
@@ -231,7 +248,6 @@ _OF: Mapping[str, Callable[[Any], None]] = {
     "contacts": _contacts,
     "reaction": _reaction,
     "template": _template,
-    "interactive": _interactive,
 }
 _ACTIONS: Mapping[str, Callable[[Any], None]] = {
     "button": _buttons,

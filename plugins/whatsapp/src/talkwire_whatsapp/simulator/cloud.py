@@ -195,7 +195,7 @@ class Cloud(SimulatedProvider):
                 raise GraphError(error)
         if "broken" in self.faults:
             return web.Response(status=500, text="Internal Server Error")
-        kind = checking.checked(given, self._media_type)
+        kind = checking.checked(given, self._file_of)
         person = self.people.find(str(given.get("to") or given.get("recipient")))
         if person is None:
             raise GraphError(
@@ -271,9 +271,9 @@ class Cloud(SimulatedProvider):
             self._due[pair] = due + self.pair_every
         times.append(now)
 
-    def _media_type(self, id_: str) -> str | None:
+    def _file_of(self, id_: str) -> tuple[str, int] | None:
         file = self.shelf.find(id_)
-        return file.media_type if file else None
+        return (file.media_type, len(file.content)) if file else None
 
     def _drawn(self, kind: str, given: dict[str, Any]) -> dict[str, Any]:
         """Say how the phone shows a message. Errors: `GraphError`."""
