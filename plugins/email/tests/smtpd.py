@@ -31,6 +31,7 @@ class Server:
         self.answers: dict[str, str | list[str]] = {}
         self.said: list[str] = []  # commands, in order
         self.taken: list[Taken] = []
+        self.whole = 0  # mails that came to their end, whatever was answered
         self.lines = 0  # connections
         self._open: set[asyncio.StreamWriter] = set()
 
@@ -130,6 +131,7 @@ class Server:
             if not line:
                 raise ConnectionError
             content += line.removeprefix(b".")
+        self.whole += 1
         return content
 
 
