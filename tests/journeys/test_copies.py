@@ -15,6 +15,8 @@ from talkwire import (
     NotFound,
     Policy,
     Refused,
+    Report,
+    State,
     Text,
     TryLater,
     Unreachable,
@@ -72,6 +74,16 @@ async def test_each_copy_is_a_delivery_of_its_own_of_one_mail(acme, post):
     assert (message.cc, message.bcc) == (("bob@example.org",), ("carol@example.org",))
     assert {d.recipient: d.id for d in message.deliveries} == keys(post)
     assert message.state.word == "sent"
+
+
+async def test_whom_a_copy_did_not_reach_is_not_whom_we_talk_to(acme, post):
+    await to_ann(acme, COPIED)
+    await acme.hub.run_until_idle()
+    for whose, is_allowed in (("bob@example.org", True), ("", False)):
+        failed = Report(state=State.FAILED, at=acme.hub.clock.now(), key=keys(post)[whose], unreachable=True)
+        await post.admit([failed])
+        await acme.hub.run_until_idle()
+        assert (await acme.hub.conversation).answer.allowed is is_allowed
 
 
 async def test_nobody_gets_the_same_mail_twice(acme, post):

@@ -390,6 +390,22 @@ async def test_a_report_that_nobody_is_reached_marks_the_address_until_it_writes
     assert (await acme.hub.conversation).answer.allowed
 
 
+async def test_a_report_that_nobody_is_reached_is_of_all_threads_that_they_have_not_written_in_since(
+    start_acme: Any,
+) -> None:
+    acme = await start_acme(channel=windowed(threads=True))
+    conversation = await acme.talk()
+    await acme.wrote("m0", "About the first", thread="t1")
+    await acme.reply(conversation, "one")
+    at = acme.now
+    await acme.hub.pass_time(seconds=5)
+    await acme.wrote("m9", "About the third", thread="t3")
+    await acme.reported("p1", "failed", code="unknown_number", time=at)
+    await acme.hub.run_until_idle()
+    codes = {one.thread: one.answer.code for one in await acme.hub.conversations()}
+    assert codes == {"t1": "address_unreachable", "": "address_unreachable", "t3": None}
+
+
 async def test_a_report_that_nobody_is_reached_lets_the_message_go_on_from_elsewhere_once(start_acme: Any) -> None:
     acme = await start_acme('when_closed = "fallback:post"', **both(window=DAY))
     conversation = await acme.talk(aliases=["email:ann@example.org"])

@@ -96,11 +96,11 @@ class Learnt:
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """Parts (id, when) that failed for what the provider alone knew."""
+    """Parts (id, when) that failed for what the provider alone knew, and those of which it has taken that back."""
 
     shut: list[tuple[str, int]] = field(default_factory=list)  # the window has closed
     away: list[tuple[str, int]] = field(default_factory=list)  # nobody is reached at the address
-    arrived: list[str] = field(default_factory=list)  # and this part, which had failed, has arrived after all
+    arrived: list[str] = field(default_factory=list)  # had failed, and has arrived after all
 
 
 def reported(tx: Tx, reports: Sequence[tuple[str, Report, str]]) -> Refusals:

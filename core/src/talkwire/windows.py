@@ -136,8 +136,8 @@ def refused(tx: Tx, parts: Sequence[tuple[str, int]]) -> None:
     where its message's policy lets it wait or go on, another generation of it does.
     """
     for one in _failed(tx, parts):
-        if not one.has_window:
-            continue
+        if one.until is None:
+            continue  # its channel has no window
         _, until, _ = tx.one(_WINDOW, {"id": one.conversation}) or ("", None, 0)
         shut(tx, one.conversation, until)
         if one.policy not in (Policy.REJECT, Policy.TEMPLATE):
@@ -183,11 +183,7 @@ class _Failed:
     generation: int
     part: str
     policy: str
-    until: int | None
-
-    @property
-    def has_window(self) -> bool:
-        return self.until is not None
+    until: int | None  # when the conversation's window closes; None: it has none
 
 
 def _failed(tx: Tx, parts: Sequence[tuple[str, int]], *, everywhere: bool = False) -> Iterator[_Failed]:
