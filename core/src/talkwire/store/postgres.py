@@ -64,6 +64,7 @@ class PostgresDriver:
     locks_rows = True
 
     def __init__(self, url: str, *, read_only: bool = False, lock_within: timedelta) -> None:
+        self._ways_out = contextlib.ExitStack()
         try:
             self._connection = psycopg.connect(
                 url,
@@ -81,6 +82,8 @@ class PostgresDriver:
         # One type for all whole numbers: else each size of number prepares a statement of its own.
         self._connection.adapters.register_dumper(int, Int8Dumper)
         self._connection.prepared_max = 500
+        # What gives nothing back is not waited for: it goes out with the next statement that does, as one round trip.
+        self._pipeline = None if read_only else self._ways_out.enter_context(self._connection.pipeline())
         # The ordinary cursor takes a long text apart to find its `%s`, at each execution: 2 ms for 20 rows of messages.
         self._cursor = psycopg.RawCursor(self._connection)
         self._asked_at: float | None = None  # time.monotonic of a question that has no answer yet
@@ -113,7 +116,7 @@ class PostgresDriver:
         self._begun += 1
         if self._begun.bit_count() == 1:
             self._run("DISCARD PLANS")
-        self._run("BEGIN")
+        self._say("BEGIN")
 
     def commit(self) -> None:
         """Commit; returns after the disk has it."""
@@ -122,11 +125,12 @@ class PostgresDriver:
     def rollback(self) -> None:
         """Roll back; a lost connection has done so by itself."""
         with contextlib.suppress(StoreDown):
+            self._heard_out()
             self._run("ROLLBACK")
 
     def savepoint(self) -> None:
         """Begin a part that can be undone alone."""
-        self._run("SAVEPOINT part")
+        self._say("SAVEPOINT part")
 
     def release(self) -> None:
         """Keep the part."""
@@ -134,8 +138,15 @@ class PostgresDriver:
 
     def rollback_to(self) -> None:
         """Undo the part."""
-        self._run("ROLLBACK TO SAVEPOINT part")
+        self._heard_out()
+        self._say("ROLLBACK TO SAVEPOINT part")
         self._run("RELEASE SAVEPOINT part")
+
+    def settle(self) -> None:
+        """Wait for what was said and not waited for; its errors come here at the latest."""
+        if self._pipeline is not None:
+            with self._understood():
+                self._pipeline.sync()
 
     def execute(self, sql: str, params: Params) -> list[Row]:
         """Run one statement."""
@@ -152,18 +163,18 @@ class PostgresDriver:
         for part in (values[i : i + _AT_ONCE] for i in range(0, len(values), _AT_ONCE)):
             at_once = text.repeated(sql, "%s", len(part))
             assert at_once is not None  # it was for one row
-            self._run(text.numbered(at_once), [field for row in part for field in row])
+            self._say(text.numbered(at_once), [field for row in part for field in row])
 
     def update(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
         """Change rows together."""
         for part in (rows[i : i + _AT_ONCE] for i in range(0, len(rows), _AT_ONCE)):
             bound, values = text.bind(text.together(sql), {"rows": part}, "%s")
-            self._run(text.numbered(bound), values)
+            self._say(text.numbered(bound), values)
 
     def lock(self, table: str, ids: Sequence[Any], column: str = "id") -> None:
         """Lock rows in the order in which every transaction takes them."""
         order = _ORDER.get(table, column)
-        self._run(f"SELECT 1 FROM {table} WHERE {column} = ANY($1) ORDER BY {order} FOR UPDATE", [list(ids)])
+        self._say(f"SELECT 1 FROM {table} WHERE {column} = ANY($1) ORDER BY {order} FOR UPDATE", [list(ids)])
 
     def locked(self, sql: str, params: Params) -> list[Row]:
         """Lock rows in the order of a SELECT, and read them."""
@@ -173,10 +184,25 @@ class PostgresDriver:
         """Close the connection."""
         with contextlib.suppress(psycopg.Error):
             self._connection.close()
+        with contextlib.suppress(psycopg.Error):
+            self._ways_out.close()
+
+    def _say(self, statement: str, values: Sequence[Any] = ()) -> None:
+        """Run what gives nothing back; an error may come with the next statement that is waited for."""
+        with self._understood():
+            self._cursor.execute(statement, values or None)
+
+    def _heard_out(self) -> None:
+        """Take the answers to what was said before something failed; nobody wants them any more."""
+        if self._pipeline is not None:
+            with contextlib.suppress(psycopg.Error):
+                self._pipeline.sync()
 
     def _run(self, statement: str, values: Sequence[Any] = ()) -> list[Row]:
         with self._understood():
             self._cursor.execute(statement, values or None)
+            if self._pipeline is not None:
+                self._pipeline.sync()
             return self._cursor.fetchall() if self._cursor.description else []
 
     @contextlib.contextmanager

@@ -155,6 +155,9 @@ class SqliteDriver:
         self._run("ROLLBACK TO part")
         self._run("RELEASE part")
 
+    def settle(self) -> None:
+        """Do nothing: every statement was waited for."""
+
     def execute(self, sql: str, params: Params) -> list[Row]:
         """Run one statement."""
         bound, values = text.bind(sql, params, "?")

@@ -42,6 +42,7 @@ class Driver(Protocol):
     def savepoint(self) -> None: ...
     def release(self) -> None: ...
     def rollback_to(self) -> None: ...
+    def settle(self) -> None: ...
     def execute(self, sql: str, params: Params) -> list[Row]: ...
     def many(self, sql: str, rows: Sequence[Params | Sequence[Any]]) -> None: ...
     def update(self, sql: str, rows: Sequence[Sequence[Any]]) -> None: ...
@@ -83,11 +84,12 @@ class Query:
 class Tx(Query):
     """Writes; everything done through it happens, or none of it."""
 
-    __slots__ = ("_after", "_facts", "_last", "acts", "asker", "hints", "ref")
+    __slots__ = ("_after", "_facts", "_last", "_numbered", "acts", "asker", "hints", "ref")
 
     def __init__(self, driver: Driver, now: datetime) -> None:
         super().__init__(driver, now)
         self._facts: list[tuple[str, str, str, str, str, str]] = []
+        self._numbered = 0  # facts that are written already
         self._after: list[Callable[[], None]] = []
         self._last: list[tuple[Callable[[Tx, list[Any]], None], Any]] = []
         self.hints: set[str] = set()  # which loops have something new to do: `lanes`, `timers`
@@ -99,7 +101,8 @@ class Tx(Query):
         """Run a statement for each row: mappings, or tuples in the order of the parameters.
 
         Gives nothing back, not even for RETURNING: give each row its own id and ask which are
-        there.
+        there. Nor is it waited for on PostgreSQL: its error comes with the next statement that gives something back, or
+        with the end of the function or the `part`, which are undone by it as ever.
         """
         if rows:
             self._driver.many(sql, rows)
@@ -199,25 +202,32 @@ class Tx(Query):
 
     def back_to(self, mark: tuple[int, int, int, int]) -> None:
         """Forget what was collected since a mark."""
+        self._numbered = min(self._numbered, mark[0])
         del self._facts[mark[0] :], self._after[mark[1] :], self.acts[mark[2] :], self._last[mark[3] :]
 
     def number_facts(self) -> int:
-        """Write the collected facts under the next numbers of the log; give how many.
+        """Write the facts that have no number yet under the next numbers of the log; give how many.
 
         The head's row stays locked until the commit, so that number order is commit order.
         """
-        count = len(self._facts)
-        if count:
-            last = self._driver.execute(_TAKE_NUMBERS, {"n": count})[0][0]
-            first = last - count + 1
+        new = self._facts[self._numbered :]
+        if new:
+            last = self._driver.execute(_TAKE_NUMBERS, {"n": len(new)})[0][0]
+            first = last - len(new) + 1
             self._driver.many(
                 _INSERT_FACT,
                 [
                     (first + i, kind, self.now_us, account, conversation, ids, small)
-                    for i, (kind, account, conversation, ids, small, _) in enumerate(self._facts)
+                    for i, (kind, account, conversation, ids, small, _) in enumerate(new)
                 ],
             )
-        return count
+            self._numbered = len(self._facts)
+        return len(new)
+
+    @property
+    def facts(self) -> int:
+        """Say how many facts were collected."""
+        return len(self._facts)
 
     @property
     def told(self) -> Iterator[tuple[str, str, str]]:

@@ -202,12 +202,12 @@ class Writer(threading.Thread):
             guarded = len(groups) > 1
             for fn, jobs in groups:
                 done += self._group(tx, driver, fn, jobs, guarded=guarded)
-            facts = tx.number_facts()
+            tx.number_facts()
             driver.commit()
         except BaseException:
             driver.rollback()
             raise
-        return tx, done, facts
+        return tx, done, tx.facts
 
     def _group(self, tx: Tx, driver: Driver, fn: Fn, jobs: list[Job], *, guarded: bool) -> list[Done]:
         self.holder = Holder(getattr(fn, "__qualname__", str(fn)), time.monotonic())
@@ -216,6 +216,11 @@ class Writer(threading.Thread):
             driver.savepoint()
         try:
             results = self._call(tx, fn, jobs)
+            # What was said and not waited for is waited for here: its errors are this group's.
+            if guarded:
+                driver.release()
+            elif not tx.number_facts():
+                driver.settle()
         except (StoreDown, RunAgain):
             raise
         except Exception as error:  # noqa: BLE001  it reaches its caller
@@ -228,8 +233,6 @@ class Writer(threading.Thread):
             if len(jobs) == 1:
                 return [(jobs[0], None, error)]
             return [one for job in jobs for one in self._group(tx, driver, fn, [job], guarded=True)]
-        if guarded:
-            driver.release()
         return [(job, result, None) for job, result in zip(jobs, results, strict=True)]
 
     def _call(self, tx: Tx, fn: Fn, jobs: list[Job]) -> Sequence[Any]:
