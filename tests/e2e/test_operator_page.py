@@ -273,6 +273,48 @@ async def test_nothing_is_cut_off(strict: Any, demo: Demo, width: int) -> None:
     assert await page.evaluate("document.documentElement.scrollHeight") <= 740
 
 
+LAST_IN_SIGHT = """() => {
+    const log = document.getElementById("log").getBoundingClientRect();
+    const last = [...document.querySelectorAll("#log .bubble")].at(-1).getBoundingClientRect();
+    return last.bottom <= log.bottom + 1;
+}"""
+
+
+async def test_the_newest_message_stays_in_sight_when_the_preview_takes_its_room(operator: Any, demo: Demo) -> None:
+    for number in range(12):
+        await demo.customers.write("ivo", f"Line {number}", name="Ivo")
+    await operator.locator(".entry", has_text="Ivo").click()
+    await operator.get_by_role("log").get_by_text("Line 11", exact=True).wait_for()
+    assert await operator.evaluate(LAST_IN_SIGHT)
+
+    await operator.get_by_label("Reply", exact=True).fill("first\n\nsecond\n\nthird")
+    await operator.locator("#preview-parts > ol > li").wait_for()
+    await operator.wait_for_function(LAST_IN_SIGHT)
+
+
+async def test_whoever_looks_at_older_messages_is_left_there(operator: Any, demo: Demo) -> None:
+    for number in range(12):
+        await demo.customers.write("uma", f"Line {number}", name="Uma")
+    await operator.locator(".entry", has_text="Uma").click()
+    await operator.get_by_role("log").get_by_text("Line 11", exact=True).wait_for()
+    await operator.evaluate("document.getElementById('log').scrollTop = 0")
+    await operator.wait_for_function(f"!({LAST_IN_SIGHT})()")
+
+    await operator.get_by_label("Reply", exact=True).fill("first\n\nsecond\n\nthird")
+    await operator.locator("#preview-parts > ol > li").wait_for()
+    assert await operator.evaluate("document.getElementById('log').scrollTop") == 0
+
+
+async def test_a_long_id_that_a_channel_made_up_is_shortened_to_its_end(operator: Any, demo: Demo) -> None:
+    await demo.customers.write("v-7f3a90c2d1e84b55a1c0", "Hello, it is me")
+    entry = operator.locator(".entry", has_text="Hello, it is me")
+    await entry.click()
+    name = operator.locator("#title", has_text="…5a1c0")
+    await name.wait_for()
+    assert await name.inner_text() == await entry.locator("b").inner_text()
+    assert "v-7f3a90c2d1e84b55a1c0" in await operator.locator("#about").inner_text()
+
+
 async def test_two_tabs_share_one_stream(operator: Any, demo: Demo) -> None:
     second = await operator.context.new_page()
     streams: list[str] = []

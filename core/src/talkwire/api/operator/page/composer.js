@@ -1,6 +1,6 @@
 // The reply: what is typed, what would go out, whether it may and until when, and the ways out where it may not.
 
-import { at, h, icon, moment, nameOf, say } from "./dom.js";
+import { at, h, icon, moment, say } from "./dom.js";
 import { Problem, now, post } from "./api.js";
 import { lossList } from "./thread.js";
 
@@ -196,7 +196,7 @@ async function send({ policy = null, account = "", to = null, template = "" } = 
   try {
     let said;
     if (account && !policy) {
-      said = await post(`/accounts/${account}/replies`, { text, to: { ...to, name: nameOf(conversation) } }, { headers });
+      said = await post(`/accounts/${account}/replies`, { text, to: { ...to, name: conversation.address.name } }, { headers });
     } else {
       said = await post(`/conversations/${id}/replies`, { text, ...(policy && { policy }), ...(account && { fallback: account }), ...(template && { template }) }, { headers });
     }

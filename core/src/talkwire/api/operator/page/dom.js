@@ -76,12 +76,13 @@ export function time(iso, words = moment(iso), given = {}) {
 }
 
 export const plain = (code) => String(code).replaceAll("_", " ");
-export const nameOf = (conversation) => conversation.address.name || conversation.address.value;
 
-/** Name a customer where there is little room; ids that a channel made up are cut. */
-export function shortName(conversation) {
-  const { name, value } = conversation.address;
-  return name || (value.length > 16 ? `${value.slice(0, 12)}…` : value);
+/** Name a customer; of a long id that a channel made up, its end is enough to know it again. */
+export function nameOf(conversation) {
+  const { kind, name, value } = conversation.address;
+  if (name || value.length <= 16 || kind === "email" || kind === "phone") return name || value;
+  const whose = plain(kind);
+  return `${whose[0].toUpperCase()}${whose.slice(1)} …${value.slice(-5)}`;
 }
 
 let clearing = 0;

@@ -1,6 +1,6 @@
 // Who is there now: the sessions that live, who waits longest first; and what we do in one beside replying.
 
-import { at, h, moment, plain, say, shortName, time } from "./dom.js";
+import { at, h, moment, plain, say, nameOf, time } from "./dom.js";
 import { Problem, get, post } from "./api.js";
 
 const TYPES_ON = 3000; // milliseconds between two words to the customer that we type on
@@ -16,7 +16,7 @@ export const isLive = (one) => one?.session === "connected" || one?.session === 
 export function start(chooses) {
   choose = chooses;
   at("end").addEventListener("click", () => {
-    at("end-who").textContent = shortName(open);
+    at("end-who").textContent = nameOf(open);
     at("end-chat").showModal();
   });
   at("end-no").addEventListener("click", () => at("end-chat").close());
@@ -52,7 +52,7 @@ function entry(one) {
     onclick: () => choose(one.id),
   },
   h("span", { class: "presence", role: "img", "aria-label": isHere ? "connected" : "away" }),
-  h("b", {}, shortName(one)),
+  h("b", {}, nameOf(one)),
   h("span", { class: "quiet" }, !isHere && "away · ", one.handled ? "answered" : ["waits since ", time(one.session_since, moment(one.session_since))])));
 }
 
@@ -86,7 +86,7 @@ let fading = 0;
 /** Show that the customer types, or no longer. */
 export function customer(types) {
   clearTimeout(fading);
-  at("typing").textContent = types ? `${shortName(open)} is typing…` : "";
+  at("typing").textContent = types ? `${nameOf(open)} is typing…` : "";
   if (types) fading = setTimeout(() => customer(false), FADES);
 }
 

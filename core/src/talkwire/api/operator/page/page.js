@@ -99,7 +99,7 @@ function head(one) {
   at("nobody").hidden = true;
   at("talk").hidden = false;
   at("title").textContent = nameOf(one);
-  at("about").textContent = [one.address.name && one.address.value, one.account, one.channel !== one.account && one.channel, one.subject || (one.thread && `thread ${one.thread}`), live.sessionWords(one)].filter(Boolean).join(" · ");
+  at("about").textContent = [nameOf(one) !== one.address.value && one.address.value, one.account, one.channel !== one.account && one.channel, one.subject || (one.thread && `thread ${one.thread}`), live.sessionWords(one)].filter(Boolean).join(" · ");
   at("trace").href = `trace#of=${one.id}`;
   live.looksAt(one);
   live.drawn(one.id, thread.lastOfTheirs());

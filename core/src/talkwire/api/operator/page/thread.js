@@ -19,6 +19,7 @@ const WAITS = { // why a part is still queued
 let shown = ""; // id of the conversation
 let messages = new Map(); // id → message
 let wanted = 0; // counts what was asked for; an answer to an older question is dropped
+let isAtEnd = true; // the newest message is in sight, and stays there when the room for messages changes
 
 /** Show a conversation from its end. */
 export async function open(id) {
@@ -34,7 +35,7 @@ export async function open(id) {
   if (asked !== wanted) return;
   page.items.forEach(put);
   at("earlier").hidden = page.items.length < PAGE;
-  log.scrollTop = log.scrollHeight;
+  toEnd();
   setTimeout(() => log.setAttribute("aria-live", "polite"), 300);
 }
 
@@ -58,12 +59,19 @@ export async function refresh(ids) {
     ? (await get(`/conversations/${shown}/messages?limit=${PAGE}`)).items
     : await Promise.all(ids.map((id) => get(`/messages/${id}`)));
   if (asked !== wanted) return;
-  const log = at("log");
-  const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
   const grew = fresh.some((message) => !messages.has(message.id));
   fresh.filter((message) => message.conversation === shown).sort((a, b) => a.n - b.n).forEach(put);
-  if (isAtEnd || (grew && fresh.at(-1).direction === "out")) log.scrollTop = log.scrollHeight;
+  if (isAtEnd || (grew && fresh.at(-1).direction === "out")) toEnd();
 }
+
+function toEnd() {
+  const log = at("log");
+  log.scrollTop = log.scrollHeight;
+  isAtEnd = true;
+}
+
+at("log").addEventListener("scroll", ({ target: log }) => { isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80; });
+new ResizeObserver(() => isAtEnd && toEnd()).observe(at("log")); // a preview or a warning takes room from it
 
 /** Give the number of the customer's last message that is drawn, 0 before the first. */
 export function lastOfTheirs() {
@@ -270,9 +278,7 @@ async function show(node, id, caption) {
   if (!caption && name) node.querySelector("button span").textContent = name;
   const shown = h(tag, { src: ours(link), class: "shown", alt: tag === "img" ? words : null, "aria-label": tag === "img" ? null : words, controls: tag !== "img", preload: tag === "img" ? null : "none" });
   shown.addEventListener("error", () => shown.remove()); // it is no such thing after all
-  const log = at("log");
-  const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
-  if (tag === "img") shown.addEventListener("load", () => { if (isAtEnd) log.scrollTop = log.scrollHeight; });
+  if (tag === "img") shown.addEventListener("load", () => { if (isAtEnd) toEnd(); });
   node.prepend(shown);
 }
 
