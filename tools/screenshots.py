@@ -11,6 +11,7 @@ import base64
 import html
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -59,8 +60,16 @@ RICH = Draft(
 )
 
 
+def _say_what_is_missing() -> None:
+    """Customers write emoji; without a font for them each is a box in the pictures."""
+    look = ["fc-list", ":charset=1f44d"]
+    if shutil.which(look[0]) and not subprocess.run(look, capture_output=True, check=False).stdout:
+        print("no font here has emoji, so each will be a box; type: apt-get install fonts-noto-color-emoji")
+
+
 async def main(word: str) -> None:
     SCREENS.mkdir(parents=True, exist_ok=True)
+    _say_what_is_missing()
     if word.startswith(("trace", "terminal")):  # these need nothing of the rest
         await trouble(word)
         return
