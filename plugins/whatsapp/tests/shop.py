@@ -73,7 +73,13 @@ FILES = {
         attached("voice", "audio/ogg"),
         attached("smile", "image/webp"),
         attached("pdf", "application/pdf", name="bill.pdf"),
-        attached("huge", "application/zip", 100_000_001),
+        attached("huge", "application/pdf", 100_000_001),
+        attached("archive", "application/zip"),
+        attached("moving", "image/gif"),
+        attached("cinema", "video/quicktime"),
+        attached("table", "text/csv", name="prices.csv"),
+        attached("sheet", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", name="sheet.xlsx"),
+        attached("note", "text/plain", name="note.txt"),
     )
 }
 CONTEXT = RenderContext(account="kit", address=ANN, attachments=FILES)

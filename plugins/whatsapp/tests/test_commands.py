@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import sqlite3
+from contextlib import closing
 
 import pytest
 from typer.testing import CliRunner
@@ -86,6 +88,32 @@ async def test_what_cannot_be_shown_is_said(folder):
     assert said.exit_code == 1
     assert "cannot be connected to" in said.output
     assert TOKEN not in said.output
+
+
+async def test_an_account_that_meta_refuses_hides_no_other(folder):
+    place, meta = folder
+    dead = settings("http://127.0.0.1:1", phone_number_id="106540352242930")
+    rows = "\n".join(f"{name} = {json.dumps(value)}" for name, value in dead.items())
+    (place / "talkwire.toml").write_text(f'{toml(place, meta.url)}[accounts.dead]\nchannel = "whatsapp"\n{rows}\n')
+    said = await asyncio.to_thread(typed, place, "--refresh")
+    assert said.exit_code == 1
+    assert said.stdout.splitlines()[0] == "shop: 4 templates, 3 approved"
+    assert said.stderr.startswith("dead: 127.0.0.1:1: cannot be connected to")
+    said = await asyncio.to_thread(typed, place, "--refresh", "--json")
+    assert (said.exit_code, len(json.loads(said.stdout))) == (1, len(LISTED))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("templates", '{"pieces": "x"}'), ("templates", "[]"), ("templates:0", '[{"name": "a", "new": 1}]')],
+    ids=["no number", "a list", "another version"],
+)
+async def test_what_another_version_kept_is_not_known(folder, name, value):
+    place, _ = folder
+    with closing(sqlite3.connect(place / "talkwire.db")) as database, database:
+        assert database.execute("UPDATE keep SET value = ? WHERE name = ?", (value, name)).rowcount == 1
+    said = await asyncio.to_thread(typed, place)
+    assert (said.exit_code, said.output.partition(";")[0]) == (0, "shop: not known yet")
 
 
 def test_that_there_is_no_account_is_said(tmp_path):

@@ -98,6 +98,16 @@ async def test_a_file_that_is_not_the_announced_one_is_refused(channel, meta, li
         await fetched(channel, handle)
 
 
+@pytest.mark.parametrize("announced", [HEX, HEX.upper(), BASE64.rstrip("="), "?", HEX[:62]], ids=range(5))
+async def test_a_hash_that_is_written_otherwise_loses_no_file(channel, meta, announced):
+    assert await fetched(channel, handle_of(ID, announced)) == PICTURE
+
+
+async def test_a_hash_that_a_webhook_writes_as_the_api_does_counts(channel, meta):
+    with pytest.raises(Refused, match="SHA-256"):
+        await fetched(channel, handle_of(ID, hashlib.sha256(b"another").hexdigest()))
+
+
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
 async def test_a_url_that_has_run_out_is_asked_for_again_once(channel, meta, status):
     meta.fetched = [Reply(status=status)]

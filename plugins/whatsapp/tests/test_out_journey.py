@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
 import talkwire_whatsapp
-from talkwire import Address, Draft, Policy, Template, TypingSignal, Unsupported, WindowClosed, draft
+from talkwire import Address, Draft, Media, Policy, Template, TypingSignal, Unsupported, WindowClosed, draft
 from talkwire.testing.provider import FakeProvider, Reply, accept, says
 
 from .samples import NOON, OURS, body, message, signature, wamid
@@ -141,6 +142,22 @@ async def test_a_template_that_is_not_there_is_refused_and_nothing_is_stored(sta
     with pytest.raises(Unsupported, match="there are: hello_world, order_ready, spring"):
         await talk.hub.reply(conversation, Draft(blocks=(Template(name="bye", language="en"),)))
     assert await talk.hub.states(conversation) == []
+
+
+async def test_a_file_whose_bytes_are_lost_fails_the_reply_and_does_not_try_for_ever(start_talk):
+    async def paper():
+        yield b"%PDF-1.4 the bill"
+
+    talk = await start_talk()
+    conversation = await talk.comes(body("text"))
+    daemon = talk.hub.daemon
+    file = await daemon.hub.keep_file(paper(), name="bill.pdf", limit=100)
+    digest = (await daemon.hub.attachment(file.id)).sha256
+    assert await daemon.files.drop([digest], datetime(2100, 1, 1, tzinfo=UTC)) == {digest}
+    await talk.hub.reply(conversation, Draft(blocks=(Media(attachment=file.id),)))
+    await talk.hub.run_until_idle()
+    assert await talk.hub.states(conversation) == ["failed"]
+    assert not any(one.path.endswith("/media") for one in talk.meta.requests)
 
 
 async def test_typing_answers_the_customers_last_message(start_talk):

@@ -249,6 +249,43 @@ def test_what_a_block_keeps_of_the_value_is_bounded():
     assert block.text.startswith("Order: 2 × RAINCOAT-M")
 
 
+FAULT = {"code": 131051, "title": "Message type unknown", "error_data": {"details": "It is not passed on."}}
+
+
+@pytest.mark.parametrize(
+    "kind", ["text", "location", "contacts", "order", "button", "image", "sticker", "reaction", "edit", "revoke"]
+)
+@pytest.mark.parametrize("empty", [{}, None, "-"], ids=["empty", "null", "missing"])
+def test_what_comes_with_nothing_but_errors_is_a_message_that_says_why(kind, empty):
+    bare = {name: value for name, value in message("text").items() if name != "text"}
+    said = {**bare, "type": kind, "errors": [FAULT], **({} if empty == "-" else {kind: empty})}
+    found = one(said)
+    assert isinstance(found, Inbound)
+    [block] = found.blocks
+    assert (found.text, block.kind, json.loads(block.raw)) == ("", kind, said)
+    assert block.text.endswith("It is not passed on.")
+    assert isinstance(one({**said, "errors": []}), Unread)
+
+
+@pytest.mark.parametrize("written", ["1" + "0" * 400, "-1" + "0" * 400, '"1e999"', "1e300"], ids=range(4))
+@pytest.mark.parametrize("field", ["quantity", "item_price"])
+def test_an_order_of_absurd_numbers_is_an_order_without_a_sum(field, written):
+    order = {"product_items": [{"product_retailer_id": "HAT", "quantity": 2, "item_price": 3, "currency": "EUR"}]}
+    order["product_items"][0][field] = "@"
+    whole = json.dumps(delivery(of({**message("order"), "order": order}))).replace('"@"', written)
+    [found] = items(whole.encode())
+    [block] = found.blocks
+    assert block.text.startswith("Order: ")
+    assert block.text.endswith(" × HAT")
+
+
+@pytest.mark.parametrize(("count", "shown"), [(1234567, "1234567"), ("0.5", "0.5"), (3, "3")])
+def test_a_quantity_is_shown_whole(count, shown):
+    item = {"product_retailer_id": "BOLT", "quantity": count}
+    [block] = one({**message("order"), "order": {"product_items": [item]}}).blocks
+    assert block.text == f"Order: {shown} × BOLT"
+
+
 def test_a_form_does_not_show_its_token():
     [block] = one(message("flow_reply")).blocks
     assert "secret-flow-token" not in block.text
@@ -397,6 +434,17 @@ def test_what_is_said_of_no_business_account_breaks_none():
     del nobodys["entry"][0]["id"]
     [item] = items(nobodys)
     assert (item.to, item.broken) == (NUMBER, False)
+
+
+@pytest.mark.parametrize(("late", "broken"), [(timedelta(hours=1), True), (timedelta(hours=1, seconds=1), False)])
+@pytest.mark.parametrize("name", ["account_disabled", "account_restricted"])
+def test_a_ban_of_long_ago_is_told_and_breaks_no_account(name, late, broken):
+    """Meta repeats for seven days: the ban may have been lifted since, and its answers say if it was not."""
+    ban = json.loads(body(name))
+    ban["entry"][0]["time"] = int((NOON - late).timestamp())
+    [item] = items(ban)
+    assert (item.to, item.at, item.broken) == (NUMBER, NOON - late, broken)
+    assert ("it may be over" in item.text) is not broken
 
 
 @pytest.mark.parametrize(

@@ -52,9 +52,9 @@ def test_the_numbers_are_those_of_the_features() -> None:
     )
     assert features.window is not None
     assert f"{features.window.total_seconds() / 3600:.0f} hours from the customer's last message" in README
-    sizes = {kind: media.limit // 10**6 for media in features.media for kind in media.types}
+    sizes = {kind: media.limit // 10**6 for media in reversed(features.media) for kind in media.types}
     assert f"JPEG and PNG of {sizes['image/png']} MB, MP4 and 3GPP of {sizes['video/mp4']} MB" in README
-    assert f"sounds of {sizes['audio/ogg']} MB, any other file of {sizes['*/*']} MB" in README
+    assert f"sounds of {sizes['audio/ogg']} MB, PDF, text and Office files of {sizes['application/pdf']} MB" in README
     assert {media.caption_limit for media in features.media} <= {0, 1024}
     number, pair = features.rates
     in_a_second = number.count + number.burst - 1

@@ -21,7 +21,7 @@ from talkwire import (
 from talkwire_whatsapp.rendering import render
 from talkwire_whatsapp.templates import Templates, known
 
-from .shop import CONTEXT, LISTED
+from .shop import CONTEXT, FILES, LISTED
 
 YES, NO = Option("yes", "Yes"), Option("no", "No")
 TRACK = Option("", "Track it", url="https://shop.example/o/7")
@@ -231,6 +231,12 @@ def test_words_that_are_added_are_in_the_readers_language():
     assert message["interactive"]["body"]["text"] == "Silakan pilih:"
 
 
+@pytest.mark.parametrize("file", ["pdf", "sheet", "note", "table"])
+def test_a_document_goes_with_its_name(file):
+    [message] = messages(Media(attachment=file))
+    assert message == {"type": "document", "document": {"filename": FILES[file].name}}
+
+
 def test_nothing_in_a_label_is_a_mark():
     (message,) = messages(FormLink(label="*Form* _a_", url="https://a.b/f"))
     assert message["interactive"]["body"]["text"] == "*\u200bForm* _\u200ba_"
@@ -239,6 +245,9 @@ def test_nothing_in_a_label_is_a_mark():
 
 REFUSED = [
     (Media(attachment="huge"), "100000001 bytes"),
+    (Media(attachment="archive"), "does not carry files of type application/zip"),
+    (Media(attachment="moving"), "does not carry files of type image/gif"),
+    (Media(attachment="cinema"), "does not carry files of type video/quicktime"),
     (Buttons(text="?", options=(Option("a", " "),)), "needs a title"),
     (Buttons(text="?", options=(Option("x" * 257, "A"),)), "1 to 256 characters"),
     (Choices(text="?", button="O", options=(Option("x" * 201, "A"),)), "1 to 200 characters"),

@@ -19,7 +19,7 @@ from talkwire import (
 from talkwire.testing import NOON, Answers, Reply, accept, reset_after_body, says
 from talkwire_whatsapp.settings import WhatsAppSettings
 
-from .shop import ANN, BSUID, KEY, TOKEN, failed, harmless, number, outgoing, settings
+from .shop import ANN, BSUID, KEY, META, TOKEN, accepted, failed, harmless, number, outgoing, settings
 
 HELLO = {"type": "text", "text": {"body": "Hi", "preview_url": False}}
 PICTURE = {"type": "image", "image": {"caption": "A lamp"}}
@@ -116,6 +116,21 @@ async def test_a_file_is_given_first_and_named_by_its_id():
         assert piece in form.body
 
 
+@pytest.mark.parametrize("media_type", ["text/csv", "text/plain", "text/html"])
+async def test_a_text_of_any_kind_is_given_as_the_plain_one_that_meta_takes(media_type):
+    async with number() as (meta, lent):
+        lent.services.store(b"name;price", name="prices.csv", media_type=media_type, attachment="table")
+        await lent.channel.send(
+            outgoing({"type": "document", "document": {"filename": "prices.csv"}}, attachment="table")
+        )
+        [form] = forms(meta)
+    assert b'name="type"\r\n\r\ntext/plain\r\n' in form.body
+    file = (
+        b'Content-Type: text/plain\r\nContent-Disposition: form-data; name="file"; filename="prices.csv"\r\n\r\nname;'
+    )
+    assert file in form.body
+
+
 async def test_a_file_in_a_header_is_named_there():
     message = {
         "type": "interactive",
@@ -174,6 +189,25 @@ async def test_a_file_that_was_not_given_is_never_uncertain(answer, error):
         assert meta.shown == []
 
 
+async def test_a_file_that_is_not_there_any_more_is_refused_and_meta_is_not_asked():
+    async with number() as (meta, lent):
+        with pytest.raises(Refused, match="not in our store any more") as caught:
+            await lent.channel.send(outgoing(PICTURE, attachment="gone"))
+        assert (caught.value.code, meta.requests) == ("file_gone", [])
+
+
+@pytest.mark.parametrize(("attempt", "error"), [(1, TryLater), (3, TryLater), (4, Refused)])
+async def test_a_file_that_meta_cannot_use_is_given_a_few_times_only(attempt, error):
+    def unusable(seen):
+        return failed(131053) if seen.path.endswith("/media") else harmless(seen)
+
+    async with number(Answers(accept=accepted, harmless=unusable)) as (meta, lent):
+        lent.services.store(b"x", name="a.png", media_type="image/png", attachment="photo")
+        with pytest.raises(error) as caught:
+            await lent.channel.send(outgoing(PICTURE, attachment="photo", attempt=attempt))
+        assert (type(caught.value), caught.value.code, meta.shown) == (error, "131053", [])
+
+
 # --- read, typing, reactions -----------------------------------------------------------------------------
 
 
@@ -204,6 +238,16 @@ async def test_a_tick_that_fails_stops_no_reply():
     ):
         receipt = await lent.channel.send(outgoing(HELLO, last_inbound="wamid.1"))
         assert (receipt.external_id, len(meta.shown)) == ("p1", 1)
+
+
+async def test_a_tick_that_meta_refuses_is_not_asked_for_again():
+    def no_tick(seen):
+        return failed(131009) if seen.json().get("status") == "read" else None
+
+    async with number(Answers(accept=accepted, harmless=no_tick), mark_read=True) as (meta, lent):
+        for _ in range(3):
+            await lent.channel.send(outgoing(HELLO, last_inbound="wacid.1"))
+        assert (len(reads(meta)), len(meta.shown)) == (1, 3)
 
 
 SIGNALS = [
@@ -298,6 +342,26 @@ def test_the_rate_is_that_of_the_settings():
     assert [(rate.count, rate.per.total_seconds(), rate.key, rate.burst) for rate in channel.rates] == [
         (18, 1, "account", 2),
         (1, 6, "address", 45),
+    ]
+
+
+async def test_a_slash_at_the_end_of_the_apis_address_changes_no_path():
+    from talkwire.testing import FakeProvider
+    from talkwire.testing.services import lend
+    from talkwire_whatsapp.channel import WhatsApp
+
+    async with (
+        FakeProvider(META) as meta,
+        lend(WhatsApp, settings(f"{meta.url}", api_url=f"{meta.url}/v23.0/")) as lent,
+    ):
+        lent.services.store(b"x", name="a.png", media_type="image/png", attachment="photo")
+        await lent.channel.open()
+        await lent.channel.send(outgoing(PICTURE, attachment="photo"))
+        await lent.channel.close()
+    assert [seen.path for seen in meta.requests] == [
+        "/v23.0/102290129340398/message_templates",
+        "/v23.0/106540352242922/media",
+        "/v23.0/106540352242922/messages",
     ]
 
 

@@ -365,6 +365,74 @@ async def test_a_header_is_checked_as_a_file_is(meta: Any, shown: dict[str, Any]
     assert code(await send(meta, "interactive", buttons(BUTTON, header={"type": "image", "image": shown}))) == says
 
 
+def values(component: str, *them: str) -> dict[str, Any]:
+    return {"type": component, "parameters": [{"type": "text", "text": one} for one in them]}
+
+
+@pytest.mark.parametrize(
+    ("header", "body", "says"),
+    [("7" * 54, "x", 0), ("7" * 55, "x", 132005), ("7", "x" * 978, 0), ("7", "x" * 979, 132005)],
+    ids=["a header", "too long a header", "a body", "too long a body"],
+)
+async def test_the_words_of_a_template_are_measured_with_their_values(
+    meta: Any, header: str, body: str, says: int
+) -> None:
+    ends = {**values("button", "4711"), "sub_type": "url", "index": "0"}
+    value = template("order_sent", "en", values("header", header), values("body", body, "y"), ends)
+    assert code(await send(meta, "template", value)) == says
+
+
+@pytest.mark.parametrize(
+    ("shown", "says"),
+    [
+        ({"link": "https://shop.example/a.png"}, 0),
+        ({}, 131008),
+        ({"id": "1"}, 131009),
+        ({"link": "https://shop.example/a.png", "caption": "no"}, 100),
+        (5 * 1024**2, 0),
+        (5 * 1024**2 + 1, 131053),
+    ],
+    ids=["a link", "nothing", "not there", "a caption", "fits", "too large"],
+)
+async def test_the_header_of_a_template_is_checked_as_a_file_is(meta: Any, shown: Any, says: int) -> None:
+    if isinstance(shown, int):
+        shown = {"id": meta.cloud.shelf.put(bytes(shown), "image/png", "a.png").id}
+    head = {"type": "header", "parameters": [{"type": "image", "image": shown}]}
+    assert code(await send(meta, "template", template("back_in_stock", "en", head, BODY))) == says
+
+
+async def test_a_template_with_a_form_names_it(meta: Any) -> None:
+    buttons = {"type": "BUTTONS", "buttons": [{"type": "FLOW", "text": "Sign up"}]}
+    one = {**meta.cloud.templates[3], "name": "survey"}
+    meta.cloud.templates.append({**one, "components": [*one["components"], buttons]})
+    named = {"type": "button", "sub_type": "flow", "index": "0"}
+    token = [{"type": "action", "action": {"flow_token": "unused"}}]
+    sent = [template("survey", "en_US", *parts) for parts in ((), (named,), ({**named, "parameters": token},))]
+    assert [code(await send(meta, "template", value)) for value in sent] == [131009, 0, 0]
+    assert [option["title"] for option in shown(meta)[-1]["options"]] == ["Sign up"]
+    nothing = {"kind": "choice", "answers": shown(meta)[-1]["id"]}  # a form is no answer
+    answer = await meta.post("/sim/messages", json=nothing)
+    assert (answer.status, await answer.text()) == (400, "choice names no option of that message")
+
+
+@pytest.mark.parametrize(
+    ("said", "its_own", "says"),
+    [
+        ("application/zip", "application/zip", 100),
+        ("image/gif", "image/gif", 100),
+        ("text/plain", "text/csv", 100),
+        ("text/csv", "text/plain", 100),
+        ("text/plain", "text/plain", 0),
+    ],
+)
+async def test_a_file_of_a_type_that_meta_does_not_list_is_not_taken(
+    meta: Any, said: str, its_own: str, says: int
+) -> None:
+    form = aiohttp.FormData({"messaging_product": "whatsapp", "type": said})
+    form.add_field("file", io.BytesIO(b"PK"), filename="a", content_type=its_own)
+    assert code(await call(meta, path=f"{OURS.id}/media", data=form)) == says
+
+
 # --- what the customer does --------------------------------------------------------------------------------
 
 

@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from talkwire import AccountNotice, Template, Text, Unsupported
-from talkwire.testing import NOON, Answers, Reply, hang_after_acceptance
+from talkwire import AccountNotice, Refused, Template, Text, Unsupported
+from talkwire.testing import NOON, Answers, Reply, hang_after_acceptance, says
 from talkwire_whatsapp.templates import in_pieces, known, read_kept
 
-from .shop import CONTEXT, LISTED, accepted, number
+from .shop import CONTEXT, LISTED, TOKEN, accepted, failed, number, outgoing
 from .test_rendering import messages, rendered, templates
 
 READY = Template(name="order_ready", language="en_US", values=("7", "Ann", "the lamp", "the shop", "o-7"))
@@ -77,6 +77,31 @@ def test_names_instead_of_numbers_a_file_and_a_code():
     assert found.text(block.values) == "Dear Ann, from May on, Ann!"
 
 
+def test_a_button_that_opens_a_form_is_named_though_it_takes_no_value():
+    """Meta refuses the message otherwise."""
+    flow = {"type": "FLOW", "text": "Sign up", "flow_id": 7, "flow_action": "NAVIGATE", "navigate_screen": "START"}
+    listed = {
+        "name": "survey",
+        "language": "en",
+        "status": "APPROVED",
+        "components": [
+            {"type": "BODY", "text": "Hi {{1}}"},
+            {"type": "BUTTONS", "buttons": [{"type": "QUICK_REPLY", "text": "No"}, flow]},
+        ],
+    }
+    found = templates(listed).find(Template(name="survey", language="en", values=("Ann",)))
+    assert [slot.where for slot in found.slots] == ["body {{1}}"]
+    assert found.components(("Ann",)) == [
+        {"type": "body", "parameters": [{"type": "text", "text": "Ann"}]},
+        {
+            "type": "button",
+            "sub_type": "flow",
+            "index": "1",
+            "parameters": [{"type": "action", "action": {"flow_token": "unused"}}],
+        },
+    ]
+
+
 def test_without_values_nothing_is_filled_in():
     assert sent(Template(name="hello_world", language="id")) == {
         "name": "hello_world",
@@ -103,6 +128,7 @@ REFUSED = [
     (replace(READY, values=("7", "Ann", " ", "x", "y")), r"one line of text for body \{\{2\}\}"),
     (replace(READY, values=("7", "Ann", "a" + " " * 5 + "b", "x", "y")), r"four spaces"),
     (replace(READY, values=("7", "Ann", "x" * 1020, "x", "y")), "longer than 1024"),
+    (replace(READY, values=("7" * 55, "Ann", "x", "x", "y")), "a header of more than 60 characters"),
 ]
 
 
@@ -116,6 +142,27 @@ def test_a_file_in_the_header_needs_its_address():
     listed = {**LISTED[3], "status": "APPROVED"}
     with pytest.raises(Unsupported, match="https address of a file"):
         templates(listed).find(Template(name="spring", language="en", values=("a.png", "A", "B", "C")))
+
+
+def test_what_just_fits_goes():
+    assert sent(replace(READY, values=("7" * 54, "Ann", "x", "x", "y")))["name"] == "order_ready"
+
+
+@pytest.mark.parametrize(
+    ("category", "button"),
+    [
+        ("MARKETING", {"type": "COPY_CODE", "text": "Copy"}),
+        ("AUTHENTICATION", {"type": "URL", "url": "https://a.b/{{1}}"}),
+    ],
+    ids=["a code to copy", "a code to log in"],
+)
+def test_a_code_has_15_characters_at_most(category, button):
+    components = [{"type": "BODY", "text": "Here it is."}, {"type": "BUTTONS", "buttons": [button]}]
+    listed = {"name": "code", "language": "en", "status": "APPROVED", "category": category, "components": components}
+    found = templates(listed)
+    assert found.find(Template(name="code", language="en", values=("x" * 15,))).name == "code"
+    with pytest.raises(Unsupported, match="at most 15 characters for button 1"):
+        found.find(Template(name="code", language="en", values=("x" * 16,)))
 
 
 @pytest.mark.parametrize(
@@ -238,9 +285,41 @@ async def test_meta_is_asked_again_after_an_hour_and_when_it_tells_of_a_change()
         await lent.channel.close()
 
 
-async def test_kept_rubbish_stops_nothing():
+async def test_meta_is_asked_again_when_it_refuses_a_template_that_we_believed_in():
+    """Its webhook went to another account of the business, or to another daemon."""
+    async with number() as (meta, lent):
+        await lent.channel.open()
+        meta.will(says(failed(132015)))
+        with pytest.raises(Refused):
+            await lent.channel.send(outgoing({"type": "template", "template": {"name": "order_ready"}}))
+        await asked(meta, 3)
+        assert meta.requests[-1].path.endswith("/message_templates")
+        await lent.channel.close()
+
+
+async def test_a_business_account_that_is_not_ours_is_named_with_its_setting():
+    def nobodys(seen):
+        return failed(100, "no such object", subcode=33) if seen.path.endswith("/message_templates") else None
+
+    async with number(Answers(accept=accepted, harmless=nobodys)) as (_, lent):
+        with pytest.raises(Refused, match=r"business_account_id 102290129340398 .*whatsapp_business_management") as no:
+            await lent.channel.templates.fetched()
+        assert (no.value.code, TOKEN in str(no.value), "phone_number_id" in str(no.value)) == ("100", False, False)
+        await lent.channel.open()
+        await lent.channel.close()
+        with pytest.raises(Unsupported, match=r"not said yet which templates there are \(Meta does not show us"):
+            lent.channel.templates.find(READY)
+        assert any("business_account_id 102290129340398" in line for line in lent.services.logs.lines)
+
+
+@pytest.mark.parametrize(
+    ("head", "piece"),
+    [({"pieces": "x"}, ""), ([], ""), ({}, ""), ({"pieces": 1}, '["a"]'), ({"pieces": 1}, '[{"name": "a", "new": 1}]')],
+    ids=range(5),
+)
+async def test_kept_rubbish_stops_nothing(head, piece):
     async with number() as (_, lent):
-        lent.services.values["templates"] = json.dumps({"pieces": "x"})
+        lent.services.values |= {"templates": json.dumps(head), "templates:0": piece}
         await lent.channel.open()
         assert len(list(lent.channel.templates)) == len(LISTED)
         await lent.channel.close()

@@ -17,7 +17,24 @@ IMAGE = MediaFeature(types=("image/jpeg", "image/png"), limit=5 * MEGABYTE, capt
 VIDEO = MediaFeature(types=("video/mp4", "video/3gpp"), limit=16 * MEGABYTE, caption_limit=1024)
 AUDIO = MediaFeature(types=("audio/aac", "audio/amr", "audio/mpeg", "audio/mp4", "audio/ogg"), limit=16 * MEGABYTE)
 STICKER = MediaFeature(types=("image/webp",), limit=100_000)  # a still one; one that moves may have 500 KB
-DOCUMENT = MediaFeature(types=("*/*",), limit=100 * MEGABYTE, caption_limit=1024)
+# What the upload takes; anything else it refuses: "Param file must be a file with one of the following types" (code 100;
+# fbsamples/whatsapp-api-examples#10, 2024-02-08; MissaelAnda/laravel-whatsapp#4, 2025-03-20).
+_OFFICE = "application/vnd.openxmlformats-officedocument"
+_DOCUMENTS = (
+    "application/pdf",
+    "text/*",  # see `uploaded_as`
+    "application/msword",
+    "application/vnd.ms-excel",
+    "application/vnd.ms-powerpoint",
+    f"{_OFFICE}.wordprocessingml.document",
+    f"{_OFFICE}.spreadsheetml.sheet",
+    f"{_OFFICE}.presentationml.presentation",
+)
+DOCUMENT = MediaFeature(
+    types=(*_DOCUMENTS, *IMAGE.types, *VIDEO.types, *AUDIO.types, *STICKER.types),
+    limit=100 * MEGABYTE,
+    caption_limit=1024,
+)
 _KINDS = {IMAGE: "image", VIDEO: "video", AUDIO: "audio", STICKER: "sticker", DOCUMENT: "document"}
 
 BODY_LIMIT = 1024  # of a text with buttons, a list or a picture
@@ -26,6 +43,10 @@ ROW_ID_LIMIT = 200  # characters of a row's id
 BUTTON_LIMIT = 20  # of the label of any button
 URL_LIMIT = 2000  # characters of a button's address
 TEMPLATE_BODY_LIMIT = 1024  # of a template's body with its values
+TEMPLATE_HEADER_LIMIT = 60  # … of its header (Messages, "text object", as quoted in chatwoot/chatwoot#6435, 2023-02-10)
+# Of a code that a button copies ("Coupon code templates"), and of any value of an authentication template (Meta's answer
+# in authgear/authgear-server#3356, 2023-09-13).
+TEMPLATE_CODE_LIMIT = 15
 
 # One customer: 10 a minute, of which about 45 may be borrowed from later (error 131056).
 PAIR_RATE = Rate(count=1, per=timedelta(seconds=6), key="address", burst=45)
@@ -62,6 +83,11 @@ FEATURES = Features(
     at_once=32,  # 80 a second, where Meta takes 0.4 s for one
     send_timeout=timedelta(seconds=120),  # a file of 100 MB is given to Meta before the message that shows it
 )
+
+
+def uploaded_as(media_type: str) -> str:
+    """Say as what a file is given to Meta: of texts it takes plain ones alone, and a table is one by all but its name."""
+    return "text/plain" if media_type.startswith("text/") else media_type
 
 
 def kind_of(attachment: Attachment) -> str:

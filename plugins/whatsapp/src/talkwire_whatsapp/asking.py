@@ -20,7 +20,7 @@ class Graph:
 
     def __init__(self, channel: Channel, settings: WhatsAppSettings) -> None:
         self._channel = channel
-        self._url = settings.api_url.rstrip("/")
+        self._url = settings.api_url
         self._token = settings.token.get_secret_value()
         self._headers = {"Authorization": f"Bearer {self._token}", "User-Agent": USER_AGENT}
         self.number = settings.phone_number_id

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from .templates import Known
 
@@ -34,7 +34,7 @@ def templates(
     The daemon asks Meta at its start, every hour, when Meta tells of a change, and when somebody sends one that it does not
     know.
     """
-    from talkwire import NotFound, installation
+    from talkwire import NotFound, SendError, installation
 
     found = installation()
     ours = found.accounts("whatsapp")
@@ -43,13 +43,25 @@ def templates(
         raise NotFound(f'"{account}" is no WhatsApp account; {there}')
     if not ours and not as_json:
         typer.echo('no account has channel = "whatsapp"')
-    said = {}
+    said: dict[str, Sequence[Known] | None] = {}
+    faults: dict[str, SendError] = {}
     for name, settings in sorted(ours.items()):
         if account in ("", name):
-            said[name] = _templates(found, name, settings, refresh=refresh)
+            try:
+                said[name] = _templates(found, name, settings, refresh=refresh)
+            except SendError as error:
+                faults[name] = error
     if as_json:
         typer.echo(json.dumps([_row(name, one) for name, known in said.items() for one in known or ()], indent=2))
-        return
+    else:
+        _show(ours, said)
+    for name, fault in faults.items():
+        typer.echo(f"{name}: {fault}", err=True)
+    if faults:
+        raise typer.Exit(1)
+
+
+def _show(ours: Mapping[str, Any], said: Mapping[str, Sequence[Known] | None]) -> None:
     for name, known in said.items():
         typer.echo(f"{name}: {_summary(ours[name], known)}")
         if known:
@@ -66,7 +78,10 @@ def _templates(found: Any, account: str, settings: Any, *, refresh: bool) -> Seq
         listed: Sequence[Known] = found.ask(account, lambda channel: channel.templates.fetched())
         return listed
     [head] = found.kept(account, KEPT)
-    return read_kept("".join(found.kept(account, *pieces_named_by(head)))) if head else None
+    try:
+        return read_kept("".join(found.kept(account, *pieces_named_by(head)))) if head else None
+    except ValueError:  # another version wrote it; the daemon asks Meta when it starts
+        return None
 
 
 def _summary(settings: Any, known: Sequence[Known] | None) -> str:

@@ -17,6 +17,7 @@ Content = tuple[str, tuple[Block, ...]]
 
 # Names of files that come without one; what a voice note or a sticker is shows in its name alone.
 _NAMES = {"image": "image", "video": "video", "audio": "audio", "voice": "voice note", "sticker": "sticker"}
+_ABSURD = 1e15  # no order costs so much, and from here on a sum has no cents
 _ENDINGS = {
     "audio/aac": ".aac",
     "audio/amr": ".amr",
@@ -38,25 +39,25 @@ def content(kind: str, message: Json) -> Content:
 
     Errors: `Unreadable`.
     """
-    if kind == "text":
-        return text_of(message), _about(message)
-    reader = _READERS.get(kind, _unknown)
-    words, blocks = reader(kind, message)
+    try:
+        words, blocks = _READERS.get(kind, _unknown)(kind, message)
+    except Unreadable:
+        if not (said := complaints(message)):
+            raise
+        # What was written is not there, and Meta says why: a file that it could not fetch from the customer's phone.
+        words, blocks = "", (Other(kind=kind[:40], text=line(f"{_NAMES.get(kind, kind)}: {said}"), raw=raw(message)),)
     return words, (*blocks, *_about(message))
 
 
-def text_of(message: Json) -> str:
-    """Give the body of a text. Errors: `Unreadable`."""
+def _text(_: str, message: Json) -> Content:
     body = inner(message, "text").get("body")
     if type(body) is not str:
         raise Unreadable("text.body: missing, or no text")
-    return body
+    return body, ()
 
 
 def _media(kind: str, message: Json) -> Content:
     value = inner(message, kind)
-    if not value and (said := _complaints(message)):  # Meta could not fetch it from the customer's phone
-        return "", (Other(kind=kind, text=line(f"{_NAMES.get(kind, kind)}: {said}"), raw=raw(message)),)
     media_type = text(value, "mime_type").partition(";")[0].strip().lower()
     known = "voice" if kind == "audio" and value.get("voice") is True else kind
     name = text(value, "filename") or _NAMES.get(known, known) + _ENDINGS.get(media_type, "")
@@ -108,7 +109,7 @@ def _interactive(kind: str, message: Json) -> Content:
     if form == "call_permission_reply":
         answer = text(inner(value, form), "response") or "answered"
         return "", (Other(kind=form, text=line(f"May we call? {answer}"), raw=raw(value)),)
-    said = _complaints(message) or "an answer that WhatsApp did not pass on"
+    said = complaints(message) or "an answer that WhatsApp did not pass on"
     return "", (Other(kind=form[:40] or kind, text=line(said), raw=raw(value or message)),)
 
 
@@ -141,31 +142,34 @@ def _order(_: str, message: Json) -> Content:
     prices = [(number(one, "item_price"), number(one, "quantity"), text(one, "currency")) for one in items]
     sums = [price * pieces for price, pieces, _ in prices if price is not None and pieces is not None]
     currencies = {currency for _, _, currency in prices}
-    total = f"; {sum(sums):.2f} {currencies.pop()}" if len(sums) == len(items) and len(currencies) == 1 else ""
+    is_sum = len(sums) == len(items) and len(currencies) == 1 and abs(sum(sums)) < _ABSURD
+    total = f"; {sum(sums):.2f} {currencies.pop()}" if is_sum else ""
     return text(value, "text"), (Other(kind="order", text=f"Order: {line(things)}{total[:80]}", raw=raw(value)),)
 
 
 def _count(item: Json) -> str:
     pieces = number(item, "quantity")
-    return "?" if pieces is None else f"{pieces:g}"
+    return "?" if pieces is None else f"{pieces:.15g}"
 
 
 def _unsupported(kind: str, message: Json) -> Content:
     what = text(inner(message, "unsupported"), "type")
-    said = _complaints(message) or "WhatsApp did not pass on what was written"
+    said = complaints(message) or "WhatsApp did not pass on what was written"
     return "", (Other(kind=what[:40] or kind, text=line(f"{what}: {said}" if what else said), raw=raw(message)),)
 
 
 def _unknown(kind: str, message: Json) -> Content:
-    said = _complaints(message) or f'WhatsApp brought a message of the type "{kind[:40]}", which Talkwire does not know'
+    said = complaints(message) or f'WhatsApp brought a message of the type "{kind[:40]}", which Talkwire does not know'
     return "", (Other(kind=kind[:40], text=line(said), raw=raw(message)),)
 
 
-def _complaints(message: Json) -> str:
+def complaints(message: Json) -> str:
+    """Give the words of the errors that come with a message; empty: none do."""
     return "; ".join(filter(None, (complaint(one)[1] for one in objects(message, "errors"))))
 
 
 _READERS: Mapping[str, Callable[[str, Json], Content]] = {
+    "text": _text,
     "image": _media,
     "video": _media,
     "audio": _media,

@@ -10,7 +10,6 @@ and Meta has refused files of customers for it (chatwoot/chatwoot#13319, 2026-01
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import json
@@ -26,6 +25,7 @@ from .values import number, text, whole
 
 LARGEST = 100 * 1024 * 1024  # bytes of one file, of a document; all others are smaller ("Supported media types")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,200}")  # it becomes a part of a path
+_HEX = 64  # digits of a SHA-256
 _AGAIN = frozenset({"401", "403", "404", "410"})  # what a URL says that has run out
 
 
@@ -64,20 +64,19 @@ async def fetch(graph: Graph, handle: str) -> AsyncIterator[bytes]:
             if is_last:
                 raise Refused(f"Meta does not give the file ({no})", code=no.code) from no
             continue
-        _same(digest.digest(), announced, _hex(text(found, "sha256")))
+        _same(digest.digest(), announced, _digest(text(found, "sha256")))
         return
 
 
 def _read(handle: str) -> tuple[str, bytes]:
     try:
         value = whole(handle.encode())
-        id_ = text(value, "id")
-        announced = base64.b64decode(text(value, "sha256"), validate=True)
-    except (Unreadable, binascii.Error, ValueError):
-        id_, announced = "", b""
+    except (Unreadable, ValueError):
+        value = {}
+    id_ = text(value, "id")
     if not _ID.fullmatch(id_):
         raise Refused("this file has no id of Meta's")
-    return id_, announced
+    return id_, _digest(text(value, "sha256"))
 
 
 def _safe(graph: Graph, url: str) -> str:
@@ -92,11 +91,13 @@ def _safe(graph: Graph, url: str) -> str:
     return url
 
 
-def _hex(digest: str) -> bytes:
+def _digest(written: str) -> bytes:
+    """Read a SHA-256 as webhooks write it (base64) or as the API does (hex); empty: it is neither, and proves nothing."""
     try:
-        return bytes.fromhex(digest)
+        read = bytes.fromhex(written) if len(written) == _HEX else base64.b64decode(written, validate=True)
     except ValueError:
         return b""
+    return read if 2 * len(read) == _HEX else b""
 
 
 def _same(found: bytes, *announced: bytes) -> None:

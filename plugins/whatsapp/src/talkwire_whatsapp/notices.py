@@ -15,10 +15,13 @@ from .values import Json, inner, line, objects, text
 _LONGEST = 200  # characters, as many as the core tells
 
 
-def notice(field: str, value: Json, at: datetime, to: str, *, business: str, is_sure: bool) -> AccountNotice | None:
+def notice(
+    field: str, value: Json, at: datetime, to: str, *, business: str, is_sure: bool, is_late: bool
+) -> AccountNotice | None:
     """Give what a field other than those of messages says, in plain words; None: nothing that a person must know.
 
     `business` is the account at Meta that it is said of; only where `is_sure` that it is that of `to`, it breaks anything.
+    What `is_late` breaks nothing either: if it still holds, Meta's answer to the next message says so.
 
     Not told are `history`, `smb_app_state_sync` and `smb_message_echoes` (what was written in the Business app, where
     somebody of the business saw it; it is no customer's), groups' doings, and whatever is new.
@@ -30,6 +33,9 @@ def notice(field: str, value: Json, at: datetime, to: str, *, business: str, is_
     words, broken = said(event, value)
     if broken and not is_sure:
         words += f" (said of business account {business[:40] or '?'}, which need not be this account's)"
+        broken = False
+    elif broken and is_late:
+        words += f" (said on {at:%Y-%m-%d at %H:%M} UTC; it may be over)"
         broken = False
     code = f"{field}.{event.lower()}" if event else field
     return AccountNotice(code=code[:100], text=line(words, _LONGEST), at=at, broken=broken, to=to)

@@ -30,10 +30,10 @@ from talkwire import (
     each,
 )
 
-from .content import content
+from .content import complaints, content
 from .notices import notice
 from .statuses import explained, status, told
-from .values import Json, an_object, inner, line, moment, needed, objects, person, raw, text, whole
+from .values import LATE, Json, an_object, inner, line, moment, needed, objects, person, raw, text, whole
 
 _CHANGES = frozenset({"reaction", "edit", "revoke"})
 _CALLS_US = "USER_INITIATED"
@@ -94,7 +94,8 @@ class _Delivery:
         business = text(entry, "id")
         to, is_sure = self._meant(business)
         at = moment(entry.get("time"), self._received)
-        found = notice(field, value, at, to, business=business, is_sure=is_sure)
+        is_late = self._received - at > LATE
+        found = notice(field, value, at, to, business=business, is_sure=is_sure, is_late=is_late)
         return () if found is None else (found,)
 
     def _people(self, value: Json) -> _People:
@@ -153,7 +154,11 @@ class _People:
             return self._system(message)
         sender, at = self._sender(message), moment(message.get("timestamp"), self._received)
         if kind in _CHANGES:
-            return (self._changed(kind, message, id_, sender, at),)
+            try:
+                return (self._changed(kind, message, id_, sender, at),)
+            except Unreadable:
+                if not complaints(message):  # else Meta says why it is not there, and that is shown
+                    raise
         words, blocks = content(kind, message)
         inbound = Inbound(
             external_id=id_,

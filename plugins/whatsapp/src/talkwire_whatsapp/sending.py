@@ -57,7 +57,7 @@ class Outbox:
         part = out.part
         message = json.loads(part.payload) if part.payload else text_message(part.text)
         if part.attachment:
-            _shown(message)["id"] = await self._uploads.id_of(part.attachment)
+            _shown(message)["id"] = await self._uploads.id_of(part.attachment, attempt=out.attempt)
         if self._channel.settings.mark_read and out.last_inbound:
             await self._mark_read(out.address.value, out.last_inbound)
         body = {**_to(out.address, out.thread), **message, "biz_opaque_callback_data": out.key}
@@ -68,6 +68,8 @@ class Outbox:
         except (Refused, TryLater) as no:
             if part.attachment and no.code in _FILE_UNUSABLE:
                 self._uploads.forget(part.attachment)
+            if message["type"] == "template" and no.code.startswith("132"):
+                self._channel.templates.changed()  # it is not as it was, and nobody told us: ask for the list
             raise
         receipt = Receipt(state=State.ACCEPTED, external_id=_id_of(said))
         if not out.last_inbound and not out.thread:
@@ -102,6 +104,8 @@ class Outbox:
         try:
             async with asyncio.timeout(_READ_WITHIN.total_seconds()):
                 await self.signal(address, ReadUpTo(message))
+        except Refused:  # nor will it be taken next time: a call has no tick, and Meta forgets messages
+            pass
         except Exception as error:  # noqa: BLE001  best effort
             self._channel.log.debug("not marked as read", kind=type(error).__name__)
             return

@@ -7,7 +7,7 @@ Sources: Cloud API, webhooks reference, "Status messages" (updated 2026-05-21), 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from talkwire import (
     AccountBroken,
@@ -24,7 +24,7 @@ from talkwire import (
 )
 
 from .errors import meaning
-from .values import Json, complaint, line, moment, needed, objects, person, text
+from .values import LATE, Json, complaint, line, moment, needed, objects, person, text
 
 _STATES = {
     "sent": State.SENT,
@@ -36,7 +36,6 @@ _STATES = {
 # What a failure says of the account too. In an answer more codes do; in a status a missing right (3, 10, 200 to 299) or
 # an unknown object (0, 33) may be that of one message.
 _OF_THE_ACCOUNT = frozenset({"190", "368", "131031", "131037", "131042", "131044", "131045", "133010"})
-_OLD = timedelta(hours=1)  # Meta repeats for seven days: what was wrong then may have been put right
 
 
 def status(value: Json, to: str, received: datetime, account: str = "") -> Iterable[Item]:
@@ -70,7 +69,7 @@ def status(value: Json, to: str, received: datetime, account: str = "") -> Itera
         unreachable=isinstance(means, Unreachable),
         to=to,
     )
-    if isinstance(means, AccountBroken) and means.code in _OF_THE_ACCOUNT and received - at <= _OLD:
+    if isinstance(means, AccountBroken) and means.code in _OF_THE_ACCOUNT and received - at <= LATE:
         yield told(code, reason, at, to, broken=True)
 
 

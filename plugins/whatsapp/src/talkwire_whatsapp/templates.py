@@ -8,17 +8,17 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from talkwire import AccountNotice, Item, Payload, TalkwireError, Template, Unreadable, Unsupported
+from talkwire import AccountNotice, Item, Payload, Refused, TalkwireError, Template, Unreadable, Unsupported
 
-from .abilities import TEMPLATE_BODY_LIMIT
-from .errors import check
+from .abilities import TEMPLATE_BODY_LIMIT, TEMPLATE_CODE_LIMIT, TEMPLATE_HEADER_LIMIT
+from .values import Json
 
 if TYPE_CHECKING:
     from .channel import WhatsApp
@@ -111,8 +111,11 @@ class Known:
 
     def text(self, values: Sequence[str] = ()) -> str:
         """Write it as it is seen; without values its places stand as Meta writes them."""
-        header = "" if self.header_is_file else self._filled("header", self.header, values)
-        return "\n\n".join(filter(None, (header, self.filled_body(values), self.footer)))
+        return "\n\n".join(filter(None, (self.filled_header(values), self.filled_body(values), self.footer)))
+
+    def filled_header(self, values: Sequence[str]) -> str:
+        """Write the text of its header with values; empty where it has none."""
+        return "" if self.header_is_file else self._filled("header", self.header, values)
 
     def filled_body(self, values: Sequence[str]) -> str:
         """Write its body with values."""
@@ -141,6 +144,7 @@ class Known:
                 found[-1]["parameters"].append(parameter)
             else:
                 found.append({"type": slot.component, "parameters": [parameter]})
+        found += (_form(index) for index, (kind, _, _) in enumerate(self.buttons) if kind == "flow")
         return found
 
 
@@ -163,6 +167,16 @@ def _parameter(slot: Slot, value: str) -> dict[str, Any]:
         return {"type": "coupon_code", "coupon_code": value}
     named = {"parameter_name": slot.place} if slot.place and not _is_number(slot.place) else {}
     return {"type": "text", **named, "text": value}
+
+
+def _form(index: int) -> dict[str, Any]:
+    """Name a button that opens a form: it takes no value, and Meta refuses a template whose form is not named (131009).
+
+    Source: Meta's OpenAPI, "Send Flow Template Message"; juspay/clairvoyance#1128, 2026-09-09. The token comes back with
+    what was filled in, and is not needed: the answer names the message.
+    """
+    action = {"type": "action", "action": {"flow_token": "unused"}}
+    return {"type": "button", "sub_type": "flow", "index": str(index), "parameters": [action]}
 
 
 def known(value: Any) -> Known:
@@ -206,6 +220,7 @@ class Templates:
         self._channel = channel
         self._known: tuple[Known, ...] = ()
         self._listed = False  # Meta's list was read, now or before
+        self._why = ""  # why it was not, the last time
         self._changed = asyncio.Event()
         self._ended = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
@@ -229,7 +244,7 @@ class Templates:
         if not self._channel.settings.business_account_id:
             raise no(f"no templates are known: set accounts.{self._channel.account}.business_account_id")
         if not self._listed:
-            raise no("Meta has not said yet which templates there are")
+            raise no("Meta has not said yet which templates there are" + (f" ({self._why})" if self._why else ""))
         named = [one for one in self._known if one.name == block.name]
         if not named:
             self.changed()  # perhaps it is new
@@ -291,19 +306,27 @@ class Templates:
 
         Errors: leaves of `SendError`.
         """
-        settings = self._channel.settings
-        url = f"{settings.api_url}/{settings.business_account_id}/message_templates"
         query = {"fields": "name,language,status,category,components", "limit": str(_PAGE)}
         found: list[Known] = []
         for _ in range(_PAGES_MOST):
-            answer = await self._channel.http.get(url, params=query, headers=self._channel.authorisation)
-            said = check(answer, hide=settings.token.get_secret_value(), account=self._channel.account)
-            found += self._readable(said.get("data") if isinstance(said, dict) else None)
+            said = await self._page(query)
+            found += self._readable(said.get("data"))
             after = _following(said)
             if not after:
                 break
             query["after"] = after
         return found
+
+    async def _page(self, query: Mapping[str, str]) -> Json:
+        business = self._channel.settings.business_account_id
+        try:
+            return await self._channel.graph.get(f"{business}/message_templates", query)
+        except Refused as no:
+            raise Refused(
+                f"Meta does not show us the templates of business_account_id {business} ({no}); compare it with WhatsApp "
+                "Manager, API setup, and give the token the permission whatsapp_business_management",
+                code=no.code,
+            ) from no
 
     def _readable(self, values: Any) -> Iterator[Known]:
         for value in values if isinstance(values, list) else ():
@@ -325,7 +348,8 @@ class Templates:
             async with asyncio.timeout(_WITHIN.total_seconds()):
                 await self.refresh()
         except (TalkwireError, TimeoutError) as error:  # what was known is still the best there is
-            self._channel.log.warning("templates not listed", kind=type(error).__name__, error=str(error))
+            self._why = str(error)
+            self._channel.log.warning("templates not listed", kind=type(error).__name__, error=self._why)
             return False
         return True
 
@@ -335,7 +359,7 @@ class Templates:
             pieces = [await self._channel.kept(name) for name in pieces_named_by(head)]
             if head:
                 self.take(read_kept("".join(pieces)))
-        except (ValueError, TypeError, KeyError):  # another version wrote it: Meta is asked anyway
+        except ValueError:  # another version wrote it: Meta is asked anyway
             self._channel.log.warning("kept templates cannot be read")
 
     async def _keep(self) -> None:
@@ -346,8 +370,11 @@ class Templates:
 
 
 def pieces_named_by(head: str) -> list[str]:
-    """Give the names under which the pieces are kept; `head` is what is kept as `KEPT`. Errors: `ValueError`, `TypeError`."""
-    return [f"{KEPT}:{number}" for number in range(int(json.loads(head)["pieces"]))] if head else []
+    """Give the names under which the pieces are kept; `head` is what is kept as `KEPT`. Errors: `ValueError`."""
+    try:
+        return [f"{KEPT}:{number}" for number in range(int(json.loads(head)["pieces"]))] if head else []
+    except (TypeError, KeyError) as error:
+        raise ValueError("no number of pieces") from error
 
 
 def in_pieces(templates: Iterable[Known]) -> list[str]:
@@ -358,17 +385,20 @@ def in_pieces(templates: Iterable[Known]) -> list[str]:
 
 
 def read_kept(text: str) -> list[Known]:
-    """Read what `in_pieces` wrote. Errors: `ValueError`, `TypeError`."""
+    """Read what `in_pieces` wrote. Errors: `ValueError`, also for what another version wrote."""
     found = []
-    for one in json.loads(text or "[]"):
-        buttons = tuple((str(kind), str(said), str(url)) for kind, said, url in one.pop("buttons", ()))
-        found.append(Known(buttons=buttons, **one))
+    try:
+        for one in json.loads(text or "[]"):
+            buttons = tuple((str(kind), str(said), str(url)) for kind, said, url in one.pop("buttons", ()))
+            found.append(Known(buttons=buttons, **one))
+    except (TypeError, AttributeError) as error:
+        raise ValueError("no templates") from error
     return found
 
 
-def _following(said: Any) -> str:
+def _following(said: Json) -> str:
     """Give the cursor of the next page, empty where this was the last: its `next` holds the token, and is not followed."""
-    paging = said.get("paging") if isinstance(said, dict) else None
+    paging = said.get("paging")
     if not isinstance(paging, dict) or not paging.get("next"):
         return ""
     cursors = paging.get("cursors")
@@ -403,6 +433,10 @@ def _fault(template: Known, values: Sequence[str]) -> str:
                 return f"takes the https address of a file in its {slot.where}"
         elif not _VALUE.fullmatch(value):
             return f"takes one line of text for {slot.where}, without tabs and with four spaces in a row at most"
+        elif (slot.kind == "code" or template.category == "AUTHENTICATION") and len(value) > TEMPLATE_CODE_LIMIT:
+            return f"takes at most {TEMPLATE_CODE_LIMIT} characters for {slot.where}"
+    if len(template.filled_header(values)) > TEMPLATE_HEADER_LIMIT:
+        return f"has a header of more than {TEMPLATE_HEADER_LIMIT} characters with these values"
     if len(template.filled_body(values)) > TEMPLATE_BODY_LIMIT:
         return f"is longer than {TEMPLATE_BODY_LIMIT} characters with these values"
     return ""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic_core import from_json
@@ -14,6 +15,7 @@ from talkwire import Address, Alias, Unreadable
 
 Json = Mapping[str, Any]
 
+LATE = timedelta(hours=1)  # Meta repeats for seven days: what was wrong then may have been put right
 _LONGEST = 500  # characters of an id; ids of Meta's have under 100
 _RAW = 64 * 1024  # bytes of JSON that a block keeps
 _NUMBER = re.compile(r"[0-9]{4,20}")  # a wa_id: a number without its plus sign, as it came
@@ -78,14 +80,15 @@ def an_object(value: Any) -> Json:
 
 
 def number(value: Json, name: str) -> float | None:
-    """Give a number, also where it is written as text; None where it is missing or something else."""
+    """Give a finite number, also where it is written as text; None where it is missing, too large or something else."""
     found = value.get(name)
-    if type(found) is str:
-        try:
-            return float(found) if len(found) <= 40 else None
-        except ValueError:
-            return None
-    return found if type(found) in (int, float) else None
+    if type(found) not in (int, float) and not (type(found) is str and len(found) <= 40):
+        return None
+    try:
+        read = float(found)  # type: ignore[arg-type]
+    except (ValueError, OverflowError):
+        return None
+    return read if math.isfinite(read) else None
 
 
 def moment(value: Any, otherwise: datetime) -> datetime:

@@ -27,6 +27,13 @@ MEDIA = {  # message type → media types, bytes
     "sticker": (("image/webp",), 500 * 1024),
     "document": ((), 100 * 1024**2),  # any type
 }
+_OFFICE = "application/vnd.openxmlformats-officedocument"
+_UPLOADED = (  # as the API itself lists them when it refuses another (fbsamples/whatsapp-api-examples#10, 2024-02-08)
+    "audio/aac", "audio/mp4", "audio/mpeg", "audio/amr", "audio/ogg", "audio/opus", "application/vnd.ms-powerpoint",
+    "application/msword", f"{_OFFICE}.wordprocessingml.document", f"{_OFFICE}.presentationml.presentation",
+    f"{_OFFICE}.spreadsheetml.sheet", "application/pdf", "text/plain", "application/vnd.ms-excel", "image/jpeg", "image/png",
+    "image/webp", "video/mp4", "video/3gpp",
+)  # fmt: skip
 
 
 def of(given: Any, name: str, kind: type = str, *, most: int = 0, least: int = 1, where: str = "") -> Any:
@@ -80,9 +87,21 @@ def checked(given: Mapping[str, Any], file_of: FileOf) -> str:
         _media(kind, body, file_of)
     elif kind == "interactive":
         _interactive(body, file_of)
+    elif kind == "template":
+        _template(body, file_of)
     else:
         _OF[kind](body)
     return kind
+
+
+def uploaded(media_type: str) -> None:
+    """Check the type of a file that is given to Meta, as the request says it and as the file does."""
+    if media_type not in _UPLOADED:
+        types = ", ".join(_UPLOADED)
+        raise GraphError(
+            100,
+            f"Param file must be a file with one of the following types: {types}. Received file of type '{media_type}'.",
+        )
 
 
 def _text(body: Mapping[str, Any]) -> None:
@@ -101,6 +120,10 @@ def _media(kind: str, body: Mapping[str, Any], file_of: FileOf) -> None:
     if captioned and "caption" in body:
         of(body, "caption", most=CAPTION, where=kind)
     _file(kind, body, file_of)
+
+
+def _no_more_than_a_file(kind: str, shown: Mapping[str, Any], where: str) -> None:
+    nothing_else(shown, {"id", "link"} | ({"filename"} if kind == "document" else set()), where)
 
 
 def _file(kind: str, body: Mapping[str, Any], file_of: FileOf) -> None:
@@ -150,14 +173,21 @@ def _reaction(body: Mapping[str, Any]) -> None:
     of(body, "emoji", least=0, most=16, where="reaction")
 
 
-def _template(body: Mapping[str, Any]) -> None:
+def _template(body: Mapping[str, Any], file_of: FileOf) -> None:
     nothing_else(body, {"name", "language", "components"}, "template")
     of(body, "name", most=512, where="template")
     of(of(body, "language", dict, where="template"), "code", where="template['language']")
     for one in body.get("components", []):
         if of(one, "type", where="template['components']") not in ("header", "body", "button"):
             raise GraphError(100, "Param template['components']['type'] must be header, body or button.")
-        of(one, "parameters", list, where="template['components']")
+        if one.get("sub_type") == "flow" and "parameters" not in one:
+            continue  # a form that is named takes none
+        for parameter in of(one, "parameters", list, where="template['components']"):
+            kind = of(parameter, "type", where="parameters")
+            if kind in ("image", "video", "document"):
+                shown = of(parameter, kind, dict, where="parameters")
+                _no_more_than_a_file(kind, shown, "parameters")
+                _file(kind, shown, file_of)
 
 
 def _interactive(body: Mapping[str, Any], file_of: FileOf) -> None:
@@ -178,9 +208,7 @@ def _interactive(body: Mapping[str, Any], file_of: FileOf) -> None:
             raise GraphError(131009, f"interactive['header']['type'] {shape} is not supported here.")
         else:
             shown = of(header, shape, dict, where="interactive['header']")
-            nothing_else(
-                shown, {"id", "link"} | ({"filename"} if shape == "document" else set()), "interactive['header']"
-            )
+            _no_more_than_a_file(shape, shown, "interactive['header']")
             _file(shape, shown, file_of)
     _ACTIONS[kind](action)
 
@@ -247,7 +275,6 @@ _OF: Mapping[str, Callable[[Any], None]] = {
     "location": _location,
     "contacts": _contacts,
     "reaction": _reaction,
-    "template": _template,
 }
 _ACTIONS: Mapping[str, Callable[[Any], None]] = {
     "button": _buttons,

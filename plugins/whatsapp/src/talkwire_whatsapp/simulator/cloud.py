@@ -402,9 +402,12 @@ class Cloud(SimulatedProvider):
                 words[part.name or ""] = await part.text()
         if words.get("messaging_product") != "whatsapp":
             raise GraphError(100, "(#100) The parameter messaging_product is required.")
-        kind = words.get("type", kind).split(";")[0] or kind
         if not content or not named:
             raise GraphError(100, "(#100) The parameter file is required.")
+        checking.uploaded(kind)
+        if said := words.get("type", "").split(";")[0]:
+            checking.uploaded(said)
+            kind = said
         fits = [limit for types, limit in checking.MEDIA.values() if not types or kind in types]
         if len(content) > max(fits):
             raise GraphError(131053, "File size is too big.")
@@ -615,7 +618,8 @@ class Cloud(SimulatedProvider):
         return {}, {"type": "text", "text": {"body": text}}
 
     def _chosen(self, known: dict[str, Any], choice: str) -> tuple[dict[str, Any], dict[str, Any]]:
-        option = next((one for one in known["options"] if one["id"] == choice and not one.get("url")), None)
+        options = (one for one in known["options"] if one["id"] and not one.get("url"))
+        option = next((one for one in options if one["id"] == choice), None)
         if option is None:
             raise ValueError("choice names no option of that message")
         shown = {"kind": "choice", "text": option["title"]}

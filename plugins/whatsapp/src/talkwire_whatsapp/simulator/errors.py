@@ -32,6 +32,7 @@ _WORDS = {  # code → HTTP status, title, details
     ),
     132000: (400, "Number of parameters does not match the expected number of params", ""),
     132001: (404, "Template name does not exist in the translation", ""),
+    132005: (400, "Translated text too long", ""),
     132012: (400, "Parameter format does not match format in the created template", ""),
     132015: (400, "Template is paused", "The template is paused due to low quality and cannot be sent."),
     132016: (400, "Template is disabled", ""),

@@ -11,6 +11,7 @@ from typing import Any
 
 from .errors import GraphError
 
+_HEADER, _BODY = 60, 1024  # characters, with the values
 _HOLE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
 
@@ -134,15 +135,21 @@ def filled(template: dict[str, Any], sent: list[dict[str, Any]]) -> dict[str, An
         match one["type"]:
             case "HEADER" if one["format"] == "TEXT":
                 shown["header"] = _fill(one["text"], values.pop("header", []), "header", template)
+                _fits(shown["header"], _HEADER, "header")
             case "HEADER":
                 kind = one["format"].lower()
                 shown["head_file"] = _shown(kind, values.pop("header", []))
             case "BODY":
                 shown["text"] = _fill(one["text"], values.pop("body", []), "body", template)
+                _fits(shown["text"], _BODY, "body")
             case "FOOTER":
                 shown["footer"] = one["text"]
             case "BUTTONS":
                 for n, button in enumerate(one["buttons"]):
+                    if button["type"] == "FLOW" and f"button {n}" not in values:
+                        raise GraphError(
+                            131009, f"button {n}: a button of type flow is named, with or without parameters"
+                        )
                     given = values.pop(f"button {n}", [])
                     shown["buttons"].append(_button(n, button, given, template))
     if values:
@@ -150,9 +157,18 @@ def filled(template: dict[str, Any], sent: list[dict[str, Any]]) -> dict[str, An
     return shown
 
 
+def _fits(text: str, most: int, where: str) -> None:
+    if len(text) > most:
+        raise GraphError(132005, f"{where}: {len(text)} characters with the values, the most are {most}")
+
+
 def _button(n: int, button: dict[str, Any], given: list[dict[str, Any]], template: dict[str, Any]) -> dict[str, Any]:
     if button["type"] == "URL":
         return {"id": "", "title": button["text"], "url": _fill(button["url"], given, f"button {n}", template)}
+    if button["type"] == "FLOW":
+        if not all(one.get("type") == "action" and isinstance(one.get("action"), dict) for one in given):
+            raise GraphError(132012, f"button {n}: one parameter of type action")
+        return {"id": "", "title": button["text"], "url": ""}
     payload = given[0].get("payload") if given else button["text"]
     if not isinstance(payload, str) or len(given) > 1:
         raise GraphError(132000, f"button {n}: one parameter of type payload")
