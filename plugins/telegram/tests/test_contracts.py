@@ -23,6 +23,7 @@ from talkwire import (
     Option,
     Part,
     Reaction,
+    ReadUpTo,
     RenderContext,
     Text,
     TypingSignal,
@@ -141,19 +142,21 @@ async def closed(manager):
 
 async def test_edits_and_hints_keep_the_contract(described):
     async with a_bot() as bot:
-        bot.will(*[yes()] * 8)
+        bot.will(*[yes()] * 10)
         marked = json.dumps({"method": "sendMessage", "entities": [{"type": "bold", "offset": 0, "length": 1}]})
         await bot.channel.edit(outgoing(Part(text="You are 2", payload=marked)), "4711:9")
         await bot.channel.edit(outgoing(Part()), "4711:9")
         await bot.channel.edit(outgoing("You are 2", thread="business:bc-1"), "bc-1:4711:9")
         await bot.channel.edit(outgoing(Part(), thread="business:bc-1"), "bc-1:4711:9")
         await bot.channel.signal("4711", TypingSignal())
+        await bot.channel.signal("4711", TypingSignal(last_inbound="bc-1:4711:8"))
+        await bot.channel.signal("4711", ReadUpTo("bc-1:4711:8"))
         await bot.channel.signal("4711", Reaction("4711:9", "👍"))
         await bot.channel.signal("4711", Reaction("4711:9", ""))
         await bot.channel.signal("4711", Acknowledge("cb:123", "t" * 300))
         assert [checked(seen) for seen in bot.provider.requests] == [
             "editMessageText", "deleteMessage", "editMessageText", "deleteBusinessMessages", "sendChatAction",
-            "setMessageReaction", "setMessageReaction", "answerCallbackQuery",
+            "sendChatAction", "readBusinessMessage", "setMessageReaction", "setMessageReaction", "answerCallbackQuery",
         ]  # fmt: skip
 
 

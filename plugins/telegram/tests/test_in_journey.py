@@ -233,6 +233,19 @@ async def test_a_disturbed_bot_says_why_in_its_health_and_goes_on_when_it_is_ove
     assert await texts(hub) == ["Hello"]
 
 
+async def test_a_webhook_that_somebody_took_away_is_set_again_and_people_see_why_for_a_while(called, api):
+    account = called.daemon.account("bot")
+    api.webhook = {}
+    await called.pass_time(minutes=10)
+    assert account.view.state == "waiting"
+    assert "Telegram called nobody instead of us" in account.view.reason
+    assert api.webhook["url"] == "https://talk.example.org/in/bot"
+    await call(called, api, "text")
+    await called.pass_time(minutes=2)
+    assert account.view.state == "working"
+    assert await texts(called) == ["Halo 🙏 apa kabar?"]
+
+
 async def test_of_two_daemons_one_asks(api, tmp_path, postgres_with_tables):
     url = postgres_with_tables
     async with AsyncExitStack() as running:

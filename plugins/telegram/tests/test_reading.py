@@ -187,6 +187,15 @@ WITH_MORE = {
         thread="business:bc-1",
         automatic=True,
     ),
+    "external_reply_topic": said(
+        "external_reply_topic",
+        "Is that the same one?",
+        other("external_reply", "In answer to a message from Dewi"),
+        at=SUPER,
+        author="Ben",
+        thread="31",
+        reply_to=f"{SUPER.value}:60",
+    ),
     "direct_message": said("direct_message", "Where is my order? Ann", at=DIRECT, author="Ann", thread="dm:7000000042"),
     "direct_message_other": said(
         "direct_message_other", "Where is my order? Ben", at=DIRECT, author="Ben", thread="dm:7000000043"
@@ -271,6 +280,9 @@ ROWS = {
             thread="31",
             reply_to=f"{SUPER.value}:200",
         )
+    ],
+    "pressed_business": [
+        pressed("bc-1:4382bfdwdsb323b2e3", "order:1:yes", "Yes, please", thread="business:bc-1", reply_to="bc-1:42:200")
     ],
     "pressed_elsewhere": [pressed("4382bfdwdsb323b2e2", "snake", "snake")],
     "reacted": [reacted("reacted", "👍")],
@@ -360,6 +372,24 @@ def test_what_hangs_on_a_message_and_cannot_be_read_does_not_lose_its_text():
     (message,) = read(json.dumps({"update_id": 1, "message": broken}).encode())
     assert message.text == "look"
     assert message.blocks == (other("photo", "Something that only Telegram shows (photo)"),)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("dice", {"value": 4}),
+        ("poll", {"question": "Which day?"}),
+        ("unique_gift", {}),
+        ("users_shared", {"users": [{}]}),
+        ("paid_media", {"paid_media": []}),
+    ],
+)
+def test_what_lacks_a_field_that_we_read_is_shown_as_it_is_and_its_message_is_kept(key, value):
+    said = {"message_id": 1, "date": 1, "chat": {"id": 42, "type": "private"}, "caption": "look", key: value}
+    (message,) = read(json.dumps({"update_id": 1, "message": said}).encode())
+    assert message.text == "look"
+    assert message.blocks == (other(key, f"Something that only Telegram shows ({key.replace('_', ' ')})"),)
+    assert json.loads(message.blocks[0].raw) == value
 
 
 @pytest.mark.parametrize(

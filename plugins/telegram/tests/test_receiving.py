@@ -160,6 +160,39 @@ async def test_that_telegram_does_not_reach_us_is_a_reason_that_people_see(api):
         assert api.methods("getWebhookInfo") == ["setWebhook"]
 
 
+async def test_a_call_that_came_since_says_that_telegram_reaches_us_though_updates_wait(api):
+    """Telegram keeps the date of the last failure, and where many write there is always one that waits."""
+    async with bot(api) as lent:
+        await lent.channel.open()
+        await api.write("Hello")
+        api.told = {"last_error_date": int(NOON.timestamp()) - 5, "last_error_message": "Connection refused"}
+        with pytest.raises(TryLater, match="does not reach us"):
+            await anext(lent.channel.listen(""))
+        with pytest.raises(Rejected):
+            lent.channel.authenticate(envelope(**{HEADER: "guessed"}))
+        with pytest.raises(TryLater, match="does not reach us"):
+            await anext(lent.channel.listen(""))
+        lent.channel.authenticate(envelope(**{HEADER: api.webhook["secret_token"]}))
+        listening = asyncio.ensure_future(anext(lent.channel.listen("")))
+        await rests(lent, listening)
+        listening.cancel()
+
+
+@pytest.mark.parametrize(
+    ("url", "where"), [("https://other.example/hook", "called other.example"), ("", "called nobody")]
+)
+async def test_that_another_program_took_the_webhook_away_is_a_reason_that_people_see(api, url, where):
+    async with bot(api) as lent:
+        await lent.channel.open()
+        api.webhook = {**api.webhook, "url": url}
+        with pytest.raises(TryLater, match=f"{where} instead of us.*a bot of its own"):
+            await anext(lent.channel.listen(""))
+        assert api.webhook["url"] == OURS
+        listening = asyncio.ensure_future(anext(lent.channel.listen("")))
+        await rests(lent, listening)  # it is ours again: nothing more to say
+        listening.cancel()
+
+
 async def test_a_token_that_telegram_names_as_the_reason_is_gone_before_the_reason_is_cut(api):
     async with bot(api) as lent:
         await lent.channel.open()
@@ -419,6 +452,15 @@ async def test_a_file_that_a_bot_never_gets_is_not_even_asked_for():
         with pytest.raises(Refused, match=r"has 3000\.0 MB; Telegram gives a bot 20 MB at most"):
             await fetched(lent, file("big", 3_000_000_000))
         assert lent.records == []
+
+
+async def test_a_file_of_20_mebibytes_is_what_telegram_calls_20_mb(api):
+    api.files["film"] = b"m" * 1000
+    async with bot(api) as lent:
+        lent.channel.receiving._is_official = True
+        assert len(await fetched(lent, file("film", 20 * 1024**2))) == 1000
+        with pytest.raises(Refused, match="MB at most"):
+            await fetched(lent, file("film", 20 * 1024**2 + 1))
 
 
 async def test_a_file_on_the_disk_of_a_bot_api_server_is_not_read_from_our_own(api):

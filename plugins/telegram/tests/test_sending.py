@@ -120,6 +120,13 @@ async def test_a_picture_that_cannot_be_shown_goes_as_a_file(bot):
     ]
 
 
+async def test_a_voice_note_to_somebody_who_takes_none_goes_as_a_file(bot):
+    bot.services.store(b"OggS", name="voice.ogg", media_type="audio/ogg", attachment="f1")
+    bot.will(no(400, "Bad Request: VOICE_MESSAGES_FORBIDDEN"))
+    await bot.send(Part(attachment="f1"))
+    assert [method for method, _ in bot.calls] == ["sendVoice", "sendDocument"]
+
+
 async def test_a_file_that_is_gone_is_refused_before_anything_is_sent(bot):
     assert type(await failed(bot, Part(attachment="f9"))) is Refused
     assert bot.calls == []
@@ -192,6 +199,9 @@ async def test_another_bot_than_before_says_nothing_even_where_a_reply_is_due_be
     assert (type(error), bot.calls) == (AccountBroken, [])
     with pytest.raises(AccountBroken):
         await bot.channel.edit(outgoing("You are 2"), "4711:9")
+    with pytest.raises(AccountBroken):
+        await bot.channel.signal(ANN.value, Reaction("4711:9", "👍"))
+    assert bot.calls == []
     bot.services.values["bot"] = TOKEN.partition(":")[0]
     await bot.send("Hello")
 
@@ -210,6 +220,11 @@ async def test_no_answer_in_time_is_uncertain(bot):
 async def test_a_yes_that_names_no_message_is_uncertain(bot):
     bot.will(yes(True))
     assert type(await failed(bot)) is Uncertain
+
+
+async def test_a_message_that_telegram_will_send_later_has_no_number_yet(bot):
+    bot.will(yes({"message_id": 0, "chat": {"id": -100200}}))
+    assert await bot.send("Hello", address=GROUP) == Receipt(state=State.SENT)
 
 
 async def test_a_server_that_is_not_there_had_nothing_sent_to_it(bot):
@@ -331,6 +346,36 @@ async def test_hints_are_passed_on(bot):
     ]
 
 
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        ("bc-1:4711:900", {"business_connection_id": "bc-1", "chat_id": 4711, "action": "typing"}),
+        ("cb:bc-1:77", {"business_connection_id": "bc-1", "chat_id": 4711, "action": "typing"}),
+        ("4711:900", {"chat_id": 4711, "action": "typing"}),
+        ("cb:77", {"chat_id": 4711, "action": "typing"}),
+    ],
+)
+async def test_that_we_type_is_shown_in_the_chat_in_which_the_customer_was_last(bot, last, said):
+    bot.will(yes())
+    await bot.channel.signal(ANN.value, TypingSignal(last_inbound=last))
+    assert bot.calls == [("sendChatAction", said)]
+
+
+@pytest.mark.parametrize("last", ["4711:900", "cb:77", "cb:bc-1:77"])
+async def test_that_we_have_read_is_said_to_the_customers_of_a_business_alone(bot, last):
+    bot.will(yes())
+    await bot.channel.signal(ANN.value, ReadUpTo(last))
+    await bot.channel.signal(ANN.value, ReadUpTo("bc-1:4711:900"))
+    said = {"business_connection_id": "bc-1", "chat_id": 4711, "message_id": 900}
+    assert bot.calls == [("readBusinessMessage", said)]
+
+
+async def test_a_button_that_was_pressed_in_the_name_of_a_business_is_let_go(bot):
+    bot.will(yes())
+    await bot.channel.signal(ANN.value, Acknowledge("cb:bc-1:123"))
+    assert bot.calls == [("answerCallbackQuery", {"callback_query_id": "123"})]
+
+
 @pytest.mark.parametrize("emoji", ["❤\ufe0f", "🕊\ufe0f", "❤\ufe0f\u200d🔥"], ids=ascii)
 async def test_a_reaction_is_named_as_telegram_lists_it_without_what_only_says_how_it_looks(bot, emoji):
     bot.will(yes())
@@ -338,6 +383,12 @@ async def test_a_reaction_is_named_as_telegram_lists_it_without_what_only_says_h
     shown = bot.calls[0][1]["reaction"][0]["emoji"]
     assert shown == emoji.replace("\ufe0f", "")
     assert shown in REACTIONS
+
+
+async def test_a_method_that_an_older_bot_api_server_lacks_does_not_break_the_account(bot):
+    bot.will(no(404, "Not Found: method not found"))
+    with pytest.raises(Refused, match="method not found"):
+        await bot.channel.edit(outgoing(Part(), thread="business:bc-1"), "bc-1:4711:9")
 
 
 async def test_a_hint_that_is_refused_says_so(bot):

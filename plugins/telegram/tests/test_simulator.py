@@ -12,8 +12,23 @@ import pytest
 from aiohttp import web
 
 from talkwire_telegram import simulator as package
-from talkwire_telegram.simulator import BOT, BUDI, FORUM, GROUP, Limits, Messenger, files, markup, simulator
-from talkwire_telegram.simulator.customer import KINDS
+from talkwire_telegram.simulator import (
+    BOT,
+    BUDI,
+    CONNECTION,
+    DEWI,
+    DIRECT,
+    FORUM,
+    GROUP,
+    OWNER,
+    SITI,
+    Limits,
+    Messenger,
+    files,
+    markup,
+    simulator,
+)
+from talkwire_telegram.simulator.customer import KINDS, Impossible
 from talkwire_telegram.simulator.refusal import Refusal
 
 from .contract import description, faults, result_faults
@@ -133,6 +148,9 @@ async def test_entities_that_make_no_sense_are_refused(bot, messenger, text, ent
         (("blockquote", 0, 6), ("blockquote", 1, 2), False),
         (("bold", 0, 4), ("code", 1, 2), False),
         (("pre", 0, 4), ("bold", 1, 2), False),
+        (("pre", 0, 4), ("blockquote", 1, 2), False),
+        (("blockquote", 0, 6), ("code", 1, 2), True),
+        (("blockquote", 0, 6), ("pre", 0, 6), True),
         (("bold", 0, 3), ("code", 3, 3), True),
     ],
 )
@@ -429,6 +447,90 @@ async def test_what_customers_do_is_told_as_the_bot_api_describes(bot, messenger
     assert found[8]["message"]["document"]["file_name"] == "notes.txt"
     refused = await bot("sendMessage", chat_id=GROUP, text="x")
     assert refused["parameters"] == {"migrate_to_chat_id": new}
+
+
+async def test_what_a_customer_edits_is_marked_as_it_is_now(bot, messenger):
+    customer = messenger.customer
+    text = customer.write("Look at https://shop.example")[0].wire["message_id"]
+    [(photo, _)] = customer.send("photo", caption="Was it me@shop.example?")
+    customer.edit(CHAT, text, "🎉 /order today")
+    customer.edit(CHAT, text, "Nothing")
+    customer.edit(CHAT, photo.wire["message_id"], "No: https://shop.example")
+    first, _, *edits = await heard(bot)
+    marked, plain, caption = [one["edited_message"] for one in edits]
+    assert first["message"]["entities"] == [{"type": "url", "offset": 8, "length": 20}]
+    assert marked["entities"] == [{"type": "bot_command", "offset": 3, "length": 6}]
+    assert "entities" not in plain
+    assert caption["caption_entities"] == [{"type": "url", "offset": 4, "length": 20}]
+
+
+@pytest.mark.parametrize("kind", ["location", "contact", "sticker", "dice"])
+async def test_what_has_no_words_is_not_edited(messenger, kind):
+    [(said, _)] = messenger.customer.send(kind)
+    with pytest.raises(Impossible, match="neither a text nor a caption"):
+        messenger.customer.edit(CHAT, said.wire["message_id"], "Look")
+
+
+async def test_a_caption_of_a_customer_is_marked(messenger):
+    [(photo, _)] = messenger.customer.send("photo", caption="See https://shop.example")
+    assert photo.wire["caption_entities"] == [{"type": "url", "offset": 4, "length": 20}]
+
+
+async def test_a_file_has_the_name_that_was_given_to_it(bot):
+    form = aiohttp.FormData()
+    form.add_field("chat_id", str(CHAT))
+    form.add_field("document", b"%PDF", filename="Rechnung März 100%.pdf", content_type="application/pdf")
+    assert (await bot("sendDocument", form))["document"]["file_name"] == "Rechnung März 100%.pdf"
+
+
+async def test_a_business_is_written_to_and_answered_in_its_name_by_its_connection_alone(bot, messenger):
+    customer, chat = messenger.customer, DEWI["id"]
+    said, _ = customer.write("Is it there?", chat=chat)
+    customer.edit(chat, said.wire["message_id"], "Is it still there?")
+    customer.write("I look", chat=chat, who=OWNER["id"])
+    assert customer.react(chat, said.wire["message_id"], "👍") == 0
+    with pytest.raises(Impossible, match="no bot to block"):
+        customer.shut(chat)
+    told = [{k: v for k, v in one.items() if k != "update_id"} for one in await heard(bot)]
+    assert [list(one) for one in told] == [["business_message"], ["edited_business_message"], ["business_message"]]
+    senders = [(one["from"]["id"], one["business_connection_id"]) for each in told for one in each.values()]
+    assert senders == [(chat, CONNECTION), (chat, CONNECTION), (OWNER["id"], CONNECTION)]
+
+    assert (await bot("sendMessage", chat_id=chat, text="x"))["description"] == "Bad Request: chat not found"
+    of = {"business_connection_id": CONNECTION, "chat_id": chat}
+    assert await bot("sendChatAction", **of, action="typing") is True
+    assert messenger.world.chats[chat].doing == "typing"
+    assert await bot("readBusinessMessage", **of, message_id=said.wire["message_id"]) is True
+    assert messenger.world.line(said)["read"]
+    keyboard = {"inline_keyboard": [[{"text": "Yes", "callback_data": "y"}]]}
+    sent = await bot("sendMessage", **of, text="It is", reply_markup=keyboard)
+    assert (sent["from"], sent["sender_business_bot"]) == (OWNER, BOT)
+    edited = await bot("editMessageText", **of, message_id=sent["message_id"], text="Yes", reply_markup=keyboard)
+    assert edited["text"] == "Yes"
+    customer.press(chat, sent["message_id"], "y")
+    assert (await heard(bot))[-1]["callback_query"]["message"]["business_connection_id"] == CONNECTION
+    gone = {"business_connection_id": CONNECTION, "message_ids": [sent["message_id"]]}
+    assert await bot("deleteBusinessMessages", **gone) is True
+    assert [one["gone"] for one in messenger.everything()["messages"]] == [False, False, True]
+    own, _ = customer.write("Halo")
+    refused = await bot("readBusinessMessage", chat_id=CHAT, message_id=own.wire["message_id"])
+    assert refused["description"] == "Bad Request: message to read not found"
+    for method, given in (("sendMessage", {**of, "text": "x"}), ("deleteBusinessMessages", gone)):
+        refused = await bot(method, **{**given, "business_connection_id": "another"})
+        assert refused["description"] == "Bad Request: business connection not found"
+
+
+async def test_whoever_writes_to_a_channel_has_a_topic_of_their_own(bot, messenger):
+    customer = messenger.customer
+    customer.write("Where is mine?", chat=DIRECT)
+    customer.write("And mine?", chat=DIRECT, topic=SITI["id"])
+    topics = [one["message"]["direct_messages_topic"] for one in await heard(bot)]
+    assert topics == [{"topic_id": one["id"], "user": one} for one in (BUDI, SITI)]
+    sent = await bot("sendMessage", chat_id=DIRECT, direct_messages_topic_id=SITI["id"], text="It comes")
+    assert sent["direct_messages_topic"]["user"] == SITI
+    assert [one["topic"] for one in messenger.everything()["messages"]] == [BUDI["id"], SITI["id"], SITI["id"]]
+    assert (await bot("sendMessage", chat_id=DIRECT, text="To nobody"))["error_code"] == 400
+    assert (await bot("sendChatAction", chat_id=DIRECT, action="typing"))["error_code"] == 400
 
 
 async def test_a_pressed_button_waits_for_its_answer(bot, messenger):

@@ -18,10 +18,10 @@ from tests.parts.demos import checked
         ("large", 0, "it is kept"),
         ("refuse", 1, "simulator was told to refuse"),
         ("flood", 1, "queued (rate_limited)"),
-        ("token", 1, "is not there after"),
+        ("token", 1, "the account is broken: Telegram does not know the token"),
         ("down", 1, "the reply is uncertain"),
         ("hangup", 1, "the reply is uncertain"),
-        ("conflict", 1, "is not there after"),
+        ("conflict", 1, "the account is waiting: somebody else hears of this bot"),
         ("blocked", 1, "blocked by the user"),
     ],
 )

@@ -172,6 +172,26 @@ async def test_a_topic_is_a_chat_of_its_own_in_which_one_is_who_one_likes(phone,
     assert await phone.locator(".bubble").count() == 0
 
 
+async def test_who_writes_to_a_business_is_one_of_two_and_to_a_channel_whoever_has_the_topic(phone, messenger):
+    chats, who = phone.get_by_label("Its chat"), phone.get_by_label("Who writes")
+    await chats.select_option("Dewi, with the business")
+    await phone.get_by_text("business", exact=True).wait_for()
+    assert await phone.get_by_role("button", name="Block the bot").count() == 0
+    for person, side in (("Dewi", ".mine"), ("Ratna", ".bubble:not(.mine)")):
+        await who.select_option(person)
+        await phone.get_by_role("textbox", name="Message").fill(f"I am {person}")
+        await phone.keyboard.press("Enter")
+        await phone.locator(side, has_text=f"I am {person}").wait_for()
+    await chats.select_option("Kopi Kita news: Siti")
+    assert not await who.is_visible()
+    await phone.get_by_role("textbox", name="Message").fill("Mine is late")
+    await phone.keyboard.press("Enter")
+    await phone.locator(".mine", has_text="Mine is late").wait_for()
+    senders = [one["message"]["from"]["first_name"] for one in messenger.everything()["messages"]]
+    assert senders == ["Dewi", "Ratna", "Siti"]
+    assert "Kopi Kita news" not in await chats.locator("option").all_inner_texts()
+
+
 async def test_a_group_becomes_another_and_the_phone_goes_along(phone, messenger):
     await phone.get_by_label("Its chat").select_option(f"{GROUP}/0")
     await phone.get_by_role("button", name="Become a supergroup").click()

@@ -19,11 +19,12 @@ from talkwire import (
     Option,
     State,
     Text,
+    TypingSignal,
     draft,
 )
 from talkwire.cli import demo
 from talkwire.model import AnswerCode, Direction
-from talkwire_telegram.simulator import BUDI, FORUM, GROUP, SITI, files
+from talkwire_telegram.simulator import BUDI, DEWI, DIRECT, FORUM, GROUP, OWNER, SITI, files
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -57,6 +58,10 @@ class Talk:
         async with self.http.get(f"{self.player.base_url}/sim/chats") as answer:
             lines = (await answer.json())["messages"]
         return [one for one in lines if one["chat"] == chat and all(one[key] == value for key, value in wanted.items())]
+
+    async def chats(self):
+        async with self.http.get(f"{self.player.base_url}/sim/chats") as answer:
+            return (await answer.json())["chats"]
 
     async def come(self, text):
         """Wait for a message with this text; gives its conversation and the message."""
@@ -217,6 +222,60 @@ async def test_a_topic_is_a_conversation_in_which_each_has_a_name(talk):
     await talk.says(conversation.id, draft("The small one"))
     [shown] = await talk.shown(FORUM, topic=3, mine=False)
     assert shown["message"]["text"] == "The small one"
+
+
+async def test_a_business_is_answered_in_its_name_and_what_it_says_itself_is_no_customers(talk):
+    chat = DEWI["id"]
+    said = await talk.do("write", text="Do you deliver?", chat=chat)
+    conversation, _ = await talk.come("Do you deliver?")
+    await talk.do("write", text="A moment", chat=chat, who=OWNER["id"])
+    await talk.hub.signal(conversation.id, TypingSignal())
+    [place] = [one for one in await talk.chats() if one["id"] == chat]
+    assert place["doing"] == "typing"
+    options = Buttons(text="To which town?", options=(Option("bdg", "Bandung"),))
+    assert (await talk.says(conversation.id, Draft(blocks=(options,)))).state is State.SENT
+    [question] = [one for one in await talk.shown(chat, mine=False) if "sender_business_bot" in one["message"]]
+    await talk.do("press", chat=chat, message=question["message"]["message_id"], data="bdg")
+    await talk.come("Bandung")
+
+    async def let_go():
+        return not [one for one in await talk.shown(chat) if one["pressed"]]
+
+    await until(let_go)
+    await talk.hub.signal(conversation.id, TypingSignal())
+    assert [one["doing"] for one in await talk.chats() if one["id"] == chat] == ["typing"]
+    url = f"{talk.stage.api}/api/v1/conversations/{conversation.id}/read"
+    async with talk.http.post(url, json={"n": 1}, headers={"Authorization": f"Bearer {talk.stage.key}"}):
+        assert [one["message"]["text"] for one in await talk.shown(chat, read=True)] == ["Do you deliver?"]
+    await talk.do("edit", chat=chat, message=said["message"], text="Do you deliver to Bandung?")
+
+    async def changed():
+        found = await talk.hub.messages(conversation.id)
+        return found if found[0].changes else None
+
+    texts = [one.text for one in await until(changed) if one.direction is Direction.IN]
+    assert texts == ["Do you deliver?", "Bandung"]
+
+
+async def test_who_write_to_a_channel_are_answered_each_on_their_own(talk):
+    for person in (BUDI, SITI):
+        await talk.do("write", text=f"Mine is late, {person['first_name']}", chat=DIRECT, topic=person["id"])
+        conversation, said = await talk.come(f"Mine is late, {person['first_name']}")
+        assert conversation.thread == f"dm:{person['id']}"
+        assert said.author.startswith(person["first_name"])
+        await talk.says(conversation.id, draft(f"Sorry, {person['first_name']}"))
+        [shown] = await talk.shown(DIRECT, topic=person["id"], mine=False)
+        assert shown["message"]["text"] == f"Sorry, {person['first_name']}"
+
+
+async def test_an_answer_from_one_topic_to_another_names_what_it_answers(talk):
+    first = await talk.do("write", text="The Ciwidey is back", chat=FORUM, topic=2, who=SITI["id"])
+    _, answered = await talk.come("The Ciwidey is back")
+    await talk.do("write", text="For which grinder?", chat=FORUM, topic=3, message=first["message"])
+    conversation, said = await talk.come("For which grinder?")
+    assert conversation.thread == "3"
+    assert said.reply_to == answered.id
+    assert said.blocks[0].text == "In answer to a message from Siti"
 
 
 async def test_a_group_that_moves_is_answered_where_it_went(talk):

@@ -91,4 +91,5 @@ class Telegram(Channel):
 
     async def signal(self, address: str, signal: SignalKind) -> None:
         """Show that somebody types, react to a message, or end the waiting of a pressed button."""
+        await self.receiving.look_whose()
         await self.sending.signal(address, signal)

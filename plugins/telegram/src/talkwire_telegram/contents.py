@@ -159,7 +159,7 @@ def contents(message: Mapping[str, Any]) -> tuple[str, tuple[Block, ...], bool]:
             continue
         try:
             blocks += _READ.get(key, _shown)(key, value)
-        except (Unreadable, ValueError, TypeError, AttributeError):
+        except (Unreadable, ValueError, TypeError, LookupError, AttributeError):
             blocks.append(_unknown(key, value))
     if (story := message.get("reply_to_story")) is not None:
         poster = name_of(story.get("chat")) if isinstance(story, Mapping) else ""

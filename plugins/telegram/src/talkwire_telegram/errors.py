@@ -2,7 +2,7 @@
 
     NotSent, Uncertain     as they come: calls.py lets through what the HTTP client knew
     RetryAfter, 429        TryLater, for this chat or for the whole bot: `Floods` says which
-    InvalidToken           AccountBroken
+    InvalidToken           AccountBroken; Refused where an older Bot API server lacks the method, which is a 404 too
     Forbidden              Unreachable
     BadRequest             by its words: MarkupRefused, Unreachable; any other is Refused
     Conflict               TryLater for the account: somebody else asks for the bot's updates
@@ -46,6 +46,8 @@ _WORDS: tuple[tuple[str, type[SendError]], ...] = (
 )
 _NO_REPLY = ("message to be replied not found", "reply message not found", "message to reply not found")
 _NO_PHOTO = ("photo_invalid_dimensions", "image_process_failed", "photo_ext_invalid", "photo_save_file_invalid")
+_NO_VOICE = ("voice_messages_forbidden",)
+_NO_METHOD = ("method not found",)  # tdlib/telegram-bot-api 10.0, Client.cpp, read 2026-11-29
 _UNCHANGED = "message is not modified"
 _GONE = "message to delete not found"
 _TOO_LARGE = ("request entity too large", "(413)")
@@ -93,6 +95,8 @@ def meaning(
             return TryLater(words, after=after, scope=scope, code="429")
         case ChatMigrated():
             return Refused(words, code="400")
+        case InvalidToken() if _says(words, _NO_METHOD):
+            return Refused(words, code="404")
         case InvalidToken():  # its words may hold the token
             return AccountBroken(
                 "Telegram does not know the bot: put the token that @BotFather shows into the account's `token`, "
@@ -121,6 +125,11 @@ def lacks_what_is_replied_to(error: BadRequest) -> bool:
 def is_no_photo(error: BadRequest) -> bool:
     """Say whether a picture cannot be shown as one; nothing was sent."""
     return _says(error.message, _NO_PHOTO)
+
+
+def takes_no_voice(error: BadRequest) -> bool:
+    """Say whether somebody takes no voice notes; nothing was sent."""
+    return _says(error.message, _NO_VOICE)
 
 
 def is_unchanged(error: BadRequest) -> bool:

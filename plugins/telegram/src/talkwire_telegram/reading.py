@@ -62,7 +62,7 @@ from .values import (
 KIND = "telegram"  # of addresses
 BUSINESS = "business:"  # of threads: what follows is the id of a business connection
 DIRECT = "dm:"  # of threads: what follows is the id of a topic of the direct messages to a channel
-PRESSED = "cb:"  # of external ids: what follows is the id of a callback query
+PRESSED = "cb:"  # of external ids: what follows is the id of a callback query, in a business account behind its own
 ALLOWED_UPDATES = (  # the last list that was set stays, also for getUpdates; reactions come only where they are named
     "message",
     "edited_message",
@@ -164,10 +164,11 @@ class _Update:
         data = query.data or query.game_short_name
         title = _title(query.message, data)
         below = Pressed.read(query.message) if query.message is not None else None
+        of = f"{below.business_connection_id}:" if below is not None and below.business_connection_id else ""
         private = Chat(id=query.sender.id, type="private", first_name=query.sender.name)
         chat = below.chat if below is not None else private
         yield Inbound(
-            external_id=f"{PRESSED}{query.id}",
+            external_id=f"{PRESSED}{of}{query.id}",
             address=_address(chat),
             at=self.received_at,  # Telegram does not say when
             author="" if chat.is_private else query.sender.name,
@@ -251,12 +252,26 @@ def _thread(message: Message | Pressed) -> str:
 
 
 def _answered(message: Message) -> str:
+    """Name the answered message: one of this chat, in the same topic or in another one.
+
+    Source: Bot API 10.1, "ExternalReplyInfo", read 2026-11-29.
+    """
+    elsewhere = message.external_reply
+    if isinstance(elsewhere, Mapping) and _id(elsewhere.get("chat"), "id") == message.chat.id:
+        answered_id = _id(elsewhere, "message_id")
+        return external_id(message, answered_id) if answered_id is not None else ""
     answered = message.reply_to_message
     if answered is None or answered.forum_topic_created is not None:
         return ""
     if answered.chat is not None and answered.chat.id != message.chat.id:
         return ""
     return external_id(message, answered.message_id)
+
+
+def _id(value: Any, key: str) -> int | None:
+    """Give a number of an object that nothing hangs on; None where it has none."""
+    found = value.get(key) if isinstance(value, Mapping) else None
+    return found if isinstance(found, int) and not isinstance(found, bool) else None
 
 
 def _author(message: Message) -> str:

@@ -24,7 +24,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
@@ -50,7 +50,8 @@ _MOST = 100  # updates of one answer; fewer after one that failed, for it may ha
 _AT_LEAST = timedelta(seconds=1)  # between two questions that brought nothing
 _KEPT = timedelta(hours=23)  # Telegram keeps updates for a day
 _LOOK_AGAIN = timedelta(minutes=10)
-_FILE_LIMIT = 20_000_000  # bytes that Telegram gives to a bot
+# Bytes that Telegram gives to a bot: its "20MB" are MiB. Source: tdlib/telegram-bot-api 10.0, Client.h, read 2026-11-29.
+_FILE_LIMIT = 20 * 1024**2
 _NOTHING = "0"  # the cursor where there is nothing to tell Telegram
 
 
@@ -67,12 +68,18 @@ class Receiving:
         self._settings = channel.settings
         self._bot = bot
         self._secret = webhook_secret(channel.settings.token.get_secret_value())
-        self.authenticate = auth.shared_header(_HEADER, self._secret)
+        self._shows_secret = auth.shared_header(_HEADER, self._secret)
+        self._last_call: datetime | None = None  # of Telegram's, here; None: there was none
         self._id = _id_of(channel.settings.token.get_secret_value())
         self._is_known = False  # as the bot whose account this is
         self._is_official = urlsplit(channel.settings.api_url).hostname == _OFFICIAL
         self._most = _MOST
         self._disturbed = False  # another program asked, or a webhook stands in our way
+
+    def authenticate(self, envelope: Envelope) -> None:
+        """Let in what shows the secret; that Telegram reached us is noted. Errors: `Rejected`."""
+        self._shows_secret(envelope)
+        self._last_call = envelope.received_at
 
     @property
     def is_called(self) -> bool:
@@ -129,6 +136,7 @@ class Receiving:
         await self._channel.keep(_REGISTERED, "")
 
     async def _register(self) -> dict[str, Any]:
+        """Tell Telegram to call us, where it knows anything else; gives what it knew before."""
         url = self._channel.services.webhook_url
         if fault := self._fault(url):
             raise AccountBroken(
@@ -142,7 +150,7 @@ class Receiving:
         await self._call("setWebhook", wanted | {"secret_token": self._secret, "drop_pending_updates": False})
         await self._channel.keep(_REGISTERED, told)
         self._channel.log.info("webhook registered", url=url)
-        return {}
+        return info
 
     async def _unregister(self) -> None:
         url = str((await self._call("getWebhookInfo")).get("url") or "")
@@ -211,9 +219,18 @@ class Receiving:
         )
 
     def _look_at(self, info: dict[str, Any]) -> None:
-        """Say so where Telegram does not reach us. Errors: `TryLater`."""
+        """Say so where Telegram does not reach us, or was told otherwise since we told it. Errors: `TryLater`."""
+        if (url := str(info.get("url") or "")) != self._channel.services.webhook_url:
+            raise TryLater(
+                f"Telegram called {urlsplit(url).hostname if url else 'nobody'} instead of us, as another program told it;"
+                f" now it calls us again. Stop the other program, or give the account {self._channel.account} a bot of"
+                " its own"
+            )
         failed, waiting = info.get("last_error_date"), info.get("pending_update_count")
         if not isinstance(failed, int) or not waiting:
+            return
+        # The date stays when it works again: webhook_error, webhook_success (tdlib/telegram-bot-api 10.0, Client.cpp).
+        if self._last_call is not None and self._last_call.timestamp() > failed:
             return
         if failed > (self._channel.clock.now() - _LOOK_AGAIN).timestamp():
             said = self._quoted(str(info.get("last_error_message") or "without a reason"))
@@ -226,7 +243,7 @@ class Receiving:
         handle = json.loads(attachment.handle)
         size = handle.get("size")
         if self._is_official and isinstance(size, int) and size > _FILE_LIMIT:
-            raise Refused(f"the file has {size / 1e6:.1f} MB; Telegram gives a bot {_FILE_LIMIT // 10**6} MB at most")
+            raise Refused(f"the file has {size / 1e6:.1f} MB; Telegram gives a bot {_FILE_LIMIT >> 20} MB at most")
         try:
             file = await self._bot.call("getFile", {"file_id": handle["file_id"]})
         except BadRequest as error:

@@ -1,7 +1,8 @@
 """The way out: a part becomes one call of the bot, and Telegram's answer a receipt.
 
 A message's `external_id` is `<chat>:<message id>`, for message ids are unique in their chat only; in a business account,
-whose chats are not the bot's, `<connection>:<chat>:<message id>`. `cb:<id>` is a pressed button.
+whose chats are not the bot's, `<connection>:<chat>:<message id>`. `cb:<id>` is a pressed button, `cb:<connection>:<id>`
+one in a business account.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from talkwire import (
     NotFound,
     Outgoing,
     Reaction,
+    ReadUpTo,
     Receipt,
     Refused,
     SignalKind,
@@ -33,7 +35,7 @@ from talkwire import (
     Uncertain,
 )
 
-from .errors import Floods, is_gone, is_no_photo, is_unchanged, lacks_what_is_replied_to, meaning
+from .errors import Floods, is_gone, is_no_photo, is_unchanged, lacks_what_is_replied_to, meaning, takes_no_voice
 from .reading import BUSINESS, DIRECT, PRESSED
 from .rendering import FIELDS, Payload, payload_of
 
@@ -57,7 +59,7 @@ class Sending:
         """Send a part.
 
         A call that Telegram refused showed nothing, so it is made again where it says what to change: another chat id, no
-        reply, a file instead of a picture; each once.
+        reply, a file instead of a picture or a voice note; each once.
         """
         try:
             return await self._sent(await self._request(out), out.address)
@@ -119,14 +121,19 @@ class Sending:
             raise self._meaning(error, chat) from None
 
     async def signal(self, address: str, signal: SignalKind) -> None:
-        """Pass on a hint. That we have read something cannot be said.
+        """Pass on a hint. That we have read something can be said to the customers of a business account only.
 
         Errors: `Refused`, also where Telegram has no way: setMessageReaction knows the bot's own chats only, not those of
         a business account.
         """
         match signal:
-            case TypingSignal(on=True):
-                await self._hint(address, "sendChatAction", {"chat_id": _chat(address), "action": "typing"})
+            case TypingSignal(on=True, last_inbound=last):
+                of = {"business_connection_id": business} if (business := _connection(last)) else {}
+                await self._hint(address, "sendChatAction", {**of, "chat_id": _chat(address), "action": "typing"})
+            case ReadUpTo(external_id=external_id) if business := _connection(external_id):
+                if (message := message_of(_bare(external_id, business))) is not None:  # None: a pressed button
+                    values = {"business_connection_id": business, "chat_id": message[0], "message_id": message[1]}
+                    await self._hint(address, "readBusinessMessage", values)
             case Reaction(external_id=external_id, emoji=emoji):
                 if (message := message_of(external_id)) is None:
                     raise Refused("Telegram takes no reaction to it: it is no message of a chat of the bot's own")
@@ -135,7 +142,7 @@ class Sending:
                 values = {"chat_id": message[0], "message_id": message[1], "reaction": shown}
                 await self._hint(address, "setMessageReaction", values)
             case Acknowledge(external_id=external_id, text=text) if external_id.startswith(PRESSED):
-                values = {"callback_query_id": external_id.removeprefix(PRESSED)}
+                values = {"callback_query_id": external_id.rpartition(":")[2]}
                 if text:
                     values["text"] = text[:_ACKNOWLEDGED_LIMIT]
                 await self._hint(address, "answerCallbackQuery", values)
@@ -223,7 +230,7 @@ class _Request:
         if self._replies_to is not None and lacks_what_is_replied_to(no):
             self._replies_to = None
             return True
-        if self.method == "sendPhoto" and is_no_photo(no):
+        if (self.method == "sendPhoto" and is_no_photo(no)) or (self.method == "sendVoice" and takes_no_voice(no)):
             self.method = "sendDocument"
             return True
         return False
@@ -238,17 +245,28 @@ def _beside(payload: Payload, entities: str) -> dict[str, Any]:
 
 
 def _receipt(message: Any, business: str) -> Receipt:
-    """Read Telegram's yes, a `Message`; its id is as `reading.external_id` gives it."""
+    """Read Telegram's yes, a `Message`; its id is as `reading.external_id` gives it.
+
+    It is 0 where Telegram sends the message later, as it may a video to a large group; that is no id.
+    Source: Bot API 10.1, "Message", message_id, read 2026-11-29.
+    """
     try:
-        own = f"{int(message['chat']['id'])}:{int(message['message_id'])}"
-        return Receipt(external_id=f"{business}:{own}" if business else own)
+        chat, number = int(message["chat"]["id"]), int(message["message_id"])
     except (TypeError, KeyError, ValueError) as error:
         raise Uncertain("Telegram's yes names no message") from error
+    own = f"{chat}:{number}" if number else ""
+    return Receipt(external_id=f"{business}:{own}" if business and own else own)
 
 
 def _business(thread: str) -> str:
     """Give the connection to a business account; empty: the chat is the bot's own."""
     return thread.removeprefix(BUSINESS) if thread.startswith(BUSINESS) else ""
+
+
+def _connection(inbound: str) -> str:
+    """Give the connection to a business account by which a message or a pressed button came; empty: by none."""
+    before = inbound.rpartition(":")[0]
+    return before.removeprefix(PRESSED) if before.startswith(PRESSED) else before.rpartition(":")[0]
 
 
 def _topic(thread: str) -> dict[str, int]:

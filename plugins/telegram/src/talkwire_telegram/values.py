@@ -96,6 +96,7 @@ class Message(Payload):
     edit_date: Moment | None = None
     media_group_id: str = ""
     reply_to_message: Answered | None = None
+    external_reply: Any = None  # what is answered in another chat, or in another topic of this one
     text: str = ""
     entities: tuple[Entity, ...] = Field((), strict=False)
     caption: str = ""

@@ -16,9 +16,23 @@ from talkwire import Simulator
 
 from .messenger import KNOBS, Messenger
 from .rates import Limits
-from .world import BOT, BUDI, FORUM, GROUP, SITI, name_of
+from .world import BOT, BUDI, CONNECTION, DEWI, DIRECT, FORUM, GROUP, OWNER, SITI, name_of
 
-__all__ = ["BOT", "BUDI", "FORUM", "GROUP", "KNOBS", "SITI", "Limits", "Messenger", "simulator"]
+__all__ = [
+    "BOT",
+    "BUDI",
+    "CONNECTION",
+    "DEWI",
+    "DIRECT",
+    "FORUM",
+    "GROUP",
+    "KNOBS",
+    "OWNER",
+    "SITI",
+    "Limits",
+    "Messenger",
+    "simulator",
+]
 
 _YEAR = 1_767_225_600  # 2026; a demo that goes on in its folder must not give the numbers of before again
 

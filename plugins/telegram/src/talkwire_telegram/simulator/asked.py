@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 from aiohttp import BodyPartReader, web
 
@@ -106,7 +107,8 @@ async def read(request: web.Request, method: str) -> Asked:
                 values[part.name or ""] = content.decode("utf-8", "replace")
             else:
                 kind = part.headers.get("Content-Type", "application/octet-stream")
-                files[part.name or ""] = Uploaded(content, part.filename, kind)
+                # Names come percent-encoded (RFC 7578); Telegram's server reads them (tdlib, HttpReader.cpp, 2026-11-29).
+                files[part.name or ""] = Uploaded(content, unquote(part.filename), kind)
     elif request.can_read_body:
         values |= dict(await request.post())
     return Asked(method, values, files)

@@ -15,7 +15,7 @@ from .files import FETCH_LIMIT, PHOTO_LIMIT, UPLOAD_LIMIT, File, Files, size_of_
 from .markup import CAPTION_LIMIT, TEXT_LIMIT, checked_entities, checked_keyboard, units
 from .rates import Counter
 from .refusal import Refusal, bad
-from .world import BOT, Chat, Said, World, quoted
+from .world import BOT, OWNER, Chat, Said, World, quoted
 
 TOAST_LIMIT = 200  # characters of the answer to a pressed button
 FOLDERS = {"photo": "photos", "voice": "voice", "video": "videos", "audio": "music"}
@@ -49,6 +49,8 @@ class Bot:
             "editmessagecaption": self.edit_message_caption,
             "editmessagereplymarkup": self.edit_message_reply_markup,
             "deletemessage": self.delete_message,
+            "readbusinessmessage": self.read_business_message,
+            "deletebusinessmessages": self.delete_business_messages,
             "answercallbackquery": self.answer_callback_query,
             "setmessagereaction": self.set_message_reaction,
             "getfile": self.get_file,
@@ -198,11 +200,11 @@ class Bot:
         """Find where something is to go: the chat, the answered message and the keyboard, the topic."""
         if not asked.text("chat_id"):
             raise bad("chat_id is empty")
-        chat = self._world.reachable(asked.text("chat_id"))
+        chat = self._reachable(asked)
         if "blocked" in self._faults:
             raise Refusal(403, "Forbidden: bot was blocked by the user")
-        topic = asked.number("message_thread_id")
-        if topic and topic not in chat.topics:
+        topic = asked.number("direct_messages_topic_id" if chat.is_direct else "message_thread_id")
+        if (topic or chat.is_direct) and topic not in chat.topics:
             raise bad("message thread not found")
         extra: dict[str, Any] = {}
         answered = asked.thing("reply_parameters") or {}
@@ -218,7 +220,12 @@ class Bot:
         return chat, extra, topic
 
     def _write(self, chat: Chat, content: dict[str, Any], topic: int) -> dict[str, Any]:
+        if chat.connection:
+            return self._world.put(chat, OWNER, {**content, "sender_business_bot": BOT}).wire
         return self._world.put(chat, BOT, content, topic=topic).wire
+
+    def _reachable(self, asked: Asked) -> Chat:
+        return self._world.reachable(asked.text("chat_id"), asked.text("business_connection_id"))
 
     # --- messages that are there -----------------------------------------------------------------------------
 
@@ -254,7 +261,7 @@ class Bot:
         return said.wire
 
     def _own(self, asked: Asked, what: str = "edit") -> Said:
-        chat = self._world.reachable(asked.text("chat_id"))
+        chat = self._reachable(asked)
         said = self._world.find(chat.id, asked.number("message_id"))
         if said is None:
             raise bad(f"message to {what} not found")
@@ -267,6 +274,28 @@ class Bot:
         said = self._own(asked, "delete")
         said.gone = True
         self._world.show(said)
+        return True
+
+    def read_business_message(self, asked: Asked) -> bool:
+        """Show a customer of a business that their messages up to this one were read."""
+        said = self._own(asked, "read")
+        if not said.mine or "business_connection_id" not in said.wire:
+            raise bad("message to read not found")
+        for one in self._world.said.values():
+            if one.mine and one.wire["chat"] is said.wire["chat"] and one.wire["message_id"] <= said.wire["message_id"]:
+                one.read = True
+                self._world.show(one)
+        return True
+
+    def delete_business_messages(self, asked: Asked) -> bool:
+        """Take messages of a business account away."""
+        connection, numbers = asked.text("business_connection_id"), asked.thing("message_ids")
+        if not isinstance(numbers, list) or not 1 <= len(numbers) <= 100:
+            raise bad("message identifiers are not specified")
+        found = [self._world.find(chat.id, one) for chat in self._world.of(connection) for one in numbers]
+        for said in filter(None, found):
+            said.gone = True
+            self._world.show(said)
         return True
 
     def set_message_reaction(self, asked: Asked) -> bool:
@@ -298,7 +327,9 @@ class Bot:
 
     def send_chat_action(self, asked: Asked) -> bool:
         """Say above the chat what the bot is about to do."""
-        chat = self._world.reachable(asked.text("chat_id"))
+        chat = self._reachable(asked)
+        if chat.is_direct:
+            raise bad("direct messages to a channel show no chat action")  # documented; the words are ours
         action = asked.text("action")
         if action not in ACTIONS:
             raise bad("wrong parameter action in request")

@@ -29,6 +29,8 @@ KINDS = (
     "sticker",
     "dice",
 )
+CAPTIONED = {"photo", "video", "audio", "voice", "document", "animation"}
+ENTITIES = {"text": "entities", "caption": "caption_entities"}  # name of words → of what marks them
 STATION = {"latitude": -6.917464, "longitude": 107.619125}
 LIVE_PERIOD = 3600  # seconds for which a live location is shown
 STEP = 0.0005  # degrees north that a customer goes on; about 55 m
@@ -53,10 +55,7 @@ class Customer:
         """Write a text; gives the message, and the id of its update (0: the bot is told nothing)."""
         if not text.strip() or len(text) > TEXT_LIMIT:
             raise Impossible(f"a text has between 1 and {TEXT_LIMIT} characters")
-        content: dict[str, Any] = {"text": text}
-        if entities := found_entities(text):
-            content["entities"] = entities
-        return self._say(self._open(chat), who, content, topic=topic, answers=answers)
+        return self._say(self._open(chat), who, _words("text", text), topic=topic, answers=answers)
 
     def send(
         self, kind: str, *, chat: int = BUDI["id"], who: int = BUDI["id"], topic: int = 0, caption: str = ""
@@ -71,7 +70,7 @@ class Customer:
             group = str(secrets.randbelow(10**17) + 10**16)
             contents = [{**self._photo(picture(n, 200, 150)), "media_group_id": group} for n in range(3)]
         if caption:
-            contents[0]["caption"] = caption
+            contents[0] |= _words("caption", caption)
         found = self._open(chat)
         return [self._say(found, who, content, topic=topic) for content in contents]
 
@@ -148,11 +147,14 @@ class Customer:
         if topic and topic not in chat.topics:
             raise Impossible("this chat has no such topic")
         if answers:
-            content = {**content, "reply_to_message": quoted(self._there(chat, answers))}
-        said = self._world.put(chat, self._person(chat, who), content, topic=topic)
+            content = {**content, **_answering(self._there(chat, answers), topic)}
+        user = self._person(chat, topic if topic and chat.is_direct else who)
+        said = self._world.put(chat, user, content, topic=user["id"] if chat.is_direct else topic)
         return said, self._tell(said) if self._hears(chat, said) else 0
 
     def _tell(self, said: Said, kind: str = "message") -> int:
+        if "business_connection_id" in said.wire:
+            kind = kind.replace("message", "business_message")
         given = self._updates.tell(kind, said.wire)
         said.note = f"update {given} waits" if given else "the bot does not ask for such updates"
         self._world.show(said)
@@ -160,7 +162,7 @@ class Customer:
 
     def _hears(self, chat: Chat, said: Said) -> bool:
         """Say whether the bot sees a message; with privacy mode on it sees few in groups."""
-        if chat.is_private or "privacy" not in self._faults:
+        if chat.is_private or chat.is_direct or "privacy" not in self._faults:
             return True
         text, answered = said.wire.get("text", ""), said.wire.get("reply_to_message", {})
         if text.startswith("/") or answered.get("from", {}).get("id") == BOT["id"]:
@@ -176,7 +178,12 @@ class Customer:
         if not text.strip() or len(text) > TEXT_LIMIT:
             raise Impossible(f"a text has between 1 and {TEXT_LIMIT} characters")
         said = self._own(chat, message)
-        said.wire["caption" if "text" not in said.wire else "text"] = text
+        name = "text" if "text" in said.wire else "caption"
+        if name == "caption" and not CAPTIONED & said.wire.keys():
+            raise Impossible("this message has neither a text nor a caption")
+        for old in (name, ENTITIES[name]):
+            said.wire.pop(old, None)
+        said.wire |= _words(name, text)
         return self._edited(said)
 
     def swap(self, chat: int, message: int) -> int:
@@ -218,6 +225,8 @@ class Customer:
         before, after = said.reactions.get(who, []), [emoji] if emoji else []
         said.reactions[who] = after
         self._world.show(said)
+        if found.connection:
+            return 0  # bots are told of those in their own chats only
         return self._updates.tell(
             "message_reaction",
             {
@@ -257,6 +266,8 @@ class Customer:
     def shut(self, chat: int, *, on: bool = True, who: int = BUDI["id"]) -> int:
         """Block the bot or let it in again; in a group: throw it out, take it in. Gives the update's id."""
         found = self._world.chat(chat)
+        if found.connection:
+            raise Impossible("who writes to a business has no bot to block")
         if found.shut == on:
             raise Impossible("it is so already")
         found.shut = on
@@ -321,9 +332,28 @@ class Customer:
         return said
 
     def _person(self, chat: Chat, who: int) -> dict[str, Any]:
-        if chat.is_private:
-            return chat.people[0]
         for one in chat.people:
             if one["id"] == who:
                 return one
+        if chat.is_private:
+            return chat.people[0]
         raise Impossible("this person is not in the chat")
+
+
+def _words(name: str, text: str) -> dict[str, Any]:
+    """Give a text or a caption, with what Telegram marks in it by itself."""
+    marks = found_entities(text)
+    return {name: text, ENTITIES[name]: marks} if marks else {name: text}
+
+
+def _answering(said: Said, topic: int) -> dict[str, Any]:
+    """Say what is answered: from another topic of a forum it is an external reply.
+
+    Source: Bot API 10.1, "ExternalReplyInfo"; tdlib/telegram-bot-api 10.0, JsonExternalReplyInfo, read 2026-11-29.
+    """
+    wire = said.wire
+    if wire.get("message_thread_id", 0) == topic or not wire["chat"].get("is_forum"):
+        return {"reply_to_message": quoted(said)}
+    origin = {"type": "user", "date": wire["date"], "sender_user": wire["from"]}
+    held = {key: wire[key] for key in ("photo", "voice", "document", "sticker", "location", "venue") if key in wire}
+    return {"external_reply": {"origin": origin, "chat": wire["chat"], "message_id": wire["message_id"], **held}}

@@ -20,7 +20,7 @@ CAPTION_LIMIT = 1024  # UTF-16 code units
 DATA_LIMIT = 64  # bytes of a button's data
 BUTTONS = 100  # in one keyboard; not documented, Telegram answers "reply markup is too long" (tdlib, ReplyMarkup.cpp)
 
-_ALONE = {"code", "pre"}  # hold no other entity
+_ALONE = {"code", "pre"}  # hold no other entity, and lie in quotes only
 _QUOTES = {"blockquote", "expandable_blockquote"}  # hold no other of them
 _KINDS = _ALONE | _QUOTES | {"bold", "italic", "underline", "strikethrough", "spoiler", "text_link", "text_mention"}
 _KINDS |= {"mention", "hashtag", "cashtag", "bot_command", "url", "email", "phone_number", "custom_emoji", "date_time"}
@@ -42,7 +42,9 @@ def checked_entities(text: str, entities: Any) -> list[dict[str, Any]]:
     edges = _edges(text)
     for one in entities:
         _check(one, edges)
-    found: list[dict[str, Any]] = sorted(entities, key=lambda one: (one["offset"], -one["length"]))
+    found: list[dict[str, Any]] = sorted(
+        entities, key=lambda one: (one["offset"], -one["length"], one["type"] in _ALONE)
+    )
     _check_nesting(found)
     return found
 
@@ -79,10 +81,9 @@ def _check_nesting(found: Sequence[dict[str, Any]]) -> None:
         if around and one["offset"] + one["length"] > around[-1]["offset"] + around[-1]["length"]:
             raise _unparsed(f"{one['type']} crosses {around[-1]['type']}")
         for outer in around:
-            kinds = {one["type"], outer["type"]}
-            if kinds & _ALONE:
+            if outer["type"] in _ALONE or (one["type"] in _ALONE and outer["type"] not in _QUOTES):
                 raise _unparsed(f"{outer['type']} holds {one['type']}")
-            if kinds <= _QUOTES:
+            if {one["type"], outer["type"]} <= _QUOTES:
                 raise _unparsed(f"{outer['type']} holds another {one['type']}")
         around.append(one)
 

@@ -270,7 +270,7 @@ class Messenger(SimulatedProvider):
 
     def _told(self, update: dict[str, Any], what: str) -> None:
         """Show under a message what became of its update."""
-        content = update.get("message") or update.get("edited_message")
+        content = next((value for kind, value in update.items() if kind.endswith("message")), None)
         if content is not None and (said := self.world.said.get((content["chat"]["id"], content["message_id"]))):
             said.note = f"update {update['update_id']}: {what}"
             self.world.show(said)

@@ -18,7 +18,11 @@ BUDI: dict[str, Any] = {  # more than 32 bits, as newer ids have
     "language_code": "id",
 }
 SITI: dict[str, Any] = {"id": 5087654321, "is_bot": False, "first_name": "Siti", "language_code": "en"}
+DEWI: dict[str, Any] = {"id": 5076543210, "is_bot": False, "first_name": "Dewi", "language_code": "id"}
+OWNER: dict[str, Any] = {"id": 5011223344, "is_bot": False, "first_name": "Ratna", "language_code": "id"}
+CONNECTION = "kKb8AAAAAEiO7nVn"  # of the bot to the business account of `OWNER`, to whom `DEWI` writes
 FORUM = -1002233445566
+DIRECT = -1003344556677  # the direct messages to a channel
 GROUP = -4011223344
 MOST = 5000  # messages; then nothing more is taken
 
@@ -38,6 +42,7 @@ class Chat:
     moved_to: int = 0  # the supergroup that it has become
     last_id: int = 0  # of its messages
     doing: str = ""  # what the bot's last sendChatAction said
+    connection: str = ""  # by which the bot sees a chat of a business account; empty: the bot is in it
 
     @property
     def id(self) -> int:
@@ -49,6 +54,11 @@ class Chat:
         """Say whether it is a chat with one person."""
         return bool(self.wire["type"] == "private")
 
+    @property
+    def is_direct(self) -> bool:
+        """Say whether it holds the direct messages to a channel: there each person has a topic, by their id."""
+        return bool(self.wire.get("is_direct_messages"))
+
 
 @dataclass(slots=True, kw_only=True)
 class Said:
@@ -57,6 +67,7 @@ class Said:
     wire: dict[str, Any]  # a `Message` of the Bot API
     mine: bool  # a customer wrote it
     gone: bool = False  # deleted
+    read: bool = False  # in the name of a business, whose customers are told that
     reactions: dict[int, list[str]] = field(default_factory=dict)  # user id → emoji
     pressed: dict[str, str] = field(default_factory=dict)  # callback query that waits for its answer → data
     toast: str = ""  # what the bot's last answer to a pressed button said
@@ -79,6 +90,11 @@ class World:
         forum = {"id": FORUM, "type": "supergroup", "title": "Kopi Kita regulars", "is_forum": True}
         self.chats[FORUM] = Chat(forum, [BUDI, SITI], {2: "Beans", 3: "Grinders"}, last_id=since)
         self.chats[GROUP] = Chat({"id": GROUP, "type": "group", "title": "Office coffee"}, [BUDI, SITI], last_id=since)
+        direct = {"id": DIRECT, "type": "supergroup", "title": "Kopi Kita news", "is_direct_messages": True}
+        topics = {one["id"]: name_of(one) for one in (BUDI, SITI)}
+        self.chats[DIRECT] = Chat(direct, [BUDI, SITI], topics, last_id=since)
+        self.meet(DEWI).connection = CONNECTION
+        self.chats[DEWI["id"]].people.append(OWNER)
 
     def meet(self, user: dict[str, Any]) -> Chat:
         """Open a private chat with somebody; its id is theirs."""
@@ -90,13 +106,15 @@ class World:
         """Find a chat. Errors: `KeyError`."""
         return self.chats[chat_id]
 
-    def reachable(self, chat_id: int | str) -> Chat:
-        """Find a chat that the bot may write to. Errors: `Refusal`."""
+    def reachable(self, chat_id: int | str, connection: str = "") -> Chat:
+        """Find a chat that the bot may write to, its own or a business account's. Errors: `Refusal`."""
+        if connection not in ("", CONNECTION):
+            raise bad("business connection not found")
         try:
             chat = self.chats.get(int(chat_id))
         except ValueError:
             chat = None
-        if chat is None:
+        if chat is None or chat.connection != connection:
             raise bad("chat not found")
         if chat.moved_to:
             raise bad("group chat was upgraded to a supergroup chat", migrate_to_chat_id=chat.moved_to)
@@ -107,6 +125,12 @@ class World:
                 else f"bot was kicked from the {chat.wire['type']} chat"
             )
         return chat
+
+    def of(self, connection: str) -> list[Chat]:
+        """Give the chats of a business account. Errors: `Refusal`."""
+        if connection != CONNECTION:
+            raise bad("business connection not found")
+        return [chat for chat in self.chats.values() if chat.connection == connection]
 
     def find(self, chat_id: int, message_id: int) -> Said | None:
         """Find a message that is there."""
@@ -124,9 +148,14 @@ class World:
             "chat": chat.wire,
             "date": int(self.now()),
         }
-        if topic:
+        if chat.connection:
+            wire["business_connection_id"] = chat.connection
+        if chat.is_direct:
+            user = next(one for one in chat.people if one["id"] == topic)
+            wire["direct_messages_topic"] = {"topic_id": topic, "user": user}
+        elif topic:
             wire |= {"message_thread_id": topic, "is_topic_message": True}
-        said = Said(wire={**wire, **content}, mine=not sender["is_bot"])
+        said = Said(wire={**wire, **content}, mine=sender["id"] not in (BOT["id"], OWNER["id"]))
         self.said[chat.id, chat.last_id] = said
         chat.doing = ""
         self.show(said)
@@ -148,9 +177,10 @@ class World:
         return {
             "id": f"{chat_id}:{said.wire['message_id']}",
             "chat": chat_id,
-            "topic": said.wire.get("message_thread_id", 0),
+            "topic": said.wire.get("direct_messages_topic", {}).get("topic_id", said.wire.get("message_thread_id", 0)),
             "mine": said.mine,
             "gone": said.gone,
+            "read": said.read,
             "reactions": [emoji for found in said.reactions.values() for emoji in found],
             "chosen": said.reactions.get(BUDI["id"], []),
             "pressed": list(said.pressed.values()),
@@ -169,6 +199,8 @@ class World:
                 "people": [{"id": one["id"], "name": name_of(one)} for one in chat.people],
                 "topics": [{"id": key, "name": name} for key, name in chat.topics.items()],
                 "forum": bool(chat.wire.get("is_forum")),
+                "direct": chat.is_direct,
+                "business": bool(chat.connection),
                 "shut": chat.shut,
                 "moved_to": chat.moved_to,
                 "doing": chat.doing,

@@ -345,7 +345,7 @@ function line() {
   const one = found();
   if (!one) return "connecting…";
   if (one.doing) return DOING[one.doing] || "is busy…";
-  return one.type === "private" ? "bot" : `${one.people.length + 1} members`;
+  return one.business ? "business" : one.type === "private" ? "bot" : `${one.people.length + 1} members`;
 }
 
 function introduce() {
@@ -355,7 +355,7 @@ function introduce() {
   at("title").textContent = one.type === "private" ? "Kopi Kita" : topic ? `${topic.name} · ${one.title}` : one.title;
   at("avatar").textContent = at("title").textContent[0];
   at("line").textContent = line();
-  at("who-field").hidden = one.type === "private";
+  at("who-field").hidden = one.direct || one.people.length < 2;
   const before = who.value;
   who.replaceChildren(...one.people.map((each) => new Option(each.name, each.id)));
   if ([...who.options].some((option) => option.value === before)) who.value = before;
@@ -371,7 +371,7 @@ function introduce() {
 function deeds(one) {
   const all = [];
   const go = (deed, more) => () => act(deed, more).catch(complain);
-  if (!one.shut && !one.moved_to) all.push(tool(one.type === "private" ? "Block the bot" : "Throw the bot out", go("shut", { on: true })));
+  if (!one.shut && !one.moved_to && !one.business) all.push(tool(one.type === "private" ? "Block the bot" : "Throw the bot out", go("shut", { on: true })));
   if (one.type === "group" && !one.moved_to) {
     all.push(tool("Become a supergroup", () => act("migrate").then((told) => { chosen = `${told.chat}/0`; fill(); }).catch(complain)));
   }
@@ -388,7 +388,7 @@ let chosen = new URLSearchParams(location.search).get("chat") || "";
 function fill() {
   const before = chosen || chat.value;
   const places = chats.flatMap((one) => [
-    [`${one.id}/0`, one.type === "private" ? `${one.title}, with the bot` : one.title + (one.moved_to ? " (before)" : "")],
+    ...(one.direct ? [] : [[`${one.id}/0`, one.business ? `${one.title}, with the business` : one.type === "private" ? `${one.title}, with the bot` : one.title + (one.moved_to ? " (before)" : "")]]),
     ...one.topics.map((topic) => [`${one.id}/${topic.id}`, `${one.title}: ${topic.name}`]),
   ]);
   chat.replaceChildren(...places.map(([value, title]) => new Option(title, value)));
