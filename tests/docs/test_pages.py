@@ -6,6 +6,7 @@ import re
 import pytest
 
 from talkwire.cli.scaffold import make
+from talkwire.testing import CHECKS, NOTIFIER_CHECKS
 from tests.docs.pages import ROOT, PageFailed, Reader, blocks
 
 DOCS = ROOT / "docs"
@@ -99,6 +100,21 @@ def test_the_readme_names_only_commands_that_there_are():
     assert all(
         (ROOT / path).exists() for path in re.findall(r"`((?:core|docs|examples|tests|tools|plugins)/[^`]*)`", text)
     )
+
+
+@pytest.mark.parametrize(("kind", "checks"), [("webhook", CHECKS), ("poll", CHECKS), ("notifier", NOTIFIER_CHECKS)])
+def test_a_new_plugin_counts_the_checks_of_its_kit_as_they_are(kind, checks, tmp_path):
+    written = [file.read_text() for file in make("acme", kind, tmp_path)]
+    counted = [word for text in written for word in re.findall(r"([a-z-]+) checks\b", text)]
+    assert counted == [{20: "twenty", 23: "twenty-three"}[len(checks)]] * 2  # in README.md, and in the test
+
+
+@pytest.mark.parametrize("doc", ["tutorial/channel.md", "howto/install-on-a-vm.md"])
+def test_a_page_that_begins_with_an_installation_says_how_from_a_checkout(doc):
+    text = (DOCS / doc).read_text()
+    assert "pip install" in text
+    assert "make dist" in text
+    assert "--find-links" in text
 
 
 # --- these tests are tested -------------------------------------------------------------------------------

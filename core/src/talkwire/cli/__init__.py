@@ -10,6 +10,7 @@ what it needs when it runs.
 from __future__ import annotations
 
 import os
+import sys
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -83,11 +84,29 @@ class _Commands(TyperGroup):
             if hasattr(error, "show"):  # wrong arguments: typer knows how to say so
                 raise
             if not isinstance(error, TalkwireError):
+                if unread := _not_text(error):
+                    complain(f"{unread!r} is not UTF-8; type it in a terminal whose encoding is")
+                    raise typer.Exit(2) from None
                 _confess()
                 raise typer.Exit(1) from None
             complain(str(error))
             code = WRONG_SETTINGS if isinstance(error, SettingsError | SchemaError) else 1
             raise typer.Exit(code) from None
+
+
+def _not_text(error: Exception) -> str:
+    """Find the argument whose bytes are no text, where that is what somebody tripped over; empty: it is not."""
+    if "surrogates not allowed" not in str(error):
+        return ""
+    return next((word for word in sys.argv[1:] if _is_broken(word)), "")
+
+
+def _is_broken(word: str) -> bool:
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _confess() -> None:

@@ -19,6 +19,7 @@ app = typer.Typer(
     help="List accounts; show, pause, rename, forget one.",
     invoke_without_command=True,
 )
+_NOT_STARTED = "the daemon has not started with it yet"
 _Name = Annotated[str, typer.Argument(help="As in [accounts.NAME].")]
 
 
@@ -41,19 +42,25 @@ def _show_all(as_: bool) -> None:
 
     found = place.raw(None)
     stored = {one.name: one for one in place.look(found.store, evidence.accounts)}
-    if as_:
-        as_json(list(stored.values()))
-        return
     names = [*found.accounts, *(name for name in stored if name not in found.accounts)]
+    if as_:
+        as_json([stored.get(name) or _new(name, found.accounts[name]) for name in names])
+        return
     if not names:
         say(f"none yet; write [accounts.NAME] into {found.path}")
         return
     columns([_row(name, stored.get(name), found.accounts.get(name)) for name in names])
 
 
+def _new(name: str, keys: Any) -> dict[str, Any]:
+    """Say of an account that is only in the settings what `Evidence` says of the others."""
+    never = dict.fromkeys(("since", "last_in_at", "last_out_at", "last_poll_at"))
+    return {"name": name, "channel": keys.channel, "state": "new", "reason": _NOT_STARTED, **never}
+
+
 def _row(name: str, one: Evidence | None, keys: Any) -> tuple[str, ...]:
     if one is None:
-        return name, keys.channel, "new", "", "", "the daemon has not started with it yet"
+        return name, keys.channel, "new", "", "", _NOT_STARTED
     return name, one.channel, one.state, f"in {ago(one.last_in_at)}", f"out {ago(one.last_out_at)}", one.reason
 
 
@@ -73,7 +80,7 @@ def show(name: _Name, config: ConfigFile = None) -> None:
     channel = loaded.plugins.channels.get(account.channel)
     say(f"{name}")
     if stored is None:
-        say("  state      new: the daemon has not started with it yet")
+        say(f"  state      new: {_NOT_STARTED}")
     else:
         say(f"  state      {stored.state} since {ago(stored.since)}" + (f": {stored.reason}" if stored.reason else ""))
         fetched = f", fetched {ago(stored.last_poll_at)}" if stored.last_poll_at else ""

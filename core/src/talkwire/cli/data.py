@@ -125,7 +125,7 @@ def _told(what: str, gone: dict[str, Any]) -> None:
 def export(
     whose: _Whose,
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="The archive; else talkwire-export-ID.zip here.")
+        Path | None, typer.Argument(metavar="FILE", help="The archive; else talkwire-export-ID.zip here.")
     ] = None,
     config: ConfigFile = None,
 ) -> None:

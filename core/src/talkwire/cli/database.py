@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..taking import Told
 
 app = typer.Typer(name="db", no_args_is_help=True, help="The database.")
+_MOMENTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]
 _Url = Annotated[
     str,
     typer.Argument(help="sqlite:///FILE or postgresql://…; or '${NAME}' of a variable, which no `ps` shows."),
@@ -168,7 +169,7 @@ def _whole(text: str) -> str:
 def hold(
     taken: Annotated[
         datetime,
-        typer.Option("--taken", help="When the copy was taken, UTC.", formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
+        typer.Option("--taken", help="When the copy was taken, UTC.", formats=_MOMENTS),
     ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Without asking.")] = False,
     config: ConfigFile = None,

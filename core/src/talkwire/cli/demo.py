@@ -127,7 +127,10 @@ async def _unless_stopped(work: Any, stop: asyncio.Event) -> int:
 def _in(folder: Path | None) -> Iterator[Path]:
     """Give the folder that was asked for, or one that goes away with the demo."""
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise _unusable(folder, error) from error
         yield folder.absolute()
         return
     with tempfile.TemporaryDirectory(prefix="talkwire-demo-", ignore_cleanup_errors=True) as made:
@@ -268,9 +271,16 @@ def _daemon(config: Path, extra: Mapping[str, Any] | None) -> Daemon:
 
 def _write(path: Path, text: str) -> None:
     """Write a file that only we can read."""
-    path.unlink(missing_ok=True)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
+    try:
+        path.unlink(missing_ok=True)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise _unusable(path, error) from error
+
+
+def _unusable(path: Path, error: OSError) -> DemoError:
+    return DemoError(f"{path}: {(error.strerror or '').lower()}; choose another --dir")
 
 
 def _account(player: Player, inbound_url: str) -> dict[str, Any]:

@@ -10,13 +10,25 @@ import typer
 
 from . import place
 from .place import ConfigFile, Json
-from .screen import ago, as_json, columns, many, now, say, span
+from .screen import ago, as_json, columns, many, now, number_of, say, span
 
 if TYPE_CHECKING:
     from ..store import Query
 
 app = typer.Typer(name="lanes", help="List what waits; release or drop a lane.", invoke_without_command=True)
-_Id = Annotated[int | None, typer.Argument(min=1, help="The number in the first column of `talkwire lanes`.")]
+
+
+def _number(text: str) -> int:
+    number = number_of(text)
+    if not number:
+        raise typer.BadParameter(f"{text!r} is no lane's number; talkwire lanes has it in the first column")
+    return number
+
+
+_Id = Annotated[
+    int | None,
+    typer.Argument(parser=_number, metavar="LANE", help="The number in the first column of `talkwire lanes`."),
+]
 _Account = Annotated[str, typer.Option(help="All lanes of an account that are held since a restore.")]
 _All = Annotated[bool, typer.Option("--all", help="All lanes that are held since a restore.")]
 _MOST = 100

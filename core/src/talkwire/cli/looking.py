@@ -164,7 +164,8 @@ def _running(about: dict[str, Any]) -> Line:
     last = about.get("settings") or {}
     if last.get("fault"):
         fault = " ".join(last["fault"].split())
-        return Line("look", "daemon", f"{text}; changed settings were not taken: {fault}", "talkwire reload")
+        what = "not all changed settings are in force" if last.get("taken") else "changed settings were not taken"
+        return Line("look", "daemon", f"{text}; {what}: {fault}", "talkwire reload")
     if about["not_ready"]:
         return Line("look", "daemon", f"{text}: {', '.join(about['not_ready'])}")
     if last.get("restart"):

@@ -40,8 +40,10 @@ def choose(given: Path | None) -> None:
 
 
 def config_path(given: Path | None) -> Path:
-    """Say which file holds the settings."""
-    return given or chosen.get() or Path(os.environ.get("TALKWIRE_CONFIG") or "talkwire.toml")
+    """Say which file holds the settings; of a folder it is the one that `init` writes there."""
+    named = given or chosen.get() or Path(os.environ.get("TALKWIRE_CONFIG") or "talkwire.toml")
+    is_folder = os.path.isdir(named)  # Path.is_dir raises where we may not look
+    return named / "talkwire.toml" if is_folder else named
 
 
 def raw(given: Path | None) -> RawConfig:
@@ -50,7 +52,7 @@ def raw(given: Path | None) -> RawConfig:
 
     found = read(config_path(given))
     found.check()
-    _has_driver(found.store)
+    _has_driver(found.store, found.path)
     return found
 
 
@@ -59,16 +61,16 @@ def loaded(given: Path | None) -> Loaded:
     from ..settings import load
 
     found = load(config_path(given))
-    _has_driver(found.config.store)
+    _has_driver(found.config.store, found.config.path)
     return found
 
 
-def _has_driver(store: StoreSettings) -> None:
+def _has_driver(store: StoreSettings, file: Path) -> None:
     from ..errors import Fault, SettingsError
 
     if store.url.get_secret_value().startswith("postgresql:") and importlib.util.find_spec("psycopg") is None:
         reason = "PostgreSQL needs its driver; type: pip install 'talkwire[postgres]'"
-        raise SettingsError("talkwire", [Fault("store.url", reason)])
+        raise SettingsError(str(file), [Fault("store.url", reason)])
 
 
 def admin_of(found: RawConfig) -> Admin:

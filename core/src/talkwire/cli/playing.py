@@ -105,7 +105,7 @@ class _Talk:
                     raise _Failed(f"the customer wrote once, but {len(ours)} messages are kept")
                 if ours:
                     return one["id"], ours[0]
-        raise _Failed(f"the customer's message is not there after {self._patience:.0f} s")
+        raise _Failed(f"the customer's message is not there after {self._patience:.0f} s{await self._ill()}")
 
     async def _goal(self) -> State:
         reports = (await self._ask("GET", f"/accounts/{self._player.account}/capabilities"))["reports"]
@@ -128,9 +128,12 @@ class _Talk:
             if texts and State[state.upper()] >= goal:
                 return state, texts
         got = "the customer has it" if texts else "the simulator shows no reply at the customer's"
+        raise _Failed(f"{got}; the reply is {state}{why}, but should be {goal.word}{await self._ill()}")
+
+    async def _ill(self) -> str:
+        """Say how the account does, where it does not work; empty: it works."""
         account = await self._ask("GET", f"/accounts/{self._player.account}")
-        ill = "" if account["state"] == "working" else f"; the account is {account['state']}: {account['reason']}"
-        raise _Failed(f"{got}; the reply is {state}{why}, but should be {goal.word}{ill}")
+        return "" if account["state"] == "working" else f"; the account is {account['state']}: {account['reason']}"
 
     async def _looking(self) -> AsyncIterator[None]:
         until = time.monotonic() + self._patience

@@ -9,7 +9,7 @@ import typer
 
 from . import place
 from .place import ConfigFile
-from .screen import many, say
+from .screen import many, number_of, say
 
 
 class Verdict(StrEnum):
@@ -22,7 +22,7 @@ class Verdict(StrEnum):
 
 def replay(
     what: Annotated[
-        str, typer.Argument(metavar="[ENVELOPE|FACT]", help="An envelope's id, or a parked fact's number.")
+        str, typer.Argument(metavar="ENVELOPE|FACT", help="An envelope's id, or a parked fact's number.")
     ] = "",
     unread: Annotated[bool, typer.Option("--unread", help="All envelopes that were not understood.")] = False,
     parked: Annotated[bool, typer.Option("--parked", help="All facts that are parked.")] = False,
@@ -38,13 +38,16 @@ def replay(
     """
     if bool(what) + unread + parked != 1:
         raise typer.BadParameter("give an envelope's id, a fact's number, --unread, or --parked; one of them")
-    if parked or what.isdecimal():
+    number = number_of(what)
+    if what.isdecimal() and number is None:
+        raise typer.BadParameter(f"{what} is no fact's number; talkwire status says which readers have parked some")
+    if parked or number is not None:
         if reader and webhook:
             raise typer.BadParameter("give --reader or --webhook, not both")
         told = place.ask(
             config,
             "replay-fact",
-            seq=int(what) if what else None,
+            seq=number,
             reader=reader,
             webhook=webhook.removeprefix("webhook:"),
         )

@@ -112,6 +112,12 @@ def size(count: int) -> str:
     return f"{value:.1f} GiB" if value < 10 else f"{value:.0f} GiB"
 
 
+def number_of(text: str) -> int | None:
+    """Read the number of a row; None: it is none, or larger than a database counts."""
+    number = int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else None
+    return number if number is not None and number < 2**63 else None
+
+
 def many(count: int, one: str, more: str = "") -> str:
     """Say a number of things."""
     return f"{count:,} {one if count == 1 else more or one + 's'}"

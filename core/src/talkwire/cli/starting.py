@@ -66,7 +66,7 @@ format = "console"                      # or "json"
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where; it is made if it is not there.")] = Path(),
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where; it is made if it is not there.")] = Path(),
 ) -> None:
     """Write settings to begin with, and the instance's key."""
     from ..errors import Conflict
@@ -186,6 +186,7 @@ def run(config: ConfigFile = None) -> None:
     url = settings.store.url.get_secret_value()
     if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
         raise SchemaError(f"there is no database at {settings.store.place}; type: talkwire db upgrade")
+    _is_first(settings)
     _warn(settings.warnings)
 
     async def running() -> None:
@@ -200,6 +201,19 @@ def run(config: ConfigFile = None) -> None:
         raise typer.Exit(1) from None  # a second signal
     if settings.log.format == "console":
         say("stopped")
+
+
+def _is_first(config: Config) -> None:
+    """Refuse to be a second daemon on the same settings: its ports would be taken, and that names another culprit."""
+    from ..errors import Conflict
+
+    try:
+        about = place.running(config.admin.socket)
+    except place.NobodyThere:
+        return
+    raise Conflict(
+        f"another daemon runs on these settings, pid {about['pid']}; after a change of them: talkwire reload"
+    )
 
 
 def _loop_factory() -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 
 from .case import Case
 from .counterparts import NotifierCase
+from .form import check_form
 from .inward import (
     check_damaged_envelopes_become_unread,
     check_forged_envelopes_are_rejected,
@@ -71,7 +72,9 @@ from .telling import (
     check_what_was_handed_over_is_confirmed,
     check_withdraw_takes_it_away,
 )
-from .verdict import Failure, NotApplicable, said
+from .verdict import Failure, Judge, NotApplicable, said, valid_settings
+
+__tracebackhide__ = True  # pytest shows the author's lines; with --full-trace ours, too
 
 Check = Callable[[Any], Awaitable[None]]  # of a `Case`, or of a `NotifierCase`
 
@@ -81,7 +84,9 @@ def _naming_the_place(check: Check) -> Check:
 
     @functools.wraps(check)
     async def judged(case: Case | NotifierCase) -> None:
+        check_form(case)
         try:
+            valid_settings(case, Judge(_words(check), case))
             await check(case)
         except (Failure, NotApplicable):
             raise
@@ -93,7 +98,7 @@ def _naming_the_place(check: Check) -> Check:
                 raise  # a fault of the kit
             code = frame.f_code
             raise Failure(
-                check.__name__.removeprefix("check_").replace("_", " "),
+                _words(check),
                 code.co_qualname.rpartition("<locals>.")[2],
                 f"{code.co_filename}:{code.co_firstlineno}",
                 f"it raised {said(error)}",
@@ -101,6 +106,10 @@ def _naming_the_place(check: Check) -> Check:
             ) from error
 
     return judged
+
+
+def _words(check: Check) -> str:
+    return getattr(check, "__name__", "").removeprefix("check_").replace("_", " ")
 
 
 def _modules(case: Case | NotifierCase) -> set[str]:
@@ -171,9 +180,13 @@ NOTIFIER_CHECKS = tuple(map(_naming_the_place, _NOTIFIER_CHECKS))
 
 
 def conformance_tests(case: Case | NotifierCase) -> Callable[..., Any]:
-    """Make a pytest test of each check, for `tests/test_conformance.py`."""
+    """Make a pytest test of each check, for `tests/test_conformance.py`.
+
+    Errors: `Failure` where the case cannot be judged: it is said once, and not by every check.
+    """
     import pytest
 
+    check_form(case)
     checks = NOTIFIER_CHECKS if isinstance(case, NotifierCase) else CHECKS
     names = [getattr(check, "__name__", "").removeprefix("check_") for check in checks]
 

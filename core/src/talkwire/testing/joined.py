@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from ..model import Change, ChangeKind, Enclosed, Envelope, Inbound, Item, Original, Part, Receipt, Report, Unread
 from .case import KEY, Case, Sample
-from .outward import answers_of, over_own_lines, reached, send_once, sending_of, speaking
+from .outward import answers_of, over_own_lines, reached, report_of, send_once, sending_of, speaking
 from .provider import Seen, accept, hang_after_acceptance
 from .services import Lent
 from .verdict import (
@@ -25,6 +25,8 @@ from .verdict import (
     said,
     valid_settings,
 )
+
+__tracebackhide__ = True  # pytest shows the author's lines; with --full-trace ours, too
 
 _ANEW = "01940000-0000-7000-8000-00000000ed17"  # `Outgoing.key` of what replaces
 
@@ -43,7 +45,7 @@ async def check_reports_overtake_the_receipt(case: Case) -> None:
         try:
             await reached(provider, sending, judge)
             external_id, seen = next(iter(provider.taken.items()))
-            sample = case.report(seen, external_id)
+            sample = report_of(case, seen, external_id, judge)
             envelope = case.genuine(sample)
             for channel in (lent, other):  # another daemon may have the webhook
                 _says_whose(parsed(channel, envelope, judge, sample), sample, judge, keyed=_keyed(seen, envelope))

@@ -13,6 +13,8 @@ from .stage import Stage, arrive, becomes, came, staged
 from .verdict import Judge, said
 from .visitors import Visitor
 
+__tracebackhide__ = True  # pytest shows the author's lines; with --full-trace ours, too
+
 HELLO = "kit: hello"
 PNG = b"\x89PNG\r\n\x1a\n" + b"kit" * 8  # as much of one as tells what it is
 TURNS = 12  # of the loop, after each of which `send` is cancelled once

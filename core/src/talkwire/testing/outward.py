@@ -9,14 +9,16 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from ..channel import Channel
 from ..errors import AccountBroken, MarkupRefused, NotSent, Refused, TryLater, Uncertain, Unreadable, WindowShut
 from ..model import Outgoing, Receipt, Report, State
-from .case import Case
+from .case import Case, Sample
 from .online import can_be_cancelled, shows_once
 from .provider import (
     Answers,
     FakeProvider,
     Provider,
+    Seen,
     Step,
     accept,
     busy,
@@ -31,8 +33,11 @@ from .provider import (
     unauthorised,
 )
 from .services import Lent, lend
+from .shapes import misfits
 from .stage import sessions_of
 from .verdict import PATIENCE, Judge, NotApplicable, no_faults, opened, parsed, said
+
+__tracebackhide__ = True  # pytest shows the author's lines; with --full-trace ours, too
 
 BUSY = 47  # seconds that the fake provider asks us to wait; a number that is found by no chance
 
@@ -104,7 +109,7 @@ async def _report_finds(case: Case, lent: Lent, provider: Provider, receipt: Rec
             )
         return
     external_id, seen = next(iter(provider.taken.items()))
-    sample = case.report(seen, external_id)
+    sample = report_of(case, seen, external_id, judge)
     reports = [item for item in parsed(lent, case.genuine(sample), judge, sample) if isinstance(item, Report)]
     if not reports:
         raise judge.failure("parse", sample, "it gave no Report", "correct parse, or Case.report")
@@ -118,6 +123,16 @@ async def _report_finds(case: Case, lent: Lent, provider: Provider, receipt: Rec
                 f"the receipt said {receipt.external_id!r}, our key is {case.outgoing().key!r}",
                 "return the provider's id in Receipt.external_id, or let the provider give Outgoing.key back",
             )
+
+
+def report_of(case: Case, seen: Seen, external_id: str, judge: Judge) -> Sample:
+    """Make the provider's report about a part."""
+    assert case.report is not None  # asked for by whoever calls
+    sample: object = case.report(seen, external_id)
+    if not isinstance(sample, Sample):
+        what, remedy = f"it gave {type(sample).__name__} instead of Sample", "return Sample(name, body=…)"
+        raise judge.failure("parse", "Case.report", what, remedy)
+    return sample
 
 
 async def check_errors_map_to_what_the_caller_must_do(case: Case) -> None:
@@ -266,6 +281,9 @@ def speaking(case: Case, answers: Answers) -> Provider:
 
 
 def sending_of(lent: Lent, out: Outgoing, judge: Judge) -> asyncio.Future[Receipt]:
+    if type(lent.channel).send is Channel.send:
+        remedy = "write `async def send(self, out)`, which makes one request and returns Receipt(…)"
+        raise judge.failure("send", "the class", "it is not written, so no reply leaves", remedy)
     made: object = lent.channel.send(out)
     if not inspect.isawaitable(made):
         raise judge.failure("send", "any part", f"it gave a {type(made).__name__} at once", "write `async def send`")
@@ -299,6 +317,9 @@ async def send_once(
         receipt = sending.result()
         if not isinstance(receipt, Receipt):
             raise judge.failure("send", f"provider: {how}", f"it returned {receipt!r}", "return Receipt(…) or raise")
+        for fault in misfits(receipt, Receipt, "Receipt"):
+            remedy = "state=State.…, and the provider's id as text: str(answer.json()[…])"
+            raise judge.failure("send", f"provider: {how}", fault, remedy)
         return receipt, None
     finally:
         if not sending.done():
@@ -313,8 +334,9 @@ async def reached(provider: Provider, sending: asyncio.Future[Receipt], judge: J
         both: set[asyncio.Future[Any]] = {arriving, sending}
         await asyncio.wait(both, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
         if not arriving.done():
-            no_faults(provider, judge)
+            # Taken before anything is raised: asyncio logs what nobody took, in the midst of pytest's report.
             error = sending.exception() if sending.done() and not sending.cancelled() else None
+            no_faults(provider, judge)
             raise judge.failure(
                 "send",
                 "provider: silent",

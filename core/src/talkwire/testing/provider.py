@@ -30,6 +30,8 @@ from yarl import URL
 
 from ..model import Envelope
 
+__tracebackhide__ = True  # pytest shows the author's lines; with --full-trace ours, too
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
@@ -306,13 +308,13 @@ class FakeProvider:
         try:
             harmless = self.answers.harmless(seen)
             if harmless is not None:
-                return _response(harmless)
+                return _response(_is_reply(harmless, "harmless"))
             step = self._steps.popleft() if self._steps else self._otherwise
             self.shown.append(seen)
             if step.taken:
                 self._given += not step.id
             external_id = step.id or f"p{self._given}"
-            reply = step.reply(self.answers, seen, external_id)
+            reply = _is_reply(step.reply(self.answers, seen, external_id), step.name)
         except Exception as error:  # noqa: BLE001  the author's functions: kept for the kit to show
             self.faults.append(error)
             return web.Response(status=599, text="the case's Answers raised")
@@ -342,6 +344,12 @@ class FakeProvider:
             else:
                 transport.close()
         return web.Response(status=500)  # never arrives: the connection is gone
+
+
+def _is_reply(given: object, name: str) -> Reply:
+    if not isinstance(given, Reply):
+        raise TypeError(f"the answer to {name} is {type(given).__name__} instead of Reply")
+    return given
 
 
 def _response(reply: Reply) -> web.Response:

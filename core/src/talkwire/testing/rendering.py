@@ -13,6 +13,8 @@ from .case import PICTURE, WORD, Case, Drafted
 from .online import shows_the_picture
 from .verdict import Judge, alone, said
 
+__tracebackhide__ = True  # pytest shows the author's lines; with --full-trace ours, too
+
 
 async def check_render_keeps_limits_and_loses_nothing_unsaid(case: Case) -> None:
     """Each part fits, and each word arrives or its loss is named."""

@@ -32,6 +32,8 @@ from .verdict import (
     takes_envelopes,
 )
 
+__tracebackhide__ = True  # pytest shows the author's lines; with --full-trace ours, too
+
 
 async def check_no_secret_in_logs_or_errors(case: Case) -> None:
     """Through good and bad: no secret and no message's text in logs, output, errors, `repr` or records."""

@@ -14,6 +14,8 @@ from .stage import Stage, arrive, becomes, came, session_is, staged
 from .verdict import Judge
 from .visitors import Visitor
 
+__tracebackhide__ = True  # pytest shows the author's lines; with --full-trace ours, too
+
 MOMENT = timedelta(seconds=1)  # between two things that do not happen at once
 
 

@@ -13,6 +13,8 @@ import pydantic
 from .damage import Path, changed, dotted
 from .verdict import AnyCase, Judge, NotApplicable, planted_secrets, valid_settings
 
+__tracebackhide__ = True  # pytest shows the author's lines; with --full-trace ours, too
+
 _SOUNDS_SECRET = re.compile(r"(^|_)(token|secret|password|passwd|passphrase|(api|access|private|auth)_?key)s?$")
 
 

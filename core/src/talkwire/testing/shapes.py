@@ -31,6 +31,11 @@ def faults(item: object) -> Iterator[str]:
             yield f"{where}.value: empty, so nobody could be answered"
 
 
+def misfits(value: object, hint: Any, where: str) -> Iterator[str]:
+    """Name what of a value is not as a type promises; a list does where a tuple is asked for."""
+    return _wrong(value, hint, where, lists=True)
+
+
 def times(item: object) -> Iterator[tuple[str, datetime]]:
     """Find every moment in an item, with its place."""
     return _found(item, datetime, type(item).__name__)
@@ -48,27 +53,36 @@ def _hints(kind: type) -> Mapping[str, Any]:
     return typing.get_type_hints(kind)
 
 
-def _wrong(value: Any, hint: Any, where: str) -> Iterator[str]:
+def _wrong(value: Any, hint: Any, where: str, *, lists: bool = False) -> Iterator[str]:
     if type(value) is hint and hint in _PLAIN:
         return
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return
+    if lists and isinstance(value, list):
+        value = tuple(value)
     if origin in (typing.Union, types.UnionType):
         if not any(_fits(value, one) for one in args):
-            yield f"{where}: {type(value).__name__} is none of {hint}"
+            names = " or ".join(_name(one) for one in args)
+            yield f"{where}: {type(value).__name__} instead of {names}"
         for one in args:
             if _fits(value, one):
-                yield from _wrong(value, one, where)
+                yield from _wrong(value, one, where, lists=lists)
                 return
     elif not _fits(value, hint):
-        yield f"{where}: {type(value).__name__} instead of {getattr(origin or hint, '__name__', hint)}"
+        yield f"{where}: {type(value).__name__} instead of {_name(hint)}"
     elif origin is tuple:
         for n, one in enumerate(value):
-            yield from _wrong(one, args[0], f"{where}[{n}]")
+            yield from _wrong(one, args[0], f"{where}[{n}]", lists=lists)
     elif is_dataclass(value) and not isinstance(value, type):
         for field in fields(value):
-            yield from _wrong(getattr(value, field.name), _hints(type(value))[field.name], f"{where}.{field.name}")
+            held, promised = getattr(value, field.name), _hints(type(value))[field.name]
+            yield from _wrong(held, promised, f"{where}.{field.name}", lists=lists)
+
+
+def _name(hint: Any) -> str:
+    kind = typing.get_origin(hint) or hint
+    return "None" if kind is types.NoneType else str(getattr(kind, "__name__", kind))
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -95,4 +109,4 @@ def _found(value: Any, kind: type, where: str) -> Iterator[tuple[str, Any]]:
             yield from _found(getattr(value, field.name), kind, f"{where}.{field.name}")
 
 
-__all__ = ["faults", "naive_or_elsewhere", "times"]
+__all__ = ["faults", "misfits", "naive_or_elsewhere", "times"]

@@ -31,6 +31,8 @@ from .visitors import Sessions, Visitor
 if TYPE_CHECKING:
     from .hub import WholeHub
 
+__tracebackhide__ = True  # pytest shows the author's lines; with --full-trace ours, too
+
 T = TypeVar("T")
 ACCOUNT = "kit"
 

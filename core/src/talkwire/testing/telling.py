@@ -19,6 +19,8 @@ from .services import Logs
 from .trial import NOBODY, RECIPIENTS, Trial, on_trial, outcome_of
 from .verdict import Judge, NotApplicable, all_words, around, forms_of, planted_secrets, said
 
+__tracebackhide__ = True  # pytest shows the author's lines; with --full-trace ours, too
+
 # Whoever shows when something lapses shows it of both; that one of them stands in an id, in a port or is now, is chance.
 _LAPSES = (datetime(2031, 7, 13, 4, 5, 6, tzinfo=UTC), datetime(2047, 11, 23, 19, 38, 47, tzinfo=UTC))
 _TEXTS = (  # (what it is, title, text); a title is one line

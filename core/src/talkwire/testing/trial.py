@@ -17,13 +17,15 @@ from ..errors import Conflict, NotFound, Refused, TryLater
 from ..ids import new_id
 from ..model import Notification, Option, Recipient
 from ..notifier import Focus, Handed, Notifier, NotifierServices, Shown, Suppressed, Told
-from .counterparts import Counterpart, NotifierCase, Sight
+from .counterparts import Counterpart, HttpCounterpart, NotifierCase, Sight
 from .services import NOON, Logs, TurnedClock
 from .verdict import Failure, Judge, all_words, said, valid_settings
 
 if TYPE_CHECKING:
     from ..hub import Hub
     from .hub import WholeHub
+
+__tracebackhide__ = True  # pytest shows the author's lines; with --full-trace ours, too
 
 T = TypeVar("T")
 RECIPIENTS = (
@@ -228,6 +230,7 @@ class Trial:
         """Deliver while everything works, and give the one place where it stands."""
         told = await self.deliver(notification, sample)
         if not isinstance(told, Shown | Handed):
+            self._no_faults(sample)
             raise self.judge.failure(
                 "deliver",
                 sample,
@@ -325,6 +328,14 @@ class Trial:
     async def _all_end(self) -> None:
         while running := [task for task in self._born if not task.done()]:
             await asyncio.wait(running)
+
+    def _no_faults(self, sample: str) -> None:
+        """Blame no notifier for what the counterpart's own functions raised; HTTP tells them as an answer of 599."""
+        faults = self.counterpart.provider.faults if isinstance(self.counterpart, HttpCounterpart) else []
+        for fault in faults:
+            where = f"{sample} ({type(self.counterpart).__name__}.take)"
+            remedy = "correct the counterpart of the case, or what the notifier tells it"
+            raise self.judge.failure("deliver", where, f"the counterpart raised {said(fault)}", remedy) from fault
 
     async def ask(self, method: str, doing: Coroutine[Any, Any, T], sample: str) -> T:
         """Wait for the author's counterpart. Errors: `NotImplementedError` where it has no word for it."""

@@ -14,11 +14,14 @@ from urllib.parse import quote, quote_plus
 import pydantic
 
 from .. import intake
-from ..errors import Unreadable
+from ..channel import Channel
+from ..errors import Unreadable, in_our_words
 from ..model import Envelope, Item, Unread
 from .case import Case
 from .provider import Provider
 from .services import Lent, Logs, lend, secrets_of
+
+__tracebackhide__ = True  # pytest shows the author's lines; with --full-trace ours, too
 
 PATIENCE = 5.0  # seconds that something which ought to be immediate may take; only broken channels wait so long
 NOWHERE = "http://kit.invalid"  # (RFC 2606) for checks in which nothing may leave
@@ -74,11 +77,14 @@ def valid_settings(case: AnyCase, judge: Judge) -> pydantic.BaseModel:
     try:
         return model.model_validate(dict(case.settings))
     except pydantic.ValidationError as error:
+        faults = (
+            f"{'.'.join(map(str, one['loc'])) or 'the whole'}: {in_our_words(one['msg'])}" for one in error.errors()
+        )
         raise judge.failure(
             "Settings",
             "Case.settings",
-            f"these settings are not valid: {error}",
-            "give settings that work, as in talkwire.toml",
+            f"these settings are not valid: {'; '.join(faults)}",
+            "give settings that work, as an account's or a plugin's table has them, without `channel`",
         ) from None
 
 
@@ -156,6 +162,9 @@ def no_faults(provider: Provider, judge: Judge) -> None:
 
 
 def _items(lent: Lent, envelope: Envelope, judge: Judge, sample: object) -> tuple[Item, ...]:
+    if type(lent.channel).parse is Channel.parse:
+        remedy = "write `def parse(self, envelope)`, which yields what the envelope means"
+        raise judge.failure("parse", "the class", "it is not written, so nothing that comes is understood", remedy)
     items: Any = lent.channel.parse(envelope)  # an author may have written `async def`
     if not isinstance(items, Iterable):
         if inspect.iscoroutine(items):
