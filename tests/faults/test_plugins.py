@@ -185,12 +185,13 @@ async def test_a_channel_that_raises_hurts_only_what_it_was_asked_for(
     assert stored == (0 if method in ("authenticate", "parse") else 1)
 
 
+@pytest.mark.parametrize("error", [SystemExit, GeneratorExit])
 @pytest.mark.parametrize("method", ["open", "close", "answer", "authenticate", "parse", "send"])
 async def test_a_channel_that_would_end_the_process_hurts_only_what_it_was_asked_for(
-    start_acme: Any, method: str
+    start_acme: Any, method: str, error: type[BaseException]
 ) -> None:
     """A library that was made for a command line ends the process where its arguments are wrong."""
-    acme: AcmeHub = await start_acme(channel=broken(method, SystemExit))
+    acme: AcmeHub = await start_acme(channel=broken(method, error))
     try:
         await after(acme, method)
     except Rejected:
@@ -280,6 +281,22 @@ async def test_a_channel_whose_close_raises_stops_nobody(start_acme: Any, capsys
     acme: AcmeHub = await start_acme(channel=broken("close"))
     await acme.hub.daemon.accounts.close()
     shows("plugin raises: close", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("error", [SystemExit, GeneratorExit, asyncio.CancelledError])
+async def test_a_hook_that_would_end_the_process_hurts_only_its_own_work(
+    start_acme: Any, error: type[BaseException]
+) -> None:
+    class Raising:
+        @hookimpl
+        async def on_inbound_message(self, message: Message) -> None:
+            raise error
+
+    acme: AcmeHub = await start_acme(plugins={"acme_crm": Raising()})
+    await acme.reply(await acme.talk(), "a reply")
+    assert acme.texts == ["a reply"]
+    [said] = await acme.column("SELECT last_error FROM reader WHERE last_error <> ''")
+    assert f"raised {error.__name__} (test_plugins.py:" in said
 
 
 @pytest.mark.parametrize("hook", ["shape_inbound", "format_reply", "on_inbound_message"])

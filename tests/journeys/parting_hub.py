@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -50,6 +51,7 @@ class Post(FullAcme):
         self.outs: list[Outgoing] = []
         self.contexts: list[RenderContext] = []
         self.faults: dict[str, SendError] = {}  # by who it goes to
+        self.holds: dict[str, asyncio.Event] = {}  # by who it goes to: it ends when this is set
         self.before: Callable[[str], None] = lambda _: None  # called when it is asked to `render` or to `send`
 
     def render(self, draft: Draft, context: RenderContext) -> Rendered:
@@ -61,6 +63,8 @@ class Post(FullAcme):
     async def send(self, out: Outgoing) -> Receipt:
         self.before("send")
         to = out.recipient or out.address.value
+        if to in self.holds:
+            await self.holds[to].wait()
         if to in self.faults:
             raise self.faults[to]
         self.outs.append(out)

@@ -21,6 +21,7 @@ from talkwire import (
     Refuse,
     Reply,
     SessionEnded,
+    State,
     Text,
     TryLater,
     Unreachable,
@@ -36,6 +37,7 @@ from talkwire import (
 )
 from talkwire.api import make_app
 from talkwire.api.principals import create_keys
+from talkwire.attempts import Opening, Outcome, close_attempt, open_attempt
 from talkwire.lanes import NewTask
 from talkwire.testing.provider import down, refuse
 from tests.journeys.acme_hub import AcmeHub, full, no
@@ -504,6 +506,80 @@ async def test_who_got_a_copy_already_gets_no_second_one_from_elsewhere(start_ac
     await acme.hub.pass_time(hours=2)
     assert {out.recipient for out in first.outs} == {"bob@example.org", "carol@example.org"} - {waits}
     assert sorted(out.recipient for out in second.outs) == sorted({"", waits})
+
+
+async def test_whom_a_reply_has_reached_gets_it_no_second_time_because_a_copy_of_it_still_waits(start_acme):
+    settings = SETTINGS.replace("[accounts.post]", '[accounts.post]\nwhen_closed = "fallback:post2"')
+    again = SETTINGS.replace("[accounts.post]", "[accounts.post2]")
+    acme = await start_acme(settings=settings + again, plugins={"acme": Plugins()})
+    first, second = post_of(acme), acme.hub.daemon.account("post2").channel
+    first.faults["bob@example.org"] = TryLater("greylisted", after=timedelta(hours=1))
+    reply = Draft(blocks=(Text("one"),), cc=("bob@example.org",))
+    talk = (await acme.hub.daemon.replies.reply(("post", ANN), reply, author="agent:a")).conversation
+    await acme.hub.run_until_idle()
+    first.faults = {ANN.value: Unreachable("no such user")}
+    await acme.reply(talk, "two")
+    await acme.reply(talk, "three")
+    await acme.hub.pass_time(hours=2)
+    assert [(out.recipient, out.part.text) for out in first.outs] == [("", "one"), ("bob@example.org", "one")]
+    assert [out.part.text.splitlines()[0] for out in second.outs] == ["two", "three"]
+
+
+async def test_a_copy_that_waits_goes_out_where_it_is_when_its_reply_cannot_go_on(start_acme):
+    settings = SETTINGS.replace("[accounts.post]", '[accounts.post]\nwhen_closed = "fallback:post2"')
+    again = SETTINGS.replace("[accounts.post]", "[accounts.post2]")
+    acme = await start_acme(settings=settings + again, plugins={"acme": Plugins()})
+    first = post_of(acme)
+    first.faults[ANN.value] = Unreachable("no such user")
+    first.faults["bob@example.org"] = TryLater("greylisted", after=timedelta(hours=1))
+    acme.hub.daemon.account("post2").broke("no token")
+    reply = Draft(blocks=(Text("Hi"),), cc=("bob@example.org",))
+    talk = (await acme.hub.daemon.replies.reply(("post", ANN), reply, author="agent:a")).conversation
+    await acme.hub.run_until_idle()
+    del first.faults["bob@example.org"]
+    await acme.hub.pass_time(hours=2)
+    assert [out.recipient for out in first.outs] == ["bob@example.org"]
+    [message] = await acme.hub.messages(talk)
+    states = {d.recipient: (d.state.word, d.problem and d.problem.code) for d in message.deliveries}
+    assert states == {"": ("failed", "address_unreachable"), "bob@example.org": ("sent", None)}
+
+
+@pytest.mark.one_file
+@pytest.mark.parametrize(("meanwhile", "elsewhere"), [("begins", [""]), ("ends", ["", "bob@example.org"])])
+async def test_a_copy_whose_attempt_begins_or_ends_while_its_reply_goes_on_is_sent_by_one_account(
+    start_acme, meanwhile, elsewhere
+):
+    settings = SETTINGS.replace("[accounts.post]", '[accounts.post]\nwhen_closed = "fallback:post2"')
+    again = SETTINGS.replace("[accounts.post]", "[accounts.post2]")
+    acme = await start_acme(settings=settings + again, plugins={"acme": Plugins()})
+    daemon, later = acme.hub.daemon, timedelta(hours=1)
+    store, first, second = daemon.store, post_of(acme), daemon.account("post2").channel
+    first.faults = {ANN.value: Unreachable("no such user"), "bob@example.org": TryLater("greylisted", after=later)}
+    released = first.holds["bob@example.org"] = asyncio.Event()
+    daemon.lanes.drop("do")
+    reply = Draft(blocks=(Text("Hi"),), cc=("bob@example.org",))
+    accepted = await daemon.replies.reply(("post", ANN), reply, author="agent:a")
+    async with asyncio.timeout(20):
+        while not await acme.column("SELECT 1 FROM task WHERE kind = 'fallback'"):
+            pass
+    released.set()
+    await acme.hub.run_until_idle()
+    daemon.lanes.drop("send:post")  # its lanes are served by this test
+    await acme.hub.pass_time(hours=1)
+    [lane] = await acme.column("SELECT lane_id FROM task WHERE kind = 'send'")
+    opening = Opening(lane, daemon.account("post").standing, daemon.leases)
+    if meanwhile == "begins":
+        step = open_attempt, opening
+    else:
+        attempt = await store.write(open_attempt, opening)
+        step = close_attempt, Outcome(attempt, opening.group, daemon.leases, later=acme.hub.clock.now() + later)
+    took: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    second.before = lambda word: took.done() or store.put(*step, took)
+    await daemon.replies.fall_back(accepted.message, "post2", AnswerCode.ADDRESS_UNREACHABLE)
+    await acme.hub.run_until_idle()
+    assert sorted(out.recipient for out in second.outs) == elsewhere
+    [state] = await acme.column("SELECT state FROM delivery WHERE recipient <> '' AND account = 'post'")
+    assert State(state).word == ("queued" if meanwhile == "begins" else "failed")
 
 
 async def test_the_hook_that_formats_replies_sees_what_waited_once(start_acme):

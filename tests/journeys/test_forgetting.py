@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -38,10 +38,28 @@ OTHER = "6289999999999"
 WORD = re.compile(rb"zq[a-z]+|281234567890|Zqann", re.IGNORECASE)  # everything that was planted
 
 
-async def forget(hub: WholeHub, address: str) -> Forgotten:
+class Slow:
+    """Files, of which the first that is opened waits until something else has happened."""
+
+    def __init__(self, files: Any, before: Callable[[], Awaitable[Any]]) -> None:
+        self._files = files
+        self._before: Callable[[], Awaitable[Any]] | None = before
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._files, name)
+
+    async def open(self, sha256: str) -> AsyncIterator[bytes]:
+        if self._before is not None:
+            before, self._before = self._before, None
+            await before()
+        async for chunk in self._files.open(sha256):
+            yield chunk
+
+
+async def forget(hub: WholeHub, address: str, *, files: Any = None) -> Forgotten:
     person = await hub.daemon.store.read(lambda query: persons.find(query, address))
     daemon = hub.daemon
-    return await Forgetting(daemon.store, daemon.files, daemon.clock, daemon.plugins.forget).forget(
+    return await Forgetting(daemon.store, files or daemon.files, daemon.clock, daemon.plugins.forget).forget(
         person.contact, "cli:test"
     )
 
@@ -228,6 +246,43 @@ async def test_what_is_written_while_somebody_is_forgotten_is_forgotten_or_a_fre
     assert places == people == min(messages, 1)
     orphans = "SELECT 1 FROM message WHERE conversation_id NOT IN (SELECT id FROM conversation)"
     assert await acme.column(orphans) == []
+
+
+async def test_an_envelope_that_is_replayed_while_its_sender_is_forgotten_brings_nobody_back(
+    start_acme: Any, listening: Listening, tmp_path: Path
+) -> None:
+    acme = await started(start_acme, listening)
+    await acme.wrote("m1", "zqlarge", name="Zqann", padding="x" * 300_000)
+    await acme.hub.run_until_idle()
+    [envelope] = await acme.column("SELECT id FROM envelope")
+    intake = acme.hub.daemon.intake
+    intake._files = Slow(intake._files, lambda: forget(acme.hub, CUSTOMER))
+    with pytest.raises(NotFound, match=f"there is no envelope {envelope}"):
+        await intake.replay(envelope)
+    await acme.hub.run_until_idle()
+    for table in ("contact", "address", "conversation", "message", "envelope"):
+        assert await acme.column(f"SELECT 1 FROM {table}") == [], table
+
+
+@pytest.mark.parametrize("says", ["", "zqsaid"], ids=["silent", "saying"])
+@pytest.mark.parametrize("forgotten", [CUSTOMER, OTHER], ids=["into-it", "into-another"])
+async def test_whoever_is_merged_while_they_are_forgotten_is_forgotten_whole(
+    start_acme: Any, listening: Listening, forgotten: str, says: str
+) -> None:
+    """Who moves is one person, of whom the contact of the old address stays."""
+    acme = await started(start_acme, listening)
+    await acme.wrote("m1", "zqfirst", name="Zqann")
+    if says:
+        await acme.wrote("m2", says, sender=OTHER)
+    else:
+        await acme.told("session", state="connected", **{"from": OTHER})
+    await acme.wrote("m3", "Hello", sender="6287777777777", padding="x" * 300_000)  # is looked through
+    await acme.hub.run_until_idle()
+    moves = Slow(acme.hub.daemon.files, lambda: acme.told("moved", new=OTHER))
+    await forget(acme.hub, forgotten, files=moves)
+    assert await acme.column("SELECT value FROM address") == ["+6287777777777"]
+    assert await acme.column("SELECT text FROM message") == ["Hello"]
+    assert await acme.column("SELECT length(body_ref) > 0 FROM envelope") == [True]
 
 
 async def test_a_plugin_that_cannot_forget_keeps_the_person_known(start_acme: Any, listening: Listening) -> None:

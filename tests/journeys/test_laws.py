@@ -21,36 +21,9 @@ from talkwire.testing import conformance
 from talkwire.testing.provider import down, slow
 from tests.journeys.acme_hub import AcmeHub, FullAcme, full
 from tests.mutants.acme import ACME
+from tests.parts.power import PowerCut
 
 ROOT = Path(__file__).parents[2]
-
-
-class PowerCut:
-    """A writer's connection that loses everything at a COMMIT, when it is told to."""
-
-    def __init__(self, hub: Any) -> None:
-        self._writers = hub.daemon.store._writers
-        self._drivers = [writer.driver for writer in self._writers]
-        self.cuts = 0
-        self.wanted = 0
-        for writer in self._writers:
-            writer.driver = self
-
-    def commit(self) -> None:
-        if self.wanted:
-            self.wanted -= 1
-            self.cuts += 1
-            self._drivers[0].rollback()
-            raise StoreDown("the power went")
-        self._drivers[0].commit()
-
-    def close(self) -> None:
-        """Stay: a writer that lost its connection makes another one."""
-        for writer in self._writers:
-            writer.driver = self._drivers[0]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._drivers[0], name)
 
 
 async def everything(acme: AcmeHub) -> list[Any]:
@@ -66,8 +39,7 @@ async def everything(acme: AcmeHub) -> list[Any]:
 async def test_law_1_nothing_is_acknowledged_before_it_is_committed(full_acme: AcmeHub) -> None:
     await full_acme.talk("m0")
     before = await everything(full_acme)
-    power = PowerCut(full_acme.hub)
-    power.wanted = 1
+    PowerCut(full_acme.hub.daemon.store, 1)
     with pytest.raises(StoreDown):
         await full_acme.wrote("m1", "Hello?")
     assert await everything(full_acme) == before
@@ -79,7 +51,7 @@ async def test_law_1_nothing_is_acknowledged_before_it_is_committed(full_acme: A
 async def test_law_1_a_reply_is_accepted_when_it_is_committed(full_acme: AcmeHub) -> None:
     conversation = await full_acme.talk()
     before = await everything(full_acme)
-    PowerCut(full_acme.hub).wanted = 1
+    PowerCut(full_acme.hub.daemon.store, 1)
     with pytest.raises(StoreDown):
         await full_acme.hub.reply(conversation, "Hi", key="k1")
     assert await everything(full_acme) == before
@@ -131,8 +103,7 @@ async def test_law_3_a_task_is_there_until_the_transaction_that_records_its_effe
     open_ = "SELECT d.state, d.external_id, count(t.id) FROM delivery d LEFT JOIN task t ON t.ref = d.id GROUP BY d.id"
     before = await full_acme.hub.rows(open_)
     assert before == [(State.QUEUED, None, 1)]
-    power = PowerCut(full_acme.hub)
-    power.wanted = 1
+    power = PowerCut(full_acme.hub.daemon.store, 1)
     answered.set()
     while not power.cuts:
         await asyncio.sleep(0.001)

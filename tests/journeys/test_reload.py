@@ -17,8 +17,8 @@ from talkwire.reloading import Changes, reload, words
 from talkwire.testing.provider import accept, slow, unauthorised
 from tests.journeys.acme_hub import SETTINGS as SHOP
 from tests.journeys.acme_hub import AcmeHub, FullAcme
-from tests.journeys.test_laws import PowerCut
 from tests.mutants.acme import AcmeChannel
+from tests.parts.power import PowerCut
 
 NEW_TOKEN = "kit-token-of-tomorrow"
 
@@ -198,6 +198,17 @@ async def test_what_an_old_send_learns_says_nothing_of_the_account_in_its_place(
     assert op.state() == "working"
 
 
+async def test_what_a_provider_said_of_the_settings_before_does_not_break_the_account(start: Any) -> None:
+    op = await start()
+    before = op.acme.now
+    await op.hub.pass_time(minutes=1)
+    await op.reloads(op.shop.replace("kit-token-0123456789", NEW_TOKEN))
+    await op.acme.told("notice", broken=True, time=before)
+    assert op.state() == "working"
+    await op.acme.told("notice", broken=True)
+    assert op.state() == "broken"
+
+
 async def test_a_paused_account_stays_paused_with_other_settings(start: Any) -> None:
     op = await start()
     await op.hub.pass_time(seconds=1)
@@ -328,7 +339,7 @@ async def test_a_channel_that_comes_with_the_next_start_is_checked_now(start: An
 async def test_a_database_that_takes_nothing_lets_everything_as_it_was(start: Any) -> None:
     op = await start()
     shop, before, _ = op.acme.shop, op.daemon.config, op.lived
-    PowerCut(op.hub).wanted = 1
+    PowerCut(op.daemon.store, 1)
     op.saves(op.kiosk + RULE.format("paused"))
     with pytest.raises(StoreDown):
         await reload(op.daemon)

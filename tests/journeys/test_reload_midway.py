@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from talkwire import account_states, taking
+from talkwire import account_states
 from talkwire.errors import SettingsError, StoreDown, TalkwireError
 from talkwire.reloading import Changes, reload
 from talkwire.testing.provider import accept, slow, unauthorised
 from tests.journeys.test_reload import NEW_TOKEN, RULE, Operator, Watched
+from tests.parts.power import WENT, PowerCut, run_through
 
-WENT = "the power went"
+FOR_EVER = 1000
 
 
 @pytest.fixture
@@ -28,23 +28,6 @@ def start(start_acme: Any) -> Any:
         return Operator(await start_acme(channel=channel, **options), channel)
 
     return starting
-
-
-def down(op: Operator, fn: Callable[..., Any]) -> Callable[[], None]:
-    """Let the store take nothing of this function; gives what lets it take it again."""
-    store, write = op.daemon.store, op.daemon.store.write
-
-    async def writes(asked: Callable[..., Any], item: Any) -> Any:
-        if asked is fn:
-            raise StoreDown(WENT)
-        return await write(asked, item)
-
-    store.write = writes  # type: ignore[method-assign, assignment]
-
-    def up() -> None:
-        store.write = write  # type: ignore[method-assign]
-
-    return up
 
 
 async def left(op: Operator, text: str) -> str:
@@ -73,12 +56,14 @@ async def test_an_account_begins_though_the_store_goes_down_and_that_is_stored_w
     assert await op.acme.column("SELECT state FROM account_state") == ["broken"]
     _ = op.lived
 
-    up = down(op, account_states.begin)
+    power = PowerCut(op.daemon.store, FOR_EVER, at="INTO account_state")
     changed = op.shop.replace("kit-token-0123456789", NEW_TOKEN)
-    assert (await op.reloads(changed)).done == ("accounts.shop: begun anew",)
+    op.saves(changed)
+    assert (await reload(op.daemon)).done == ("accounts.shop: begun anew",)
+    await run_through(op.hub)
     assert (op.state(), op.lived) == ("working", ["shop closed", "shop opened"])
     assert await op.acme.column("SELECT state FROM account_state") == ["broken"]
-    up()
+    power.wanted = 0
     await op.hub.pass_time(minutes=1)
     assert await op.acme.column("SELECT state FROM account_state") == ["working"]
     assert op.acme.texts == ["one", "one"]
@@ -88,13 +73,13 @@ async def test_an_account_begins_though_the_store_goes_down_and_that_is_stored_w
 
 async def test_an_account_that_comes_while_the_store_goes_down_is_known_when_it_is_back(start: Any) -> None:
     op = await start()
-    up = down(op, account_states.begin)
-    put_up = down(op, account_states.put_state)
-    await op.reloads(op.shop + op.kiosk)
+    power = PowerCut(op.daemon.store, FOR_EVER, at="INTO account_state")
+    op.saves(op.shop + op.kiosk)
+    await reload(op.daemon)
+    await run_through(op.hub)
     assert op.state("kiosk") == "working"
     assert await op.acme.column("SELECT account FROM account_state") == ["shop"]
-    put_up()
-    up()
+    power.wanted = 0
     await op.hub.pass_time(seconds=10)
     assert await op.hub.rows("SELECT account, state FROM account_state ORDER BY account") == [
         ("kiosk", "working"),
@@ -224,18 +209,35 @@ async def test_a_slow_send_is_made_once_though_its_account_goes_and_comes_back_m
 
 async def test_rules_whose_readers_cannot_be_stored_hold_from_the_next_reload(start: Any) -> None:
     op = await start()
-    up = down(op, taking.ensure)
+    power = PowerCut(op.daemon.store, FOR_EVER, at="INTO reader")
     changed = op.shop + RULE.format("paused") + op.kiosk
     assert await left(op, changed) == f"readers: {WENT}"
-    await op.hub.run_until_idle()
+    await run_through(op.hub)
     assert op.state("kiosk") == "working"  # what comes after it was done
-    up()
+    power.wanted = 0
     assert await op.reloads(changed) == Changes()
     await op.hub.pass_time(seconds=1)
     await op.daemon.store.write(account_states.pause, ("shop", ""))
     await op.hub.run_until_idle()
     assert await op.acme.column("SELECT kind FROM notification") == ["account.paused"]
     assert op.daemon.last_reload.fault == ""
+
+
+async def test_what_is_not_in_force_is_told_apart_from_what_was_not_taken(
+    start: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    op = await start()
+    power = PowerCut(op.daemon.store, FOR_EVER, at="INTO reader")
+    changed = op.shop + RULE.format("paused")
+    await left(op, changed)
+    assert op.daemon.last_reload.words == f"not all settings are in force: readers: {WENT}"
+    assert f"why={WENT!r}" in capsys.readouterr().out
+    power.wanted = 0
+    with pytest.raises(SettingsError):
+        await op.reloads("[accounts")
+    assert op.daemon.last_reload.words.startswith("the settings were not taken: ")
+    await op.reloads(changed)
+    assert op.daemon.last_reload.words == ""
 
 
 async def test_media_that_cannot_be_opened_are_opened_with_the_next_reload(

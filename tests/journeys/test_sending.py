@@ -28,6 +28,7 @@ from talkwire.testing.provider import (
 from tests.journeys.acme_hub import AcmeHub, FullAcme, full, no
 from tests.journeys.listening import cut_power
 from tests.mutants.acme import AcmeSettings
+from tests.parts.power import PowerCut, run_through
 
 LANE = "SELECT due, held, attempts FROM lane WHERE grp = 'send:shop'"
 THREE = "a" * 200 + "b" * 200 + "c"
@@ -303,6 +304,19 @@ async def test_who_is_offline_gets_all_of_it_in_order_when_woken(full_acme: Acme
     await full_acme.hub.run_until_idle()
     assert full_acme.texts == ["one", "one", "two"]
     assert await full_acme.hub.states(conversation) == ["accepted", "accepted"]
+
+
+async def test_whoever_comes_while_the_store_is_down_is_sent_what_waits_when_it_is_back(full_acme: AcmeHub) -> None:
+    conversation = await full_acme.talk()
+    full_acme.provider.will(no("offline"))
+    await full_acme.reply(conversation, "one")
+    power = PowerCut(full_acme.hub.daemon.store, 1, at="UPDATE lane SET wakes")
+    full_acme.shop.channel.wake(conversation.address.value)
+    await run_through(full_acme.hub)
+    assert (power.cuts, full_acme.texts) == (1, ["one"])
+    await full_acme.hub.pass_time(seconds=10)
+    assert full_acme.texts == ["one", "one"]
+    assert await full_acme.hub.states(conversation) == ["accepted"]
 
 
 async def test_the_time_in_which_nobody_is_there_is_no_time_of_trying(full_acme: AcmeHub) -> None:

@@ -366,6 +366,58 @@ async def test_a_report_that_the_window_was_closed_ends_in_the_same_place(
     assert acme.texts == (texts if when_closed == "reject" else [*texts, "one"])
 
 
+async def overtaken(acme: AcmeHub, conversation: Any, code: str, by: str) -> None:
+    """Let Acme report of a part before it says yes to us, or before we have stored that it did."""
+    go_on = asyncio.Event()
+    acme.provider.will(slow(go_on, acme.accept("p1")))
+    await acme.hub.reply(conversation, "one")
+    await acme.under_way()
+    await acme.reported("p1", "failed", code=code)
+    if by == "two open transactions":  # neither saw what the other stored
+        store = acme.hub.daemon.store
+        await store.write(renamed, ("p1", "p9"))
+        go_on.set()
+        await acme.hub.run_until_idle()
+        await store.write(renamed, ("p9", "p1"))
+        await acme.hub.pass_time(seconds=5)
+    go_on.set()
+    await acme.hub.run_until_idle()
+
+
+def renamed(tx: Any, items: Any) -> list[None]:
+    for old, new in items:
+        tx.execute("UPDATE report SET external_id = :new WHERE external_id = :old", {"old": old, "new": new})
+    return [None] * len(items)
+
+
+@pytest.mark.parametrize("by", ["the report", "two open transactions"])
+@pytest.mark.parametrize(("code", "waits"), [("shut", "window_closed"), ("unknown_number", "address_unreachable")])
+async def test_a_report_that_overtakes_our_receipt_ends_in_the_same_place(
+    start_acme: Any, code: str, waits: str, by: str
+) -> None:
+    acme = await start_acme('when_closed = "fallback:post"', **both(window=DAY))
+    conversation = await acme.talk(aliases=["email:ann@example.org"])
+    await overtaken(acme, conversation, code, by)
+    assert (await acme.hub.conversations())[-1].answer.code == waits
+    assert [one.part.text.splitlines()[0] for one in post_of(acme).outs] == ["one"]
+
+
+async def test_a_report_that_overtakes_our_receipt_and_is_taken_back_is_not_sent_once_more(start_acme: Any) -> None:
+    acme = await start_acme('when_closed = "hold"', channel=windowed())
+    conversation = await acme.talk()
+    go_on = asyncio.Event()
+    acme.provider.will(slow(go_on, acme.accept("p1")))
+    await acme.hub.reply(conversation, "one")
+    await acme.under_way()
+    await acme.reported("p1", "failed", code="shut")
+    await acme.reported("p1", "delivered")
+    go_on.set()
+    await acme.hub.run_until_idle()
+    assert await out(acme, conversation) == [("one", "delivered")]
+    assert (await acme.hub.conversation).answer.allowed
+    assert acme.texts == ["one"]
+
+
 async def test_a_report_falls_back_too(start_acme: Any) -> None:
     acme = await start_acme('when_closed = "fallback:post"', **both(window=DAY))
     conversation = await acme.talk(aliases=["email:ann@example.org"])

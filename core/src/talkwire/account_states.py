@@ -18,7 +18,7 @@ _PUT_STATE = """
         channel = excluded.channel, state = excluded.state, reason = excluded.reason,
         since = excluded.since
 """
-_STATE = "SELECT state FROM account_state WHERE account = :account"
+_STATE = "SELECT state, since FROM account_state WHERE account = :account"
 _STATES = "SELECT account, channel, state, reason, since FROM account_state"
 _EVIDENCE = """
     UPDATE account_state SET last_in_at = COALESCE(:last_in, last_in_at),
@@ -28,13 +28,23 @@ _EVIDENCE = """
 
 
 def put_state(tx: Tx, items: Sequence[Account]) -> Sequence[None]:
-    """Store how accounts do, and tell what is new of it, as `health` says; what a person paused stays so."""
+    """Store how accounts do, and tell what is new of it, as `health` says.
+
+    What a person paused stays so, and what one resumed since then begins anew: whoever stores this does not know it yet.
+    """
     tx.lock("account_state", [view.name for view in items], "account")  # what a person says meanwhile is seen
     for view in sorted(items, key=lambda item: item.name):
         row = tx.one(_STATE, {"account": view.name})
-        if row is None or row[0] != AccountState.PAUSED or view.state is AccountState.ABSENT:
+        if row is None or view.state is AccountState.ABSENT or not _says_more(tx, row[0], row[1], view):
             _put_state(tx, view, row[0] if row else None)
     return [None] * len(items)
+
+
+def _says_more(tx: Tx, state: str, at: int, view: Account) -> bool:
+    """Say whether what is stored of an account counts more than how it did before; what is of the future never does."""
+    return state == AccountState.PAUSED or (
+        state == AccountState.STARTING and micros(view.since or tx.now) < at <= tx.now_us
+    )
 
 
 def _put_state(tx: Tx, view: Account, was: str | None) -> None:

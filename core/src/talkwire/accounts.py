@@ -44,6 +44,7 @@ _OPEN_WITHIN = timedelta(seconds=30)
 _CLOSE_WITHIN = timedelta(seconds=5)
 _RESTLESS = 100  # batches with nothing in them …
 _MOMENT = timedelta(seconds=1)  # … within this time
+_SECOND = timedelta(seconds=1)  # in which providers count
 _SETTLED = timedelta(seconds=60)  # a listener that has not failed for so long works
 _EVIDENCE_EVERY = timedelta(seconds=30)
 
@@ -70,6 +71,7 @@ class Runtime:
         self.failures = Backoff()  # of opening and listening
         self.unstored: _Stores | None = None  # how its view is stored that the store did not take; None: it did
         self._replaced = False
+        self._anew: datetime | None = None  # when a person last let it begin anew; None: it began with this daemon
         self._redact = Redactor(secrets_of(config.settings))
         self.rates = Rates(())
         if kind is None or config.settings is None:
@@ -159,8 +161,12 @@ class Runtime:
         self._lent.publish("typing", small)
 
     async def noticed(self, notice: AccountNotice) -> None:
-        """Take what the provider says of the account; stored when this returns."""
-        if notice.broken and not self._replaced:
+        """Take what the provider says of the account; stored when this returns.
+
+        What was wrong before a person let it begin anew may have been put right: it would break again by itself.
+        """
+        is_old = self._anew is not None and notice.at + _SECOND <= self._anew
+        if notice.broken and not self._replaced and not is_old:
             self._set(AccountState.BROKEN, self._redact.text(notice.text or notice.code))
             await self.store()
 
@@ -210,7 +216,8 @@ class Runtime:
         self.view = replace(self.view, state=state, reason=reason, since=since)
 
     def goes_on_from(self, other: Runtime) -> None:
-        """Keep what was seen and counted of the account, which is the same with other settings."""
+        """Keep what was seen and counted of the account, which begins anew with other settings."""
+        self._anew = self.view.since
         self.last_in, self.last_out, self.counts = other.last_in, other.last_out, other.counts
         self.last_rejected, self.rejected_in_a_row = other.last_rejected, other.rejected_in_a_row
 
@@ -222,6 +229,8 @@ class Runtime:
         """Go by a clock that was set back."""
         for waits in (self.backoff, self.failures, self.rates):
             waits.set_back(by)
+        if self._anew is not None:
+            self._anew = min(self._anew, self._lent.clock.now())
         if self.view.since is not None:  # else what a person says from now on would be older than this
             self.view = replace(self.view, since=min(self.view.since, self._lent.clock.now()))
 
@@ -229,8 +238,15 @@ class Runtime:
         """Take the state that another daemon or a command stored."""
         if state.sends:
             self.backoff.reset()
+        if state is AccountState.STARTING:
+            self._anew = since
         self.view = replace(self.view, state=state, reason=reason, since=since)
         self.unstored = None
+
+    def stays(self, since: datetime) -> None:
+        """Store again how it does, where a person let it begin anew at `since` and nothing can begin."""
+        self.view = replace(self.view, since=max(since, self.view.since or since))
+        self.store_soon()
 
 
 class Accounts:
@@ -433,13 +449,13 @@ class Accounts:
             failures.pause(max(until, self._lent.clock.now() + error.after))
 
     async def _step(self) -> datetime | None:
-        """Take over what other daemons and commands stored; store the evidence of this one."""
+        """Take over what other daemons and commands stored; store the evidence of this one, and what was not stored."""
         for name, (_, state, reason, since) in (await self._lent.store.read(account_states.states)).items():
             runtime = self.by_name.get(name)
             if runtime is None or state is runtime.view.state:
                 continue
-            if runtime.channel is None:  # nothing to resume
-                runtime.store_soon()
+            if runtime.channel is None:
+                runtime.stays(since)
             elif since > (runtime.view.since or since) or state is AccountState.PAUSED:
                 runtime.take(state, reason, since)
                 if name in self._life:
@@ -447,6 +463,7 @@ class Accounts:
         for runtime in self.by_name.values():
             if runtime.unstored is not None:
                 runtime.store_soon()
+        self._lent.wake_again()
         await self._lent.store.write(
             account_states.put_evidence, tuple((r.name, r.last_in, r.last_out) for r in self.by_name.values())
         )

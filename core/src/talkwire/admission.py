@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -36,7 +36,7 @@ from .pointing import conversation_of, messages_of_parts, messages_or_changes, m
 from .releasing import release
 from .store import Tx, goes_first
 from .store.writer import RunAgain
-from .windows import arrived, refused, unreached
+from .windows import heard
 
 _PREVIEW = 120  # characters of a conversation's last message
 _MOST_COPIED = 100  # others that got it as well; a stranger decides how many there are
@@ -65,6 +65,7 @@ class Admitted:
     messages: list[str] = field(default_factory=list)  # ids of the new ones
     duplicates: int = 0
     unread: list[str] = field(default_factory=list)  # reasons
+    gone: bool = False  # it was to be replayed, and is not there any more
 
 
 def as_json(value: object) -> str:
@@ -136,14 +137,19 @@ class _Place:
 
 @goes_first
 def admit(tx: Tx, arrivals: Sequence[Arrival]) -> Sequence[Admitted]:
-    """Store arrivals: envelopes, people, conversations, messages, reports, facts."""
+    """Store arrivals: envelopes, people, conversations, messages, reports, facts.
+
+    A replay brings nothing where its envelope has gone since it was read: whoever wrote it was forgotten.
+    """
+    there = _still_kept(tx, arrivals)
+    results = [Admitted(gone=arrival.replayed and arrival.envelope_id not in there) for arrival in arrivals]
+    arrivals = [replace(a, items=[], unread=[]) if r.gone else a for a, r in zip(arrivals, results, strict=True)]
     moved = [a.cursor for a in arrivals if a.cursor and (a.fence is None or a.fence.check(tx, f"listen:{a.cursor[0]}"))]
     moved.sort()
     if named := {
         account for a in arrivals for account, _, i in a.items if type(i) is Inbound and (i.known_as or i.follows)
     }:
         following.lock(tx, sorted(named | {account for account, _ in moved}))
-    results = [Admitted() for _ in arrivals]
     tx.many(_INSERT_ENVELOPE, [(*a.envelope, _unread(a)) for a in arrivals if a.envelope])
     tx.many(
         _REPLAYED,
@@ -172,12 +178,19 @@ def admit(tx: Tx, arrivals: Sequence[Arrival]) -> Sequence[Admitted]:
         _messages(tx, arrivals, inbound, channels, windows, results)
     for account, channel, item, arrival in others:
         _other(tx, account, channel, item, arrival)
-    refusals = deliveries.reported(tx, reports)
-    refused(tx, refusals.shut)
-    unreached(tx, refusals.away)
-    arrived(tx, refusals.arrived)
+    heard(tx, deliveries.reported(tx, reports))
     _tell_unread(tx, arrivals)
     return results
+
+
+_KEPT = "SELECT id FROM envelope WHERE id IN (:ids[])"
+
+
+def _still_kept(tx: Tx, arrivals: Sequence[Arrival]) -> set[str]:
+    """Give the envelopes that are replayed and still there; they are not taken away before this transaction has ended."""
+    again = sorted(arrival.envelope_id for arrival in arrivals if arrival.replayed)
+    tx.lock("envelope", again)
+    return {row[0] for row in tx.execute(_KEPT, {"ids": again})} if again else set()
 
 
 def _unread(arrival: Arrival) -> str:

@@ -297,13 +297,15 @@ def close_attempt(tx: Tx, outcomes: Sequence[Outcome]) -> Sequence[None]:
     tx.many(
         _MARK_CLOSED, [{"id": o.attempt.delivery, "reason": o.reason, "uncounted": int(not o.counted)} for o in ours]
     )
-    news = deliveries.match_waiting(tx, named)
+    refusals = deliveries.Refusals()
+    news = deliveries.match_waiting(tx, named, refusals)
     fall = {o.attempt.delivery for o in ours if o.unreachable and o.attempt.fallback}  # they go on from elsewhere
     fall |= {o.attempt.delivery for o in ours if o.shut and _put_off(tx, o)}
     learnt = [x for o in outcomes_in_order if o.attempt.delivery not in fall for x in _learnt(tx, o)]
     # Whoever was forgotten while this was on its way leaves nothing behind.
     known = deliveries.rows_of(tx, (o.attempt.delivery for o in outcomes))
-    deliveries.learn(tx, [*learnt, *news], known)
+    refusals.arrived.extend(deliveries.learn(tx, [*learnt, *news], known))
+    windows.heard(tx, refusals)
     lanes.lock(tx, (o.attempt.lane for o in ours))
     for outcome in ours:
         _store_outcome(tx, outcome)

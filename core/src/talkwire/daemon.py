@@ -76,6 +76,14 @@ class LastReload:
     fault: str = ""  # why the file was not taken, or what of it could not be put in force; empty: all holds
     restart: tuple[str, ...] = ()  # keys whose new values hold from the next start
     left: tuple[str, ...] = ()  # what the next reading does again, though the settings that run hold it already
+    taken: bool = True  # the file was, wholly or in part; else the settings of before hold
+
+    @property
+    def words(self) -> str:
+        """Say what is wrong; empty: all holds."""
+        if not self.fault:
+            return ""
+        return f"{'not all settings are in force' if self.taken else 'the settings were not taken'}: {self.fault}"
 
 
 class Daemon:

@@ -15,9 +15,9 @@ from .store import Query, Row, Tx
 
 _INSERT_REPORT = """
     INSERT INTO report (account, external_id, key, state, at, stored_at, code, reason, recipient,
-                        envelope_id, delivery_id)
+                        envelope_id, refusal, delivery_id)
     VALUES (:account, :external_id, :key, :state, :at, :stored, :code, :reason, :recipient,
-            :envelope, :delivery)
+            :envelope, :refusal, :delivery)
 """
 _BY_EXTERNAL = """
     WITH v(account, external_id) AS (VALUES :ids[2])
@@ -48,7 +48,8 @@ _BESIDE = """
 _MEANT = """(r.recipient = '' OR lower(d.recipient) = lower(r.recipient) OR (d.recipient = '' AND NOT EXISTS (
     SELECT 1 FROM delivery b WHERE b.message_id = d.message_id AND b.position = d.position
     AND b.generation = d.generation AND lower(b.recipient) = lower(r.recipient))))"""
-_COPIED = "r.account, r.external_id, r.key, r.state, r.at, r.stored_at, r.code, r.reason, r.recipient, r.envelope_id"
+_COPIED = """r.account, r.external_id, r.key, r.state, r.at, r.stored_at, r.code, r.reason, r.recipient, r.envelope_id,
+    r.refusal"""
 _UNMATCHED = f"""
     SELECT r.id, d.id, {_COPIED}
     FROM delivery d JOIN report r ON r.account = d.account AND r.external_id = d.external_id
@@ -78,6 +79,7 @@ _STRAYS = f"""
     WHERE r.delivery_id IS NULL AND r.stored_at > :since
     ORDER BY r.id, d.id LIMIT 500
 """
+_SHUT, _AWAY = 1, 2  # what a refused part says of its conversation
 FELL_BACK = "fell_back"  # code of a part that went on from another account
 ARRIVED = "arrived"  # code of a part that waited to be sent once more, of which the first has arrived
 _MATCH = "UPDATE report SET delivery_id = :delivery WHERE id = :id"
@@ -102,6 +104,13 @@ class Refusals:
     away: list[tuple[str, int]] = field(default_factory=list)  # nobody is reached at the address
     arrived: list[str] = field(default_factory=list)  # had failed, and has arrived after all
 
+    def add(self, delivery: str, at: int, refusal: int) -> None:
+        """Note what a report of a part says of its conversation."""
+        if refusal & _SHUT:
+            self.shut.append((delivery, at))
+        if refusal & _AWAY:
+            self.away.append((delivery, at))
+
 
 def reported(tx: Tx, reports: Sequence[tuple[str, Report, str]]) -> Refusals:
     """Keep every report of (account, report, envelope id), and join those that match a part."""
@@ -125,21 +134,18 @@ def reported(tx: Tx, reports: Sequence[tuple[str, Report, str]]) -> Refusals:
         matched: Sequence[str | None] = [
             one for to, part in found if (one := _meant(report.recipient, part, to, beside))
         ]
-        at = micros(report.at)
+        at, refusal = micros(report.at), _SHUT * report.window_shut + _AWAY * report.unreachable
         if report.key and report.key not in by_key:  # of something of ours that is no reply
             small = {"state": report.state.word, "code": report.code}
             tx.tell("report.unmatched", account=account, ids={"key": report.key}, small=small)
         for delivery in matched or [None]:
             rows.append(
                 (account, report.external_id, report.key, int(report.state), at, tx.now_us,
-                 report.code, report.reason[:500], report.recipient, envelope, delivery)
+                 report.code, report.reason[:500], report.recipient, envelope, refusal, delivery)
             )  # fmt: skip
             if delivery is not None:
                 learnt.append(_learnt(delivery, report.state, at, report.code, report.reason))
-                if report.window_shut:
-                    refusals.shut.append((delivery, at))
-                if report.unreachable:
-                    refusals.away.append((delivery, at))
+                refusals.add(delivery, at, refusal)
     refusals.arrived.extend(learn(tx, learnt))
     tx.many(_INSERT_REPORT, rows)
     return refusals
@@ -188,8 +194,8 @@ def _learnt(delivery: str, state: int, at: int, code: str, reason: str) -> Learn
     return Learnt(delivery=delivery, state=State(state), at=at, code=code, text=reason)
 
 
-def match_waiting(tx: Tx, named: Iterable[str]) -> list[Learnt]:
-    """Give what was reported of parts before their external id was stored.
+def match_waiting(tx: Tx, named: Iterable[str], refusals: Refusals) -> list[Learnt]:
+    """Give what was reported of parts before their external id was stored, and note what it says of conversations.
 
     `named` are deliveries that have their external id since this transaction; the reports are marked as matched.
     """
@@ -202,7 +208,7 @@ def match_waiting(tx: Tx, named: Iterable[str]) -> list[Learnt]:
     of_sisters = sorted(tx.execute(_OF_SISTERS, {"ids": ids})) if sisters else []
     _joined(tx, unmatched)
     tx.many(_INSERT_REPORT, [(*copied, delivery) for delivery, *copied in of_sisters])
-    return [_learnt_of(row) for row in (*(row[1:] for row in unmatched), *of_sisters)]
+    return [_learnt_of(row, refusals) for row in (*(row[1:] for row in unmatched), *of_sisters)]
 
 
 def _joined(tx: Tx, rows: Sequence[Row]) -> None:
@@ -215,15 +221,20 @@ def _joined(tx: Tx, rows: Sequence[Row]) -> None:
     )
 
 
-def _learnt_of(row: Row) -> Learnt:
-    delivery, _, _, _, state, at, _, code, reason, *_ = row
+def _learnt_of(row: Row, refusals: Refusals) -> Learnt:
+    delivery, _, _, _, state, at, _, code, reason, _, _, refusal = row
+    refusals.add(delivery, at, refusal)
     return _learnt(delivery, state, at, code, reason)
 
 
-def sweep_unmatched(tx: Tx, items: Sequence[int]) -> Sequence[int]:
-    """Join what two open transactions missed: reports stored since `items` (microseconds)."""
+def sweep_unmatched(tx: Tx, items: Sequence[int], refusals: Refusals | None = None) -> Sequence[int]:
+    """Join what two open transactions missed: reports stored since `items` (microseconds).
+
+    What they say of conversations is noted in `refusals`.
+    """
+    noted = refusals if refusals is not None else Refusals()
     rows = _pointed(tx, tx.execute(_STRAYS, {"since": min(items)}))
-    learn(tx, [_learnt_of(row[1:]) for row in rows])
+    noted.arrived.extend(learn(tx, [_learnt_of(row[1:], noted) for row in rows]))
     _joined(tx, rows)
     return [len({row[0] for row in rows})] * len(items)
 

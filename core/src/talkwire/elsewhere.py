@@ -195,7 +195,8 @@ def promise(tx: Tx, message: str, conversation: str, account: str, code: AnswerC
 
     `said` is what the provider said of the address, to be shown if nothing comes of it.
     """
-    waiting = waiting_parts(tx, [message])
+    tx.lock("delivery", waiting_parts(tx, [message]))
+    waiting = waiting_parts(tx, [message])  # one that began meanwhile is on its way, and keeps its task
     tx.many(_FALLS_BACK, [{"id": id_} for id_ in waiting])
     lanes.drop(tx, "send", waiting)
     body = to_json({"account": account, "code": code.value, "said": said[:200]}).decode()
@@ -219,9 +220,29 @@ def waiting_parts(tx: Query, messages: Iterable[str]) -> list[str]:
     return sorted(row[0] for row in tx.execute(_WAITING, {"ids": wanted})) if wanted else []
 
 
+_COPIES = (
+    "SELECT id, account, conversation_id, recipient, reason FROM delivery WHERE id IN (:ids[]) AND recipient <> ''"
+)
+_STAYS = "UPDATE delivery SET reason = '' WHERE id = :id"
+
+
+def without_copies(tx: Tx, parts: Sequence[str]) -> list[str]:
+    """Let copies go out where they are, whose reply could not go on; give the other ones of these parts.
+
+    Nobody said that those who get them cannot be reached.
+    """
+    copies = sorted(tx.execute(_COPIES, {"ids": parts})) if parts else []
+    back = [row for row in copies if row[4] == FALLS_BACK]  # the others have their promises still
+    tx.many(_STAYS, [{"id": row[0]} for row in back])
+    lanes.add(tx, [NewTask(f"send:{row[1]}", lanes.of_part(row[2], row[3]), "send", row[0]) for row in back])
+    return sorted({*parts} - {row[0] for row in copies})
+
+
+# Of which only copies wait, the customer has got: those go out where they are.
 _BEFORE = """
     SELECT DISTINCT m.n, m.id, m.policy FROM delivery d JOIN message m ON m.id = d.message_id
-    WHERE d.conversation_id = :id AND d.state = 0 AND d.open_since IS NULL AND m.policy LIKE 'fallback:%'
+    WHERE d.conversation_id = :id AND d.recipient = '' AND d.state = 0 AND d.open_since IS NULL
+      AND m.policy LIKE 'fallback:%'
     ORDER BY m.n
 """
 
@@ -240,18 +261,27 @@ class Stored:
     draft: Draft
     author: str
     automatic: bool  # a machine of ours said it
+    parts: tuple[str, ...]  # that wait
 
 
 def stored(query: Query, message: str) -> Stored | None:
     """Give what waits of a message; None: nothing does, or it is gone."""
     row = query.one(_MESSAGE, {"id": message})
-    if row is None or not waiting_parts(query, [message]):
+    parts = waiting_parts(query, [message])
+    if row is None or not parts:
         return None
     conversation, account, blocks, subject, author, cc, bcc, automatic = row
     waiting = {row[0] for row in query.execute(_COPIED, {"id": message})}
     copies = [tuple(value for value in readmodels.values(those) if value in waiting) for those in (cc, bcc)]
     draft = Draft(blocks=blocks_from_json(blocks), subject=subject, cc=copies[0], bcc=copies[1])
-    return Stored(conversation=conversation, account=account, draft=draft, author=author, automatic=bool(automatic))
+    return Stored(
+        conversation=conversation,
+        account=account,
+        draft=draft,
+        author=author,
+        automatic=bool(automatic),
+        parts=tuple(parts),
+    )
 
 
 def linked(tx: Tx, conversation: str, old: str) -> None:

@@ -277,7 +277,8 @@ def _listed(faults: Sequence[Fault]) -> list[str]:
     return [f"  {fault.path:<{width}}   {fault.reason}" for fault in faults]
 
 
-PLUGIN_MAY_RAISE = (Exception, SystemExit)  # a library that was made for a command line may end the process
+# A library that was made for a command line may end the process; one that throws into generators may end a task of ours.
+PLUGIN_MAY_RAISE = (Exception, SystemExit, GeneratorExit)
 
 
 def line_of(error: BaseException) -> str:

@@ -65,17 +65,20 @@ class Forgetting:
     async def forget(self, contact: str, by: str) -> Forgotten:
         """Forget a contact with all addresses; it is gone when this returns, and may be called again after an error.
 
+        With whom they are merged meanwhile is the same person, and is forgotten with them.
+
         Errors: `NotFound`; what a plugin's hook raised: then what was said is gone, and the person is still known.
         """
         person = await self._store.read(lambda query: persons.by_contact(query, contact))
         if person is None:
             raise NotFound(f"there is no contact {contact}")
+        addresses = await self._store.read(lambda query: _addresses(query, contact))
         gone = Gone()
         for _ in range(_ROUNDS):
             await self._take_said(person, gone)
             await self._take_done(person, gone)
             await self._take_traces(person, gone)
-            left = await self._store.write(_forget_person, (contact, self._plugins, by, len(gone.messages)))
+            left = await self._store.write(_forget_person, (person, addresses, self._plugins, by, len(gone.messages)))
             if left is None:
                 return await cleared(
                     self._store, self._files, self._clock, gone, alone=self._alone, rewrite=self._rewrite
@@ -249,27 +252,45 @@ def _empty_notifications(tx: Tx, items: Sequence[Sequence[str]]) -> Sequence[Non
 # --- the person ----------------------------------------------------------------------------------------------
 
 _ADDRESS_IDS = "SELECT id FROM address WHERE contact_id = :id ORDER BY id"
+_WHOSE = "SELECT contact_id FROM address WHERE id IN (:ids[]) ORDER BY id LIMIT 1"
+_Last = tuple[Person, Sequence[str], Hook, str, int]
 
 
-def _forget_person(tx: Tx, items: Sequence[tuple[str, Hook, str, int]]) -> Sequence[Person | None]:
-    """Delete a person; gives them as they are now where something was said meanwhile, which has to go first."""
+def _addresses(query: Query, contact: str) -> list[str]:
+    return [row[0] for row in query.execute(_ADDRESS_IDS, {"id": contact})]
+
+
+def _forget_person(tx: Tx, items: Sequence[_Last]) -> Sequence[Person | None]:
+    """Delete persons, each with the addresses that they had at first.
+
+    Gives them as they are now where something was said meanwhile, or they have other names: that has to go first.
+    """
     return [_forget_one(tx, *item) for item in items]
 
 
-def _forget_one(tx: Tx, contact: str, plugins: Hook, by: str, messages: int) -> Person | None:
+def _forget_one(
+    tx: Tx, known: Person, addresses: Sequence[str], plugins: Hook, by: str, messages: int
+) -> Person | None:
+    contact = known.contact
     tx.lock("contact", [contact])
     person = persons.by_contact(tx, contact)
     if person is None:
-        return None
+        return _merged(tx, addresses)
     conversations = list(person.conversations)
     tx.lock("conversation", conversations)
-    if is_anything_said(tx, conversations):
+    if is_anything_said(tx, conversations) or persons.values_of(person) != persons.values_of(known):
         return person
     places_gone(tx, conversations)
-    addresses = [row[0] for row in tx.execute(_ADDRESS_IDS, {"id": contact})]
+    now = _addresses(tx, contact)
     delete(tx, "contact", "id", [contact])
-    delete(tx, "address", "id", addresses)
-    delete(tx, "alias", "address_id", addresses)
+    delete(tx, "address", "id", now)
+    delete(tx, "alias", "address_id", now)
     plugins(tx, person)
     tx.tell("contact.forgotten", ids={"contact": contact}, small={"messages": messages, "by": by})
     return None
+
+
+def _merged(tx: Tx, addresses: Sequence[str]) -> Person | None:
+    """Give whoever has these addresses since two contacts were made one; None: nobody has."""
+    row = tx.one(_WHOSE, {"ids": addresses}) if addresses else None
+    return persons.by_contact(tx, row[0]) if row else None

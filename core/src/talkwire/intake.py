@@ -204,7 +204,7 @@ class Intake:
         """
         found = await self._store.read(lambda query: _kept(query, envelope_id))
         if found is None:
-            raise NotFound(f"there is no envelope {envelope_id}; raw envelopes are purged after journal_days")
+            raise _no_envelope(envelope_id)
         name, envelope, body_ref = found
         endpoint = self._endpoints.get(envelope.endpoint)
         among = endpoint.all if endpoint is not None else endpoints.among(())
@@ -215,7 +215,10 @@ class Intake:
             envelope = replace(envelope, body=b"".join([chunk async for chunk in self._files.open(body_ref)]))
         arrival = self._placed(envelope_id, envelope, served.channel, read(served.channel, envelope), served, among)
         arrival.replayed = True
-        return await self._admit(arrival, among.accounts)
+        admitted = await self._admit(arrival, among.accounts)
+        if admitted.gone:
+            raise _no_envelope(envelope_id)
+        return admitted
 
     async def _admit(self, arrival: Arrival, accounts: Mapping[str, Served]) -> Admitted:
         arrival = await self._shaped(arrival, accounts)
@@ -403,6 +406,10 @@ _KEPT = """
     SELECT account, endpoint, method, path, headers, query, body, remote, received_at, body_ref
     FROM envelope WHERE id = :id
 """
+
+
+def _no_envelope(envelope_id: str) -> NotFound:
+    return NotFound(f"there is no envelope {envelope_id}; raw envelopes are purged after journal_days")
 
 
 def _kept(query: Query, envelope_id: str) -> tuple[str, Envelope, str] | None:

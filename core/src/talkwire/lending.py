@@ -47,6 +47,7 @@ class Lent:
     hub: Callable[[str], Hub]  # of the plugin that gives a channel
     public_url: str = ""  # as providers see us, without a slash at its end
     under_way: set[asyncio.Task[Any]] = field(default_factory=set)  # writes that nobody waits for yet
+    asleep: set[tuple[str, str]] = field(default_factory=set)  # (account, address) that the store did not let us wake
 
     def soon(
         self,
@@ -67,6 +68,18 @@ class Lent:
         task = asyncio.get_running_loop().create_task(self.store.write(fn, item))
         self.under_way.add(task)
         task.add_done_callback(written)
+
+    def wake(self, account: str, address: str) -> None:
+        """Let the parts go on soon that wait for an address, or as soon as the store is there again."""
+        who = account, address
+        self.soon(_wake_address, who, not_stored=lambda: self.asleep.add(who))
+
+    def wake_again(self) -> None:
+        """Wake those whom the store did not let us wake."""
+        asleep = sorted(self.asleep)
+        self.asleep.clear()
+        for account, address in asleep:
+            self.wake(account, address)
 
 
 class AccountServices:
@@ -123,7 +136,7 @@ class AccountServices:
 
     def wake(self, address: str) -> None:
         """Let the parts go on that wait for this address."""
-        self._lent.soon(_wake_address, (self.account, address))
+        self._lent.wake(self.account, address)
 
     async def publish(self, topic: str, small: Mapping[str, Any]) -> None:
         """Hint at something to all daemons."""

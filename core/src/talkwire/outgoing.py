@@ -315,33 +315,43 @@ class Replies:
 
     async def fall_back(self, message: str, name: str, code: AnswerCode, said: str = "") -> None:
         """Let a message that waits go on from another account, or fail it where it cannot; a second time does nothing."""
-        waits = await self._store.read(lambda q: elsewhere.stored(q, message))
-        if waits is None:
-            return
-        standing = await self._store.read(lambda q: answers.standing(q, waits.conversation))
-        if standing is None:
-            return
-        asked = _Asked(
-            author=waits.author, key=message, hash=message, automatic=waits.automatic, principal=elsewhere.KIND
-        )
         why = f"no address is known that {name} reaches, or it cannot send now"
         try:
-            rendition, place = await self._elsewhere(
-                standing, name, waits.draft, without=message, automatic=waits.automatic
-            )
-            instead = Instead(account=waits.account, conversation=waits.conversation, code=code, message=message)
-            result = await self._queue(rendition, asked, Policy.REJECT, thread=place.thread, instead=instead)
-            if isinstance(result, Accepted):
-                if result.repeated:  # a person sent again what had gone on already
-                    await self._store.write(
-                        fail_fallen, (message, deliveries.FELL_BACK, f"it went on from {name} before")
-                    )
-                return
+            while (waits := await self._store.read(lambda q: elsewhere.stored(q, message))) is not None:
+                if await self._falls(message, name, code, waits):
+                    return
+            return  # it was taken back, or is on its way
         except NoAnswer:
             pass
         except (ReplyError, NotFound) as error:
             why = f"{name}: {error}"
         await self.give_up_falling(message, code, why, said)
+
+    async def _falls(self, message: str, name: str, code: AnswerCode, waits: elsewhere.Stored) -> bool:
+        """Let what waits of a message go on from another account; False: it is no longer that which waits.
+
+        Errors: `NoAnswer`, `NotFound`; as `render`.
+        """
+        standing = await self._store.read(lambda q: answers.standing(q, waits.conversation))
+        if standing is None:
+            return True
+        asked = _Asked(
+            author=waits.author, key=message, hash=message, automatic=waits.automatic, principal=elsewhere.KIND
+        )
+        rendition, place = await self._elsewhere(
+            standing, name, waits.draft, without=message, automatic=waits.automatic
+        )
+        instead = Instead(
+            account=waits.account, conversation=waits.conversation, code=code, message=message, parts=waits.parts
+        )
+        result = await self._queue(rendition, asked, Policy.REJECT, thread=place.thread, instead=instead)
+        if isinstance(result, Refused):
+            if not result.goes_on:
+                raise NoAnswer(Answer(allowed=False))
+            return False
+        if result.repeated:  # a person sent again what had gone on already
+            await self._store.write(fail_fallen, (message, deliveries.FELL_BACK, f"it went on from {name} before"))
+        return True
 
     async def give_up_falling(self, message: str, code: AnswerCode, why: str, said: str = "") -> None:
         """Fail what waits of a message that could not go on elsewhere."""

@@ -41,6 +41,7 @@ class Instead:
     conversation: str
     code: AnswerCode  # why it could not
     message: str = ""  # that waits there; empty: it was not stored there
+    parts: tuple[str, ...] = ()  # of that message, for whom this one goes
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,10 +186,10 @@ def _went_on(tx: Tx, stored: Sequence[tuple[Ready, Accepted]]) -> None:
     lanes.drop(tx, "send", [one.delivery for one in learnt])
 
 
-def _still_waits(tx: Tx, message: str) -> bool:
-    """Say whether a message that is to go on elsewhere was not taken back meanwhile."""
+def _waiting(tx: Tx, message: str) -> list[str]:
+    """Give the parts of a message that wait, of which none begins or is taken back from now on."""
     tx.lock("delivery", elsewhere.waiting_parts(tx, [message]))
-    return bool(elsewhere.waiting_parts(tx, [message]))
+    return elsewhere.waiting_parts(tx, [message])
 
 
 @dataclass(slots=True)
@@ -259,9 +260,11 @@ def _enqueue_one(tx: Tx, item: Ready, conversation: str, writing: _Writing) -> A
         _drop_key(tx, item)
         return loop
     standing = talk.standing
-    if item.instead is not None and item.instead.message and not _still_waits(tx, item.instead.message):
+    instead = item.instead
+    # Who gets it was read before: a copy that has begun would go twice, one that has come back not at all.
+    if instead is not None and instead.message and _waiting(tx, instead.message) != [*instead.parts]:
         _drop_key(tx, item)
-        return Refused(standing, item.instead.code)
+        return Refused(standing, instead.code, goes_on=True)
     held, applied = "", Policy.FALLBACK if item.instead else None
     wanted, is_template = item.policy, _only_templates(rendition.draft)
     code = answers.code_of(standing, item.view, tx.now_us)
@@ -369,7 +372,8 @@ def _store(
 
 def _is_to_be_opened(tx: Tx, item: Ready, standing: Standing, code: AnswerCode | None) -> bool:
     """Say whether a template is still wanted that the policy of a message that waits sends."""
-    return code is AnswerCode.WINDOW_CLOSED and not windows.is_asked(tx, standing) and _still_waits(tx, item.opens_for)
+    is_shut = code is AnswerCode.WINDOW_CLOSED and not windows.is_asked(tx, standing)
+    return is_shut and bool(_waiting(tx, item.opens_for))
 
 
 def _drop_key(tx: Tx, item: Ready) -> None:
@@ -429,9 +433,12 @@ def tell_refused(tx: Tx, items: Sequence[tuple[str, str, str, str]]) -> Sequence
 
 
 def fail_fallen(tx: Tx, items: Sequence[tuple[str, str, str]]) -> Sequence[None]:
-    """Fail what waits of messages (id, code, text) that were to go on elsewhere."""
+    """Fail what waits of messages (id, code, text) that were to go on elsewhere, but for copies that can go out."""
     for message, code, text in sorted(items):
-        fail_queued(tx, elsewhere.waiting_parts(tx, [message]), code, text)
+        parts = _waiting(tx, message)
+        if code == AnswerCode.ADDRESS_UNREACHABLE:
+            parts = elsewhere.without_copies(tx, parts)
+        fail_queued(tx, parts, code, text)
     return [None] * len(items)
 
 

@@ -59,7 +59,7 @@ async def _reload(daemon: Daemon) -> Changes:
     try:
         changes = await apply(daemon, await read_again(daemon), again=left)
     except TalkwireError as error:
-        daemon.last_reload = LastReload(at=now, fault=str(error), left=left)
+        daemon.last_reload = LastReload(at=now, fault=str(error), left=left, taken=False)
         _log.error("settings not taken; those of before hold", why=str(error))
         raise
     fault = "; ".join(f"{what}: {why}" for what, why in changes.left.items())
@@ -156,7 +156,7 @@ async def _tried(what: str, work: Awaitable[None], left: dict[str, str]) -> bool
     except PLUGIN_MAY_RAISE as error:  # the other steps are done all the same
         ours = isinstance(error, TalkwireError)  # any other may quote a secret
         left[what] = str(error) if ours else f"{type(error).__name__} at {line_of(error)}"
-        _log.error("not in force", what=what, kind=type(error).__name__, place=line_of(error))
+        _log.error("not in force", what=what, why=left[what], kind=type(error).__name__, place=line_of(error))
         return False
     return True
 

@@ -23,7 +23,7 @@ from queue import SimpleQueue
 from typing import Any, TypeVar, get_args
 
 from .actions import Action
-from .errors import StoreDown, TalkwireError
+from .errors import PLUGIN_MAY_RAISE, StoreDown, TalkwireError
 from .store import Tx
 from .store.writer import RunAgain
 
@@ -223,7 +223,7 @@ async def _on_loop(hook: Hook, call: Callable[[], Any], read: Callable[[Hook, An
         if task is not None and task.cancelling():
             raise
         raise _failed(hook, error) from error
-    except (Exception, SystemExit) as error:
+    except PLUGIN_MAY_RAISE as error:
         raise _failed(hook, error) from error
 
 

@@ -140,8 +140,8 @@ def _reloads(systemd: Systemd, daemon: Daemon, bound: Bound, *, begins: bool) ->
         systemd.reloading()
         return
     last = daemon.last_reload
-    fault = f"; the settings were not taken: {last.fault}" if last is not None and last.fault else ""
-    systemd.ready(f"serves at {bound.public}{fault}")
+    words = last.words if last is not None else ""
+    systemd.ready("; ".join(filter(None, [f"serves at {bound.public}", words])))
 
 
 @contextlib.contextmanager

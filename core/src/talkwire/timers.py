@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from . import answers, deliveries, notifying, restoring
+from . import answers, notifying, restoring, windows
 from .actions import SetTimer
 from .clock import Clock, micros, moment
 from .lanes import Fence
@@ -103,5 +103,5 @@ class Timers:
         now = self._clock.now()
         if self._swept is None or not timedelta() <= now - self._swept < _SWEEP_EVERY:  # the clock may be set back
             self._swept = now
-            await self._store.write(deliveries.sweep_unmatched, micros(now - _SWEEP_BACK))
+            await self._store.write(windows.sweep_unmatched, micros(now - _SWEEP_BACK))
         return min((m for m in (timer, window, lapse) if m is not None), default=None)

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from pydantic_core import from_json, to_json
 
-from . import answers, elsewhere, lanes
+from . import answers, deliveries, elsewhere, lanes
 from .answers import Standing
 from .clock import moment
-from .deliveries import ARRIVED
+from .deliveries import ARRIVED, Refusals
 from .lanes import NewTask
 from .mending import fail_queued
 from .model import AnswerCode, Draft, Policy, State, Template
@@ -129,6 +129,21 @@ def shut(tx: Tx, conversation: str, until: int | None) -> bool:
     return True
 
 
+def heard(tx: Tx, refusals: Refusals) -> None:
+    """Take what reports say of conversations beside their parts."""
+    refused(tx, refusals.shut)
+    unreached(tx, refusals.away)
+    arrived(tx, refusals.arrived)
+
+
+def sweep_unmatched(tx: Tx, items: Sequence[int]) -> Sequence[int]:
+    """Join what two open transactions missed, and take what it says of conversations; as `deliveries.sweep_unmatched`."""
+    refusals = Refusals()
+    counts = deliveries.sweep_unmatched(tx, items, refusals)
+    heard(tx, refusals)
+    return counts
+
+
 def refused(tx: Tx, parts: Sequence[tuple[str, int]]) -> None:
     """Take reports that parts (id, when) failed because the window has closed.
 
@@ -223,11 +238,13 @@ __all__ = [
     "KIND",
     "arrived",
     "born",
+    "heard",
     "is_asked",
     "promised",
     "put_off",
     "refused",
     "shut",
+    "sweep_unmatched",
     "template",
     "template_of",
     "unreached",

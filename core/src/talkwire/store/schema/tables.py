@@ -331,6 +331,7 @@ report = Table(
     _text("reason"),
     _text("recipient"),
     _text("envelope_id"),
+    _count("refusal"),  # 1: the window has closed; 2: nobody is reached at the address
     Column("delivery_id", Text, nullable=True),
     Index("ix_report_delivery_id", "delivery_id"),
     Index(
