@@ -147,10 +147,20 @@ def modules() -> Iterator[str]:
     for number, names in enumerate(_layers(), 1):
         yield from ("", f"## Layer {number}", "", "| module | does |", "|---|---|")
         for name in sorted(names.split()):
-            file = CORE / f"{name}.py"
-            text = (file if file.is_file() else CORE / name / "__init__.py").read_text("utf-8")
-            said = (ast.get_docstring(ast.parse(text)) or "").partition("\n\n")[0]
-            yield f"| `{name}{'' if file.is_file() else '/'}` | {' '.join(said.split())} |"
+            folder = CORE / name
+            if not folder.is_dir():
+                yield f"| `{name}` | {_said(folder.with_suffix('.py'))} |"
+                continue
+            yield f"| `{name}/` | {_said(folder / '__init__.py')} |"
+            for file in sorted(folder.glob("*.py")):
+                if file.stem != "__init__":
+                    yield f"| `{name}/{file.stem}` | {_said(file)} |"
+
+
+def _said(module: Path) -> str:
+    """Give the first paragraph of a module's docstring, in one line."""
+    said = (ast.get_docstring(ast.parse(module.read_text("utf-8"))) or "").partition("\n\n")[0]
+    return " ".join(said.split())
 
 
 def _layers() -> list[str]:
@@ -315,7 +325,7 @@ def settings() -> Iterator[str]:
 
 def templates() -> Iterator[str]:
     """Write the page of templates of notifications."""
-    from talkwire import templates as module
+    from talkwire.notify import templates as module
 
     yield "# Templates of notifications"
     yield ""
@@ -358,7 +368,7 @@ def templates() -> Iterator[str]:
 
 def reasons() -> Iterator[str]:
     """Write the page of the reasons for which a notification is not shown."""
-    from talkwire.why import REASONS
+    from talkwire.notify.why import REASONS
 
     yield "# Why a notification was not shown"
     yield ""

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from talkwire.clock import SystemClock
 from talkwire.errors import trail_of
-from talkwire.pump import Pump
+from talkwire.work.pump import Pump
 
 
 def breaks(words):

@@ -18,20 +18,21 @@ pytestmark = pytest.mark.skipif(
     not CORE.is_dir(), reason="looks at the checkout's own files; this is a copy of the tests"
 )
 
-LAYERS = (  # from the top; a module imports from its own layer and from those below
+LAYERS = (  # from the top; a module imports from its own layer and from those below; a folder is one part
     "cli testing",
     "serving control",
     "reloading",
     "daemon",
     "api accounts lending fetching",
-    "hub doing showing",  # what plugins do, and what is done for them
-    "recovery",
-    "intake endpoints understanding admission releasing changing attaching pointing following enclosures outgoing queueing parts mending surroundings elsewhere windows machines sending attempts notices notifying ruling preferring handling timers setbacks filing sessions watching expiring purging dropping bystanders forgetting exporting departures restoring backups webhooks",  # the journeys
-    "log taking tail evidence settings story why account_states",
-    "plugins readmodels keeping answers deliveries people auditing reasons persons",
-    "running sections templates http lanes working leases health backlog standing",
-    "copying",
-    "store pump hints process standstill instance_keys references rates",
+    "doing showing timers",  # what plugins ask for, and what is done for them
+    "hub",
+    "lifecycle sessions settings",
+    "inbound notify account_states plugins",  # the journeys …
+    "outbound telling oversight",  # … and what they end in
+    "messages readmodels",
+    "answers deliveries people keeping http running sections",
+    "work instance_keys references",
+    "store",
     "channel notifier hooks simulator auth",  # what an author writes against
     "actions features formatting media redaction counting",
     "errors",
@@ -135,6 +136,31 @@ def test_nothing_points_up():
 
 def test_nothing_goes_round():
     assert list(graphlib.TopologicalSorter(graph(CORE)).static_order())
+
+
+def one_by_one(folder: Path) -> dict[str, set[str]]:
+    """Say which module imports which, by their dotted names; a folder's own file stands for the folder."""
+    found = {
+        path.removesuffix(".py").replace("/", ".").removesuffix(".__init__"): tree for path, tree in modules(folder)
+    }
+    arrows: dict[str, set[str]] = {name: set() for name in found}
+    for path, tree in modules(folder):
+        me = path.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+        here = Path(path).parent.parts
+        for node in at_run_time(tree):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                base = [*here[: len(here) - node.level + 1], *(node.module.split(".") if node.module else [])]
+                for alias in node.names:
+                    named = ".".join([*base, alias.name])
+                    arrows[me].add(named if named in found else ".".join(base))
+        arrows[me] -= {me, ""}
+    return arrows
+
+
+def test_no_module_goes_round_within_its_folder():
+    arrows = one_by_one(CORE)
+    assert arrows["inbound.intake"] >= {"inbound.admission", "store"}
+    assert list(graphlib.TopologicalSorter(arrows).static_order())
 
 
 def test_what_points_up_would_be_noticed(tmp_path):

@@ -8,12 +8,12 @@ from datetime import timedelta
 
 import pytest
 
-from talkwire import notifying
 from talkwire.actions import Notify, Withdraw
 from talkwire.errors import Conflict, Outrun
 from talkwire.model import Option, Style
+from talkwire.notify import notifying
+from talkwire.notify.templates import Templates
 from talkwire.store import Store, Tx
-from talkwire.templates import Templates
 from tests.contention.test_people import Meanwhile, daemons, run
 
 __all__ = ["daemons"]

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from talkwire.admission import Arrival, admit
 from talkwire.clock import micros
-from talkwire.dropping import drop_messages
+from talkwire.inbound.admission import Arrival, admit
+from talkwire.lifecycle.dropping import drop_messages
 from talkwire.model import Address, Change, ChangeKind, Inbound, Item, RemoteMedia
 from talkwire.store import Store, Tx
 from talkwire.testing.services import NOON

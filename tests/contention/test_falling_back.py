@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from talkwire import elsewhere
 from talkwire.answers import AccountView
-from talkwire.attempts import Opening, open_attempt
 from talkwire.features import Features
 from talkwire.ids import new_id
-from talkwire.leases import Leases
 from talkwire.model import AccountState, AnswerCode, Part
-from talkwire.parts import NewParts, insert_deliveries
+from talkwire.outbound import elsewhere
+from talkwire.outbound.attempts import Opening, open_attempt
+from talkwire.outbound.parts import NewParts, insert_deliveries
 from talkwire.store import Store, Tx
+from talkwire.work.leases import Leases
 from tests.contention.test_people import ANN, daemons, meet, run, said
 
 __all__ = ["daemons"]

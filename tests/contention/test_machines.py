@@ -8,9 +8,9 @@ from datetime import timedelta
 
 import pytest
 
-from talkwire import machines
 from talkwire.ids import new_id
 from talkwire.model import Rate
+from talkwire.outbound import machines
 from talkwire.store import Store, Tx
 from tests.contention.test_people import ANN, Meanwhile, daemons, run, said
 

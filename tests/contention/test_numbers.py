@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from talkwire.admission import Arrival, admit
 from talkwire.clock import micros
+from talkwire.inbound.admission import Arrival, admit
 from talkwire.model import Address, Inbound
 from talkwire.store import Store, Tx
 from talkwire.testing.services import NOON

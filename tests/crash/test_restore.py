@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from talkwire import backups, recovery
 from talkwire.api.principals import create_keys
-from talkwire.backups import Instance, Manifest
 from talkwire.clock import SystemClock
-from talkwire.copying import Place
+from talkwire.lifecycle import backups, recovery
+from talkwire.lifecycle.backups import Instance, Manifest
+from talkwire.lifecycle.copying import Place
 from talkwire.store import Query, Store
 from talkwire.store.revisions import CORE
 from tests.crash.load import World

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from talkwire import account_states
-from talkwire.setbacks import Watch
 from talkwire.testing import TurnedClock
 from talkwire.testing.hub import whole_hub
 from talkwire.testing.provider import busy
+from talkwire.work.setbacks import Watch
 from tests.faults.page import shows
 from tests.faults.town import HEALS_WITHIN, LOOK_EVERY, Gateway, Town
 from tests.journeys.acme_hub import AcmeHub, no

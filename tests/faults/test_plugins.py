@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from talkwire import process, standstill
 from talkwire.cli import looking
 from talkwire.errors import Rejected, TalkwireError
 from talkwire.hooks import hookimpl
 from talkwire.model import Message
+from talkwire.oversight import process, standstill
 from tests.faults.page import shows
 from tests.journeys.acme_hub import AcmeHub, FullAcme
 from tests.journeys.bells import RULE, Bell

@@ -24,10 +24,10 @@ from talkwire import (
     doing,
     draft,
     hookimpl,
-    lanes,
 )
-from talkwire.lanes import NewTask
 from talkwire.testing.provider import busy, refuse, slow
+from talkwire.work import lanes
+from talkwire.work.lanes import NewTask
 from tests.journeys.acme_hub import AcmeHub
 from tests.journeys.listening import listener
 from tests.mutants.acme import AcmeChannel

@@ -9,7 +9,7 @@ import pytest
 
 from talkwire import AccountState
 from talkwire.facts import FACTS
-from talkwire.templates import BUILT_IN
+from talkwire.notify.templates import BUILT_IN
 from tests.journeys.acme_hub import AcmeHub
 from tests.journeys.bells import Bell, BellPlugin
 

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from talkwire import auditing, control
+from talkwire import control
 from talkwire.api import make_app
 from talkwire.api.principals import create_keys
 from talkwire.cli import app
 from talkwire.errors import NotFound, StoreDown
+from talkwire.lifecycle import auditing
 from tests.journeys.acme_hub import AcmeHub
 
 ME = f"cli:{pwd.getpwuid(os.getuid()).pw_name}({os.getuid()})"

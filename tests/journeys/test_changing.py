@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest_asyncio
 
-from talkwire import persons
-from talkwire.exporting import export
-from talkwire.forgetting import Forgetting
+from talkwire.lifecycle import persons
+from talkwire.lifecycle.exporting import export
+from talkwire.lifecycle.forgetting import Forgetting
 from talkwire.model import Change, Enclosed, Item, Location, Media, StoredChange
 from tests.journeys.acme_hub import CUSTOMER, AcmeHub, FullAcme
 

@@ -22,11 +22,11 @@ from talkwire import (
     Unreachable,
     Unsupported,
     draft,
-    reasons,
-    restoring,
 )
-from talkwire.forgetting import Forgetting
 from talkwire.formatting import blocks_to_json
+from talkwire.lifecycle import restoring
+from talkwire.lifecycle.forgetting import Forgetting
+from talkwire.oversight import reasons
 from tests.journeys.acme_hub import AcmeHub
 from tests.journeys.parting_hub import ANN, Post, both, post_of
 

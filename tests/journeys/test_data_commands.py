@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from talkwire import serving
 from talkwire.cli import app, place
-from talkwire.departures import CORE_TABLES, plugin_tables
 from talkwire.errors import Conflict
+from talkwire.lifecycle.departures import CORE_TABLES, plugin_tables
 from talkwire.store import Tx
 from talkwire.testing import Answers, Reply
 from talkwire.testing.hub import WholeHub, whole_hub
@@ -266,7 +266,8 @@ async def test_no_account_is_renamed_under_a_running_daemon(start_hub: Any) -> N
 
 
 async def test_accounts_go_and_take_names_on_both_databases(start_hub: Any, fake_provider: Any) -> None:
-    from talkwire import control, departures
+    from talkwire import control
+    from talkwire.lifecycle import departures
 
     provider = await fake_provider(ANSWERS)
     text = "".join(ACCOUNT.format(name=name, url=provider.url) for name in ("shop", "other"))
@@ -297,8 +298,9 @@ async def test_accounts_go_and_take_names_on_both_databases(start_hub: Any, fake
 
 async def test_a_reply_that_is_about_to_go_on_elsewhere_knows_the_new_name(start_acme: Any) -> None:
     """The daemon was stopped between the end of the session and the next step."""
-    from talkwire import departures, elsewhere
+    from talkwire.lifecycle import departures
     from talkwire.model import AnswerCode
+    from talkwire.outbound import elsewhere
 
     acme = await start_acme('when_closed = "fallback:post"', **both(sessions=True))
     await acme.told("session", state="connected")

@@ -17,8 +17,8 @@ import pytest
 from typer.testing import CliRunner
 
 from talkwire.cli import app
-from talkwire.copying import Copied, Place, carry, copy_all, reopen
 from talkwire.errors import Conflict, SchemaError
+from talkwire.lifecycle.copying import Copied, Place, carry, copy_all, reopen
 from talkwire.store.moving import SqliteSide, open_side, summed
 from talkwire.store.revisions import CORE
 from talkwire.testing.hub import whole_hub

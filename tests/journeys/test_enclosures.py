@@ -7,8 +7,10 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from talkwire import Drop, Enclosed, Media, Original, Text, enclosures, hookimpl, persons
-from talkwire.exporting import export
+from talkwire import Drop, Enclosed, Media, Original, Text, hookimpl
+from talkwire.lifecycle import persons
+from talkwire.lifecycle.exporting import export
+from talkwire.messages import enclosures
 from tests.journeys.post_hub import ANN, SETTINGS, Letters, Posts
 
 FILES = "SELECT id, account, message_id, name, media_type, size, cls, sha256, handle FROM attachment ORDER BY name, id"

@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from talkwire import Notifier, departures, hookimpl
-from talkwire.expiring import certificate_ends, certificate_of, soon
+from talkwire import Notifier, hookimpl
+from talkwire.lifecycle import departures
+from talkwire.lifecycle.expiring import certificate_ends, certificate_of, soon
 from talkwire.testing.services import NOON
 from tests.journeys.acme_hub import AcmeHub
 from tests.mutants.acme import AcmeChannel

@@ -28,18 +28,16 @@ from talkwire import (
     Unsupported,
     control,
     draft,
-    elsewhere,
-    evidence,
-    health,
     hookimpl,
-    lanes,
-    reasons,
 )
 from talkwire.api import make_app
 from talkwire.api.principals import create_keys
-from talkwire.attempts import Opening, Outcome, close_attempt, open_attempt
-from talkwire.lanes import NewTask
+from talkwire.outbound import elsewhere
+from talkwire.outbound.attempts import Opening, Outcome, close_attempt, open_attempt
+from talkwire.oversight import evidence, health, reasons
 from talkwire.testing.provider import down, refuse
+from talkwire.work import lanes
+from talkwire.work.lanes import NewTask
 from tests.journeys.acme_hub import AcmeHub, full, no
 from tests.journeys.listening import cut_power, listener
 from tests.journeys.parting_hub import ANN, SETTINGS, Plugins, Post, both, post_of

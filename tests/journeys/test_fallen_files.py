@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
-from talkwire import Channel, Draft, Media, Text, hookimpl, persons
+from talkwire import Channel, Draft, Media, Text, hookimpl
 from talkwire.features import MediaFeature
-from talkwire.forgetting import Forgetting
+from talkwire.lifecycle import persons
+from talkwire.lifecycle.forgetting import Forgetting
 from tests.journeys.acme_hub import CUSTOMER, full, no
 from tests.journeys.parting_hub import SETTINGS, Post, post_of
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from talkwire import evidence
 from talkwire.model import Address, Alias, Draft, Text
+from talkwire.oversight import evidence
 from tests.journeys.post_hub import ANN, BOB, Letters
 
 

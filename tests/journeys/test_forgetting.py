@@ -26,9 +26,9 @@ from talkwire import (
     Text,
     draft,
     hookimpl,
-    persons,
 )
-from talkwire.forgetting import Forgetting, Forgotten
+from talkwire.lifecycle import persons
+from talkwire.lifecycle.forgetting import Forgetting, Forgotten
 from talkwire.testing.hub import WholeHub
 from talkwire.testing.provider import busy, slow
 from tests.journeys.acme_hub import CUSTOMER, AcmeHub, FullAcme
@@ -318,7 +318,7 @@ async def test_a_file_that_several_of_our_messages_use_stays(start_acme: Any, li
 
 
 def _uses(tx: Any, items: Any) -> list[None]:
-    from talkwire.queueing import use_files
+    from talkwire.outbound.queueing import use_files
 
     for file, message in items:
         use_files(tx, [(message, (Text("here"), Media(attachment=file)))])

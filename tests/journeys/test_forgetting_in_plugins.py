@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from talkwire import exporting, persons
 from talkwire.cli.demo import _toml
-from talkwire.forgetting import Forgetting
+from talkwire.lifecycle import exporting, persons
+from talkwire.lifecycle.forgetting import Forgetting
 from talkwire.testing.hub import WholeHub
 from talkwire.testing.provider import Answers, Reply
 from talkwire_email.simulator import CUSTOMER, Office

@@ -23,7 +23,7 @@ from talkwire import (
     hookimpl,
     readmodels,
 )
-from talkwire.hints import Hints
+from talkwire.work.hints import Hints
 from tests.journeys.acme_hub import AcmeHub
 
 

@@ -12,9 +12,10 @@ import pytest
 from pydantic_core import to_json
 from typer.testing import CliRunner
 
-from talkwire import control, evidence, reasons, story
+from talkwire import control
 from talkwire.cli import app, looking
 from talkwire.errors import Rejected
+from talkwire.oversight import evidence, reasons, story
 from talkwire.testing.provider import Reply, busy, refuse, reset_after_body, says
 from tests.journeys.acme_hub import AcmeHub
 

@@ -7,8 +7,8 @@ from datetime import timedelta
 from time import perf_counter
 from typing import Any
 
-from talkwire import lanes, working
 from talkwire.testing.provider import slow
+from talkwire.work import lanes, working
 from tests.journeys.acme_hub import SETTINGS, AcmeHub, FullAcme, no
 
 

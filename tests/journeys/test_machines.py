@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from talkwire import Address, Reply, draft, hookimpl, story
+from talkwire import Address, Reply, draft, hookimpl
 from talkwire.errors import Loop
+from talkwire.oversight import story
 from talkwire.testing.hub import WholeHub, whole_hub
 from talkwire.testing.services import TurnedClock
 from tests.journeys.post_hub import ANN, BOB, SETTINGS, Letters, Posts

@@ -11,7 +11,7 @@ import pytest
 from talkwire import Notification, Notifier, NotifierFeatures, Refused, Shown, TryLater, hookimpl
 from talkwire.api import make_admin
 from talkwire.cli.looking import _media
-from talkwire.health import of_media
+from talkwire.oversight.health import of_media
 from tests.journeys.acme_hub import AcmeHub
 
 RULE = """

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from talkwire import lanes
 from talkwire.model import Rate
 from talkwire.store import Tx
+from talkwire.work import lanes
 from tests.journeys.test_windows import windowed
 
 ONE_A_MINUTE = (Rate(count=1, per=timedelta(minutes=1), key="address", burst=1),)

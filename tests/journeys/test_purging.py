@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from talkwire import Media, Text, evidence
+from talkwire import Media, Text
 from talkwire.cli.looking import _readers
 from talkwire.clock import micros
 from talkwire.media.files import Chunks
-from talkwire.queueing import use_files
+from talkwire.outbound.queueing import use_files
+from talkwire.oversight import evidence
 from talkwire.testing.hub import WholeHub
 from tests.journeys.acme_hub import AcmeHub, FullAcme
 from tests.journeys.listening import listener

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from talkwire import Fact, Message, Reply, draft, evidence, hookimpl
+from talkwire import Fact, Message, Reply, draft, hookimpl
 from talkwire.daemon import PATIENCE
 from talkwire.errors import NotFound
+from talkwire.oversight import evidence
 from talkwire.testing.hub import WholeHub, whole_hub
 from tests.journeys.acme_hub import AcmeHub
 from tests.journeys.listening import WAYS, cut_power, listener

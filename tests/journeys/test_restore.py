@@ -15,15 +15,16 @@ import pytest
 import pytest_asyncio
 from typer.testing import CliRunner
 
-from talkwire import backups, control, hookimpl, recovery
+from talkwire import control, hookimpl
 from talkwire.actions import Reply, SetTimer
-from talkwire.backups import Instance
 from talkwire.cli import app
-from talkwire.copying import Place
 from talkwire.errors import Conflict, NotFound
 from talkwire.hooks import SessionStep
+from talkwire.lifecycle import backups, recovery
+from talkwire.lifecycle.backups import Instance
+from talkwire.lifecycle.copying import Place
+from talkwire.lifecycle.restoring import hold_now
 from talkwire.model import Address, Message, Policy, draft
-from talkwire.restoring import hold_now
 from talkwire.store import Store, Tx
 from talkwire.store.revisions import CORE
 from talkwire.testing.hub import whole_hub
@@ -245,7 +246,7 @@ def end_session(tx: Tx, items: Any) -> list[None]:
 
 
 def begin_session(tx: Tx, items: Any) -> list[None]:
-    from talkwire.releasing import release
+    from talkwire.outbound.releasing import release
 
     tx.many("UPDATE conversation SET session = 'none' WHERE id = :id", [{"id": one} for one in items])
     release(tx, items)

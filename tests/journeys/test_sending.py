@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from talkwire import account_states, attempts
+from talkwire import account_states
 from talkwire.errors import StoreDown, Uncertain
 from talkwire.model import NotThere, Outgoing, Part, Rate, Receipt, Rendered, State
-from talkwire.rates import recent
+from talkwire.outbound import attempts
 from talkwire.testing.provider import (
     busy,
     down,
@@ -25,6 +25,7 @@ from talkwire.testing.provider import (
     slow,
     unauthorised,
 )
+from talkwire.work.rates import recent
 from tests.journeys.acme_hub import AcmeHub, FullAcme, full, no
 from tests.journeys.listening import cut_power
 from tests.mutants.acme import AcmeSettings

@@ -20,12 +20,11 @@ from talkwire import (
     SessionState,
     TypingSignal,
     draft,
-    evidence,
-    story,
 )
 from talkwire.answers import AccountView
 from talkwire.api.principals import create_keys
 from talkwire.model import AccountState
+from talkwire.oversight import evidence, story
 from talkwire.readmodels import conversations
 from tests.journeys.door_hub import VISITOR, House
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from talkwire.api import make_app
-from talkwire.copying import carry
 from talkwire.errors import SchemaError
+from talkwire.lifecycle.copying import carry
 from talkwire.store.moving import open_side
 from talkwire.store.revisions import CORE, Chain
 from talkwire.store.schema.upgrade import upgrade

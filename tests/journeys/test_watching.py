@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from talkwire import account_states, health, watching
+from talkwire import account_states
 from talkwire.model import AccountState
+from talkwire.oversight import health, watching
 from tests.journeys.acme_hub import AcmeHub, no
 
 TOLD = ("account.working", "account.waiting", "account.flapping", "account.broken")

@@ -14,11 +14,12 @@ from aiohttp import web
 from standardwebhooks import Webhook, WebhookVerificationError
 from typer.testing import CliRunner
 
-from talkwire import control, evidence
+from talkwire import control
 from talkwire.api import make_app
 from talkwire.api.principals import create_keys
 from talkwire.cli import app
 from talkwire.errors import Conflict, NotFound
+from talkwire.oversight import evidence
 from talkwire.reloading import reload
 from talkwire.testing.services import Logs, TurnedClock
 from tests.journeys.acme_hub import SETTINGS, AcmeHub

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from talkwire import NotFound, Suppressed
 from talkwire.cli import app
-from talkwire.why import REASONS, _decision, sentences, why
+from talkwire.notify.why import REASONS, _decision, sentences, why
 from tests.journeys.acme_hub import AcmeHub, FullAcme
 from tests.journeys.bells import RULE, Bell, BellPlugin
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from . import health, lanes
 from .clock import micros, moment
 from .errors import NotFound
 from .model import Account, AccountState
+from .oversight import health
 from .store import Query, Tx
+from .work import lanes
 
 _PUT_STATE = """
     INSERT INTO account_state (account, channel, state, reason, since)

@@ -22,7 +22,6 @@ from .answers import AccountView
 from .channel import Channel
 from .counting import AccountCounts
 from .errors import PLUGIN_MAY_RAISE, AccountBroken, SendError, StoreDown, TryLater, line_of
-from .lanes import Fence
 from .lending import AccountServices, Lent
 from .model import (
     Account,
@@ -32,11 +31,12 @@ from .model import (
     Policy,
     Typing,
 )
-from .pump import Pump, Pumps
-from .rates import Backoff, Rates
 from .redaction import Redactor, secrets_of
 from .settings import AccountConfig
 from .store import Tx
+from .work.lanes import Fence
+from .work.pump import Pump, Pumps
+from .work.rates import Backoff, Rates
 
 _log = structlog.get_logger("talkwire.accounts")
 _Stores = Callable[[Tx, Sequence[Account]], Sequence[None]]

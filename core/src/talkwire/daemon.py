@@ -15,7 +15,7 @@ import aiohttp
 import structlog
 from pydantic import SecretBytes
 
-from . import account_states, doing, handling, notifying, restoring, setbacks, showing
+from . import account_states, doing, showing
 from .accounts import Accounts, Runtime
 from .answers import AccountView
 from .api.limits import Limits
@@ -25,43 +25,47 @@ from .clock import Clock, SystemClock
 from .counting import Requests
 from .doing import Doer
 from .errors import StoreDown, TalkwireError
-from .expiring import Expiries, Source, of_account
 from .fetching import Fetcher
-from .filing import Filing
-from .hints import Hints
 from .hub import Hub
-from .intake import Intake
+from .inbound.intake import Intake
 from .keeping import Keeper
-from .leases import TERM, Leases
 from .lending import Lent
-from .log import Readers
+from .lifecycle import restoring
+from .lifecycle.expiring import Expiries, Source, of_account
+from .lifecycle.purging import GROUP as PURGE
+from .lifecycle.purging import Purge
 from .media.chunks import ChunkStore
 from .media.files import Chunks, FileStore
+from .messages import handling
+from .messages.filing import Filing
 from .model import Account, AccountState, Inbound, Notification
-from .notices import Notices
 from .notifier import Notifier, NotifierFeatures
-from .outgoing import Replies
+from .notify import notifying
+from .notify.ruling import RuleReader
+from .notify.templates import Does, Templates
+from .outbound.notices import Notices
+from .outbound.outgoing import Replies
+from .outbound.sending import Sender
+from .oversight.watching import GROUP as WATCH
+from .oversight.watching import Watch
 from .plugins import Plugins
-from .pump import Pump
-from .purging import GROUP as PURGE
-from .purging import Purge
-from .ruling import RuleReader
-from .sending import Sender
 from .sessions import Sessions
 from .settings import Config
 from .showing import Medium
 from .store import Store, Tx, revisions
 from .store.revisions import Chain
 from .store.sqlite import path_of
-from .tail import Tail
-from .taking import Told
-from .templates import Does, Templates
+from .telling.log import Readers
+from .telling.tail import Tail
+from .telling.taking import Told
+from .telling.webhooks import WebhookReader
 from .timers import GROUP as TIMERS
 from .timers import Timers
-from .watching import GROUP as WATCH
-from .watching import Watch
-from .webhooks import WebhookReader
-from .working import Lanes
+from .work import setbacks
+from .work.hints import Hints
+from .work.leases import TERM, Leases
+from .work.pump import Pump
+from .work.working import Lanes
 
 _log = structlog.get_logger("talkwire.daemon")
 STUCK = 5.0  # seconds after which a holder of the writer is named and `/livez` fails

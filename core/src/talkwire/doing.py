@@ -9,7 +9,7 @@ from typing import Protocol
 import structlog
 from pydantic_core import from_json, to_json
 
-from . import actions, elsewhere, lanes, notifying, timers, windows
+from . import actions, timers
 from .actions import Action, DropTimer, Notice, Notify, Reply, SetTimer, Signal, Withdraw
 from .channel import Channel
 from .errors import (
@@ -24,14 +24,17 @@ from .errors import (
     trail_of,
 )
 from .ids import new_id
-from .lanes import Fence, Lane, NewTask, Task
 from .model import Address
-from .notices import Notices, OnItsWay
-from .outgoing import Replies, Target
+from .notify import notifying
+from .notify.templates import Templates
+from .outbound import elsewhere, windows
+from .outbound.notices import Notices, OnItsWay
+from .outbound.outgoing import Replies, Target
 from .sessions import Sessions
-from .standing import SCHEDULE
 from .store import Act, Store, Tx
-from .templates import Templates
+from .telling.standing import SCHEDULE
+from .work import lanes
+from .work.lanes import Fence, Lane, NewTask, Task
 
 _log = structlog.get_logger("talkwire.doing")
 GROUP = "do"

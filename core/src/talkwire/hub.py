@@ -7,13 +7,11 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from . import notifying, preferring, readmodels
+from . import readmodels
 from .actions import Notify
 from .errors import Conflict, NotFound
-from .filing import Filing
-from .hints import Hints
 from .ids import new_id
-from .leases import Leases
+from .messages.filing import Filing
 from .model import (
     Accepted,
     Account,
@@ -31,12 +29,15 @@ from .model import (
     SignalKind,
     State,
 )
-from .outgoing import Replies
+from .notify import notifying, preferring
+from .notify.templates import Does, Templates
+from .outbound.outgoing import Replies
 from .readmodels import Page, Troubled
 from .sessions import Sessions
 from .store import Query, Store, Tx
-from .tail import Tail
-from .templates import Does, Templates
+from .telling.tail import Tail
+from .work.hints import Hints
+from .work.leases import Leases
 
 if TYPE_CHECKING:
     from aiohttp import web

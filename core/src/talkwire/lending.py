@@ -13,21 +13,21 @@ import aiohttp
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from . import lanes
 from .channel import Channel, Http
 from .clock import Clock
-from .endpoints import Served
 from .errors import NotFound, StoreDown, Unreadable
 from .http import AccountHttp, ExchangeRecord
 from .hub import Hub
-from .intake import Intake
+from .inbound.endpoints import Served
+from .inbound.intake import Intake
 from .keeping import Keeper
 from .media.files import Chunks
 from .media.guard import fetch_guarded, new_session
 from .model import Attachment, AttachmentClass, Item
+from .outbound.sending import exchanges
 from .redaction import Redactor, secrets_of
-from .sending import exchanges
 from .store import Query, Store, Tx
+from .work import lanes
 
 _log = structlog.get_logger("talkwire.lending")
 _DOWNLOAD_WITHIN = timedelta(seconds=60)

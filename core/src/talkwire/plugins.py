@@ -25,8 +25,8 @@ from .licences import licence_of
 from .model import Account, Draft, Inbound, Notification, Person
 from .notifier import Notifier
 from .running import Holder, Hook, HookFailed, HookTimeout, PluginRefused, Runner, Way, actions_of, one_of, way_of
-from .standing import SCHEDULE
 from .store import Query, Tx
+from .telling.standing import SCHEDULE
 
 GROUP = "talkwire"  # entry points; the name is the plugin's
 SHAPE_BUDGET = timedelta(milliseconds=200)  # all plugins, one envelope

@@ -15,9 +15,9 @@ from typing import Any
 
 import structlog
 
-from . import notifying
 from .daemon import Daemon, LastReload
 from .errors import PLUGIN_MAY_RAISE, Conflict, StoreDown, TalkwireError, line_of
+from .notify import notifying
 from .sections import SECTIONS
 from .settings import AccountConfig, Config, RawConfig, load_raw, read
 

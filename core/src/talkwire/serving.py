@@ -20,11 +20,13 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from . import auditing, control, reloading, standstill
+from . import control, reloading
 from .api import Front, make_admin, make_app
 from .daemon import STUCK, Daemon
 from .errors import Conflict, StoreDown, TalkwireError, trail_of
-from .expiring import certificate_of
+from .lifecycle import auditing
+from .lifecycle.expiring import certificate_of
+from .oversight import standstill
 from .sections import Listen
 from .systemd import Systemd
 

@@ -10,9 +10,9 @@ from typing import Protocol
 import structlog
 
 from . import answers
-from .admission import session_changed
 from .channel import Channel
 from .errors import PLUGIN_MAY_RAISE, Conflict, NotFound
+from .inbound.admission import session_changed
 from .model import ReadUpTo, SessionState, SignalKind, TypingSignal
 from .store import Store, Tx
 

@@ -24,6 +24,7 @@ from .channel import Channel
 from .errors import Fault, SettingsError, in_our_words
 from .model import Level, Policy
 from .nearest import keys_at, nearest
+from .notify.templates import KNOWN, Template, TemplateTable, template_of
 from .plugins import Plugins
 from .references import References, Step
 from .sections import (
@@ -42,7 +43,6 @@ from .sections import (
     StoreSettings,
     WebhookSettings,
 )
-from .templates import KNOWN, Template, TemplateTable, template_of
 
 M = TypeVar("M", bound=BaseModel)
 Raw = dict[str, Any]

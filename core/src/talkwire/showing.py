@@ -16,19 +16,21 @@ from typing import Any
 import structlog
 from pydantic_core import from_json
 
-from . import lanes, notifying, readmodels
+from . import readmodels
 from .channel import Route
 from .clock import Clock, moment
 from .errors import PLUGIN_MAY_RAISE, NotFound, Refused, SendError, TryLater, line_of
 from .hub import Hub
-from .lanes import Fence, Lane, Task
 from .model import Ended, Notification, OnDesktop, Recipient, Style
 from .notifier import Focus, Handed, Notifier, NotifierFeatures, Shown, Suppressed
-from .notifying import TAKE_BACK, TOGETHER, UNLESS_REPLIED, decide
+from .notify import notifying
+from .notify.notifying import TAKE_BACK, TOGETHER, UNLESS_REPLIED, decide
+from .notify.templates import Templates
 from .quiet import Quiet
-from .rates import Backoff
 from .store import Query, Store, Tx
-from .templates import Templates
+from .work import lanes
+from .work.lanes import Fence, Lane, Task
+from .work.rates import Backoff
 
 _OPEN_WITHIN = timedelta(seconds=5)  # the start waits for it
 _GIVE_UP = timedelta(hours=24)  # a notification of yesterday helps nobody

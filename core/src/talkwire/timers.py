@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from . import answers, notifying, restoring, windows
+from . import answers
 from .actions import SetTimer
 from .clock import Clock, micros, moment
-from .lanes import Fence
-from .pump import Pump
+from .lifecycle import restoring
+from .notify import notifying
+from .outbound import windows
 from .store import Store, Tx
+from .work.lanes import Fence
+from .work.pump import Pump
 
 GROUP = "timers"
 _AT_ONCE = 200

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from talkwire.inbound.understanding import checked
 from talkwire.model import Address, Alias, Inbound, Unread
-from talkwire.understanding import checked
 
 
 def inbound(text="Hello", alias="ID.62811"):

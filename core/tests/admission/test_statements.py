@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from talkwire.admission import Arrival, admit
 from talkwire.clock import micros
 from talkwire.ids import new_id
+from talkwire.inbound.admission import Arrival, admit
 from talkwire.model import Address, Inbound
 from talkwire.store.sqlite import SqliteDriver
 from talkwire.store.tx import Tx

@@ -170,7 +170,7 @@ class TestEvidence:
 
     @pytest.mark.parametrize("said", ["m1", "0812-3456", "+62 812 345 67890", "ann", "parcel", "PARCEL"])
     async def test_anything_finds_the_talk(self, hub, customer, said):
-        from talkwire import evidence, story
+        from talkwire.oversight import evidence, story
 
         conversation = await customer.writes("Where is my parcel?", name="Ann")
         found = await hub.daemon.store.read(lambda query: evidence.find(query, said))
@@ -183,7 +183,7 @@ class TestEvidence:
         assert {line.text for line in told.lines} <= {line.text for line in whole.lines}
 
     async def test_an_envelopes_story_has_its_messages(self, hub, customer):
-        from talkwire import story
+        from talkwire.oversight import story
 
         await customer.writes("one")
         [(envelope,)] = await hub.rows("SELECT id FROM envelope")
@@ -191,7 +191,7 @@ class TestEvidence:
         assert [(one.text, one.body) for one in told.lines if one.kind == "message"] == [("message 1", "one")]
 
     async def test_what_is_found_beside_is_named_without_what_was_written(self, hub, customer):
-        from talkwire import evidence, story
+        from talkwire.oversight import evidence, story
 
         await customer.writes("one parcel")
         await customer.writes("another parcel")
@@ -205,14 +205,14 @@ class TestEvidence:
         assert told.others == ()
 
     async def test_nothing_found_is_said(self, hub):
-        from talkwire import story
         from talkwire.errors import NotFound
+        from talkwire.oversight import story
 
         with pytest.raises(NotFound):
             await hub.daemon.store.read(lambda query: story.tell(query, "nothing like it"))
 
     async def test_status_counts_what_needs_somebody(self, hub, customer, api):
-        from talkwire import evidence
+        from talkwire.oversight import evidence
 
         conversation = await customer.writes()
         for text in ("refuse me", "lose me"):

@@ -14,10 +14,11 @@ import pytest
 from aiohttp import web
 from pydantic import SecretBytes
 
-from talkwire import auditing, serving
+from talkwire import serving
 from talkwire.cli import place
 from talkwire.daemon import Daemon
 from talkwire.errors import Conflict, SettingsError
+from talkwire.lifecycle import auditing
 from talkwire.sections import Listen
 from talkwire.settings import RawConfig, load_raw
 from talkwire.systemd import Systemd

@@ -11,14 +11,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from talkwire import deliveries, lanes
-from talkwire.attempts import Attempt, Outcome, close_attempt
+from talkwire import deliveries
 from talkwire.clock import micros
 from talkwire.deliveries import counted, message_state
 from talkwire.model import Address, Outgoing, Part, Receipt, Report, State
+from talkwire.outbound.attempts import Attempt, Outcome, close_attempt
 from talkwire.store.sqlite import SqliteDriver
 from talkwire.store.tx import Tx
 from talkwire.testing.services import NOON
+from talkwire.work import lanes
 
 DELIVERY = "d1"
 LEARNABLE = [State.ACCEPTED, State.SENT, State.FAILED, State.DELIVERED, State.READ]

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from talkwire import notifying
 from talkwire.actions import Notify, Withdraw
 from talkwire.errors import Conflict, Outrun
 from talkwire.model import Option, Style
+from talkwire.notify import notifying
+from talkwire.notify.templates import Templates
 from talkwire.store.sqlite import SqliteDriver
 from talkwire.store.tx import Tx
-from talkwire.templates import Templates
 from talkwire.testing.services import NOON
 
 PEOPLE = ("ann", "bob", "cyd")

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talkwire.model import Rate
-from talkwire.rates import Backoff, Rates, Whose
 from talkwire.testing.services import NOON
+from talkwire.work.rates import Backoff, Rates, Whose
 
 SECOND = timedelta(seconds=1)
 

@@ -10,9 +10,9 @@ import pytest
 from talkwire.actions import Notify
 from talkwire.errors import SettingsError
 from talkwire.model import Detail, OnDesktop, Style
+from talkwire.notify.templates import Templates, beginning, filled
 from talkwire.quiet import Quiet
 from talkwire.settings import Config
-from talkwire.templates import Templates, beginning, filled
 
 OFFER = """
 title = "{contact} wrote"

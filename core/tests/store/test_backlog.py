@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from talkwire import health
-from talkwire.backlog import _BY_GROUP, Backlog, backlogs
 from talkwire.clock import micros, moment
+from talkwire.oversight import health
+from talkwire.oversight.backlog import _BY_GROUP, Backlog, backlogs
 from talkwire.store import Store, Tx
 
 BEGAN = 1_795_435_200_000_000  # microseconds: any moment

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from talkwire.hints import Hints
+from talkwire.work.hints import Hints
 
 
 async def test_hints_that_nobody_can_be_told_are_lost_and_not_gathered_for_ever() -> None:

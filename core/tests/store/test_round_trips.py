@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from talkwire.admission import Arrival, admit
 from talkwire.clock import micros
 from talkwire.ids import new_id
+from talkwire.inbound.admission import Arrival, admit
 from talkwire.model import Address, Inbound
 from talkwire.store import LOCK_WITHIN
 from talkwire.store.postgres import PostgresDriver
@@ -50,7 +50,6 @@ class Wire:
         self._open.set()
         waiting, greeted = b"", False
         while data := self._client.recv(65536):
-            self._server.sendall(data)
             waiting += data
             while len(waiting) >= (5 if greeted else 4):
                 head = 1 if greeted else 0  # a greeting has no letter before its length
@@ -59,6 +58,7 @@ class Wire:
                     break
                 self.waits += greeted and waiting[:1] == b"S"
                 waiting, greeted = waiting[end:], True
+            self._server.sendall(data)  # counted before, for its answer may be here at once
         self._server.shutdown(socket.SHUT_RDWR)
 
     def _down(self) -> None:

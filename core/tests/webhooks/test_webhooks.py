@@ -9,8 +9,8 @@ from standardwebhooks import Webhook
 
 from talkwire.errors import Refused
 from talkwire.http import Answer
-from talkwire.standing import Away, Gone, Standing
-from talkwire.webhooks import _judge, _within_our_network, new_secret, signatures
+from talkwire.telling.standing import Away, Gone, Standing
+from talkwire.telling.webhooks import _judge, _within_our_network, new_secret, signatures
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

@@ -6,8 +6,8 @@ import asyncio
 import re
 from datetime import timedelta
 
-from talkwire import persons
-from talkwire.forgetting import Forgetting
+from talkwire.lifecycle import persons
+from talkwire.lifecycle.forgetting import Forgetting
 
 from .visits import closed
 

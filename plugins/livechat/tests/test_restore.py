@@ -10,10 +10,11 @@ import pytest
 import pytest_asyncio
 
 import talkwire_livechat
-from talkwire import backups, control, recovery
+from talkwire import control
 from talkwire.api import make_app
-from talkwire.backups import Instance
-from talkwire.copying import Place
+from talkwire.lifecycle import backups, recovery
+from talkwire.lifecycle.backups import Instance
+from talkwire.lifecycle.copying import Place
 from talkwire.store.revisions import CORE, Chain
 from talkwire.testing.hub import whole_hub
 

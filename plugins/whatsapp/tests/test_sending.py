@@ -378,7 +378,7 @@ def test_only_metas_hosts_are_asked():
 def test_no_second_sees_more_than_meta_allows_and_a_rested_number_is_quick(allowed):
     from datetime import timedelta
 
-    from talkwire.rates import Rates
+    from talkwire.work.rates import Rates
     from talkwire_whatsapp.abilities import number_rate
 
     rates, now, sent = Rates([number_rate(allowed)]), NOON, []

@@ -14,13 +14,13 @@ from ..answers import AccountView
 from ..channel import Channel, Route
 from ..clock import Clock
 from ..counting import AccountCounts, Requests
-from ..filing import Filing
 from ..hub import Hub
-from ..intake import Intake
+from ..inbound.intake import Intake
 from ..media.files import Chunks
+from ..messages.filing import Filing
 from ..model import Account, Fact
 from ..notifier import NotifierFeatures
-from ..outgoing import Replies
+from ..outbound.outgoing import Replies
 from ..plugins import Plugins
 from ..sessions import Sessions
 from ..settings import Config

@@ -17,8 +17,8 @@ import structlog
 
 from ..clock import Clock
 from ..model import Rate
-from ..rates import Rates
 from ..sections import Server
+from ..work.rates import Rates
 from .problems import RateLimited
 from .remote import counted
 

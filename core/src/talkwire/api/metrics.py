@@ -25,12 +25,13 @@ from prometheus_client.core import (
 )
 from prometheus_client.exposition import choose_encoder
 
-from .. import evidence, health, readmodels
-from ..backlog import Backlog, backlogs
+from .. import readmodels
 from ..errors import StoreDown
 from ..facts import FACTS
-from ..health import Health
 from ..model import AccountState
+from ..oversight import evidence, health
+from ..oversight.backlog import Backlog, backlogs
+from ..oversight.health import Health
 from ..store import Query
 from .engine import ENGINE, Engine
 

@@ -8,13 +8,14 @@ from typing import Annotated, Any
 from aiohttp import web
 from pydantic import Field
 
-from .. import preferring, readmodels
-from .. import why as whys
+from .. import readmodels
 from ..actions import Notify
 from ..errors import Conflict, NotFound, Outrun
 from ..ids import new_id
 from ..model import Detail, Ended, Notification, OnDesktop, Option, Preferences, Style
 from ..notifier import NotifierFeatures
+from ..notify import preferring
+from ..notify import why as whys
 from ..store import Query
 from . import problems
 from .principals import Scope

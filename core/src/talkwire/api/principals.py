@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from ..auditing import audit
 from ..auth import token_hash
 from ..clock import Clock, micros, moment
 from ..errors import NotFound
+from ..lifecycle.auditing import audit
 from ..sections import Server
 from ..store import Query, Store, Tx
 from .limits import Limits

@@ -11,12 +11,13 @@ from aiohttp import web
 from pydantic import Field
 from pydantic_core import to_json
 
-from .. import evidence, readmodels
+from .. import readmodels
 from ..channel import phone
 from ..errors import Conflict, NotFound, Unreadable
 from ..features import Features, OptionFeature
 from ..model import Accepted, Address, Contact, Conversation, Level, Message, State, TypingSignal
-from ..outgoing import Target
+from ..outbound.outgoing import Target
+from ..oversight import evidence
 from ..store import Query
 from . import problems
 from .engine import Engine

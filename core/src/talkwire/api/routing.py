@@ -20,7 +20,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import models_json_schema
 from pydantic_core import from_json, to_json
 
-from .. import auditing, errors
+from .. import errors
+from ..lifecycle import auditing
 from . import problems
 from .engine import ENGINE, Engine
 from .principals import Principal, Scope

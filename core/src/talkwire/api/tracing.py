@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .. import evidence, readmodels, story
+from .. import readmodels
+from ..oversight import evidence, story
 from ..store import Query
 from .principals import Scope
 from .routes import api

@@ -7,8 +7,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .. import evidence, readmodels
+from .. import readmodels
 from ..errors import NotFound
+from ..oversight import evidence
 from ..store import Query
 from .principals import Scope
 from .routes import api

@@ -12,7 +12,7 @@ from .place import ConfigFile, Json
 from .screen import ago, as_json, columns, many, say
 
 if TYPE_CHECKING:
-    from ..evidence import Evidence
+    from ..oversight.evidence import Evidence
 
 app = typer.Typer(
     name="accounts",
@@ -38,7 +38,7 @@ def list_(as_: Json = False, config: ConfigFile = None) -> None:
 
 
 def _show_all(as_: bool) -> None:
-    from .. import evidence
+    from ..oversight import evidence
 
     found = place.raw(None)
     stored = {one.name: one for one in place.look(found.store, evidence.accounts)}
@@ -70,8 +70,8 @@ def show(name: _Name, config: ConfigFile = None) -> None:
 
     Paste the address at the provider. Settings are shown without secrets.
     """
-    from .. import evidence
     from ..model import Policy
+    from ..oversight import evidence
 
     loaded = place.loaded(config)
     found = loaded.config
@@ -105,7 +105,7 @@ def show(name: _Name, config: ConfigFile = None) -> None:
 
 def _signs(found: Any, name: str) -> list[str]:
     """Say what waits, what failed and what is odd."""
-    from .. import health
+    from ..oversight import health
 
     one = place.look(found.store, health.of_accounts).get(name)
     if one is None:

@@ -26,7 +26,7 @@ def audit(
     The newest first: commands, sign-ins, what hosts settle, resend or cancel; never what somebody
     wrote. `begun` is one whose end nobody knows: the daemon ended first.
     """
-    from .. import auditing
+    from ..lifecycle import auditing
 
     begin = _moment(since) if since else None
     found = place.raw(config)

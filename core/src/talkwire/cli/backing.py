@@ -13,8 +13,8 @@ from .place import ConfigFile
 from .screen import Progress, ago, columns, complain, many, now, say, size, span
 
 if TYPE_CHECKING:
-    from ..backups import Instance, Manifest
-    from ..recovery import Restored
+    from ..lifecycle.backups import Instance, Manifest
+    from ..lifecycle.recovery import Restored
     from ..settings import Config
 
 _Dir = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the backup.")]
@@ -34,8 +34,8 @@ def backup(
 
     Database, files, settings and key, as they were at one moment. It holds secrets and what customers wrote: only you may read it. Exit 1 where a file was missing already.
     """
-    from .. import backups
     from ..errors import NotFound, TalkwireError
+    from ..lifecycle import backups
     from .database import prepared
 
     if check:
@@ -68,8 +68,8 @@ def backup(
 
 
 def _instance(settings: Config) -> Instance:
-    from ..backups import Instance
-    from ..copying import Place
+    from ..lifecycle.backups import Instance
+    from ..lifecycle.copying import Place
 
     store = Place(settings.store.url.get_secret_value(), settings.store.files)
     return Instance(settings.path.absolute(), place.key_file(settings.path), store)
@@ -98,7 +98,7 @@ def restore(
     It comes into the place that the settings name. Where there are no settings, those of the backup are written. See talkwire lanes for
     what was open at the backup.
     """
-    from .. import recovery
+    from ..lifecycle import recovery
     from .database import prepared
 
     file = place.config_path(config)

@@ -16,9 +16,9 @@ from .place import ConfigFile, Json
 from .screen import as_json, columns, complain, many, say, size
 
 if TYPE_CHECKING:
-    from ..exporting import Exported
+    from ..lifecycle.exporting import Exported
+    from ..lifecycle.persons import Kept
     from ..model import Person
-    from ..persons import Kept
     from ..settings import RawConfig
     from ..store import Query
 
@@ -50,7 +50,7 @@ def forget(
     What names them goes as well: addresses, names, files, raw envelopes, what plugins keep. It cannot be undone. Facts
     stay, which hold ids. Backups that were made before still have everything.
     """
-    from .. import persons
+    from ..lifecycle import persons
 
     raw = place.raw(config)
     person, kept, left = place.look(raw.store, lambda query: _about(query, whose, raw))
@@ -95,8 +95,8 @@ def _earlier(found: RawConfig) -> list[Path]:
 
 
 def _about(query: Query, whose: str, raw: RawConfig) -> tuple[Person, Kept, list[str]]:
-    from .. import persons
-    from ..departures import plugin_tables
+    from ..lifecycle import persons
+    from ..lifecycle.departures import plugin_tables
 
     person = persons.find(query, whose)
     sqlite = raw.store.url.get_secret_value().startswith("sqlite:")
@@ -133,8 +133,8 @@ def export(
 
     Messages, files, and what plugins keep, such as what they agreed to. Only you can read the file. Nothing is changed.
     """
-    from .. import persons
     from ..errors import Conflict
+    from ..lifecycle import persons
 
     person = place.look(place.raw(config).store, lambda query: persons.find(query, whose))
     target = file or Path(f"talkwire-export-{person.contact}.zip")
@@ -159,7 +159,7 @@ def export(
 
 
 def _exported(config: Path | None, person: Person, out: Any) -> Exported:
-    from .. import exporting
+    from ..lifecycle import exporting
 
     return place.look_long(
         config, lambda found, store, files: exporting.export(store, files, found.plugins, person, out)
@@ -285,8 +285,8 @@ def purge(
 
     Its tables, its timers, its place in the log. It must not be enabled any more. It cannot be undone. What its channel's accounts said stays: talkwire accounts forget takes that.
     """
-    from ..departures import plugin_tables
     from ..errors import Conflict
+    from ..lifecycle.departures import plugin_tables
 
     found = place.raw(config)
     on = {*found.enabled, *found.channels, *(f"notify_{medium}" for medium in found.media)}

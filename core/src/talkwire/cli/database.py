@@ -18,10 +18,10 @@ from .screen import Progress, complain, many, say, size
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..restoring import Held
+    from ..lifecycle.restoring import Held
     from ..settings import Config
     from ..store.revisions import Chain
-    from ..taking import Told
+    from ..telling.taking import Told
 
 app = typer.Typer(name="db", no_args_is_help=True, help="The database.")
 _MOMENTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]
@@ -39,10 +39,10 @@ def _db() -> None:
 def prepared(config: Path | None) -> tuple[Config, list[Chain], dict[str, Callable[[str], bool]]]:
     """Read settings and plugins: gives the chains of migrations, and which facts each reader wants."""
     from ..clock import SystemClock
-    from ..ruling import RuleReader
+    from ..notify.ruling import RuleReader
+    from ..notify.templates import Templates
     from ..store.revisions import CORE, Chain
-    from ..templates import Templates
-    from ..webhooks import WebhookReader
+    from ..telling.webhooks import WebhookReader
     from . import logs
 
     settings, plugins = place.loaded(config)
@@ -80,7 +80,7 @@ def upgrade(config: ConfigFile = None) -> None:
 
 def _nobody_runs(settings: Config, chains: list[Chain]) -> None:
     """Refuse to change tables under daemons that run on them. Errors: `Conflict`. An SQLite file has its lock."""
-    from ..copying import Place, nobody_runs
+    from ..lifecycle.copying import Place, nobody_runs
     from ..store.moving import open_side
     from ..store.revisions import pending
 
@@ -113,7 +113,7 @@ def copy(
     Stop the daemons first. Each table is counted and summed on both sides. The source is marked retired, so that no
     daemon goes on with it; then name the target as url in [store].
     """
-    from ..copying import Place, copy_all
+    from ..lifecycle.copying import Place, copy_all
     from ..store.urls import place_of
 
     from_, to = _whole(source), _whole(target)
@@ -145,8 +145,8 @@ def copy(
 
 def _written_down(url: str, files: Path, what: str) -> None:
     """Leave a row that says who did this to a database, at hand."""
-    from .. import auditing
-    from ..copying import Place, changing
+    from ..lifecycle import auditing
+    from ..lifecycle.copying import Place, changing
 
     with changing(Place(url, files)) as tx:
         auditing.audit(tx, auditing.this_user(), what, {})
@@ -180,7 +180,7 @@ def hold(
     """
     import asyncio
 
-    from ..restoring import hold_now
+    from ..lifecycle.restoring import hold_now
 
     settings, _, wants = prepared(config)
     at = taken.replace(tzinfo=UTC)
@@ -192,7 +192,7 @@ def hold(
 
 async def _held(settings: Config, fn: Any, item: Any) -> list[Held]:
     from ..clock import SystemClock
-    from ..copying import Place, nobody_runs
+    from ..lifecycle.copying import Place, nobody_runs
     from ..store import Store
     from ..store.moving import open_side
 
@@ -217,9 +217,9 @@ def reopen(
 
     What the copy has taken in meanwhile is not in it.
     """
-    from ..copying import Place
-    from ..copying import reopen as reopened
     from ..errors import Conflict
+    from ..lifecycle.copying import Place
+    from ..lifecycle.copying import reopen as reopened
 
     settings, _, _ = prepared(config)
     if not yes:

@@ -17,9 +17,9 @@ from .place import ConfigFile, Json
 from .screen import ago, as_json, columns, many, now, paint, put, say, size, span, width, wrapped
 
 if TYPE_CHECKING:
-    from ..evidence import Evidence, ReaderLag, Status
-    from ..expiring import Expiry
-    from ..health import Failing, Health
+    from ..lifecycle.expiring import Expiry
+    from ..oversight.evidence import Evidence, ReaderLag, Status
+    from ..oversight.health import Failing, Health
     from ..settings import RawConfig
     from ..store import Query
 
@@ -101,7 +101,8 @@ class _Waits:
 
 
 def _read(query: Query) -> tuple[Status, _Waits, int]:
-    from .. import evidence, expiring, health
+    from ..lifecycle import expiring
+    from ..oversight import evidence, health
 
     found = evidence.status(query)
     row = query.one("SELECT count(*) FROM task")
@@ -325,7 +326,7 @@ def _reader_away(reader: ReaderLag) -> Line:
 
 
 def _disk(found: RawConfig) -> Iterator[Line]:
-    from ..health import disk_level
+    from ..oversight.health import disk_level
 
     url = found.store.url.get_secret_value()
     if not url.startswith("sqlite:"):

@@ -16,9 +16,9 @@ from .screen import as_json, columns, complain, now, paint, put, say, span, wide
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..reasons import Reason
+    from ..oversight.reasons import Reason
+    from ..oversight.story import Story, TraceLine
     from ..store import Query
-    from ..story import Story, TraceLine
 
 _What = Annotated[str, typer.Argument(help="A text, an address, a phone number in any form, or an id of anything.")]
 _NAMED = 5  # of what is found beside the thing whose story is told
@@ -35,7 +35,7 @@ def find(
 
     Under each talk that stands still it says why.
     """
-    from .. import evidence
+    from ..oversight import evidence
 
     raw = place.raw(config)
 
@@ -71,8 +71,8 @@ def trace(
     What came, who was told, what was tried, what became of it, and what it waits for: of a message or a talk, found by
     anything `find` takes.
     """
-    from .. import story
     from ..errors import NotFound
+    from ..oversight import story
 
     found = place.raw(config)
     try:
@@ -191,8 +191,8 @@ def why(
     beside a running daemon, and changes nothing. Exit 1 where nothing is known.
     """
     from ..errors import NotFound
-    from ..why import sentences
-    from ..why import why as ask
+    from ..notify.why import sentences
+    from ..notify.why import why as ask
 
     found = place.raw(config)
     try:

@@ -11,7 +11,7 @@ from .place import ConfigFile, Json
 from .screen import as_json, columns, many, now, say, span
 
 if TYPE_CHECKING:
-    from ..evidence import ReaderLag
+    from ..oversight.evidence import ReaderLag
 
 app = typer.Typer(
     name="webhooks", help="List hosts that are told facts; test or resume one.", invoke_without_command=True
@@ -34,7 +34,7 @@ def list_(as_: Json = False, config: ConfigFile = None) -> None:
 
 
 def _show(as_: bool) -> None:
-    from .. import evidence
+    from ..oversight import evidence
 
     found = place.raw(None)
     readers = {one.name: one for one in place.look(found.store, evidence.readers)}
@@ -93,6 +93,6 @@ def secret() -> None:
     Keep it out of the settings file: ${NAME} or ${file:path} in `secrets` reads it. To change a secret without a gap,
     list both: every one signs; take the old one out once the host knows the new one.
     """
-    from ..webhooks import new_secret
+    from ..telling.webhooks import new_secret
 
     say(new_secret())

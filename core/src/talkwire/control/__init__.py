@@ -18,9 +18,10 @@ from typing import Any
 from aiohttp import web
 from pydantic_core import from_json, to_json
 
-from .. import auditing, process
 from ..daemon import Daemon
 from ..errors import NotFound, SettingsError, TalkwireError
+from ..lifecycle import auditing
+from ..oversight import process
 from . import accounts, data, hosts, instance, queues, replay
 from .accounts import probe
 from .command import Command, Said

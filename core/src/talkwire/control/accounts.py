@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from .. import account_states, departures
+from .. import account_states
 from ..accounts import Runtime
 from ..channel import Channel
 from ..daemon import Daemon
 from ..errors import PLUGIN_MAY_RAISE, Conflict, TalkwireError, line_of
+from ..lifecycle import departures
 from .command import PROVIDER_WITHIN, Command, Said, live
 from .data import is_alone
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import departures
 from ..daemon import Daemon
 from ..errors import Conflict
-from ..forgetting import Forgetting
+from ..lifecycle import departures
+from ..lifecycle.forgetting import Forgetting
 from .command import Command, Said
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from ..daemon import Daemon
 from ..errors import NotFound
 from ..sections import WebhookSettings
-from ..webhooks import WebhookReader
+from ..telling.webhooks import WebhookReader
 from .command import Command, Said
 
 

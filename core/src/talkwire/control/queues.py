@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from .. import elsewhere, lanes, mending
 from ..daemon import Daemon
 from ..errors import NotFound
 from ..model import State
+from ..outbound import elsewhere, mending
 from ..store import Tx
+from ..work import lanes
 from .command import Command, Said
 
 _LANE = "SELECT grp, subject, held FROM lane WHERE id = :id"

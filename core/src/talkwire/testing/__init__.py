@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .case import Case, Drafted, Sample, with_header, with_param
     from .conformance import CHECKS, NOTIFIER_CHECKS, Failure, NotApplicable, conformance_tests
     from .counterparts import Counterpart, HttpCounterpart, NotifierCase, Sight
+    from .lent import RECIPIENTS, LentMedium, lend_notifier
     from .provider import (
         Answers,
         FakeProvider,
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
         unauthorised,
     )
     from .services import NOON, Lent, LentServices, Logs, TurnedClock, lend, secrets_of
-    from .trial import RECIPIENTS, LentMedium, lend_notifier
     from .visitors import Sessions, Visitor
 
 _WHERE = {
@@ -70,7 +70,7 @@ _WHERE = {
         "unauthorised",
     ),
     "services": ("NOON", "Lent", "LentServices", "Logs", "TurnedClock", "lend", "secrets_of"),
-    "trial": ("RECIPIENTS", "LentMedium", "lend_notifier"),
+    "lent": ("RECIPIENTS", "LentMedium", "lend_notifier"),
     "visitors": ("Sessions", "Visitor"),
 }
 _MODULE = {name: module for module, names in _WHERE.items() for name in names}

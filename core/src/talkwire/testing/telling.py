@@ -15,8 +15,9 @@ from ..model import Detail, Notification
 from ..notifier import Focus, Handed, Notifier, Shown, Suppressed
 from . import trial_hub  # noqa: F401  loaded with the checks, and not while one of them runs
 from .counterparts import NotifierCase, Sight
+from .lent import NOBODY, RECIPIENTS
 from .services import Logs
-from .trial import NOBODY, RECIPIENTS, Trial, on_trial, outcome_of
+from .trial import Trial, on_trial, outcome_of
 from .verdict import Judge, NotApplicable, all_words, around, forms_of, planted_secrets, said
 
 __tracebackhide__ = True  # pytest shows the author's lines; with --full-trace ours, too

@@ -16,9 +16,9 @@ from ..hooks import hookimpl
 from ..model import Notification
 from ..notifier import Notifier, NotifierServices
 from .counterparts import Counterpart, NotifierCase
+from .lent import NOBODY, RECIPIENTS, LentMedium
 from .services import Logs
 from .stage import served, template, toml
-from .trial import NOBODY, RECIPIENTS, LentMedium
 from .verdict import Judge, said
 
 if TYPE_CHECKING:

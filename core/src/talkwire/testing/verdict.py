@@ -13,9 +13,9 @@ from urllib.parse import quote, quote_plus
 
 import pydantic
 
-from .. import intake
 from ..channel import Channel
 from ..errors import Unreadable, in_our_words
+from ..inbound import intake
 from ..model import Envelope, Item, Unread
 from .case import Case
 from .provider import Provider

@@ -1,0 +1,1 @@
+"""The way in: receive → authenticate → parse → admit."""
