@@ -65,7 +65,7 @@ def test_every_command_has_a_help_that_is_not_cut(typed):
         (["deliveries", "--state", "lost"], "'uncertain', 'failed'"),
         (["keys", "new", "crm", "--scope", "god"], "'read', 'bot', 'host', 'admin'"),
         (["keys", "new", " "], "1 to 100 characters"),
-        (["lanes", "drop", "first"], "Invalid value for 'lane'"),
+        (["lanes", "drop", "first"], "Invalid value for 'LANE': 'first' is no lane's number"),
         (["accounts", "show"], "Missing argument"),
         (["accounts", "rename", "shop"], "Missing argument"),
         (["accounts", "rename", "shop", "A shop"], "a-z, 0-9 and the hyphen"),
