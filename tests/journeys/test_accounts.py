@@ -7,13 +7,16 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
 from talkwire import account_states
+from talkwire.clock import micros
 from talkwire.errors import AccountBroken, NotFound, StoreDown, TryLater
 from talkwire.model import Batch
+from talkwire.testing.hub import whole_hub
 from talkwire.testing.provider import Reply, unauthorised
 from tests.journeys.acme_hub import CUSTOMER, AcmeHub, FullAcme, full
 from tests.journeys.listening import cut_power
@@ -456,3 +459,18 @@ async def test_a_polled_provider_is_asked_from_the_cursor_on(start_acme: Any, fa
     while len(asked) < 3:
         await asyncio.sleep(0)
     assert asked[-1] == "7"
+
+
+async def test_what_came_last_is_known_after_a_restart_however_soon_it_was(
+    fake_acme_settings: Any, empty_database: Path, tmp_path: Path
+) -> None:
+    settings, plugins = fake_acme_settings
+    options: dict[str, Any] = {"plugins": plugins, "template": empty_database}
+    async with whole_hub(settings, tmp_path, **options) as hub:
+        await hub.run_until_idle()
+        await AcmeHub(hub, None).wrote("m1", "Hello")
+        came = hub.daemon.account("shop").last_in
+        assert came is not None
+    async with whole_hub(settings, tmp_path, **options) as hub:
+        rows = await hub.rows("SELECT last_in_at FROM account_state WHERE account = 'shop'")
+    assert rows == [(micros(came),)]

@@ -10,6 +10,7 @@ absent                               its plugin or its settings are gone: readab
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -350,6 +351,8 @@ class Accounts:
         for name, runtime in tuple(self.by_name.items()):
             await self.end(name)
             await self.shut(runtime)
+        with contextlib.suppress(StoreDown):  # it is what an operator looks at, and nothing hangs on it
+            await self._store_evidence()
         if self._lent.under_way:
             await asyncio.wait(set(self._lent.under_way), timeout=5)
 
@@ -464,10 +467,12 @@ class Accounts:
             if runtime.unstored is not None:
                 runtime.store_soon()
         self._lent.wake_again()
-        await self._lent.store.write(
-            account_states.put_evidence, tuple((r.name, r.last_in, r.last_out) for r in self.by_name.values())
-        )
+        await self._store_evidence()
         return self._lent.clock.now() + _EVIDENCE_EVERY
+
+    async def _store_evidence(self) -> None:
+        rows = tuple((r.name, r.last_in, r.last_out) for r in self.by_name.values())
+        await self._lent.store.write(account_states.put_evidence, rows)
 
 
 class _Restless(Exception):
