@@ -10,7 +10,6 @@ absent                               its plugin or its settings are gone: readab
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -351,10 +350,8 @@ class Accounts:
         for name, runtime in tuple(self.by_name.items()):
             await self.end(name)
             await self.shut(runtime)
-        with contextlib.suppress(StoreDown):  # it is what an operator looks at, and nothing hangs on it
-            await self._store_evidence()
-        if self._lent.under_way:
-            await asyncio.wait(set(self._lent.under_way), timeout=5)
+        self._lent.soon(account_states.put_evidence, self._evidence())  # not waited for where a hook holds the writer
+        await asyncio.wait(set(self._lent.under_way), timeout=5)
 
     async def shut(self, runtime: Runtime) -> None:
         """Close one channel; what it raises is its own."""
@@ -467,12 +464,11 @@ class Accounts:
             if runtime.unstored is not None:
                 runtime.store_soon()
         self._lent.wake_again()
-        await self._store_evidence()
+        await self._lent.store.write(account_states.put_evidence, self._evidence())
         return self._lent.clock.now() + _EVIDENCE_EVERY
 
-    async def _store_evidence(self) -> None:
-        rows = tuple((r.name, r.last_in, r.last_out) for r in self.by_name.values())
-        await self._lent.store.write(account_states.put_evidence, rows)
+    def _evidence(self) -> tuple[tuple[str, datetime | None, datetime | None], ...]:
+        return tuple((r.name, r.last_in, r.last_out) for r in self.by_name.values())
 
 
 class _Restless(Exception):
