@@ -122,7 +122,8 @@ class Cluster:
         # The parent first: it makes no new children then. Each child leads a group of its own.
         os.kill(self._process.pid, what)
         for child in self._children():
-            os.kill(child, what)
+            with contextlib.suppress(ProcessLookupError):  # it has ended since, as one does whose client is gone
+                os.kill(child, what)
 
     def _children(self) -> list[int]:
         assert self._process is not None
