@@ -22,6 +22,7 @@ def test_there_are_twenty_checks_and_a_mutant_for_each() -> None:
     assert len(NOTIFIER_CHECKS) == len(MUTANTS) == 20
 
 
+@pytest.mark.usefixtures("nothing_left")
 @pytest.mark.parametrize(
     ("check", "mutant"),
     [*zip(NOTIFIER_CHECKS, MUTANTS, strict=True)],
@@ -39,6 +40,7 @@ async def test_the_check_catches_its_mutant_and_says_what_to_do(check, mutant: M
         assert line in str(failure)
 
 
+@pytest.mark.usefixtures("nothing_left")
 @pytest.mark.parametrize(("notifier", "check", "remedy"), MORE, ids=[one[0].__name__ for one in MORE])
 async def test_other_ways_to_be_wrong_are_caught_too(notifier: type[Notifier], check: str, remedy: str) -> None:
     case = DARK if issubclass(notifier, DarkBoardNotifier) else BOARD

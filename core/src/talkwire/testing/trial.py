@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,6 +27,7 @@ __tracebackhide__ = True  # pytest shows the author's lines; with --full-trace o
 T = TypeVar("T")
 _CODE = re.compile(r"[a-z][a-z0-9_]*")
 _TURNS = 100  # of the loop, after the patience: that a machine stood still meanwhile is nobody's fault
+_END_WITHIN = 1.0  # seconds, for what a notifier left behind
 _OURS: ContextVar[bool] = ContextVar("talkwire_kit_ours", default=False)  # true in what a notifier's methods start
 
 
@@ -279,7 +280,7 @@ async def on_trial(case: NotifierCase, judge: Judge, logs: Logs | None = None) -
     wrong: Exception | None = None
     async with contextlib.AsyncExitStack() as stack:
         counterpart = await stack.enter_async_context(case.counterpart())
-        born = stack.enter_context(_watched())
+        born = await stack.enter_async_context(_watched())
         if case.plugin is None:
             notifier = lend_notifier(case.notifier, case.pointed_at(counterpart), logs=logs)
             hub = client = None
@@ -308,9 +309,9 @@ async def on_trial(case: NotifierCase, judge: Judge, logs: Logs | None = None) -
         raise wrong
 
 
-@contextlib.contextmanager
-def _watched() -> Iterator[list[asyncio.Future[Any]]]:
-    """Note the tasks that a notifier's methods start."""
+@contextlib.asynccontextmanager
+async def _watched() -> AsyncIterator[list[asyncio.Future[Any]]]:
+    """Note the tasks that a notifier's methods start; in the end those that stay are ended."""
     loop = asyncio.get_running_loop()
     born: list[asyncio.Future[Any]] = []
     before = loop.get_task_factory()
@@ -326,6 +327,21 @@ def _watched() -> Iterator[list[asyncio.Future[Any]]]:
         yield born
     finally:
         loop.set_task_factory(before)
+        await _taken(born)
+
+
+async def _taken(tasks: Sequence[asyncio.Future[Any]]) -> None:
+    """End tasks and take what they raised: what nobody takes asyncio logs from the collector, whenever that runs.
+
+    In Python 3.11 whatever parses a source just then breaks, pytest and its reports among it.
+    """
+    if running := [task for task in tasks if not task.done()]:
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running, timeout=_END_WITHIN)
+    for task in tasks:
+        if task.done() and not task.cancelled():
+            task.exception()
 
 
 __all__ = [
