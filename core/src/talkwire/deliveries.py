@@ -227,16 +227,15 @@ def _learnt_of(row: Row, refusals: Refusals) -> Learnt:
     return _learnt(delivery, state, at, code, reason)
 
 
-def sweep_unmatched(tx: Tx, items: Sequence[int], refusals: Refusals | None = None) -> Sequence[int]:
-    """Join what two open transactions missed: reports stored since `items` (microseconds).
+def sweep_unmatched(tx: Tx, since: int, refusals: Refusals) -> int:
+    """Join what two open transactions missed: reports stored since a moment (microseconds); give how many.
 
     What they say of conversations is noted in `refusals`.
     """
-    noted = refusals if refusals is not None else Refusals()
-    rows = _pointed(tx, tx.execute(_STRAYS, {"since": min(items)}))
-    noted.arrived.extend(learn(tx, [_learnt_of(row[1:], noted) for row in rows]))
+    rows = _pointed(tx, tx.execute(_STRAYS, {"since": since}))
+    refusals.arrived.extend(learn(tx, [_learnt_of(row[1:], refusals) for row in rows]))
     _joined(tx, rows)
-    return [len({row[0] for row in rows})] * len(items)
+    return len({row[0] for row in rows})
 
 
 def _pointed(tx: Tx, rows: Sequence[Row]) -> list[Row]:

@@ -208,7 +208,7 @@ def test_a_report_by_the_key_of_one_part_is_of_the_copy_that_it_names(
             rows,
         )
         if swept:
-            assert deliveries.sweep_unmatched(tx, [0]) == [1]
+            assert deliveries.sweep_unmatched(tx, 0, deliveries.Refusals()) == 1
         else:
             deliveries.reported(tx, [("shop", report, "")])
         assert tx.execute("SELECT id FROM delivery WHERE state = 25") == [(whose,)]

@@ -42,6 +42,7 @@ class Wire:
         self.waits = 0
         self._threads = [threading.Thread(target=self._up), threading.Thread(target=self._down)]
         self._open = threading.Event()
+        self.is_mute = threading.Event()  # set: what the server says goes nowhere
         for thread in self._threads:
             thread.start()
 
@@ -49,23 +50,26 @@ class Wire:
         self._client = self._door.accept()[0]
         self._open.set()
         waiting, greeted = b"", False
-        while data := self._client.recv(65536):
-            waiting += data
-            while len(waiting) >= (5 if greeted else 4):
-                head = 1 if greeted else 0  # a greeting has no letter before its length
-                end = head + int.from_bytes(waiting[head : head + 4], "big")
-                if len(waiting) < end:
-                    break
-                self.waits += greeted and waiting[:1] == b"S"
-                waiting, greeted = waiting[end:], True
-            self._server.sendall(data)  # counted before, for its answer may be here at once
-        self._server.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):  # either end may be cut
+            while data := self._client.recv(65536):
+                waiting += data
+                while len(waiting) >= (5 if greeted else 4):
+                    head = 1 if greeted else 0  # a greeting has no letter before its length
+                    end = head + int.from_bytes(waiting[head : head + 4], "big")
+                    if len(waiting) < end:
+                        break
+                    self.waits += greeted and waiting[:1] == b"S"
+                    waiting, greeted = waiting[end:], True
+                self._server.sendall(data)  # counted before, for its answer may be here at once
+        with contextlib.suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)
 
     def _down(self) -> None:
-        while data := self._server.recv(65536):
-            self._open.wait()
-            with contextlib.suppress(OSError):
-                self._client.sendall(data)
+        with contextlib.suppress(OSError):
+            while data := self._server.recv(65536):
+                self._open.wait()
+                if not self.is_mute.is_set():
+                    self._client.sendall(data)
 
     def close(self) -> None:
         for thread in self._threads:
@@ -173,3 +177,17 @@ def test_a_statement_that_was_passed_over_for_anothers_failure_works_the_next_ti
     driver.commit()
 
     assert kept(driver) == ["a"]
+
+
+def test_a_server_that_says_nothing_while_something_is_undone_is_cut(driver: PostgresDriver, wire: Wire) -> None:
+    driver.begin()
+    driver.many(_KEEP, [{"name": None}])
+    wire.is_mute.set()
+    undoing = threading.Thread(target=driver.rollback, daemon=True)
+    undoing.start()
+    for _ in range(1000):
+        driver.cut_if_mute(0)
+        undoing.join(0.01)
+        if not undoing.is_alive():
+            break
+    assert not undoing.is_alive()

@@ -139,11 +139,11 @@ def heard(tx: Tx, refusals: Refusals) -> None:
 
 
 def sweep_unmatched(tx: Tx, items: Sequence[int]) -> Sequence[int]:
-    """Join what two open transactions missed, and take what it says of conversations; as `deliveries.sweep_unmatched`."""
+    """Join what two open transactions missed since these moments (microseconds), and take what it says of conversations."""
     refusals = Refusals()
-    counts = deliveries.sweep_unmatched(tx, items, refusals)
+    count = deliveries.sweep_unmatched(tx, min(items), refusals)
     heard(tx, refusals)
-    return counts
+    return [count] * len(items)
 
 
 def refused(tx: Tx, parts: Sequence[tuple[str, int]]) -> None:

@@ -124,8 +124,8 @@ class PostgresDriver:
 
     def rollback(self) -> None:
         """Roll back; a lost connection has done so by itself."""
+        self._heard_out()
         with contextlib.suppress(StoreDown):
-            self._heard_out()
             self._run("ROLLBACK")
 
     def savepoint(self) -> None:
@@ -194,9 +194,8 @@ class PostgresDriver:
 
     def _heard_out(self) -> None:
         """Take the answers to what was said before something failed; nobody wants them any more."""
-        if self._pipeline is not None:
-            with contextlib.suppress(psycopg.Error):
-                self._pipeline.sync()
+        with contextlib.suppress(psycopg.Error, StoreDown, RunAgain):
+            self.settle()
 
     def _run(self, statement: str, values: Sequence[Any] = ()) -> list[Row]:
         with self._understood():
